@@ -1,0 +1,23 @@
+/* Channel names, and the only place where they are spelt into Redis channels and keys. */
+#pragma once
+
+#include "proto/slice.h"
+
+enum {
+    CHANNEL_NAME_MAX = 200,
+    /* "{sse:" NAME "}:log" and "sse:" NAME both fit, with a NUL */
+    CHANNEL_KEY_MAX = CHANNEL_NAME_MAX + 16,
+};
+
+/* NULL when `name` is a channel name: 1-200 bytes of A-Z a-z 0-9 . _ ~ : / @ + , - with no leading '/'. Else a static sentence that
+ * names the fault. */
+const char *channel_check(struct slice name);
+
+/* "sse:NAME", the pub/sub channel and the key that FCALL names. Writes it and a NUL, returns its length. Trusts channel_check(). */
+size_t channel_pubsub(char out[CHANNEL_KEY_MAX], struct slice name);
+
+/* "{sse:NAME}:log", the Redis stream that holds the history, in the same cluster slot as "sse:NAME". As above. */
+size_t channel_log(char out[CHANNEL_KEY_MAX], struct slice name);
+
+/* The NAME in "sse:NAME", a view into `pubsub`; {NULL, 0} when it is not of that form or holds no channel name. */
+struct slice channel_of_pubsub(struct slice pubsub);

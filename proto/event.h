@@ -1,0 +1,33 @@
+/* An event as its author wrote it, before encoding. All slices are borrowed. */
+#pragma once
+
+#include <stdint.h>
+
+#include "proto/slice.h"
+
+enum {
+    EVENT_TYPE_MAX = 200,       /* bytes of `event` */
+    EVENT_CUSTOM_ID_MAX = 200,  /* bytes of an author's own `id` */
+    EVENT_RETRY_MAX = 86400000, /* ms: a day */
+    EVENT_RETRY_NONE = -1,
+};
+
+struct event {
+    struct slice type;        /* the `event` field; empty: no such line (the browser takes it for "message") */
+    const struct slice *data; /* each item becomes one line, or more where it holds CR, LF or CRLF */
+    size_t data_count;        /* 0: no data line at all, so nothing fires in the browser */
+    struct slice id;          /* p == NULL: no `id` line; empty but not NULL: "id:" alone, which resets the client's last id */
+    int32_t retry_ms;         /* EVENT_RETRY_NONE: no `retry` line */
+};
+
+/* NULL when the event may be encoded, else a static sentence naming the field and the fault: type and id within their lengths, valid
+ * UTF-8 and free of CR, LF and NUL (WHATWG HTML section 9.2.6 ignores an id with NUL; the others would start a new field), retry in
+ * 0..EVENT_RETRY_MAX. Data is free: every byte of it can be carried. */
+const char *event_check(const struct event *event);
+
+/* The same rules for one field, for callers that have only that. `what` is not part of the answer: the sentence names the field. */
+const char *event_check_type(struct slice type);
+const char *event_check_id(struct slice id);
+
+/* Whether the bytes are well-formed UTF-8 (RFC 3629: no surrogates, no overlong forms). */
+bool utf8_valid(struct slice text);
