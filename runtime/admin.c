@@ -1,0 +1,97 @@
+#include "runtime/admin.h"
+
+#include <stdlib.h>
+
+#include "runtime/http.h"
+#include "runtime/json.h"
+#include "runtime/metrics.h"
+
+struct handler {
+    h2o_handler_t super;
+    const char *path;
+    void (*answer)(struct handler *handler, h2o_req_t *req);
+    const struct admin_check *checks;
+    size_t count;
+};
+
+static void answer_health(struct handler *handler, h2o_req_t *req)
+{
+    (void)handler;
+    http_send(req, 200, "application/json", SLICE("{\"status\":\"ok\"}"));
+}
+
+static void answer_metrics(struct handler *handler, h2o_req_t *req)
+{
+    (void)handler;
+    size_t n;
+    char *text = metrics_render(&n);
+    http_send(req, 200, "text/plain; version=0.0.4; charset=utf-8", slice_make(text, n));
+    free(text);
+}
+
+/* Appends `"name":"why"`, after a comma unless it is the first, in the request's pool. */
+static h2o_iovec_t append_failure(h2o_req_t *req, h2o_iovec_t text, const char *name, const char *why)
+{
+    struct slice key = slice_of(name), value = slice_of(why);
+    char *item = h2o_mem_alloc_pool(&req->pool, json_quoted_max(key.n) + json_quoted_max(value.n) + 2);
+    size_t n = 0;
+    if (text.len != 0)
+        item[n++] = ',';
+    n += json_quote(item + n, key);
+    item[n++] = ':';
+    n += json_quote(item + n, value);
+    return h2o_concat(&req->pool, text, h2o_iovec_init(item, n));
+}
+
+static void answer_ready(struct handler *handler, h2o_req_t *req)
+{
+    h2o_iovec_t failures = {NULL, 0};
+    for (size_t i = 0; i < handler->count; ++i) {
+        const char *why = handler->checks[i].run(handler->checks[i].data);
+        if (why != NULL)
+            failures = append_failure(req, failures, handler->checks[i].name, why);
+    }
+    if (failures.len == 0) {
+        http_send(req, 200, "application/json", SLICE("{\"status\":\"ready\"}"));
+        return;
+    }
+    h2o_iovec_t body = h2o_concat(&req->pool, h2o_iovec_init(H2O_STRLIT("{\"status\":\"not ready\",\"checks\":{")), failures,
+                                  h2o_iovec_init(H2O_STRLIT("}}")));
+    http_send(req, 503, "application/json", slice_of_iovec(body));
+}
+
+static int on_request(h2o_handler_t *self, h2o_req_t *req)
+{
+    struct handler *handler = (struct handler *)self;
+    struct slice path = http_path(req);
+    /* libh2o hands over what lies below a path as well. */
+    if (path.p == NULL || !slice_eq(path, slice_of(handler->path)))
+        return -1;
+    if (!http_method_is(req, "GET") && !http_method_is(req, "HEAD")) {
+        http_add_header(req, "allow", SLICE("GET, HEAD"));
+        http_error(req, 405, "only GET and HEAD are possible here");
+        return 0;
+    }
+    http_add_header(req, "cache-control", SLICE("no-store"));
+    handler->answer(handler, req);
+    return 0;
+}
+
+static struct handler *add(h2o_hostconf_t *host, const char *path, void (*answer)(struct handler *handler, h2o_req_t *req))
+{
+    h2o_pathconf_t *conf = h2o_config_register_path(host, path, 0);
+    struct handler *handler = (struct handler *)h2o_create_handler(conf, sizeof(*handler));
+    handler->super.on_req = on_request;
+    handler->path = path;
+    handler->answer = answer;
+    return handler;
+}
+
+void admin_register(h2o_hostconf_t *host, const struct admin_check *checks, size_t count)
+{
+    add(host, "/healthz", answer_health);
+    add(host, "/metrics", answer_metrics);
+    struct handler *ready = add(host, "/readyz", answer_ready);
+    ready->checks = checks;
+    ready->count = count;
+}

@@ -1,0 +1,223 @@
+#include "runtime/config.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "runtime/config_print.h"
+#include "runtime/log.h"
+
+enum { FILE_MAX_BYTES = 65536 };
+
+static char fault[1024];
+
+__attribute__((format(printf, 1, 2))) static const char *fail(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(fault, sizeof(fault), format, args);
+    va_end(args);
+    return fault;
+}
+
+static bool is_hidden(const struct config_option *option)
+{
+    return option->kind == CONFIG_SECRET || option->kind == CONFIG_URL;
+}
+
+static const char *get_set(const char *(*get)(const char *name), const char *name)
+{
+    const char *value = name == NULL ? NULL : get(name);
+    return value == NULL || value[0] == '\0' ? NULL : value;
+}
+
+static void *field(const struct config_option *option, void *settings)
+{
+    return (char *)settings + option->at;
+}
+
+/* Takes the one line break off that editors and `echo` leave at a file's end. */
+static size_t without_newline(const char *text, size_t n)
+{
+    if (n != 0 && text[n - 1] == '\n')
+        --n;
+    return n != 0 && text[n - 1] == '\r' ? n - 1 : n;
+}
+
+/* *value is malloc'd. */
+static const char *read_file(const char *name, const char *path, char **value)
+{
+    FILE *file = fopen(path, "re");
+    if (file == NULL)
+        return fail("%s: %.300s can't be read: %s", name, path, strerror(errno));
+    char *text = malloc(FILE_MAX_BYTES + 3);
+    if (text == NULL)
+        abort();
+    size_t n = fread(text, 1, FILE_MAX_BYTES + 3, file);
+    const char *why = ferror(file) ? fail("%s: %.300s can't be read: %s", name, path, strerror(errno)) : NULL;
+    fclose(file);
+    n = without_newline(text, n);
+    if (why == NULL && n > FILE_MAX_BYTES)
+        why = fail("%s: %.300s is longer than %d bytes", name, path, FILE_MAX_BYTES);
+    if (why == NULL && n == 0)
+        why = fail("%s: %.300s is empty", name, path);
+    if (why == NULL && memchr(text, '\0', n) != NULL)
+        why = fail("%s: %.300s holds a NUL byte", name, path);
+    if (why != NULL) {
+        free(text);
+        return why;
+    }
+    text[n] = '\0';
+    *value = text;
+    return NULL;
+}
+
+/* The value under the option's name or alias; NULL when neither is set. */
+static const char *from_environment(const struct config_option *option, const char *(*get)(const char *name), const char **value)
+{
+    const char *own = get_set(get, option->name);
+    const char *other = get_set(get, option->alias);
+    *value = own != NULL ? own : other;
+    if (own != NULL && other != NULL && strcmp(own, other) != 0)
+        return fail("%s and %s are set to different values", option->name, option->alias);
+    return NULL;
+}
+
+/* *value is malloc'd. */
+static const char *find_value(const struct config_option *option, const char *(*get)(const char *name), char **value)
+{
+    char file_name[128];
+    const char *text;
+    const char *why = from_environment(option, get, &text);
+    if (why != NULL)
+        return why;
+    snprintf(file_name, sizeof(file_name), "%s_FILE", option->name);
+    const char *path = is_hidden(option) ? get_set(get, file_name) : NULL;
+    if (path != NULL && text != NULL)
+        return fail("%s and %s are both set", text == get_set(get, option->name) ? option->name : option->alias, file_name);
+    if (path != NULL)
+        return read_file(file_name, path, value);
+    *value = strdup(text != NULL ? text : option->fallback);
+    if (*value == NULL)
+        abort();
+    return NULL;
+}
+
+static const char *set_int(const struct config_option *option, const char *text, int64_t *out)
+{
+    const char *digits = text[0] == '-' ? text + 1 : text;
+    if (digits[0] == '\0' || digits[strspn(digits, "0123456789")] != '\0')
+        return fail("%s: '%.40s' is no whole number", option->name, text);
+    errno = 0;
+    long long number = strtoll(text, NULL, 10);
+    if (number > option->max || (errno == ERANGE && text[0] != '-'))
+        return fail("%s: %.40s is above %" PRId64, option->name, text, option->max);
+    if (number < option->min || errno == ERANGE)
+        return fail("%s: %.40s is below %" PRId64, option->name, text, option->min);
+    *out = number;
+    return NULL;
+}
+
+static const char *set_flag(const struct config_option *option, const char *text, bool *out)
+{
+    static const char *const words[] = {"off", "on", "false", "true", "no", "yes", "0", "1"};
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); ++i)
+        if (strcasecmp(text, words[i]) == 0) {
+            *out = i % 2 == 1;
+            return NULL;
+        }
+    return fail("%s: '%.40s' is neither on nor off", option->name, text);
+}
+
+/* A fallback of "" means "not set", so there is nothing to check. */
+static const char *check_value(const struct config_option *option, const char *value)
+{
+    const char *why = option->check == NULL || value[0] == '\0' ? NULL : option->check(value);
+    return why == NULL ? NULL : fail("%s: %s", option->name, why);
+}
+
+static const char *load_option(const struct config_option *option, void *settings, const char *(*get)(const char *name))
+{
+    char *value = NULL;
+    const char *why = find_value(option, get, &value);
+    if (why != NULL)
+        return why;
+    if (option->kind == CONFIG_INT)
+        why = set_int(option, value, field(option, settings));
+    else if (option->kind == CONFIG_FLAG)
+        why = set_flag(option, value, field(option, settings));
+    if (why == NULL)
+        why = check_value(option, value);
+    if (why == NULL && option->kind != CONFIG_INT && option->kind != CONFIG_FLAG)
+        *(const char **)field(option, settings) = value;
+    else
+        free(value);
+    return why;
+}
+
+const char *config_load(const struct config_table *table, void *settings, const char *(*get)(const char *name))
+{
+    for (size_t i = 0; i < table->count; ++i) {
+        const char *why = load_option(&table->options[i], settings, get);
+        if (why != NULL)
+            return why;
+    }
+    return NULL;
+}
+
+static const char *from_process(const char *name)
+{
+    return getenv(name);
+}
+
+enum action { ACTION_RUN, ACTION_HELP, ACTION_VERSION, ACTION_PRINT_SETTINGS, ACTION_PRINT_CONFIG, ACTION_CHECK_CONFIG };
+
+static enum action parse_arguments(int argc, char **argv)
+{
+    static const char *const names[] = {
+        [ACTION_HELP] = "--help",
+        [ACTION_VERSION] = "--version",
+        [ACTION_PRINT_SETTINGS] = "--print-settings",
+        [ACTION_PRINT_CONFIG] = "--print-config",
+        [ACTION_CHECK_CONFIG] = "--check-config",
+    };
+    if (argc < 2)
+        return ACTION_RUN;
+    if (argc > 2)
+        die("one argument at a time; --help lists them");
+    for (size_t i = ACTION_HELP; i < sizeof(names) / sizeof(names[0]); ++i)
+        if (strcmp(argv[1], names[i]) == 0)
+            return (enum action)i;
+    die("unknown argument '%.100s'; --help lists those there are", argv[1]);
+}
+
+_Noreturn static void finish(void)
+{
+    if (fflush(stdout) != 0)
+        die("standard output can't be written: %s", strerror(errno));
+    exit(0);
+}
+
+void config_main(const struct config_table *table, void *settings, int argc, char **argv)
+{
+    enum action action = parse_arguments(argc, argv);
+    if (action == ACTION_HELP)
+        config_print_help(table);
+    else if (action == ACTION_VERSION)
+        printf("%s %s\n", table->program, SSE_VERSION);
+    else if (action == ACTION_PRINT_SETTINGS)
+        config_print_settings(table);
+    if (action == ACTION_HELP || action == ACTION_VERSION || action == ACTION_PRINT_SETTINGS)
+        finish();
+    const char *why = config_load(table, settings, from_process);
+    if (why != NULL)
+        die("%s", why);
+    if (action == ACTION_PRINT_CONFIG)
+        config_print_values(table, settings);
+    if (action == ACTION_PRINT_CONFIG || action == ACTION_CHECK_CONFIG)
+        finish();
+}

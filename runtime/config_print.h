@@ -1,0 +1,13 @@
+/* What config_main() prints: the pages made from a program's table. All of it goes to stdout. */
+#pragma once
+
+#include "runtime/config.h"
+
+/* --help, at most 100 columns wide. */
+void config_print_help(const struct config_table *table);
+
+/* --print-settings: the README's table in Markdown. */
+void config_print_settings(const struct config_table *table);
+
+/* --print-config: NAME=value lines, secrets as ***. */
+void config_print_values(const struct config_table *table, const void *settings);

@@ -1,0 +1,22 @@
+/* The one place that includes libh2o, with the settings it was built with: the evloop library, never libuv (struct layouts differ). */
+#pragma once
+
+#if !defined(H2O_USE_LIBUV) || H2O_USE_LIBUV != 0
+#error "build with -DH2O_USE_LIBUV=0: libh2o-evloop is linked"
+#endif
+
+#include <h2o.h>
+#include <h2o/http1.h>
+#include <h2o/http2.h>
+
+#include "proto/slice.h"
+
+static inline struct slice slice_of_iovec(h2o_iovec_t v)
+{
+    return (struct slice){v.base, v.len};
+}
+
+static inline h2o_iovec_t iovec_of_slice(struct slice s)
+{
+    return h2o_iovec_init(s.p, s.n);
+}

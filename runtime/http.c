@@ -1,0 +1,360 @@
+#include "runtime/http.h"
+
+#include <strings.h>
+
+#include "runtime/json.h"
+
+struct reason {
+    int status;
+    const char *phrase;
+};
+
+static const struct reason reasons[] = {
+    {200, "OK"},
+    {201, "Created"},
+    {202, "Accepted"},
+    {204, "No Content"},
+    {301, "Moved Permanently"},
+    {302, "Found"},
+    {303, "See Other"},
+    {304, "Not Modified"},
+    {307, "Temporary Redirect"},
+    {308, "Permanent Redirect"},
+    {400, "Bad Request"},
+    {401, "Unauthorized"},
+    {403, "Forbidden"},
+    {404, "Not Found"},
+    {405, "Method Not Allowed"},
+    {406, "Not Acceptable"},
+    {408, "Request Timeout"},
+    {409, "Conflict"},
+    {411, "Length Required"},
+    {413, "Content Too Large"},
+    {414, "URI Too Long"},
+    {415, "Unsupported Media Type"},
+    {416, "Range Not Satisfiable"},
+    {417, "Expectation Failed"},
+    {421, "Misdirected Request"},
+    {426, "Upgrade Required"},
+    {429, "Too Many Requests"},
+    {431, "Request Header Fields Too Large"},
+    {500, "Internal Server Error"},
+    {501, "Not Implemented"},
+    {502, "Bad Gateway"},
+    {503, "Service Unavailable"},
+    {504, "Gateway Timeout"},
+};
+
+static const char *reason_of(int status, const char *otherwise)
+{
+    for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); ++i)
+        if (reasons[i].status == status)
+            return reasons[i].phrase;
+    return otherwise;
+}
+
+/* {"error":"sentence"} in the request's pool. */
+static struct slice error_body(h2o_req_t *req, const char *sentence)
+{
+    static const char before[] = "{\"error\":";
+    struct slice text = slice_of(sentence);
+    char *out = h2o_mem_alloc_pool(&req->pool, sizeof(before) + json_quoted_max(text.n) + 1);
+    size_t n = sizeof(before) - 1;
+    memcpy(out, before, n);
+    n += json_quote(out + n, text);
+    out[n++] = '}';
+    return slice_make(out, n);
+}
+
+/* What libh2o does before its handlers run, for a request that fails while it is still being read: later steps (filters, the access log)
+ * rely on these fields. libh2o would look for the host by name as well; each of our listeners serves one host. */
+static void bind_unprocessed(h2o_req_t *req)
+{
+    h2o_hostconf_t *host = req->conn->hosts[0];
+    h2o_get_timestamp(req->conn->ctx, &req->pool, &req->processed_at);
+    if (req->input.authority.base == NULL)
+        req->input.authority = host->authority.hostport;
+    req->scheme = req->input.scheme;
+    req->method = req->input.method;
+    req->authority = req->input.authority;
+    req->path = req->input.path;
+    req->path_normalized = h2o_url_normalize_path(&req->pool, req->path.base, req->path.len, &req->query_at, &req->norm_indexes);
+    req->input.query_at = req->query_at;
+    h2o_req_bind_conf(req, host, &host->fallback_path);
+}
+
+static void send_whole(h2o_req_t *req, int status, const char *reason, const char *type, struct slice body)
+{
+    req->res.status = status;
+    req->res.reason = reason;
+    /* RFC 9110 sections 8.6 and 15.4.5: a 204 must not have a length, and a 304's would be that of the 200. */
+    if (status != 204 && status != 304) {
+        req->res.content_length = body.n;
+        h2o_set_header(&req->pool, &req->res.headers, H2O_TOKEN_CONTENT_TYPE, type, strlen(type), 1);
+    }
+    h2o_send_inline(req, body.n == 0 ? "" : body.p, body.n);
+}
+
+/* Replaces the library's function of this name, which sends text/plain: calls between libh2o's files go through its PLT, and the
+ * executable's symbol comes first there. Flags and side effects are the library's. */
+void h2o_send_error_generic(h2o_req_t *req, int status, const char *reason, const char *body, int flags)
+{
+    if (req->pathconf == NULL)
+        bind_unprocessed(req);
+    if ((flags & H2O_SEND_ERROR_HTTP1_CLOSE_CONNECTION) != 0)
+        req->http1_is_persistent = 0;
+    if ((flags & H2O_SEND_ERROR_KEEP_HEADERS) == 0)
+        req->res.headers = (h2o_headers_t){NULL};
+    send_whole(req, status, reason_of(status, reason), "application/json", error_body(req, body));
+}
+
+void http_error(h2o_req_t *req, int status, const char *sentence)
+{
+    int flags = H2O_SEND_ERROR_KEEP_HEADERS | (status == 413 ? H2O_SEND_ERROR_HTTP1_CLOSE_CONNECTION : 0);
+    h2o_send_error_generic(req, status, "Error", sentence, flags);
+}
+
+void http_send(h2o_req_t *req, int status, const char *type, struct slice body)
+{
+    send_whole(req, status, reason_of(status, "OK"), type, body);
+}
+
+const char *http_head_check(h2o_req_t *req, int *status)
+{
+    if (req->input.path.len > HTTP_PATH_MAX) {
+        *status = 414;
+        return "the path and query are longer than 8192 bytes";
+    }
+    size_t total = 0;
+    for (size_t i = 0; i < req->headers.size; ++i)
+        total += req->headers.entries[i].name->len + req->headers.entries[i].value.len + sizeof(": \r\n") - 1;
+    if (total > HTTP_HEADERS_MAX) {
+        *status = 431;
+        return "the headers are longer than 32768 bytes";
+    }
+    return NULL;
+}
+
+struct slice http_header(h2o_req_t *req, const char *name)
+{
+    ssize_t i = h2o_find_header_by_str(&req->headers, name, strlen(name), -1);
+    if (i == -1)
+        return (struct slice){NULL, 0};
+    return slice_trim(slice_of_iovec(req->headers.entries[i].value));
+}
+
+void http_add_header(h2o_req_t *req, const char *name, struct slice value)
+{
+    h2o_iovec_t copy = h2o_strdup(&req->pool, value.n == 0 ? "" : value.p, value.n);
+    h2o_add_header_by_str(&req->pool, &req->res.headers, name, strlen(name), 1, NULL, copy.base, copy.len);
+}
+
+bool http_method_is(h2o_req_t *req, const char *method)
+{
+    return slice_eq(slice_of_iovec(req->method), slice_of(method));
+}
+
+/* Path and query; libh2o leaves the absolute form (RFC 9112 section 3.2.2) as it came. */
+static struct slice origin_form(h2o_req_t *req)
+{
+    struct slice target = slice_of_iovec(req->path);
+    static const char *const schemes[] = {"http://", "https://"};
+    for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); ++i) {
+        size_t n = strlen(schemes[i]);
+        if (target.n < n || strncasecmp(target.p, schemes[i], n) != 0)
+            continue;
+        while (n < target.n && target.p[n] != '/' && target.p[n] != '?')
+            ++n;
+        return slice_from(target, n);
+    }
+    return target;
+}
+
+static int hex_value(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c |= 0x20;
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* Percent-decodes into the pool; an escape that is not two hex digits stays as it is and sets *broken. */
+static struct slice decode(h2o_req_t *req, struct slice text, bool plus_is_space, bool *broken)
+{
+    char *out = h2o_mem_alloc_pool(&req->pool, text.n + 1);
+    size_t n = 0;
+    for (size_t i = 0; i < text.n; ++i) {
+        char c = text.p[i];
+        if (c == '%') {
+            int high = i + 2 < text.n ? hex_value(text.p[i + 1]) : -1;
+            int low = high < 0 ? -1 : hex_value(text.p[i + 2]);
+            if (low < 0) {
+                *broken = true;
+            } else {
+                c = (char)(high << 4 | low);
+                i += 2;
+            }
+        } else if (c == '+' && plus_is_space) {
+            c = ' ';
+        }
+        out[n++] = c;
+    }
+    return slice_make(out, n);
+}
+
+struct slice http_path(h2o_req_t *req)
+{
+    struct slice rest = origin_form(req);
+    struct slice raw = slice_split(&rest, '?');
+    if (raw.n == 0)
+        return SLICE("/");
+    bool broken = false;
+    struct slice path = decode(req, raw, false, &broken);
+    return broken ? (struct slice){NULL, 0} : path;
+}
+
+struct slice http_query(h2o_req_t *req)
+{
+    struct slice rest = origin_form(req);
+    slice_split(&rest, '?');
+    return rest;
+}
+
+bool http_form_next(h2o_req_t *req, struct slice *rest, struct slice *name, struct slice *value, bool *broken)
+{
+    while (rest->p != NULL) {
+        struct slice raw_value = slice_split(rest, '&');
+        if (raw_value.n == 0)
+            continue;
+        struct slice raw_name = slice_split(&raw_value, '=');
+        *name = decode(req, raw_name, true, broken);
+        *value = decode(req, raw_value, true, broken);
+        return true;
+    }
+    return false;
+}
+
+/* How closely a media range matches; the closest match decides (RFC 9110 section 12.5.1). */
+enum match { MATCH_NONE, MATCH_ANY, MATCH_TYPE, MATCH_EXACT, MATCH_EXACT_WITH_CHARSET };
+
+struct range {
+    enum match match;
+    int weight; /* thousandths */
+};
+
+static bool is_token(struct slice s)
+{
+    for (size_t i = 0; i < s.n; ++i) {
+        char c = s.p[i];
+        bool alnum = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+        if (!alnum && (c == '\0' || strchr("!#$%&'*+-.^_`|~", c) == NULL))
+            return false;
+    }
+    return s.n != 0;
+}
+
+static bool same(struct slice a, struct slice b)
+{
+    return a.n == b.n && strncasecmp(a.p, b.p, a.n) == 0;
+}
+
+/* As slice_split(), but a separator within a quoted string does not count. */
+static struct slice split_unquoted(struct slice *rest, char sep)
+{
+    bool quoted = false;
+    for (size_t i = 0; i < rest->n; ++i) {
+        char c = rest->p[i];
+        if (quoted && c == '\\') {
+            ++i;
+        } else if (c == '"') {
+            quoted = !quoted;
+        } else if (c == sep && !quoted) {
+            struct slice head = {rest->p, i};
+            *rest = slice_from(*rest, i + 1);
+            return head;
+        }
+    }
+    struct slice head = *rest;
+    *rest = (struct slice){NULL, 0};
+    return head;
+}
+
+/* Thousandths, or -1. ".2" without its zero is let in: Java's HttpURLConnection sends it. */
+static int parse_weight(struct slice s)
+{
+    int weight = 0, scale = 1000;
+    bool whole = s.n != 0 && (s.p[0] == '0' || s.p[0] == '1');
+    if (whole) {
+        weight = (s.p[0] - '0') * scale;
+        s = slice_from(s, 1);
+        if (s.n == 0)
+            return weight;
+    }
+    if (s.n == 0 || s.n > 4 || s.p[0] != '.' || (s.n == 1 && !whole))
+        return -1;
+    for (size_t i = 1; i < s.n; ++i) {
+        if (s.p[i] < '0' || s.p[i] > '9')
+            return -1;
+        scale /= 10;
+        weight += (s.p[i] - '0') * scale;
+    }
+    return weight <= 1000 ? weight : -1;
+}
+
+static enum match match_range(struct slice range_type, struct slice range_subtype, struct slice type, struct slice subtype)
+{
+    if (same(range_subtype, SLICE("*")))
+        return same(range_type, SLICE("*")) ? MATCH_ANY : same(range_type, type) ? MATCH_TYPE : MATCH_NONE;
+    return same(range_type, type) && same(range_subtype, subtype) ? MATCH_EXACT : MATCH_NONE;
+}
+
+/* All we send is UTF-8, so charset=utf-8 matches; a range that asks for any other parameter asks for something we don't have. */
+static enum match narrow(enum match match, struct slice name, struct slice value)
+{
+    bool utf8 = same(value, SLICE("utf-8")) || same(value, SLICE("\"utf-8\""));
+    if (!utf8 || !same(name, SLICE("charset")))
+        return MATCH_NONE;
+    return match == MATCH_EXACT ? MATCH_EXACT_WITH_CHARSET : match;
+}
+
+/* False when the range is malformed. What stands after the weight is an extension of older HTTP and without meaning. */
+static bool parse_range(struct slice text, struct slice type, struct slice subtype, struct range *out)
+{
+    struct slice params = text;
+    struct slice range_subtype = slice_trim(split_unquoted(&params, ';'));
+    struct slice range_type = slice_split(&range_subtype, '/');
+    if (!is_token(range_type) || !is_token(range_subtype))
+        return false;
+    if (same(range_type, SLICE("*")) && !same(range_subtype, SLICE("*")))
+        return false;
+    *out = (struct range){match_range(range_type, range_subtype, type, subtype), 1000};
+    while (params.p != NULL) {
+        struct slice value = slice_trim(split_unquoted(&params, ';'));
+        if (value.n == 0)
+            continue;
+        struct slice name = slice_split(&value, '=');
+        if (!is_token(name) || value.p == NULL)
+            return false;
+        if (same(name, SLICE("q")))
+            return (out->weight = parse_weight(value)) >= 0;
+        out->match = narrow(out->match, name, value);
+    }
+    return true;
+}
+
+bool http_accepts(struct slice accept, struct slice type, struct slice subtype)
+{
+    struct range best = {MATCH_NONE, 0};
+    bool any_valid = false;
+    while (accept.p != NULL) {
+        struct range range;
+        if (!parse_range(slice_trim(split_unquoted(&accept, ',')), type, subtype, &range))
+            continue;
+        any_valid = true;
+        if (range.match == MATCH_NONE)
+            continue;
+        if (range.match > best.match || (range.match == best.match && range.weight > best.weight))
+            best = range;
+    }
+    return !any_valid || best.weight > 0;
+}

@@ -1,0 +1,44 @@
+/* Reading requests and writing small answers on libh2o. All of it runs on the request's own thread; what it returns lives in the
+ * request's pool or points into the request. */
+#pragma once
+
+#include "runtime/h2o.h"
+
+/* Bounds on a request's head, answered with 414 and 431; libh2o itself stops only at 408 KiB. */
+enum { HTTP_PATH_MAX = 8192, HTTP_HEADERS_MAX = 32768 };
+
+/* Sends `status` with {"error":"SENTENCE"} (escaped) as application/json; keeps response headers already set (CORS, Allow,
+ * Retry-After). 413 on HTTP/1.1 also closes the connection. */
+void http_error(h2o_req_t *req, int status, const char *sentence);
+
+/* Sends a whole body. `type` is static. A HEAD request gets the head alone. */
+void http_send(h2o_req_t *req, int status, const char *type, struct slice body);
+
+/* NULL when the request's head is within the bounds above, else the error sentence and *status. */
+const char *http_head_check(h2o_req_t *req, int *status);
+
+/* The first request header of this lower-case name, trimmed; {NULL, 0} when absent. */
+struct slice http_header(h2o_req_t *req, const char *name);
+
+/* Adds a response header; name lower-case and static, value copied into the pool. */
+void http_add_header(h2o_req_t *req, const char *name, struct slice value);
+
+/* The path without its query, percent-decoded into the pool; {NULL, 0} when an escape is broken. Decodes "%2F" like every other escape;
+ * takes out no "." or ".." (channel names may hold them). */
+struct slice http_path(h2o_req_t *req);
+
+/* Walks application/x-www-form-urlencoded text (WHATWG URL section 5.1): names and values decoded into the pool, '+' as a space. Start
+ * with *rest = the text (for a query: http_query()). False at the end; *broken is set when an escape is not two hex digits. */
+bool http_form_next(h2o_req_t *req, struct slice *rest, struct slice *name, struct slice *value, bool *broken);
+
+/* The raw query after '?', {NULL, 0} without one. */
+struct slice http_query(h2o_req_t *req);
+
+bool http_method_is(h2o_req_t *req, const char *method);
+
+/* Whether an Accept header (RFC 9110 section 12.5.1) lets "type/subtype" in: absent or empty yes; the most specific matching range
+ * decides, q=0 refuses. Pure. */
+bool http_accepts(struct slice accept, struct slice type, struct slice subtype);
+
+/* Every error that libh2o itself makes (413, broken chunked body, 502 of its proxy, 404) goes through h2o_send_error_generic(), which
+ * http.c defines over the library's so that those, too, are one JSON sentence. Nothing to call: linking http.c does it. */

@@ -1,0 +1,30 @@
+/* Listening sockets. One descriptor per address, shared by all workers of the process (dup'd), so no connection is lost in the queue
+ * of a worker that stops. */
+#pragma once
+
+#include "runtime/h2o.h"
+
+struct listener; /* one worker's end of one listening socket; lives on that worker's loop */
+
+/* Binds and listens on host ("" is every address, IPv6 and IPv4 where the machine has both) and port (0: one the kernel picks). Returns
+ * the descriptor, or -1 and *error, a sentence in a static buffer ("port 4043 is in use"). *bound is the real port. */
+int listener_bind(const char *host, int port, int *bound, const char **error);
+
+/* What every accepted connection gets and counts against. */
+struct listener_options {
+    h2o_accept_ctx_t *accept; /* ctx, hosts and, for TLS, ssl_ctx; borrowed for the listener's life */
+    size_t max_connections; /* of this listener; at the cap accepting stops and resumes on a close, so EMFILE can't spin the loop */
+    size_t per_connection;  /* bytes of zeroed memory hung on each connection for listener_connection(); 0 for none */
+    void (*on_open)(void *data);  /* may be NULL: a connection was accepted */
+    void (*on_close)(void *data); /* may be NULL: … and is gone */
+    void *data;
+};
+
+/* Accepts on a dup of fd from the loop of options->accept->ctx. Sets TCP_NODELAY, TCP_NOTSENT_LOWAT and TCP_USER_TIMEOUT on each. */
+struct listener *listener_start(int fd, const struct listener_options *options);
+
+/* Closes the listening end; open connections go on. */
+void listener_stop(struct listener *listener);
+
+/* The per-connection memory of the connection that carries this request or is this socket; freed when the socket closes. */
+void *listener_connection(h2o_socket_t *sock);

@@ -1,0 +1,151 @@
+#include "runtime/metrics.h"
+
+#include <dirent.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Of one thread; cells first, so that they begin a cache line and the next block can't share their last one. */
+struct block {
+    _Alignas(64) _Atomic int64_t cells[METRICS_MAX];
+    struct block *next;
+};
+
+_Thread_local _Atomic int64_t *metrics_cells;
+
+static const struct metric *rows;
+static size_t row_count;
+static struct block *blocks;
+static pthread_mutex_t blocks_lock = PTHREAD_MUTEX_INITIALIZER;
+
+void metrics_init(const struct metric *table, size_t count)
+{
+    if (count > METRICS_MAX)
+        abort();
+    rows = table;
+    row_count = count;
+}
+
+void metrics_thread(void)
+{
+    if (metrics_cells != NULL)
+        return;
+    struct block *block = aligned_alloc(_Alignof(struct block), sizeof(*block));
+    if (block == NULL)
+        abort();
+    memset(block, 0, sizeof(*block));
+    metrics_cells = block->cells;
+    pthread_mutex_lock(&blocks_lock);
+    block->next = blocks;
+    blocks = block;
+    pthread_mutex_unlock(&blocks_lock);
+}
+
+int64_t metric_sum(size_t id)
+{
+    int64_t sum = 0;
+    pthread_mutex_lock(&blocks_lock);
+    for (struct block *block = blocks; block != NULL; block = block->next)
+        sum += atomic_load_explicit(&block->cells[id], memory_order_relaxed);
+    pthread_mutex_unlock(&blocks_lock);
+    return sum;
+}
+
+static void print_head(FILE *out, const char *name, enum metric_kind kind, const char *help)
+{
+    fprintf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, kind == METRIC_COUNTER ? "counter" : "gauge");
+}
+
+static void print_rows(FILE *out)
+{
+    for (size_t i = 0; i < row_count; ++i) {
+        const struct metric *row = &rows[i];
+        if (i == 0 || strcmp(row->name, rows[i - 1].name) != 0)
+            print_head(out, row->name, row->kind, row->help);
+        if (row->labels == NULL)
+            fprintf(out, "%s %" PRId64 "\n", row->name, metric_sum(i));
+        else
+            fprintf(out, "%s{%s} %" PRId64 "\n", row->name, row->labels, metric_sum(i));
+    }
+}
+
+static int64_t resident_bytes(void)
+{
+    long long size, resident = 0;
+    FILE *file = fopen("/proc/self/statm", "re");
+    if (file == NULL)
+        return 0;
+    if (fscanf(file, "%lld %lld", &size, &resident) != 2)
+        resident = 0;
+    fclose(file);
+    return resident * sysconf(_SC_PAGESIZE);
+}
+
+/* Since Linux 6.2 the folder's size is the count; before, its entries are counted, without the one for reading it. */
+static int64_t open_fds(void)
+{
+    struct stat st;
+    if (stat("/proc/self/fd", &st) == 0 && st.st_size > 0)
+        return st.st_size;
+    DIR *dir = opendir("/proc/self/fd");
+    if (dir == NULL)
+        return 0;
+    int64_t count = -1;
+    for (struct dirent *entry; (entry = readdir(dir)) != NULL;)
+        count += entry->d_name[0] != '.';
+    closedir(dir);
+    return count;
+}
+
+static double seconds(clockid_t clock)
+{
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+/* Seconds after boot at which the process started: field 22 of proc(5)'s stat, where field 2 may itself hold blanks and ')'. */
+static double started_after_boot(void)
+{
+    char text[1024];
+    FILE *file = fopen("/proc/self/stat", "re");
+    if (file == NULL)
+        return 0;
+    text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
+    fclose(file);
+    const char *p = strrchr(text, ')');
+    for (int field = 2; p != NULL && field < 22; ++field)
+        p = strchr(p + 1, ' ');
+    return p == NULL ? 0 : (double)strtoull(p, NULL, 10) / (double)sysconf(_SC_CLK_TCK);
+}
+
+static void print_process(FILE *out)
+{
+    print_head(out, "process_resident_memory_bytes", METRIC_GAUGE, "Resident memory size in bytes.");
+    fprintf(out, "process_resident_memory_bytes %" PRId64 "\n", resident_bytes());
+    print_head(out, "process_cpu_seconds_total", METRIC_COUNTER, "User and system CPU time spent in seconds.");
+    fprintf(out, "process_cpu_seconds_total %.3f\n", seconds(CLOCK_PROCESS_CPUTIME_ID));
+    print_head(out, "process_open_fds", METRIC_GAUGE, "Open file descriptors.");
+    fprintf(out, "process_open_fds %" PRId64 "\n", open_fds());
+    print_head(out, "process_start_time_seconds", METRIC_GAUGE, "Start time of the process in seconds since 1970.");
+    fprintf(out, "process_start_time_seconds %.2f\n", seconds(CLOCK_REALTIME) - seconds(CLOCK_BOOTTIME) + started_after_boot());
+}
+
+char *metrics_render(size_t *length)
+{
+    char *text = NULL;
+    FILE *out = open_memstream(&text, length);
+    if (out == NULL)
+        abort();
+    print_rows(out);
+    print_process(out);
+    if (fclose(out) != 0)
+        abort();
+    return text;
+}
