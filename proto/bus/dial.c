@@ -1,0 +1,142 @@
+#include "proto/bus/dial.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+static const char *sentence(int error)
+{
+    switch (error) {
+    case ECONNREFUSED:
+        return "connection refused";
+    case ENOENT:
+        return "the socket file does not exist";
+    case EACCES:
+        return "no permission to open the socket";
+    case EAGAIN:
+        return "Redis does not accept connections: its backlog is full";
+    default:
+        return strerrordesc_np(error);
+    }
+}
+
+static void finish(struct dial *dial, h2o_socket_t *sock, const char *why)
+{
+    dial->sock = NULL;
+    dial->on_done(dial->data, sock, why);
+}
+
+static void try_next(struct dial *dial, const char *why);
+
+static void on_connect(h2o_socket_t *sock, const char *err)
+{
+    struct dial *dial = sock->data;
+    int error = 0;
+    socklen_t size = sizeof(error);
+    if (err != NULL || getsockopt(h2o_socket_get_fd(sock), SOL_SOCKET, SO_ERROR, &error, &size) != 0)
+        error = EIO;
+    if (error == 0) {
+        finish(dial, sock, NULL);
+        return;
+    }
+    h2o_socket_close(sock);
+    dial->sock = NULL;
+    try_next(dial, sentence(error));
+}
+
+/* NULL, or why the address can't even be tried. Not h2o_socket_connect(): that one knows no unix sockets' full backlog and keeps the
+ * reason of a failure to itself. */
+static const char *try_address(struct dial *dial, const struct sockaddr *address, socklen_t length)
+{
+    int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), on = 1;
+    if (fd == -1)
+        return sentence(errno);
+    if (connect(fd, address, length) != 0 && errno != EINPROGRESS) {
+        int error = errno;
+        close(fd);
+        return sentence(error);
+    }
+    if (address->sa_family != AF_UNIX)
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    dial->sock = h2o_evloop_socket_create(dial->loop, fd, 0);
+    dial->sock->data = dial;
+    h2o_socket_notify_write(dial->sock, on_connect);
+    return NULL;
+}
+
+/* Tries the addresses not tried yet; `why` is what the last one said. */
+static void try_next(struct dial *dial, const char *why)
+{
+    while (dial->tried != dial->count) {
+        size_t i = (dial->first + dial->tried++) % dial->count;
+        why = try_address(dial, (struct sockaddr *)&dial->addresses[i], dial->lengths[i]);
+        if (why == NULL)
+            return;
+    }
+    finish(dial, NULL, why);
+}
+
+static void add_address(struct dial *dial, const void *address, socklen_t length)
+{
+    if (dial->count == DIAL_ADDRESSES_MAX || length > sizeof(dial->addresses[0]))
+        return;
+    memcpy(&dial->addresses[dial->count], address, length);
+    dial->lengths[dial->count++] = length;
+}
+
+static bool add_numeric(struct dial *dial)
+{
+    struct sockaddr_in in4 = {.sin_family = AF_INET, .sin_port = htons(dial->url->port)};
+    struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons(dial->url->port)};
+    if (inet_pton(AF_INET, dial->url->host, &in4.sin_addr) == 1)
+        add_address(dial, &in4, sizeof(in4));
+    else if (inet_pton(AF_INET6, dial->url->host, &in6.sin6_addr) == 1)
+        add_address(dial, &in6, sizeof(in6));
+    return dial->count != 0;
+}
+
+static void add_unix(struct dial *dial)
+{
+    struct sockaddr_un un = {.sun_family = AF_UNIX};
+    memcpy(un.sun_path, dial->url->path, strlen(dial->url->path));
+    add_address(dial, &un, sizeof(un));
+}
+
+static void on_lookup(h2o_hostinfo_getaddr_req_t *lookup, const char *error, struct addrinfo *found, void *data)
+{
+    struct dial *dial = data;
+    (void)lookup;
+    dial->lookup = NULL;
+    for (; found != NULL; found = found->ai_next)
+        add_address(dial, found->ai_addr, found->ai_addrlen);
+    try_next(dial, error != NULL ? error : "the host name has no address");
+}
+
+void dial_start(struct dial *dial)
+{
+    dial->count = dial->tried = 0;
+    ++dial->first;
+    if (dial->url->transport == REDIS_UNIX)
+        add_unix(dial);
+    else if (!add_numeric(dial)) {
+        char port[8];
+        snprintf(port, sizeof(port), "%u", dial->url->port);
+        dial->lookup = h2o_hostinfo_getaddr(dial->getaddr, h2o_iovec_init(dial->url->host, strlen(dial->url->host)),
+                                            h2o_iovec_init(port, strlen(port)), AF_UNSPEC, SOCK_STREAM, IPPROTO_TCP,
+                                            AI_ADDRCONFIG | AI_NUMERICSERV, on_lookup, dial);
+        return;
+    }
+    try_next(dial, NULL);
+}
+
+void dial_cancel(struct dial *dial)
+{
+    if (dial->lookup != NULL)
+        h2o_hostinfo_getaddr_cancel(dial->lookup);
+    dial->lookup = NULL;
+    if (dial->sock != NULL)
+        h2o_socket_close(dial->sock);
+    dial->sock = NULL;
+}

@@ -1,0 +1,28 @@
+/* One attempt to reach a Redis: looks its name up, off the loop, then tries the addresses one after the other. One loop's thread. */
+#pragma once
+
+#include "proto/bus/redis_url.h"
+#include "runtime/h2o.h"
+
+enum { DIAL_ADDRESSES_MAX = 8 };
+
+struct dial {
+    h2o_loop_t *loop;
+    h2o_multithread_receiver_t *getaddr;
+    const struct redis_url *url;
+    /* Called once for each start that is not cancelled, perhaps before dial_start() returns: a connected socket, which is the callee's
+     * now, or NULL and a static sentence why not. */
+    void (*on_done)(void *data, h2o_socket_t *sock, const char *why);
+    void *data;
+    /* the rest is the attempt's own; starts zeroed */
+    h2o_hostinfo_getaddr_req_t *lookup;
+    h2o_socket_t *sock;
+    struct sockaddr_storage addresses[DIAL_ADDRESSES_MAX];
+    socklen_t lengths[DIAL_ADDRESSES_MAX];
+    size_t count, tried;
+    size_t first; /* moves on with each attempt, so that an address that swallows everything doesn't hide the others */
+};
+
+/* One at a time. */
+void dial_start(struct dial *dial);
+void dial_cancel(struct dial *dial);

@@ -1,0 +1,51 @@
+/* Publishing through the Redis function library `sse` (proto/bus/sse.lua, embedded in the binary). */
+#pragma once
+
+#include <stdint.h>
+
+#include "proto/bus/redis.h"
+#include "proto/position.h"
+
+struct publish; /* one command connection with the function library loaded; lives on one loop's thread */
+
+struct publish_request {
+    struct slice channel;  /* checked by channel_check() */
+    struct slice data;     /* the event's data; the function splits it into lines */
+    bool count;            /* data is ignored: the channel's next integer, from 1, is the data */
+    struct slice type;     /* empty: "message"; checked by event_check_type() */
+    struct slice id;       /* empty: the function makes one; checked by event_check_id() */
+    struct slice key;      /* idempotency key, empty: none; at most 200 bytes */
+    int32_t retry_ms;      /* the event's retry line; EVENT_RETRY_NONE: no such line */
+    bool only_changed;     /* publish only when the data differs from the newest event's */
+    int64_t history_len;   /* approximate length the stream is trimmed to */
+    int64_t history_ttl_s; /* seconds after the last event until the stream goes */
+};
+
+enum publish_outcome {
+    PUBLISH_DONE,      /* appended and sent */
+    PUBLISH_DUPLICATE, /* id or key was seen in the last 5 minutes: id and position are those of the first time, nothing was sent */
+    PUBLISH_UNCHANGED, /* only_changed, and it had not: id and position are the newest event's, nothing was sent */
+    PUBLISH_BUS_DOWN, /* not connected, connection lost before the answer, or Redis can't write now (LOADING, READONLY, OOM, …) */
+    PUBLISH_REFUSED,  /* the function said no: a fault of the request that the edge should have found */
+};
+
+struct publish_answer {
+    enum publish_outcome outcome;
+    struct slice id; /* the first three outcomes */
+    struct position at;
+    const char *why; /* the last two: a sentence for the 503 or 400 body */
+};
+
+/* The answer dies after the callback. */
+typedef void (*publish_cb)(void *data, const struct publish_answer *answer);
+
+/* Opens the connection; options->on_* and ->data are ignored. On every connect the library is loaded (FUNCTION LOAD REPLACE) before it
+ * counts as ready. A Redis below 7 is one clear sentence in the log and in publish_why(), and is tried again later. */
+struct publish *publish_open(const struct redis_options *options);
+void publish_close(struct publish *publish);
+bool publish_ready(const struct publish *publish);
+const char *publish_why(const struct publish *publish);
+
+/* Sends it; cb always runs exactly once, perhaps before this returns (bus down). "Function not found" (someone flushed the functions)
+ * loads the library anew and sends once more. */
+void publish_send(struct publish *publish, const struct publish_request *request, publish_cb cb, void *data);

@@ -1,0 +1,531 @@
+#include "proto/bus/redis.h"
+
+#include <assert.h>
+#include <limits.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <time.h>
+
+#include "proto/bus/dial.h"
+#include "proto/bus/pipeline.h"
+#include "proto/bus/redis_error.h"
+#include "proto/bus/resp.h"
+#include "runtime/log.h"
+#include "runtime/timer.h"
+
+enum {
+    BACKOFF_MIN_MS = 50,
+    BACKOFF_MAX_MS = 5000,
+    STEADY_MS = 10000,    /* a connection that lived this long starts the back-off anew */
+    FEED_MAX = 16384,     /* bytes given to the reader at once: it moves the unread rest to the front after each reply */
+    READER_KEEP = 65536,  /* bytes of buffer the reader keeps when idle */
+    QUEUE_MAX = 64 << 20, /* bytes that may wait to be sent */
+};
+
+enum state {
+    WAITING,  /* for the next attempt */
+    DIALING,  /* name look-up and connect */
+    GREETING, /* AUTH, SELECT, CLIENT SETNAME and PING are on their way */
+    READY,
+    DROPPING, /* marked; goes when the walk over its replies, or the turn, is over */
+};
+
+struct redis {
+    struct redis_options options;
+    enum state state;
+    struct dial dial;
+    h2o_socket_t *sock;
+    redisReader *reader;
+    struct pipeline pipeline;
+    h2o_buffer_t *queued, *sending;
+    struct {
+        h2o_timeout_t timeout;
+        h2o_timeout_entry_t entry;
+    } turn_end;         /* not a struct timer: those wait a millisecond at least */
+    struct timer clock; /* back-off, connect or reply deadline, by state */
+    uint64_t backoff_ms;
+    uint64_t ready_ms; /* since when this connection was ready; 0: it never was */
+    uint64_t heard_ms; /* when something was last received */
+    bool listening;    /* a push command was sent on this connection: messages may arrive */
+    unsigned walking;  /* callbacks of the owner that are running */
+    const char *why;
+    char why_text[160];
+    struct log_limit ready_limit, lost_limit;
+};
+
+/* Without recycling, so it holds no memory and threads may share it; without mmap, so it never fails. */
+static h2o_buffer_prototype_t buffer_prototype = {._initial_buf = {.capacity = 16384}};
+
+static uint64_t now_ms(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+static void set_state(struct redis *redis, enum state next)
+{
+    static const uint8_t allowed[] = {
+        [WAITING] = 1u << DIALING,
+        [DIALING] = 1u << GREETING | 1u << WAITING,
+        [GREETING] = 1u << READY | 1u << DROPPING | 1u << WAITING,
+        [READY] = 1u << DROPPING | 1u << WAITING,
+        [DROPPING] = 1u << WAITING,
+    };
+    assert(allowed[redis->state] & 1u << next);
+    redis->state = next;
+}
+
+static void log_state(struct redis *redis, enum log_level level, const char *msg, const char *why)
+{
+    char place[300];
+    LOG_AT(level, msg, log_str("connection", redis->options.name),
+           log_str("place", redis_url_place(place, sizeof(place), redis->options.url)),
+           why == NULL ? (struct log_field){.key = NULL} : log_str("why", why));
+}
+
+/* ---- losing the connection ---- */
+
+static void call_back(struct redis *redis, redis_reply_cb cb, void *data, const redisReply *reply, const char *why)
+{
+    if (cb == NULL)
+        return;
+    ++redis->walking;
+    cb(data, reply, why);
+    --redis->walking;
+}
+
+static void fail_commands(struct redis *redis, const char *why)
+{
+    while (pipeline_oldest(&redis->pipeline) != NULL) {
+        struct pipeline_item item = pipeline_take(&redis->pipeline);
+        if (!item.push)
+            call_back(redis, item.cb, item.data, NULL, why);
+    }
+}
+
+static void hang_up(struct redis *redis)
+{
+    dial_cancel(&redis->dial);
+    timer_stop(&redis->clock);
+    h2o_timeout_unlink(&redis->turn_end.entry);
+    if (redis->sock != NULL)
+        h2o_socket_close(redis->sock);
+    redis->sock = NULL;
+    if (redis->reader != NULL)
+        redisReaderFree(redis->reader);
+    redis->reader = NULL;
+    h2o_buffer_consume(&redis->queued, redis->queued->size);
+    h2o_buffer_consume(&redis->sending, redis->sending->size);
+    redis->listening = false;
+}
+
+/* Half of the back-off is certain, half is chance, so that the processes of a site don't come back in step. */
+static void schedule_attempt(struct redis *redis)
+{
+    uint32_t chance = 0;
+    if (getrandom(&chance, sizeof(chance), 0) != sizeof(chance))
+        chance = (uint32_t)now_ms();
+    timer_start(&redis->clock, redis->backoff_ms / 2 + chance % (redis->backoff_ms / 2 + 1));
+    redis->backoff_ms = redis->backoff_ms * 2 < BACKOFF_MAX_MS ? redis->backoff_ms * 2 : BACKOFF_MAX_MS;
+}
+
+/* The one way back to WAITING. Not from within a walk over the replies: see drop(). */
+static void lose(struct redis *redis, const char *why)
+{
+    uint64_t ready_ms = redis->ready_ms;
+    redis->why = why;
+    redis->ready_ms = 0;
+    hang_up(redis);
+    set_state(redis, WAITING);
+    if (ready_ms != 0 && now_ms() - ready_ms >= STEADY_MS)
+        redis->backoff_ms = BACKOFF_MIN_MS;
+    if (log_allowed(&redis->lost_limit))
+        log_state(redis, LOG_WARN, ready_ms != 0 ? "redis lost" : "redis is out of reach", why);
+    schedule_attempt(redis);
+    fail_commands(redis, why);
+    if (ready_ms != 0 && redis->options.on_lost != NULL) {
+        ++redis->walking;
+        redis->options.on_lost(redis->options.data, why);
+        --redis->walking;
+    }
+}
+
+/* ---- sending ---- */
+
+static void call_at_turn_end(struct redis *redis)
+{
+    if (h2o_timeout_is_linked(&redis->turn_end.entry))
+        return;
+    h2o_timeout_link(redis->options.loop, &redis->turn_end.timeout, &redis->turn_end.entry);
+    redis->turn_end.entry.registered_at = 0; /* due, also when the wall clock steps back */
+}
+
+static void drop(struct redis *redis, const char *why)
+{
+    if (redis->state != GREETING && redis->state != READY)
+        return;
+    set_state(redis, DROPPING);
+    redis->why = why;
+    call_at_turn_end(redis);
+}
+
+static void send_queued(struct redis *redis);
+
+/* A failed write is not the end yet: Redis may have said why before it closed, and on_read() finds that and the end. What could not be
+ * written stays in `sending`, so nothing follows it. */
+static void on_write(h2o_socket_t *sock, const char *err)
+{
+    struct redis *redis = sock->data;
+    if (err != NULL)
+        return;
+    h2o_buffer_consume(&redis->sending, redis->sending->size);
+    send_queued(redis);
+}
+
+static void send_queued(struct redis *redis)
+{
+    if (redis->queued->size == 0 || redis->sending->size != 0)
+        return;
+    h2o_buffer_t *empty = redis->sending;
+    redis->sending = redis->queued;
+    redis->queued = empty;
+    h2o_iovec_t bytes = h2o_iovec_init(redis->sending->bytes, redis->sending->size);
+    h2o_socket_write(redis->sock, &bytes, 1, on_write);
+}
+
+static void on_turn_end(h2o_timeout_entry_t *entry)
+{
+    struct redis *redis = H2O_STRUCT_FROM_MEMBER(struct redis, turn_end.entry, entry);
+    if (redis->state == DROPPING)
+        lose(redis, redis->why);
+    else
+        send_queued(redis);
+}
+
+static void queue(struct redis *redis, const struct slice *argv, size_t argc, const struct pipeline_item *item)
+{
+    resp_write(&redis->queued, argv, argc);
+    pipeline_add(&redis->pipeline, item);
+    if (redis->sending->size == 0)
+        call_at_turn_end(redis);
+}
+
+static void queue_own(struct redis *redis, const struct slice *argv, size_t argc, redis_reply_cb cb)
+{
+    queue(redis, argv, argc, &(struct pipeline_item){.cb = cb, .data = redis, .since_ms = now_ms(), .left = 1});
+}
+
+/* ---- receiving ---- */
+
+/* "message" and its like for patterns and shards: the only replies that answer no command. */
+static bool is_message(const redisReply *reply)
+{
+    static const struct slice tail = {"message", 7};
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements < 3 || reply->element[0]->type != REDIS_REPLY_STRING)
+        return false;
+    const redisReply *kind = reply->element[0];
+    return kind->len >= tail.n && memcmp(kind->str + kind->len - tail.n, tail.p, tail.n) == 0;
+}
+
+static void push(struct redis *redis, const redisReply *reply)
+{
+    if (redis->options.on_push == NULL)
+        return;
+    ++redis->walking;
+    redis->options.on_push(redis->options.data, reply);
+    --redis->walking;
+}
+
+static void on_reply(struct redis *redis, const redisReply *reply)
+{
+    struct pipeline_item *oldest = pipeline_oldest(&redis->pipeline);
+    if (redis->listening && is_message(reply)) {
+        push(redis, reply);
+    } else if (oldest == NULL) {
+        drop(redis, redis_error_down(reply) != NULL ? redis_error_down(reply) : "Redis answered what nobody asked");
+    } else if (oldest->push) {
+        if (redis_error(reply) || --oldest->left == 0)
+            pipeline_take(&redis->pipeline);
+        push(redis, reply);
+    } else {
+        struct pipeline_item item = pipeline_take(&redis->pipeline);
+        call_back(redis, item.cb, item.data, reply, NULL);
+    }
+}
+
+/* Gives the reader some bytes and hands out the replies they complete, until one of the callbacks drops the connection. */
+static void feed(struct redis *redis, const char *bytes, size_t n)
+{
+    void *reply = NULL;
+    redisReaderFeed(redis->reader, bytes, n);
+    while (redis->state != DROPPING) {
+        if (redisReaderGetReply(redis->reader, &reply) != REDIS_OK) {
+            drop(redis, "what came from Redis is not its protocol");
+            return;
+        }
+        if (reply == NULL)
+            return;
+        on_reply(redis, reply);
+        freeReplyObject(reply);
+    }
+}
+
+static void on_read(h2o_socket_t *sock, const char *err)
+{
+    struct redis *redis = sock->data;
+    redis->heard_ms = now_ms();
+    for (size_t at = 0; at < sock->input->size && redis->state != DROPPING; at += FEED_MAX) {
+        size_t left = sock->input->size - at;
+        feed(redis, sock->input->bytes + at, left < FEED_MAX ? left : FEED_MAX);
+    }
+    h2o_buffer_consume(&sock->input, sock->input->size);
+    if (redis->state == DROPPING)
+        lose(redis, redis->why);
+    else if (err != NULL)
+        lose(redis, err == h2o_socket_error_closed ? "Redis closed the connection" : "the connection to Redis broke");
+}
+
+/* ---- the greeting ---- */
+
+/* What an error means before the connection is ready. Only for commands whose arguments are no secret: Redis repeats them. */
+static const char *greeting_fault(struct redis *redis, const redisReply *reply)
+{
+    const char *why = redis_error_down(reply);
+    if (why != NULL)
+        return why;
+    snprintf(redis->why_text, sizeof(redis->why_text), "Redis refused the connection: %.100s", reply->str);
+    return redis->why_text;
+}
+
+static void on_auth(void *data, const redisReply *reply, const char *why)
+{
+    struct redis *redis = data;
+    (void)why;
+    if (reply == NULL || !redis_error(reply))
+        return;
+    if (redis_error_is(reply, "ERR AUTH <password> called without") || redis_error_is(reply, "ERR Client sent AUTH, but no"))
+        drop(redis, "a password is given, but Redis has none");
+    else if (redis_error_is(reply, "WRONGPASS ") || redis_error_is(reply, "ERR invalid password"))
+        drop(redis, redis->options.url->user[0] != 0 ? "user or password was refused" : "the password was refused");
+    else
+        drop(redis, redis_error_down(reply) != NULL ? redis_error_down(reply) : "Redis refused AUTH");
+}
+
+static void on_select(void *data, const redisReply *reply, const char *why)
+{
+    struct redis *redis = data;
+    (void)why;
+    if (reply == NULL || !redis_error(reply))
+        return;
+    if (redis_error_is(reply, "ERR DB index")) {
+        snprintf(redis->why_text, sizeof(redis->why_text), "database %d does not exist", redis->options.url->db);
+        drop(redis, redis->why_text);
+    } else {
+        drop(redis, greeting_fault(redis, reply));
+    }
+}
+
+/* The name is for people: a Redis or a proxy that does not take it is good enough. */
+static void on_setname(void *data, const redisReply *reply, const char *why)
+{
+    struct redis *redis = data;
+    (void)why;
+    if (reply != NULL && redis_error_down(reply) != NULL)
+        drop(redis, redis_error_down(reply));
+}
+
+static void check_replies(struct redis *redis);
+
+/* PING is the first command that Redis refuses while it can't serve; whoever may not send it has still had an answer. */
+static void on_greeted(void *data, const redisReply *reply, const char *why)
+{
+    struct redis *redis = data;
+    (void)why;
+    if (reply == NULL)
+        return;
+    if (redis_error(reply) && !redis_error_is(reply, "NOPERM ")) {
+        drop(redis, greeting_fault(redis, reply));
+        return;
+    }
+    set_state(redis, READY);
+    redis->ready_ms = redis->heard_ms;
+    check_replies(redis);
+    if (log_allowed(&redis->ready_limit))
+        log_state(redis, LOG_INFO, "redis ready", NULL);
+    if (redis->options.on_ready != NULL)
+        redis->options.on_ready(redis->options.data);
+}
+
+static void greet(struct redis *redis)
+{
+    const struct redis_url *url = redis->options.url;
+    char db[16], name[128];
+    struct slice auth[3] = {SLICE("AUTH")};
+    size_t n = 1;
+    if (url->user[0] != 0)
+        auth[n++] = slice_of(url->user);
+    auth[n++] = slice_of(url->password);
+    if (url->password[0] != 0)
+        queue_own(redis, auth, n, on_auth);
+    snprintf(db, sizeof(db), "%d", url->db);
+    if (url->db != 0)
+        queue_own(redis, (struct slice[]){SLICE("SELECT"), slice_of(db)}, 2, on_select);
+    snprintf(name, sizeof(name), "sse-gateway:%s", redis->options.name);
+    queue_own(redis, (struct slice[]){SLICE("CLIENT"), SLICE("SETNAME"), slice_of(name)}, 3, on_setname);
+    queue_own(redis, (struct slice[]){SLICE("PING")}, 1, on_greeted);
+}
+
+/* ---- connecting ---- */
+
+static void tune(int fd, uint64_t reply_timeout_ms)
+{
+    int on = 1, idle_s = 30, interval_s = 10, probes = 3;
+    unsigned timeout_ms = reply_timeout_ms > INT_MAX ? INT_MAX : (unsigned)reply_timeout_ms;
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof(interval_s));
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof(probes));
+    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof(timeout_ms));
+}
+
+static void on_dialed(void *data, h2o_socket_t *sock, const char *why)
+{
+    struct redis *redis = data;
+    if (sock == NULL) {
+        lose(redis, why);
+        return;
+    }
+    if (redis->options.url->transport == REDIS_TCP)
+        tune(h2o_socket_get_fd(sock), redis->options.reply_timeout_ms);
+    redis->sock = sock;
+    sock->data = redis;
+    redis->reader = redisReaderCreate();
+    if (redis->reader == NULL)
+        h2o_fatal("no memory");
+    redis->reader->maxbuf = READER_KEEP;
+    set_state(redis, GREETING);
+    h2o_socket_read_start(sock, on_read);
+    greet(redis);
+}
+
+static void attempt(struct redis *redis)
+{
+    set_state(redis, DIALING);
+    timer_start(&redis->clock, redis->options.connect_timeout_ms);
+    dial_start(&redis->dial);
+}
+
+/* ---- time ---- */
+
+static void ping(struct redis *redis)
+{
+    queue_own(redis, (struct slice[]){SLICE("PING")}, 1, NULL);
+}
+
+/* Finds what is overdue and sets the clock to when something next could be. */
+static void check_replies(struct redis *redis)
+{
+    uint64_t timeout = redis->options.reply_timeout_ms, half = timeout / 2, now = now_ms();
+    const struct pipeline_item *oldest = pipeline_oldest(&redis->pipeline);
+    if (oldest != NULL && now - oldest->since_ms >= timeout) {
+        drop(redis, "Redis did not answer in time");
+        return;
+    }
+    uint64_t wait = half;
+    if (oldest != NULL && oldest->since_ms + timeout - now < wait)
+        wait = oldest->since_ms + timeout - now;
+    if (oldest == NULL && now - redis->heard_ms >= half)
+        ping(redis);
+    else if (oldest == NULL)
+        wait = redis->heard_ms + half - now;
+    timer_start(&redis->clock, wait);
+}
+
+static void on_clock(void *data)
+{
+    struct redis *redis = data;
+    switch (redis->state) {
+    case WAITING:
+        attempt(redis);
+        return;
+    case DIALING:
+        lose(redis, redis->dial.lookup != NULL ? "looking the host name up took too long" : "connecting took too long");
+        return;
+    case GREETING:
+        lose(redis, "Redis accepted the connection and did not answer in time");
+        return;
+    case READY:
+        check_replies(redis);
+        return;
+    case DROPPING:
+        return;
+    }
+}
+
+/* ---- interface ---- */
+
+struct redis *redis_open(const struct redis_options *options)
+{
+    struct redis *redis = h2o_mem_alloc(sizeof(*redis));
+    *redis = (struct redis){.options = *options, .backoff_ms = BACKOFF_MIN_MS, .why = "not connected to Redis yet"};
+    redis->dial =
+        (struct dial){.loop = options->loop, .getaddr = options->getaddr, .url = options->url, .on_done = on_dialed, .data = redis};
+    h2o_buffer_init(&redis->queued, &buffer_prototype);
+    h2o_buffer_init(&redis->sending, &buffer_prototype);
+    h2o_timeout_init(options->loop, &redis->turn_end.timeout, 0);
+    redis->turn_end.entry.cb = on_turn_end;
+    timer_init(&redis->clock, options->loop, on_clock, redis);
+    attempt(redis);
+    return redis;
+}
+
+void redis_close(struct redis *redis)
+{
+    assert(redis->walking == 0);
+    hang_up(redis);
+    redis->state = WAITING;
+    redis->why = "the connection to Redis was closed";
+    fail_commands(redis, redis->why);
+    pipeline_dispose(&redis->pipeline);
+    h2o_buffer_dispose(&redis->queued);
+    h2o_buffer_dispose(&redis->sending);
+    timer_dispose(&redis->clock);
+    h2o_timeout_dispose(redis->options.loop, &redis->turn_end.timeout);
+    free(redis);
+}
+
+bool redis_ready(const struct redis *redis)
+{
+    return redis->state == READY;
+}
+
+const char *redis_why(const struct redis *redis)
+{
+    return redis->state == READY ? NULL : redis->why;
+}
+
+bool redis_command(struct redis *redis, const struct slice *argv, size_t argc, redis_reply_cb cb, void *data)
+{
+    if (redis->state != READY || redis->queued->size > QUEUE_MAX)
+        return false;
+    queue(redis, argv, argc, &(struct pipeline_item){.cb = cb, .data = data, .since_ms = now_ms(), .left = 1});
+    return true;
+}
+
+bool redis_push_command(struct redis *redis, const struct slice *argv, size_t argc)
+{
+    assert(argc > 1);
+    if (redis->state != READY || redis->queued->size > QUEUE_MAX)
+        return false;
+    redis->listening = true;
+    queue(redis, argv, argc, &(struct pipeline_item){.since_ms = now_ms(), .left = argc - 1, .push = true});
+    return true;
+}
+
+void redis_drop(struct redis *redis, const char *why)
+{
+    drop(redis, why);
+}

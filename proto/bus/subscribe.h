@@ -1,0 +1,36 @@
+/* The set of channels this process listens to, on one subscriber connection. Restored after every reconnect. One loop's thread. */
+#pragma once
+
+#include "proto/bus/redis.h"
+
+struct subscribe;
+
+struct subscribe_events {
+    /* Redis confirmed: what is published to the channel from now on will arrive. Called anew after each reconnect. */
+    void (*on_subscribed)(void *data, void *tag);
+    /* A message, as published. The payload dies after the callback. */
+    void (*on_message)(void *data, void *tag, struct slice payload);
+    /* Connected; subscriptions follow. May be NULL. */
+    void (*on_ready)(void *data);
+    /* The connection is gone: no channel is subscribed until its on_subscribed. */
+    void (*on_lost)(void *data, const char *why);
+    void *data;
+};
+
+/* Opens the connection; options->on_* and ->data are ignored, the rest as in redis.h. */
+struct subscribe *subscribe_open(const struct redis_options *options, const struct subscribe_events *events);
+void subscribe_close(struct subscribe *subscribe);
+
+/* Adds a channel (checked by channel_check()) that is not in the set; `tag` comes back in the events. Works while disconnected: then it is
+ * sent once connected. */
+void subscribe_add(struct subscribe *subscribe, struct slice channel, void *tag);
+
+/* Takes it out; no event of it follows. Adding it again at once is right: only the confirmation of the newest add counts. */
+void subscribe_remove(struct subscribe *subscribe, struct slice channel);
+
+bool subscribe_ready(const struct subscribe *subscribe);
+const char *subscribe_why(const struct subscribe *subscribe);
+size_t subscribe_count(const struct subscribe *subscribe);
+
+/* Drops the connection, see redis_drop(). */
+void subscribe_drop(struct subscribe *subscribe, const char *why);
