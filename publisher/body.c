@@ -1,0 +1,360 @@
+#include "publisher/body.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <strings.h>
+#include <yajl/yajl_gen.h>
+#include <yajl/yajl_parse.h>
+
+#include "proto/event.h"
+
+static _Thread_local char sentence[200];
+
+static bool is_text(struct slice s, const char *lower_case)
+{
+    return s.n == strlen(lower_case) && strncasecmp(s.p, lower_case, s.n) == 0;
+}
+
+static struct slice unquote(struct slice s)
+{
+    return s.n >= 2 && s.p[0] == '"' && s.p[s.n - 1] == '"' ? slice_make(s.p + 1, s.n - 2) : s;
+}
+
+/* Whether the parameters after the media type leave the charset at UTF-8; US-ASCII is part of it. */
+static bool is_utf8_charset(struct slice rest)
+{
+    while (rest.p != NULL) {
+        struct slice value = slice_split(&rest, ';');
+        struct slice name = slice_trim(slice_split(&value, '='));
+        if (!is_text(name, "charset"))
+            continue;
+        value = unquote(slice_trim(value));
+        if (!is_text(value, "utf-8") && !is_text(value, "us-ascii"))
+            return false;
+    }
+    return true;
+}
+
+const char *body_kind_of(enum body_kind *kind, struct slice content_type)
+{
+    *kind = BODY_NONE;
+    if (content_type.p == NULL)
+        return NULL;
+    struct slice rest = content_type;
+    struct slice type = slice_trim(slice_split(&rest, ';'));
+    if (is_text(type, "application/json"))
+        *kind = BODY_JSON;
+    else if (is_text(type, "application/x-www-form-urlencoded"))
+        *kind = BODY_FORM;
+    else if (type.n > 5 && strncasecmp(type.p, "text/", 5) == 0)
+        *kind = BODY_TEXT;
+    else
+        return "the Content-Type must be application/json, application/x-www-form-urlencoded or text/*";
+    return is_utf8_charset(rest) ? NULL : "the charset of the body must be utf-8";
+}
+
+const char *body_check_utf8(const char *what, struct slice text)
+{
+    if (utf8_valid(text))
+        return NULL;
+    size_t at = 0;
+    for (size_t step = 0; at < text.n; at += step) {
+        unsigned char lead = (unsigned char)text.p[at];
+        step = lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
+        if (text.n - at < step || !utf8_valid(slice_make(text.p + at, step)))
+            break;
+    }
+    snprintf(sentence, sizeof(sentence), "%s is not UTF-8 at offset %zu", what, at);
+    return sentence;
+}
+
+/* Pointers to the parameters, sorted by name and then by place, so that finding a name takes no time that grows with their number:
+ * a form of a mebibyte can hold half a million. */
+struct index {
+    struct body_param **sorted;
+    size_t count;
+};
+
+static int compare_names(struct slice a, struct slice b)
+{
+    size_t n = a.n < b.n ? a.n : b.n;
+    int order = n == 0 ? 0 : memcmp(a.p, b.p, n);
+    return order != 0 ? order : a.n < b.n ? -1 : a.n > b.n;
+}
+
+static int compare_params(const void *x, const void *y)
+{
+    const struct body_param *a = *(struct body_param *const *)x, *b = *(struct body_param *const *)y;
+    int order = compare_names(a->name, b->name);
+    return order != 0 ? order : a < b ? -1 : a > b;
+}
+
+/* All but the last of each name are dropped; sorted[] keeps those that count. */
+static struct index index_make(struct body_param *params, size_t count)
+{
+    struct index index = {NULL, 0};
+    if (count == 0)
+        return index;
+    if ((index.sorted = malloc(count * sizeof(*index.sorted))) == NULL)
+        abort();
+    for (size_t i = 0; i != count; ++i) {
+        params[i].dropped = false;
+        index.sorted[i] = &params[i];
+    }
+    if (count > 1)
+        qsort(index.sorted, count, sizeof(*index.sorted), compare_params);
+    for (size_t i = 0; i != count; ++i) {
+        if (i + 1 != count && slice_eq(index.sorted[i]->name, index.sorted[i + 1]->name))
+            index.sorted[i]->dropped = true;
+        else
+            index.sorted[index.count++] = index.sorted[i];
+    }
+    return index;
+}
+
+static void index_drop(struct index *index, struct slice name)
+{
+    size_t low = 0, high = index->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        int order = compare_names(index->sorted[middle]->name, name);
+        if (order == 0) {
+            index->sorted[middle]->dropped = true;
+            return;
+        }
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+}
+
+static void put_string(yajl_gen gen, struct slice s)
+{
+    yajl_gen_string(gen, (const unsigned char *)(s.n == 0 ? "" : s.p), s.n);
+}
+
+static void put_params(yajl_gen gen, const struct body_param *params, size_t count)
+{
+    for (size_t i = 0; i != count; ++i) {
+        if (params[i].dropped)
+            continue;
+        put_string(gen, params[i].name);
+        put_string(gen, params[i].value);
+    }
+}
+
+static yajl_gen gen_new(void)
+{
+    yajl_gen gen = yajl_gen_alloc(NULL);
+    if (gen == NULL)
+        abort();
+    return gen;
+}
+
+static void take_output(struct body *body, yajl_gen gen)
+{
+    const unsigned char *text;
+    size_t length;
+    yajl_gen_get_buf(gen, &text, &length);
+    *body = (struct body){.data = {(const char *)text, length}, .gen = gen};
+}
+
+void body_from_params(struct body *body, struct body_param *params, size_t count)
+{
+    struct index index = index_make(params, count);
+    yajl_gen gen = gen_new();
+    yajl_gen_map_open(gen);
+    put_params(gen, params, count);
+    yajl_gen_map_close(gen);
+    take_output(body, gen);
+    free(index.sorted);
+}
+
+/* One walk through a JSON text; the callbacks write what they see, and the parameters where the outermost object ends. */
+struct walk {
+    yajl_gen gen;
+    struct body_param *params;
+    size_t count;
+    struct index index;
+    unsigned depth;
+    bool wrapped; /* the value went under "_json" in an object of ours */
+    bool too_deep;
+};
+
+static void before_value(struct walk *walk, bool is_object)
+{
+    if (walk->depth != 0 || walk->count == 0 || is_object)
+        return;
+    walk->wrapped = true;
+    index_drop(&walk->index, SLICE("_json"));
+    yajl_gen_map_open(walk->gen);
+    put_string(walk->gen, SLICE("_json"));
+}
+
+static int enter(struct walk *walk)
+{
+    walk->too_deep = ++walk->depth > BODY_DEPTH_MAX;
+    return !walk->too_deep;
+}
+
+static int on_null(void *data)
+{
+    struct walk *walk = data;
+    before_value(walk, false);
+    return yajl_gen_null(walk->gen) == yajl_gen_status_ok;
+}
+
+static int on_boolean(void *data, int value)
+{
+    struct walk *walk = data;
+    before_value(walk, false);
+    return yajl_gen_bool(walk->gen, value) == yajl_gen_status_ok;
+}
+
+static int on_number(void *data, const char *text, size_t length)
+{
+    struct walk *walk = data;
+    before_value(walk, false);
+    return yajl_gen_number(walk->gen, text, length) == yajl_gen_status_ok;
+}
+
+static int on_string(void *data, const unsigned char *text, size_t length)
+{
+    struct walk *walk = data;
+    before_value(walk, false);
+    return yajl_gen_string(walk->gen, text, length) == yajl_gen_status_ok;
+}
+
+static int on_map_start(void *data)
+{
+    struct walk *walk = data;
+    before_value(walk, true);
+    return enter(walk) && yajl_gen_map_open(walk->gen) == yajl_gen_status_ok;
+}
+
+static int on_map_key(void *data, const unsigned char *text, size_t length)
+{
+    struct walk *walk = data;
+    if (walk->depth == 1)
+        index_drop(&walk->index, slice_make((const char *)text, length));
+    return yajl_gen_string(walk->gen, text, length) == yajl_gen_status_ok;
+}
+
+static int on_map_end(void *data)
+{
+    struct walk *walk = data;
+    if (--walk->depth == 0)
+        put_params(walk->gen, walk->params, walk->count);
+    return yajl_gen_map_close(walk->gen) == yajl_gen_status_ok;
+}
+
+static int on_array_start(void *data)
+{
+    struct walk *walk = data;
+    before_value(walk, false);
+    return enter(walk) && yajl_gen_array_open(walk->gen) == yajl_gen_status_ok;
+}
+
+static int on_array_end(void *data)
+{
+    struct walk *walk = data;
+    --walk->depth;
+    return yajl_gen_array_close(walk->gen) == yajl_gen_status_ok;
+}
+
+static const yajl_callbacks callbacks = {
+    .yajl_null = on_null,
+    .yajl_boolean = on_boolean,
+    .yajl_number = on_number,
+    .yajl_string = on_string,
+    .yajl_start_map = on_map_start,
+    .yajl_map_key = on_map_key,
+    .yajl_end_map = on_map_end,
+    .yajl_start_array = on_array_start,
+    .yajl_end_array = on_array_end,
+};
+
+static const char *describe(yajl_handle handle, const struct walk *walk, size_t at)
+{
+    if (walk->too_deep)
+        return "the JSON body nests deeper than 64";
+    unsigned char *reason = yajl_get_error(handle, 0, NULL, 0);
+    snprintf(sentence, sizeof(sentence), "the JSON body is malformed at offset %zu: %.*s", at, (int)strcspn((char *)reason, ".\n"),
+             (char *)reason);
+    yajl_free_error(handle, reason);
+    return sentence;
+}
+
+/* yajl has consumed the byte that it stops at; what it finds missing only when told of the end is missing at the end. It takes a
+ * whole value with an unfinished string after it for good: the line break, which no string may hold, brings that out. */
+static const char *parse(struct walk *walk, struct slice json)
+{
+    yajl_handle handle = yajl_alloc(&callbacks, NULL, walk);
+    if (handle == NULL)
+        abort();
+    yajl_status status = yajl_parse(handle, (const unsigned char *)json.p, json.n);
+    size_t consumed = yajl_get_bytes_consumed(handle), at = consumed == 0 ? 0 : consumed - 1;
+    if (status == yajl_status_ok) {
+        status = yajl_complete_parse(handle);
+        if (status == yajl_status_ok)
+            status = yajl_parse(handle, (const unsigned char *)"\n", 1);
+        at = json.n;
+    }
+    const char *why = status == yajl_status_ok ? NULL : describe(handle, walk, at);
+    yajl_free(handle);
+    return why;
+}
+
+static unsigned hex4(const char *p)
+{
+    char digits[5] = {p[0], p[1], p[2], p[3], 0};
+    return (unsigned)strtoul(digits, NULL, 16);
+}
+
+/* A "\ud800" without its other half stands for no character, and yajl makes something else of it. `json` has passed the parser, so
+ * every backslash begins a whole escape. */
+static const char *check_surrogates(struct slice json)
+{
+    const char *p = json.p, *end = json.p + json.n;
+    while ((p = memchr(p, '\\', (size_t)(end - p))) != NULL) {
+        unsigned unit = p[1] == 'u' ? hex4(p + 2) : 0;
+        bool high = unit >= 0xd800 && unit <= 0xdbff;
+        bool paired = high && p[6] == '\\' && p[7] == 'u' && (hex4(p + 8) & 0xfc00) == 0xdc00;
+        if ((unit & 0xf800) == 0xd800 && !paired) {
+            snprintf(sentence, sizeof(sentence), "the JSON body has half a surrogate pair at offset %zu", (size_t)(p - json.p));
+            return sentence;
+        }
+        p += paired ? 12 : p[1] == 'u' ? 6 : 2;
+    }
+    return NULL;
+}
+
+const char *body_from_json(struct body *body, struct slice json, struct body_param *params, size_t count)
+{
+    *body = (struct body){.gen = NULL};
+    const char *why = body_check_utf8("the JSON body", json);
+    if (why != NULL)
+        return why;
+    struct walk walk = {.gen = gen_new(), .params = params, .count = count, .index = index_make(params, count)};
+    if ((why = parse(&walk, json)) == NULL)
+        why = check_surrogates(json);
+    if (why == NULL && walk.wrapped) {
+        put_params(walk.gen, params, count);
+        yajl_gen_map_close(walk.gen);
+    }
+    free(walk.index.sorted);
+    if (why == NULL)
+        take_output(body, walk.gen);
+    else
+        yajl_gen_free(walk.gen);
+    return why;
+}
+
+void body_free(struct body *body)
+{
+    if (body->gen != NULL)
+        yajl_gen_free(body->gen);
+    *body = (struct body){.gen = NULL};
+}

@@ -1,0 +1,33 @@
+#include "publisher/counters.h"
+
+#define PUBLISH(at, outcome) \
+    [COUNTER_PUBLISH +       \
+        at] = {"sse_publish_total", "outcome=\"" outcome "\"", METRIC_COUNTER, "Publishes that the bus answered, by outcome"}
+#define STATUS(hundreds)                                                                                        \
+    [COUNTER_STATUS + hundreds - 2] = {"sse_http_requests_total", "status=\"" #hundreds "xx\"", METRIC_COUNTER, \
+                                       "Requests answered on the public listener, by class of status"}
+#define TICKS(kind, name) \
+    [COUNTER_TICKS + kind] = {"sse_ticks_total", "ticker=\"" name "\"", METRIC_COUNTER, "Ticks this replica asked the bus for"}
+
+static const struct metric table[COUNTERS] = {
+    PUBLISH(PUBLISH_DONE, "done"),
+    PUBLISH(PUBLISH_DUPLICATE, "duplicate"),
+    PUBLISH(PUBLISH_UNCHANGED, "unchanged"),
+    PUBLISH(PUBLISH_BUS_DOWN, "bus_down"),
+    PUBLISH(PUBLISH_REFUSED, "refused"),
+    STATUS(2),
+    STATUS(3),
+    STATUS(4),
+    STATUS(5),
+    TICKS(TICK_LETTERS, "letters"),
+    TICKS(TICK_COUNTER, "counter"),
+    TICKS(TICK_USD_EUR, "usd_eur"),
+    [COUNTER_BUS_UP] = {"sse_bus_up", NULL, METRIC_GAUGE, "1 while Redis takes publishes"},
+    [COUNTER_CONNECTIONS] = {"sse_publisher_connections", NULL, METRIC_GAUGE, "Open connections on the public listener"},
+};
+
+void counters_init(void)
+{
+    metrics_init(table, COUNTERS);
+    metrics_thread();
+}

@@ -1,0 +1,18 @@
+/* The publisher's metrics: rows of runtime/metrics.h, all counted on the one thread. */
+#pragma once
+
+#include "proto/bus/publish.h"
+#include "publisher/tick.h"
+#include "runtime/metrics.h"
+
+enum counter {
+    COUNTER_PUBLISH,                                        /* + enum publish_outcome */
+    COUNTER_STATUS = COUNTER_PUBLISH + PUBLISH_REFUSED + 1, /* + status / 100 - 2 */
+    COUNTER_TICKS = COUNTER_STATUS + 4,                     /* + enum tick_kind */
+    COUNTER_BUS_UP = COUNTER_TICKS + TICK_KINDS,
+    COUNTER_CONNECTIONS,
+    COUNTERS,
+};
+
+/* Announces the table and gives the calling thread its cells. */
+void counters_init(void);

@@ -1,0 +1,113 @@
+#include "publisher/endpoint.h"
+
+#include "publisher/counters.h"
+#include "publisher/post.h"
+#include "runtime/http.h"
+
+struct endpoint {
+    h2o_handler_t super;
+    struct publish *const *bus;
+    const struct options *options;
+};
+
+/* A publish whose answer is awaited. It outlives the request when the client goes first: the hook, which dies with the request's
+ * pool, then takes `req` out. */
+struct waiting {
+    h2o_req_t *req;        /* NULL once the request is gone */
+    struct waiting **hook; /* in the request's pool */
+    enum post_route route;
+};
+
+static void on_request_gone(void *hook)
+{
+    struct waiting *waiting = *(struct waiting **)hook;
+    if (waiting != NULL)
+        waiting->req = NULL;
+}
+
+static struct waiting *waiting_new(h2o_req_t *req, enum post_route route)
+{
+    struct waiting *waiting = h2o_mem_alloc(sizeof(*waiting));
+    *waiting = (struct waiting){.req = req, .route = route};
+    waiting->hook = h2o_mem_alloc_shared(&req->pool, sizeof(*waiting->hook), on_request_gone);
+    *waiting->hook = waiting;
+    return waiting;
+}
+
+static void waiting_free(struct waiting *waiting)
+{
+    if (waiting->req != NULL)
+        *waiting->hook = NULL;
+    free(waiting);
+}
+
+static void send_id(h2o_req_t *req, struct slice id)
+{
+    struct body body;
+    struct body_param param = {.name = SLICE("id"), .value = id};
+    body_from_params(&body, &param, 1);
+    http_send(req, 200, "application/json", body.data);
+    body_free(&body);
+}
+
+static void send_answer(h2o_req_t *req, enum post_route route, const struct publish_answer *answer)
+{
+    switch (answer->outcome) {
+    case PUBLISH_BUS_DOWN:
+        http_add_header(req, "retry-after", SLICE("1"));
+        http_error(req, 503, answer->why);
+        break;
+    case PUBLISH_REFUSED:
+        http_error(req, 400, answer->why);
+        break;
+    default:
+        if (route == POST_LEGACY)
+            http_send(req, 303, "text/plain; charset=utf-8", SLICE("broadcasted"));
+        else
+            send_id(req, answer->id);
+    }
+}
+
+static void on_published(void *data, const struct publish_answer *answer)
+{
+    struct waiting *waiting = data;
+    h2o_req_t *req = waiting->req;
+    enum post_route route = waiting->route;
+    metric_add(COUNTER_PUBLISH + answer->outcome, 1);
+    waiting_free(waiting);
+    if (req != NULL)
+        send_answer(req, route, answer);
+}
+
+static int on_req(h2o_handler_t *self, h2o_req_t *req)
+{
+    struct endpoint *endpoint = (struct endpoint *)self;
+    struct post post;
+    int status;
+    const char *why = post_read(&post, req, endpoint->options, &status);
+    if (why == NULL)
+        publish_send(*endpoint->bus, &post.publish, on_published, waiting_new(req, post.route));
+    else
+        http_error(req, status, why);
+    body_free(&post.body);
+    return 0;
+}
+
+static void on_answered(h2o_logger_t *self, h2o_req_t *req)
+{
+    (void)self;
+    int hundreds = req->res.status / 100;
+    if (hundreds >= 2 && hundreds <= 5)
+        metric_add((size_t)(COUNTER_STATUS + hundreds - 2), 1);
+}
+
+void endpoint_register(h2o_hostconf_t *host, struct publish *const *bus, const struct options *options)
+{
+    h2o_pathconf_t *path = h2o_config_register_path(host, "/", 0);
+    struct endpoint *endpoint = (struct endpoint *)h2o_create_handler(path, sizeof(*endpoint));
+    endpoint->super.on_req = on_req;
+    endpoint->bus = bus;
+    endpoint->options = options;
+    h2o_create_logger(path, sizeof(h2o_logger_t))->log_access = on_answered;
+    h2o_create_logger(&host->fallback_path, sizeof(h2o_logger_t))->log_access = on_answered;
+}

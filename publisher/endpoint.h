@@ -1,0 +1,9 @@
+/* The public routes: POST /post and POST /channels/{name}. */
+#pragma once
+
+#include "proto/bus/publish.h"
+#include "publisher/options.h"
+
+/* Makes every path of the host this endpoint's, and counts the host's answers. Call it before the host's context is made; *bus must
+ * be there by the first request only. `bus` and `options` are borrowed for the host's life. */
+void endpoint_register(h2o_hostconf_t *host, struct publish *const *bus, const struct options *options);

@@ -1,0 +1,19 @@
+#include "publisher/publisher.h"
+
+#include "publisher/counters.h"
+#include "runtime/signals.h"
+
+/* Signals are blocked first, so that the threads which look names up inherit it; the listeners open last, when all that a request
+ * needs is there. Redis may still be away then: requests are told so until it comes. */
+int main(int argc, char **argv)
+{
+    static struct publisher publisher;
+    signals_block();
+    options_load(&publisher.options, argc, argv);
+    counters_init();
+    publisher_open(&publisher);
+    publisher_listen(&publisher);
+    publisher_run(&publisher);
+    publisher_close(&publisher);
+    return 0;
+}

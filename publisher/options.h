@@ -1,0 +1,31 @@
+/* The publisher's settings. */
+#pragma once
+
+#include "runtime/config.h"
+#include "proto/bus/redis_url.h"
+#include "publisher/tick.h"
+#include "runtime/log.h"
+
+struct options {
+    int64_t port;
+    const char *host;
+    int64_t admin_port;
+    const char *admin_host;
+    const char *redis_url;
+    int64_t redis_timeout_ms;
+    int64_t body_limit; /* bytes */
+    int64_t history_len;
+    int64_t history_ttl_s;
+    int64_t retry_ms;
+    const char *tickers;
+    int64_t max_connections;
+    const char *log_level;
+    /* read from the texts above */
+    struct redis_url redis;
+    struct tick_plan plan;
+};
+
+extern const struct config_table options_table;
+
+/* config_main() over the table, then what the texts stand for. Sets the log's level. */
+void options_load(struct options *options, int argc, char **argv);

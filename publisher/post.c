@@ -1,0 +1,187 @@
+#include "publisher/post.h"
+
+#include <strings.h>
+
+#include "proto/channel.h"
+#include "proto/event.h"
+#include "runtime/http.h"
+
+/* A request being read. */
+struct reading {
+    h2o_req_t *req;
+    struct post *post;
+    const struct options *options;
+    struct slice retry;                   /* as the client spelt it; p NULL without */
+    H2O_VECTOR(struct body_param) params; /* query first, then form: the later of a name wins */
+    int status;
+};
+
+static const char *fail(struct reading *reading, int status, const char *why)
+{
+    reading->status = status;
+    return why;
+}
+
+static const char *read_route(struct reading *reading)
+{
+    struct slice path = http_path(reading->req), prefix = SLICE("/channels/");
+    bool is_channel = slice_starts(path, prefix);
+    if (path.p == NULL)
+        return "the path holds a broken percent escape";
+    if (!is_channel && !slice_eq(path, SLICE("/post")))
+        return fail(reading, 404, "no such path; there are /post and /channels/{name}");
+    if (!http_method_is(reading->req, "POST")) {
+        http_add_header(reading->req, "allow", SLICE("POST"));
+        return fail(reading, 405, "this path takes POST only");
+    }
+    reading->post->route = is_channel ? POST_CHANNEL : POST_LEGACY;
+    reading->post->publish.channel = is_channel ? slice_from(path, prefix.n) : SLICE("post");
+    return channel_check(reading->post->publish.channel);
+}
+
+static const char *check_size(struct reading *reading)
+{
+    if (reading->req->entity.len > (size_t)reading->options->body_limit)
+        return fail(reading, 413, "the body is larger than this server takes");
+    struct slice encoding = http_header(reading->req, "content-encoding");
+    if (encoding.n != 0 && !(encoding.n == 8 && strncasecmp(encoding.p, "identity", 8) == 0))
+        return fail(reading, 415, "the body must come without a Content-Encoding");
+    return NULL;
+}
+
+static void add_param(struct reading *reading, struct slice name, struct slice value)
+{
+    h2o_vector_reserve(&reading->req->pool, &reading->params, reading->params.size + 1);
+    reading->params.entries[reading->params.size++] = (struct body_param){.name = name, .value = value};
+}
+
+/* Whether the parameter of a query says something about the event, instead of being its data. */
+static bool take_option(struct reading *reading, struct slice name, struct slice value)
+{
+    struct publish_request *publish = &reading->post->publish;
+    if (reading->post->route != POST_CHANNEL)
+        return false;
+    if (slice_eq(name, SLICE("event")))
+        publish->type = value;
+    else if (slice_eq(name, SLICE("id")))
+        publish->id = value;
+    else if (slice_eq(name, SLICE("retry")))
+        reading->retry = value;
+    else
+        return false;
+    return true;
+}
+
+static const char *read_query(struct reading *reading)
+{
+    struct slice rest = http_query(reading->req), name, value;
+    bool broken = false;
+    while (http_form_next(reading->req, &rest, &name, &value, &broken)) {
+        if (!utf8_valid(name) || !utf8_valid(value))
+            return "the query is not UTF-8";
+        if (!take_option(reading, name, value))
+            add_param(reading, name, value);
+    }
+    return broken ? "the query holds a broken percent escape" : NULL;
+}
+
+static const char *read_form(struct reading *reading)
+{
+    struct slice rest = slice_of_iovec(reading->req->entity), name, value;
+    bool broken = false;
+    while (http_form_next(reading->req, &rest, &name, &value, &broken)) {
+        if (!utf8_valid(name) || !utf8_valid(value))
+            return "the form is not UTF-8";
+        add_param(reading, name, value);
+    }
+    return broken ? "the form holds a broken percent escape" : NULL;
+}
+
+static const char *read_retry(struct slice text, int32_t *out)
+{
+    int32_t value = 0;
+    bool good = text.n != 0 && text.n <= 8;
+    for (size_t i = 0; good && i != text.n; ++i) {
+        good = text.p[i] >= '0' && text.p[i] <= '9';
+        value = value * 10 + (text.p[i] - '0');
+    }
+    if (!good || value > EVENT_RETRY_MAX)
+        return "retry must be 0 to 86400000 milliseconds";
+    *out = value;
+    return NULL;
+}
+
+/* What the query did not say, a header may. */
+static const char *read_headers(struct reading *reading)
+{
+    struct publish_request *publish = &reading->post->publish;
+    if (publish->type.p == NULL)
+        publish->type = http_header(reading->req, "sse-event");
+    if (publish->id.p == NULL)
+        publish->id = http_header(reading->req, "sse-id");
+    if (reading->retry.p == NULL)
+        reading->retry = http_header(reading->req, "sse-retry");
+    publish->key = http_header(reading->req, "idempotency-key");
+    if (publish->key.p == NULL)
+        return NULL;
+    bool good = publish->key.n >= 1 && publish->key.n <= 200;
+    for (size_t i = 0; good && i != publish->key.n; ++i)
+        good = publish->key.p[i] > 0x20 && publish->key.p[i] < 0x7f;
+    return good ? NULL : "Idempotency-Key must be 1 to 200 visible ASCII characters";
+}
+
+static const char *check_event(struct reading *reading)
+{
+    struct publish_request *publish = &reading->post->publish;
+    const char *why = event_check_type(publish->type);
+    if (why == NULL)
+        why = event_check_id(publish->id);
+    if (why == NULL && reading->retry.p != NULL)
+        why = read_retry(reading->retry, &publish->retry_ms);
+    return why;
+}
+
+static const char *read_text(struct reading *reading)
+{
+    if (reading->params.size != 0)
+        return "a text body and query parameters can't both be the data";
+    reading->post->publish.data = slice_of_iovec(reading->req->entity);
+    return body_check_utf8("the text body", reading->post->publish.data);
+}
+
+static const char *read_data(struct reading *reading)
+{
+    struct slice entity = slice_of_iovec(reading->req->entity);
+    struct post *post = reading->post;
+    enum body_kind kind;
+    const char *why = body_kind_of(&kind, http_header(reading->req, "content-type"));
+    if (why != NULL)
+        return fail(reading, 415, why);
+    if (kind == BODY_NONE && entity.n != 0)
+        return fail(reading, 415, "a body needs a Content-Type");
+    if (kind == BODY_TEXT && (entity.n != 0 || reading->params.size == 0))
+        return read_text(reading);
+    if (kind == BODY_FORM)
+        why = read_form(reading);
+    if (kind == BODY_JSON && entity.n != 0)
+        why = body_from_json(&post->body, entity, reading->params.entries, reading->params.size);
+    else if (why == NULL)
+        body_from_params(&post->body, reading->params.entries, reading->params.size);
+    post->publish.data = post->body.data;
+    return why;
+}
+
+const char *post_read(struct post *post, h2o_req_t *req, const struct options *options, int *status)
+{
+    static const char *(*const steps[])(struct reading *) = {read_route,   check_size,  read_query,
+                                                             read_headers, check_event, read_data};
+    struct reading reading = {.req = req, .post = post, .options = options, .status = 400};
+    *post = (struct post){.publish = {.retry_ms = (int32_t)options->retry_ms,
+                                      .history_len = options->history_len,
+                                      .history_ttl_s = options->history_ttl_s}};
+    const char *why = http_head_check(req, &reading.status);
+    for (size_t i = 0; why == NULL && i != sizeof(steps) / sizeof(steps[0]); ++i)
+        why = steps[i](&reading);
+    *status = reading.status;
+    return why;
+}

@@ -1,0 +1,225 @@
+#include "publisher/publisher.h"
+
+#include <signal.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "publisher/counters.h"
+#include "publisher/endpoint.h"
+#include "runtime/http.h"
+#include "runtime/log.h"
+#include "runtime/signals.h"
+
+enum {
+    DRAIN_SECONDS = 5,
+    DRAIN_TURN_MS = 20, /* a turn that long without a request ends the drain */
+    BODY_SLACK =
+        65536,        /* what libh2o takes above BODY_LIMIT, so that the answer is our 413; over HTTP/2 it only resets the stream */
+    OTHER_FILES = 64, /* descriptors that are not public connections */
+};
+
+static const char *check_bus(void *data)
+{
+    struct publisher *publisher = data;
+    if (publisher->state >= PUBLISHER_DRAINING)
+        return "shutting down";
+    return publish_ready(publisher->bus) ? NULL : publish_why(publisher->bus);
+}
+
+static void open_h2o(struct publisher *publisher)
+{
+    h2o_globalconf_t *conf = &publisher->conf;
+    h2o_config_init(conf);
+    conf->server_name = h2o_iovec_init(H2O_STRLIT("sse-publisher"));
+    conf->max_request_entity_size = (size_t)publisher->options.body_limit + BODY_SLACK;
+    conf->http1.req_timeout = 30000;
+    conf->http1.upgrade_to_http2 = 1;
+    conf->http2.idle_timeout = 60000;
+    publisher->public_hosts[0] = h2o_config_register_host(conf, h2o_iovec_init(H2O_STRLIT("public")), 65535);
+    publisher->admin_hosts[0] = h2o_config_register_host(conf, h2o_iovec_init(H2O_STRLIT("admin")), 65535);
+}
+
+static void open_bus(struct publisher *publisher, h2o_loop_t *loop)
+{
+    const struct options *options = &publisher->options;
+    struct redis_options redis = {
+        .loop = loop,
+        .getaddr = &publisher->getaddr,
+        .url = &options->redis,
+        .name = "commands",
+        .connect_timeout_ms = (uint64_t)options->redis_timeout_ms,
+        .reply_timeout_ms = (uint64_t)options->redis_timeout_ms,
+    };
+    publisher->bus = publish_open(&redis);
+}
+
+static void open_tickers(struct publisher *publisher)
+{
+    const struct tick_plan *plan = &publisher->options.plan;
+    for (size_t i = 0; i != plan->count; ++i) {
+        struct ticker *ticker = &publisher->tickers[i];
+        *ticker = (struct ticker){.kind = plan->items[i].kind,
+                                  .interval_ms = plan->items[i].interval_ms,
+                                  .bus = publisher->bus,
+                                  .options = &publisher->options};
+        ticker_start(ticker, publisher->ctx.loop);
+    }
+}
+
+/* h2o wants its handlers before its context, and the bus needs the context's queue for name look-ups: so the endpoint is given the
+ * place where the bus will be. */
+void publisher_open(struct publisher *publisher)
+{
+    h2o_loop_t *loop = h2o_evloop_create();
+    open_h2o(publisher);
+    publisher->check = (struct admin_check){.name = "bus", .run = check_bus, .data = publisher};
+    admin_register(publisher->admin_hosts[0], &publisher->check, 1);
+    endpoint_register(publisher->public_hosts[0], &publisher->bus, &publisher->options);
+    h2o_context_init(&publisher->ctx, loop, &publisher->conf);
+    h2o_multithread_register_receiver(publisher->ctx.queue, &publisher->getaddr, h2o_hostinfo_getaddr_receiver);
+    open_bus(publisher, loop);
+    open_tickers(publisher);
+}
+
+/* Raises the limit on open files as far as it goes, and returns how many connections it leaves of those asked for. */
+static size_t connections_allowed(size_t wanted)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0)
+        return wanted;
+    if (files.rlim_cur < files.rlim_max) {
+        files.rlim_cur = files.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &files);
+        getrlimit(RLIMIT_NOFILE, &files);
+    }
+    if (files.rlim_cur == RLIM_INFINITY || files.rlim_cur >= wanted + OTHER_FILES)
+        return wanted;
+    size_t allowed = files.rlim_cur > 2 * OTHER_FILES ? files.rlim_cur - OTHER_FILES : OTHER_FILES;
+    log_warn("the limit on open files lowers MAX_CONNECTIONS", log_int("max_connections", (int64_t)allowed));
+    return allowed;
+}
+
+static void on_open(void *data)
+{
+    (void)data;
+    metric_add(COUNTER_CONNECTIONS, 1);
+}
+
+static void on_close(void *data)
+{
+    (void)data;
+    metric_add(COUNTER_CONNECTIONS, -1);
+}
+
+static struct listener *listen_on(const char *name, const char *host, int64_t port, const struct listener_options *options)
+{
+    const char *error;
+    int bound, fd = listener_bind(host, (int)port, &bound, &error);
+    if (fd == -1)
+        die("%s", error);
+    struct listener *listener = listener_start(fd, options);
+    close(fd);
+    log_info("listening", log_str("listener", name), log_int("port", bound));
+    return listener;
+}
+
+void publisher_listen(struct publisher *publisher)
+{
+    const struct options *options = &publisher->options;
+    publisher->public_accept = (h2o_accept_ctx_t){.ctx = &publisher->ctx, .hosts = publisher->public_hosts};
+    publisher->admin_accept = (h2o_accept_ctx_t){.ctx = &publisher->ctx, .hosts = publisher->admin_hosts};
+    struct listener_options public_options = {
+        .accept = &publisher->public_accept,
+        .max_connections = connections_allowed((size_t)options->max_connections),
+        .on_open = on_open,
+        .on_close = on_close,
+    };
+    struct listener_options admin_options = {.accept = &publisher->admin_accept, .max_connections = OTHER_FILES / 2};
+    publisher->public_listener = listen_on("public", options->host, options->port, &public_options);
+    publisher->admin_listener = listen_on("admin", options->admin_host, options->admin_port, &admin_options);
+}
+
+/* Backstop of the drain: a loop that never comes back ends here. */
+static void on_alarm(int signo)
+{
+    (void)signo;
+    _exit(0);
+}
+
+static void drain(struct publisher *publisher, int signo)
+{
+    log_info("draining", log_str("signal", signo == SIGTERM ? "SIGTERM" : "SIGINT"));
+    publisher->state = PUBLISHER_DRAINING;
+    signal(SIGALRM, on_alarm);
+    alarm(DRAIN_SECONDS);
+    for (size_t i = 0; i != publisher->options.plan.count; ++i)
+        ticker_stop(&publisher->tickers[i]);
+    listener_stop(publisher->public_listener);
+    h2o_context_request_shutdown(&publisher->ctx);
+}
+
+static void on_signal(void *data, int signo)
+{
+    struct publisher *publisher = data;
+    if (signo == SIGHUP)
+        log_info("nothing to reload");
+    else if (publisher->state == PUBLISHER_DRAINING)
+        publisher->state = PUBLISHER_DONE;
+    else
+        drain(publisher, signo);
+}
+
+static void watch_bus(struct publisher *publisher)
+{
+    bool up = publish_ready(publisher->bus);
+    if (up == publisher->bus_up)
+        return;
+    publisher->bus_up = up;
+    metric_set(COUNTER_BUS_UP, up);
+    if (up && publisher->state == PUBLISHER_WAITING) {
+        publisher->state = PUBLISHER_READY;
+        log_info("ready");
+    }
+}
+
+static int on_each_request(h2o_req_t *req, void *data)
+{
+    size_t *count = data;
+    *count += req->version != 0; /* 0 between two requests of a connection */
+    return 0;
+}
+
+static size_t requests_under_way(struct publisher *publisher)
+{
+    size_t count = 0;
+    publisher->conf.http1.callbacks.foreach_request(&publisher->ctx, on_each_request, &count);
+    publisher->conf.http2.callbacks.foreach_request(&publisher->ctx, on_each_request, &count);
+    return count;
+}
+
+/* Ends when two turns in a row saw no request, so that what had already arrived in a socket was read and answered. */
+static void finish_requests(struct publisher *publisher)
+{
+    for (unsigned quiet = 0; publisher->state == PUBLISHER_DRAINING && quiet != 2;) {
+        h2o_evloop_run(publisher->ctx.loop, DRAIN_TURN_MS);
+        quiet = requests_under_way(publisher) == 0 ? quiet + 1 : 0;
+    }
+    publisher->state = PUBLISHER_DONE;
+}
+
+void publisher_run(struct publisher *publisher)
+{
+    signals_watch(publisher->ctx.loop, on_signal, publisher);
+    while (publisher->state < PUBLISHER_DRAINING) {
+        h2o_evloop_run(publisher->ctx.loop, INT32_MAX);
+        watch_bus(publisher);
+    }
+    finish_requests(publisher);
+}
+
+void publisher_close(struct publisher *publisher)
+{
+    listener_stop(publisher->admin_listener);
+    publish_close(publisher->bus);
+    log_info("stopped");
+}

@@ -1,0 +1,37 @@
+/* The publisher process: one loop on the main thread that carries the public and the admin listener, the Redis connection and the
+ * tickers. Single-threaded: nothing here is shared. */
+#pragma once
+
+#include "proto/bus/publish.h"
+#include "publisher/options.h"
+#include "publisher/ticker.h"
+#include "runtime/admin.h"
+#include "runtime/listener.h"
+
+enum publisher_state {
+    PUBLISHER_WAITING,  /* for Redis, the first time */
+    PUBLISHER_READY,    /* Redis answered once; it may be away again */
+    PUBLISHER_DRAINING, /* told to stop: answers under way are finished */
+    PUBLISHER_DONE,
+};
+
+struct publisher {
+    struct options options;
+    enum publisher_state state;
+    h2o_globalconf_t conf;
+    h2o_context_t ctx;
+    h2o_hostconf_t *public_hosts[2], *admin_hosts[2]; /* one and NULL: each listener sees only its own */
+    h2o_accept_ctx_t public_accept, admin_accept;
+    struct listener *public_listener, *admin_listener;
+    h2o_multithread_receiver_t getaddr;
+    struct publish *bus;
+    bool bus_up; /* as last seen */
+    struct admin_check check;
+    struct ticker tickers[TICK_KINDS];
+};
+
+/* In this order, once each; *publisher zeroed but for its options. A failed start dies with a sentence. */
+void publisher_open(struct publisher *publisher); /* the loop, its h2o context and the connection to Redis */
+void publisher_listen(struct publisher *publisher);
+void publisher_run(struct publisher *publisher); /* until SIGTERM or SIGINT, and the answers under way are out: at most 5 s more */
+void publisher_close(struct publisher *publisher);

@@ -1,0 +1,45 @@
+/* What a ticker says at tick N, and which N a time belongs to. Pure, and the same on every replica, so that all of them ask for the
+ * same event under the same key ("letters:N") and Redis makes it once. */
+#pragma once
+
+#include <stdint.h>
+
+#include "proto/slice.h"
+
+enum tick_kind { TICK_LETTERS, TICK_COUNTER, TICK_USD_EUR, TICK_KINDS };
+
+/* Its name in TICKERS, which is also its channel and begins its keys. */
+const char *tick_name(enum tick_kind kind);
+
+enum { TICK_INTERVAL_MIN = 10, TICK_INTERVAL_MAX = 86400000 /* ms */ };
+
+struct tick_plan {
+    size_t count;
+    struct {
+        enum tick_kind kind;
+        uint32_t interval_ms;
+    } items[TICK_KINDS];
+};
+
+/* Reads "letters:5000,counter:2000", or "off" for none. NULL, or a static sentence about the fault. */
+const char *tick_plan_parse(struct tick_plan *out, const char *text);
+
+/* The tick whose interval holds this wall-clock time; it began at number × interval. */
+static inline uint64_t tick_number(uint64_t now_ms, uint32_t interval_ms)
+{
+    return now_ms / interval_ms;
+}
+
+/* The simulated rate at tick N, in ten-thousandths: a slow wander about 0.92 that comes back, often unchanged from one tick to the
+ * next. A function of N alone, in integers, so all replicas and machines agree; while replicas of two versions run, a change to it
+ * makes them disagree. */
+unsigned tick_rate(uint64_t number);
+
+enum { TICK_DATA_MAX = 64, TICK_KEY_MAX = 40 };
+
+/* The event's data with a NUL; returns its length. The letter is drawn anew at every call: the replica that Redis hears first
+ * decides. Empty for the counter, whose number Redis itself counts. */
+size_t tick_data(char out[TICK_DATA_MAX], enum tick_kind kind, uint64_t number);
+
+/* The idempotency key "letters:N" with a NUL; returns its length. */
+size_t tick_key(char out[TICK_KEY_MAX], enum tick_kind kind, uint64_t number);
