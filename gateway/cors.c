@@ -1,0 +1,54 @@
+#include "gateway/cors.h"
+
+#include <strings.h>
+
+static bool equal_nocase(struct slice a, struct slice b)
+{
+    return a.n == b.n && strncasecmp(a.p, b.p, a.n) == 0;
+}
+
+/* What follows "http://" or "https://"; {NULL, 0} for any other text. */
+static struct slice after_scheme(struct slice origin)
+{
+    static const struct slice schemes[] = {{"https://", 8}, {"http://", 7}};
+    for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); ++i)
+        if (origin.n > schemes[i].n && strncasecmp(origin.p, schemes[i].p, schemes[i].n) == 0)
+            return slice_from(origin, schemes[i].n);
+    return (struct slice){NULL, 0};
+}
+
+const char *cors_origins_check(const char *origins)
+{
+    struct slice rest = slice_of(origins);
+    if (slice_eq(slice_trim(rest), SLICE("*")) || rest.n == 0)
+        return NULL;
+    while (rest.p != NULL) {
+        struct slice item = slice_trim(slice_split(&rest, ','));
+        if (slice_eq(item, SLICE("*")))
+            return "* must stand alone";
+        struct slice host = after_scheme(item);
+        if (host.p == NULL)
+            return "each origin must be http://host[:port] or https://host[:port]";
+        if (memchr(host.p, '/', host.n) != NULL || memchr(host.p, '*', host.n) != NULL || memchr(host.p, ' ', host.n) != NULL)
+            return "an origin has no path, no wildcard and no space";
+    }
+    return NULL;
+}
+
+enum cors_verdict cors_judge(const char *origins, struct slice origin, struct slice host)
+{
+    if (origin.p == NULL)
+        return CORS_NONE;
+    struct slice authority = after_scheme(origin);
+    if (authority.p != NULL && host.p != NULL && equal_nocase(authority, host))
+        return CORS_NONE;
+    struct slice rest = slice_of(origins);
+    if (slice_eq(slice_trim(rest), SLICE("*")))
+        return CORS_ANY;
+    while (rest.p != NULL) {
+        struct slice item = slice_trim(slice_split(&rest, ','));
+        if (item.n != 0 && equal_nocase(item, origin))
+            return CORS_LISTED;
+    }
+    return CORS_REFUSED;
+}

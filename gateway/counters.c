@@ -1,0 +1,45 @@
+#include "gateway/counters.h"
+
+static const char *const reasons[CLOSE_REASONS] = {
+    [CLOSE_CLIENT] = "client closed",    [CLOSE_CLIENT_DATA] = "client sent data",
+    [CLOSE_WRITE_ERROR] = "write error", [CLOSE_QUEUE_FULL] = "queue full",
+    [CLOSE_SHUTDOWN] = "shutdown",
+};
+
+const char *close_reason_text(enum close_reason reason)
+{
+    return reasons[reason];
+}
+
+#define CLOSES(reason, text) \
+    [COUNT_CLOSES + reason] = {"sse_stream_closes_total", "reason=\"" text "\"", METRIC_COUNTER, "streams closed, by reason"}
+
+static const struct metric table[COUNTERS] = {
+    [COUNT_STREAMS] = {"sse_streams", NULL, METRIC_GAUGE, "open streams"},
+    [COUNT_STREAMS_OPENED] = {"sse_streams_opened_total", NULL, METRIC_COUNTER, "streams opened"},
+    CLOSES(CLOSE_CLIENT, "client closed"),
+    CLOSES(CLOSE_CLIENT_DATA, "client sent data"),
+    CLOSES(CLOSE_WRITE_ERROR, "write error"),
+    CLOSES(CLOSE_QUEUE_FULL, "queue full"),
+    CLOSES(CLOSE_SHUTDOWN, "shutdown"),
+    [COUNT_CONNECTIONS] = {"sse_connections", NULL, METRIC_GAUGE, "open connections on the public ports"},
+    [COUNT_CHANNELS] = {"sse_channels", NULL, METRIC_GAUGE, "channels with a listener here"},
+    [COUNT_EVENTS_IN] = {"sse_events_total", "direction=\"in\"", METRIC_COUNTER, "events from the bus, and deliveries to streams"},
+    [COUNT_EVENTS_OUT] = {"sse_events_total", "direction=\"out\"", METRIC_COUNTER,
+                          "events from the bus, and deliveries to streams"},
+    [COUNT_BYTES_OUT] = {"sse_bytes_out_total", NULL, METRIC_COUNTER, "bytes of events handed to the kernel or the HTTP/2 layer"},
+    [COUNT_QUEUED_BYTES] = {"sse_queued_bytes", NULL, METRIC_GAUGE, "bytes that wait in the queues of slow streams"},
+    [COUNT_KEEPALIVES] = {"sse_keepalives_total", NULL, METRIC_COUNTER, "comments sent to idle streams"},
+    [COUNT_BUS_UP] = {"sse_bus_up", NULL, METRIC_GAUGE, "1 while both connections to Redis are ready"},
+    [COUNT_BUS_MALFORMED] = {"sse_bus_malformed_total", NULL, METRIC_COUNTER,
+                             "bus messages that look like ours and are not, dropped"},
+    [COUNT_BUS_LOST] = {"sse_bus_lost_total", NULL, METRIC_COUNTER, "times the subscriber connection was lost"},
+    [COUNT_HISTORY_READS] = {"sse_history_reads_total", NULL, METRIC_COUNTER, "reads of a channel's stream in Redis"},
+    [COUNT_HOLES] = {"sse_holes_filled_total", NULL, METRIC_COUNTER, "holes in a channel that were read from its stream"},
+    [COUNT_GAPS] = {"sse_gaps_total", NULL, METRIC_COUNTER, "holes that the history no longer covered"},
+};
+
+void counters_init(void)
+{
+    metrics_init(table, COUNTERS);
+}

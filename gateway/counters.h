@@ -1,0 +1,40 @@
+/* The gateway's metrics: one enum, one table in counters.c, in the same order. */
+#pragma once
+
+#include "runtime/metrics.h"
+
+/* Why a stream was closed: one value, one log text, one counter. */
+enum close_reason {
+    CLOSE_CLIENT,      /* the peer closed or reset */
+    CLOSE_CLIENT_DATA, /* the peer sent more than a stream's client has to say */
+    CLOSE_WRITE_ERROR,
+    CLOSE_QUEUE_FULL,
+    CLOSE_SHUTDOWN,
+    CLOSE_REASONS,
+};
+
+const char *close_reason_text(enum close_reason reason);
+
+enum counter {
+    COUNT_STREAMS,
+    COUNT_STREAMS_OPENED,
+    COUNT_CLOSES, /* + enum close_reason */
+    COUNT_CLOSES_LAST = COUNT_CLOSES + CLOSE_REASONS - 1,
+    COUNT_CONNECTIONS,
+    COUNT_CHANNELS,
+    COUNT_EVENTS_IN,
+    COUNT_EVENTS_OUT,
+    COUNT_BYTES_OUT,
+    COUNT_QUEUED_BYTES,
+    COUNT_KEEPALIVES,
+    COUNT_BUS_UP,
+    COUNT_BUS_MALFORMED,
+    COUNT_BUS_LOST,
+    COUNT_HISTORY_READS,
+    COUNT_HOLES,
+    COUNT_GAPS,
+    COUNTERS,
+};
+
+/* Hands the table to runtime/metrics. */
+void counters_init(void);

@@ -1,0 +1,52 @@
+#include "gateway/frame.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "runtime/h2o.h"
+
+/* A frame with its framing in place and `size` bytes of room for the event. */
+static struct frame *allocate(size_t size)
+{
+    char head[FRAME_CHUNK_HEAD_MAX + 1];
+    uint32_t head_len = (uint32_t)snprintf(head, sizeof(head), "%zx\r\n", size);
+    struct frame *frame = h2o_mem_alloc(sizeof(*frame) + head_len + size + FRAME_CHUNK_TAIL);
+    *frame = (struct frame){.refs = 1, .head = head_len, .body = (uint32_t)size};
+    memcpy(frame->bytes, head, head_len);
+    memcpy(frame->bytes + head_len + size, "\r\n", FRAME_CHUNK_TAIL);
+    return frame;
+}
+
+struct frame *frame_of_bytes(struct slice sse)
+{
+    struct frame *frame = allocate(sse.n);
+    memcpy(frame->bytes + frame->head, sse.p, sse.n);
+    return frame;
+}
+
+struct frame *frame_of_event(const struct event *event)
+{
+    struct frame *frame = allocate(sse_size(event));
+    sse_write(frame->bytes + frame->head, event);
+    return frame;
+}
+
+struct frame *frame_of_message(const struct message *message)
+{
+    if (message->kind == MESSAGE_PLAIN) {
+        struct event event = {
+            .type = SLICE("message"), .data = &message->body, .data_count = 1, .id = {NULL, 0}, .retry_ms = EVENT_RETRY_NONE};
+        return frame_of_event(&event);
+    }
+    struct frame *frame = frame_of_bytes(message->body);
+    frame->durable = true;
+    frame->at = message->at;
+    frame->prev = message->prev;
+    return frame;
+}
+
+void frame_unref(struct frame *frame)
+{
+    if (atomic_fetch_sub_explicit(&frame->refs, 1, memory_order_acq_rel) == 1)
+        free(frame);
+}

@@ -1,0 +1,46 @@
+/* One encoded event, shared by every stream it goes to: immutable once made, counted by an atomic reference, so threads may pass it on
+ * without copying. The bytes stand once, framed for HTTP/1.1 chunked coding (RFC 9112 section 7.1); transports that need no chunk
+ * framing take the part inside. */
+#pragma once
+
+#include <stdatomic.h>
+
+#include "proto/message.h"
+
+struct frame {
+    _Atomic uint32_t refs;
+    uint32_t head;            /* bytes of the chunk-size line */
+    uint32_t body;            /* bytes of the event */
+    bool durable;             /* has a position */
+    struct position at, prev; /* durable only */
+    char bytes[];             /* chunk-size line, event, CRLF */
+};
+
+/* Bytes of the largest chunk-size line and of the CRLF behind the event. */
+enum { FRAME_CHUNK_HEAD_MAX = 10, FRAME_CHUNK_TAIL = 2 };
+
+/* A frame with one reference, the caller's. */
+struct frame *frame_of_bytes(struct slice sse);
+struct frame *frame_of_event(const struct event *event);
+
+/* From a decoded bus message: the event as it stands, or plain data made into an event of type "message" without id. */
+struct frame *frame_of_message(const struct message *message);
+
+static inline struct frame *frame_ref(struct frame *frame)
+{
+    atomic_fetch_add_explicit(&frame->refs, 1, memory_order_relaxed);
+    return frame;
+}
+
+/* Gives a reference back; frees the frame with the last one. Any thread. */
+void frame_unref(struct frame *frame);
+
+static inline struct slice frame_chunk(const struct frame *frame)
+{
+    return slice_make(frame->bytes, frame->head + frame->body + FRAME_CHUNK_TAIL);
+}
+
+static inline struct slice frame_body(const struct frame *frame)
+{
+    return slice_make(frame->bytes + frame->head, frame->body);
+}

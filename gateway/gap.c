@@ -1,0 +1,32 @@
+#include "gateway/gap.h"
+
+#include <stdlib.h>
+#include <yajl/yajl_gen.h>
+
+static void string(yajl_gen gen, struct slice text)
+{
+    if (yajl_gen_string(gen, (const unsigned char *)text.p, text.n) != yajl_gen_status_ok)
+        yajl_gen_null(gen);
+}
+
+struct frame *gap_frame(struct slice channel, struct slice last_event_id)
+{
+    yajl_gen gen = yajl_gen_alloc(NULL);
+    if (gen == NULL)
+        abort();
+    yajl_gen_config(gen, yajl_gen_validate_utf8, 1);
+    yajl_gen_map_open(gen);
+    string(gen, SLICE("channel"));
+    string(gen, channel);
+    string(gen, SLICE("last_event_id"));
+    string(gen, last_event_id);
+    yajl_gen_map_close(gen);
+    const unsigned char *text;
+    struct slice data;
+    yajl_gen_get_buf(gen, &text, &data.n);
+    data.p = (const char *)text;
+    struct event event = {.type = SLICE("gap"), .data = &data, .data_count = 1, .id = {NULL, 0}, .retry_ms = EVENT_RETRY_NONE};
+    struct frame *frame = frame_of_event(&event);
+    yajl_gen_free(gen);
+    return frame;
+}

@@ -1,0 +1,154 @@
+#include "gateway/gateway.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include "gateway/counters.h"
+#include "gateway/routes.h"
+#include "gateway/takeover.h"
+#include "gateway/worker.h"
+#include "runtime/files.h"
+#include "runtime/log.h"
+#include "runtime/signals.h"
+#include "runtime/tls.h"
+
+enum {
+    ADMIN_CONNECTIONS = 64,
+    OTHER_FILES =
+        256, /* descriptors that are not client connections: loops, queues, Redis, the publisher's connections, the admin port */
+    BODY_SLACK = 65536, /* what libh2o takes above BODY_LIMIT, so that the publisher's 413 names the limit */
+    HEAD_TIMEOUT_MS = 10000,
+    IDLE_TIMEOUT_MS = 60000,
+};
+
+static int bind_port(const char *name, const char *host, int64_t port, int *bound)
+{
+    const char *error;
+    int fd = listener_bind(host, (int)port, bound, &error);
+    if (fd == -1)
+        die("%s", error);
+    log_info("listening", log_str("listener", name), log_int("port", *bound));
+    return fd;
+}
+
+static void configure(struct gateway *gateway)
+{
+    h2o_globalconf_t *conf = &gateway->conf;
+    h2o_config_init(conf);
+    conf->server_name = h2o_iovec_init(H2O_STRLIT("sse-gateway"));
+    conf->max_request_entity_size = (size_t)gateway->options.body_limit + BODY_SLACK;
+    conf->http1.req_timeout = HEAD_TIMEOUT_MS;
+    conf->http1.upgrade_to_http2 = gateway->options.http2_cleartext;
+    conf->http2.idle_timeout = IDLE_TIMEOUT_MS;
+    conf->http2.latency_optimization.min_rtt = UINT_MAX;
+    gateway->hosts[0] = h2o_config_register_host(conf, h2o_iovec_init(H2O_STRLIT("default")), 65535);
+    routes_register(gateway, gateway->hosts[0]);
+}
+
+static void configure_admin(struct gateway *gateway)
+{
+    h2o_config_init(&gateway->admin_conf);
+    gateway->admin_conf.server_name = h2o_iovec_init(H2O_STRLIT("sse-gateway"));
+    gateway->admin_hosts[0] = h2o_config_register_host(&gateway->admin_conf, h2o_iovec_init(H2O_STRLIT("default")), 65535);
+    admin_register(gateway->admin_hosts[0], &gateway->check, 1);
+}
+
+static void parse_options(struct gateway *gateway)
+{
+    /* each was checked when the settings were read */
+    if (redis_url_parse(&gateway->redis_url, gateway->options.redis_url) != NULL ||
+        h2o_url_parse(gateway->options.publisher_url, SIZE_MAX, &gateway->publisher_url) != 0)
+        die("settings that passed their check do not parse");
+    gateway->proxies = origin_proxies_parse(gateway->options.trusted_proxies);
+    enum log_level level = LOG_INFO;
+    log_level_parse(&level, gateway->options.log_level);
+    log_set_level(level);
+}
+
+void gateway_listen(struct gateway *gateway)
+{
+    const struct options *options = &gateway->options;
+    const char *error = takeover_check();
+    if (error != NULL)
+        die("%s", error);
+    parse_options(gateway);
+    if (*options->tls_cert != 0 && (gateway->tls = tls_server(options->tls_cert, options->tls_key, &error)) == NULL)
+        die("TLS_CERT: %s", error);
+    int port;
+    gateway->fd = bind_port("public", options->host, options->port, &port);
+    gateway->tls_port = gateway->tls == NULL ? 0 : port;
+    gateway->plain_fd = options->http_port == -1 ? -1 : bind_port("plain", options->host, options->http_port, &port);
+}
+
+static void start_admin(struct gateway *gateway)
+{
+    const struct options *options = &gateway->options;
+    int port, fd = bind_port("admin", options->admin_host, options->admin_port, &port);
+    gateway->admin_accept = (h2o_accept_ctx_t){.ctx = &gateway->ctx, .hosts = gateway->admin_hosts};
+    struct listener_options listener = {.accept = &gateway->admin_accept, .max_connections = ADMIN_CONNECTIONS};
+    listener_start(fd, &listener);
+    close(fd);
+}
+
+static void start_feed(struct gateway *gateway)
+{
+    const struct options *options = &gateway->options;
+    struct feed_options feed = {
+        .loop = gateway->ctx.loop,
+        .queue = gateway->ctx.queue,
+        .getaddr = &gateway->ctx.receivers.hostinfo_getaddr,
+        .url = &gateway->redis_url,
+        .redis_timeout_ms = (uint64_t)options->redis_timeout_ms,
+        .ring = {.frames = (uint32_t)options->ring_len, .bytes = (size_t)options->ring_bytes},
+        .workers = gateway->tells,
+        .worker_count = gateway->worker_count,
+    };
+    gateway->feed = feed_open(&feed);
+    gateway->check = (struct admin_check){.name = "bus", .run = feed_why, .data = gateway->feed};
+}
+
+void gateway_start(struct gateway *gateway)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    gateway->worker_count = gateway->options.threads != 0 ? (uint32_t)gateway->options.threads : cores > 0 ? (uint32_t)cores : 1;
+    gateway->workers = h2o_mem_alloc(gateway->worker_count * sizeof(*gateway->workers));
+    gateway->tells = h2o_mem_alloc(gateway->worker_count * sizeof(*gateway->tells));
+    memset(gateway->workers, 0, gateway->worker_count * sizeof(*gateway->workers));
+    gateway->max_connections = files_for_connections((size_t)gateway->options.max_connections, OTHER_FILES);
+    metrics_thread();
+    configure(gateway);
+    configure_admin(gateway);
+    h2o_context_init(&gateway->ctx, h2o_evloop_create(), &gateway->admin_conf);
+    pthread_barrier_init(&gateway->barrier, NULL, gateway->worker_count + 1);
+    for (uint32_t i = 0; i < gateway->worker_count; ++i)
+        worker_start(&gateway->workers[i], gateway, i);
+    pthread_barrier_wait(&gateway->barrier);
+    for (uint32_t i = 0; i < gateway->worker_count; ++i)
+        gateway->tells[i] = hub_tells(gateway->workers[i].hub);
+    start_feed(gateway);
+    for (uint32_t i = 0; i < gateway->worker_count; ++i)
+        hub_connect(gateway->workers[i].hub, feed_asks(gateway->feed));
+    start_admin(gateway);
+    pthread_barrier_wait(&gateway->barrier);
+    pthread_barrier_wait(&gateway->barrier);
+    close(gateway->fd);
+    if (gateway->plain_fd != -1)
+        close(gateway->plain_fd);
+}
+
+static void on_signal(void *data, int signo)
+{
+    bool *stop = data;
+    if (signo == SIGHUP)
+        return;
+    log_info("stopping", log_str("signal", signo == SIGTERM ? "SIGTERM" : "SIGINT"));
+    *stop = true;
+}
+
+void gateway_run(struct gateway *gateway)
+{
+    bool stop = false;
+    signals_watch(gateway->ctx.loop, on_signal, &stop);
+    while (!stop)
+        h2o_evloop_run(gateway->ctx.loop, INT32_MAX);
+}

@@ -1,0 +1,52 @@
+/* The gateway process and its threads: the main thread is the bus thread (feed, signals, admin listener), each worker has a loop, an h2o context,
+ * a hub and its ends of the public listeners. Nothing but frames and the notes of note.h is shared between them. */
+#pragma once
+
+#include "gateway/feed.h"
+#include "gateway/hub.h"
+#include "gateway/options.h"
+#include "gateway/origin.h"
+#include "runtime/admin.h"
+#include "runtime/listener.h"
+
+struct worker {
+    struct gateway *gateway;
+    uint32_t number;
+    h2o_context_t ctx;
+    struct hub *hub;
+    h2o_accept_ctx_t accept, plain_accept; /* PORT; HTTP_PORT */
+    struct listener *listener, *plain_listener;
+    pthread_t thread;
+};
+
+struct gateway {
+    struct options options;
+    struct redis_url redis_url;
+    h2o_url_t publisher_url;
+    const struct origin_proxies *proxies;
+    SSL_CTX *tls; /* NULL: no TLS */
+    int tls_port; /* the bound one; 0 without TLS */
+    h2o_globalconf_t conf, admin_conf;
+    h2o_hostconf_t *hosts[2], *admin_hosts[2];
+    h2o_context_t ctx; /* of the main thread */
+    h2o_accept_ctx_t admin_accept;
+    struct admin_check check;
+    struct feed *feed;
+    uint32_t worker_count;
+    struct worker *workers;
+    h2o_multithread_receiver_t **tells; /* of each worker */
+    pthread_barrier_t barrier;          /* of the workers and the main thread, at the start */
+    size_t max_connections;
+    int fd, plain_fd; /* listening; -1 where there is none */
+};
+
+/* In this order, once each, on the main thread; *gateway zeroed but for its options. A failed start dies with a sentence. */
+void gateway_listen(struct gateway *gateway); /* certificates and ports */
+void gateway_start(struct gateway *gateway);  /* the bus, then the workers, then the accepting */
+void gateway_run(struct gateway *gateway);    /* until SIGTERM or SIGINT */
+
+/* The worker whose context serves this request. */
+static inline struct worker *worker_of(h2o_req_t *req)
+{
+    return H2O_STRUCT_FROM_MEMBER(struct worker, ctx, req->conn->ctx);
+}

@@ -1,0 +1,19 @@
+#include "gateway/counters.h"
+#include "gateway/gateway.h"
+#include "runtime/signals.h"
+
+#include <unistd.h>
+
+/* Signals are blocked first, so that every thread inherits it; ports are bound before threads start, so that a start that cannot succeed ends
+ * with one sentence and nothing half-open. Redis may still be away: streams wait for it. */
+int main(int argc, char **argv)
+{
+    static struct gateway gateway;
+    signals_block();
+    options_load(&gateway.options, argc, argv);
+    counters_init();
+    gateway_listen(&gateway);
+    gateway_start(&gateway);
+    gateway_run(&gateway);
+    _exit(0); /* the workers hold nothing that is not in Redis */
+}

@@ -1,0 +1,36 @@
+#include "gateway/note.h"
+
+#include <stdlib.h>
+
+struct ask *ask_create(uint32_t count)
+{
+    size_t size = sizeof(struct ask) + count * sizeof(struct ask_channel);
+    struct ask *ask = h2o_mem_alloc(size);
+    memset(ask, 0, size);
+    ask->count = count;
+    return ask;
+}
+
+void ask_free(struct ask *ask)
+{
+    for (uint32_t i = 0; i < ask->count; ++i)
+        free(ask->channels[i].name);
+    free(ask);
+}
+
+void tell_free(struct tell *tell)
+{
+    switch (tell->kind) {
+    case TELL_EVENT:
+        frame_unref(tell->event.frame);
+        break;
+    case TELL_WELCOME:
+        for (uint32_t i = 0; i < tell->welcome.count; ++i)
+            frame_unref(tell->welcome.frames[i]);
+        free(tell->welcome.frames);
+        break;
+    case TELL_LEFT:
+        break;
+    }
+    free(tell);
+}

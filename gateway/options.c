@@ -1,0 +1,118 @@
+#include "gateway/options.h"
+
+#include <stddef.h>
+
+#include "gateway/cors.h"
+#include "gateway/origin.h"
+#include "proto/bus/redis_url.h"
+#include "runtime/config.h"
+#include "runtime/log.h"
+
+static const char *check_redis_url(const char *value)
+{
+    struct redis_url url;
+    return redis_url_parse(&url, value);
+}
+
+static const char *check_publisher_url(const char *value)
+{
+    h2o_url_t url;
+    if (h2o_url_parse(value, SIZE_MAX, &url) != 0 || url.scheme != &H2O_URL_SCHEME_HTTP)
+        return "must be http://host:port";
+    if (url.path.len > 1)
+        return "must be http://host:port without a path";
+    return NULL;
+}
+
+static const char *check_log_level(const char *value)
+{
+    enum log_level level;
+    return log_level_parse(&level, value) ? NULL : "must be debug, info, warn or error";
+}
+
+#define AT(field) .at = offsetof(struct options, field)
+#define TEXT(name_, field, def, doc_)                                               \
+    {                                                                               \
+        .name = name_, .kind = CONFIG_TEXT, .fallback = def, AT(field), .doc = doc_ \
+    }
+#define INT(name_, field, def, lo, hi, doc_)                                                             \
+    {                                                                                                    \
+        .name = name_, .kind = CONFIG_INT, .fallback = def, .min = lo, .max = hi, AT(field), .doc = doc_ \
+    }
+#define FLAG(name_, field, def, doc_)                                               \
+    {                                                                               \
+        .name = name_, .kind = CONFIG_FLAG, .fallback = def, AT(field), .doc = doc_ \
+    }
+
+static const struct config_option table[] = {
+    INT("PORT", port, "4043", 0, 65535, "the public port: TLS when `TLS_CERT` is set, else plain; 0 picks a free one"),
+    TEXT("HOST", host, "", "address the public ports listen on; empty: all, IPv4 and IPv6"),
+    INT("HTTP_PORT", http_port, "-1", -1, 65535, "a plain port beside a TLS `PORT`; -1: none, 0: a free one"),
+    INT("ADMIN_PORT", admin_port, "9043", 0, 65535, "port of `/healthz`, `/readyz` and `/metrics`; keep it private"),
+    TEXT("ADMIN_HOST", admin_host, "127.0.0.1", "address the admin port listens on"),
+    TEXT("TLS_CERT", tls_cert, "", "PEM file with the certificate chain; empty: no TLS"),
+    TEXT("TLS_KEY", tls_key, "", "PEM file with its private key"),
+    {.name = "REDIS_URL",
+     .kind = CONFIG_URL,
+     .fallback = "redis://127.0.0.1:6379",
+     AT(redis_url),
+     .check = check_redis_url,
+     .doc = "the bus: `redis://[user:password@]host:port/db` or `unix:///path`"},
+    {.name = "PUBLISHER_URL",
+     .kind = CONFIG_TEXT,
+     .fallback = "http://127.0.0.1:4044",
+     AT(publisher_url),
+     .check = check_publisher_url,
+     .doc = "where POST and other methods on channel paths are passed to"},
+    INT("THREADS", threads, "0", 0, 256, "worker threads; 0: one for each core"),
+    {.name = "KEEPALIVE_MS",
+     .alias = "SSE_KEEP_ALIVE_IN_MS",
+     .kind = CONFIG_INT,
+     .fallback = "15000",
+     .min = 50,
+     .max = 3600000,
+     AT(keepalive_ms),
+     .doc = "milliseconds a stream may be silent before a comment keeps it alive"},
+    INT("RETRY_MS", retry_ms, "6000", 0, 86400000, "the `retry:` of the events that the gateway itself writes, ms"),
+    {.name = "CORS_ORIGINS",
+     .kind = CONFIG_TEXT,
+     .fallback = "http://localhost:3000,https://front-end.surge.sh",
+     AT(cors_origins),
+     .check = cors_origins_check,
+     .doc = "origins that browsers may read from, comma-separated; `*`: any, without credentials"},
+    FLAG("FORCE_SSL", force_ssl, "off", "redirect plain requests to https and send HSTS"),
+    {.name = "TRUSTED_PROXIES",
+     .kind = CONFIG_TEXT,
+     .fallback = "",
+     AT(trusted_proxies),
+     .check = origin_proxies_check,
+     .doc = "addresses or networks whose `X-Forwarded-*` headers count, e.g. `10.0.0.0/8,::1`"},
+    FLAG("HTTP2_CLEARTEXT", http2_cleartext, "off", "HTTP/2 with prior knowledge and `Upgrade: h2c` on plain ports"),
+    INT("BODY_LIMIT", body_limit, "1048576", 1, 67108864, "largest request body passed on, bytes"),
+    INT("MAX_CONNECTIONS", max_connections, "0", 0, 10000000,
+        "open connections; more wait in the kernel's queue; 0: what the descriptor limit allows"),
+    INT("QUEUE_BYTES", queue_bytes, "1048576", 4096, 1073741824, "bytes a slow stream may lag behind before it is closed"),
+    INT("RING_LEN", ring_len, "1000", 1, 1000000, "events of a channel kept in memory to answer reconnects without Redis"),
+    INT("RING_BYTES", ring_bytes, "4194304", 4096, 1073741824, "… and their bytes, for each channel"),
+    INT("REDIS_TIMEOUT_MS", redis_timeout_ms, "5000", 100, 600000, "silence after which a Redis connection counts as dead"),
+    {.name = "LOG_LEVEL",
+     .kind = CONFIG_TEXT,
+     .fallback = "info",
+     AT(log_level),
+     .check = check_log_level,
+     .doc = "`debug`, `info`, `warn` or `error`"},
+};
+
+void options_load(struct options *options, int argc, char **argv)
+{
+    static const struct config_table config = {
+        .program = "sse-gateway",
+        .summary = "Holds Server-Sent Events streams and feeds them from Redis.",
+        .options = table,
+        .count = sizeof(table) / sizeof(table[0]),
+    };
+    config_main(&config, options, argc, argv);
+    if ((*options->tls_cert == 0) != (*options->tls_key == 0))
+        die("%s: must be set together with %s", *options->tls_cert == 0 ? "TLS_CERT" : "TLS_KEY",
+            *options->tls_cert == 0 ? "TLS_KEY" : "TLS_CERT");
+}

@@ -1,0 +1,25 @@
+/* The gateway's settings. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct options {
+    int64_t port, http_port, admin_port;
+    const char *host, *admin_host;
+    const char *tls_cert, *tls_key;
+    const char *redis_url, *publisher_url;
+    int64_t threads; /* 0: one for each core */
+    int64_t keepalive_ms, retry_ms;
+    const char *cors_origins;
+    bool force_ssl, http2_cleartext;
+    const char *trusted_proxies;
+    int64_t body_limit, max_connections;
+    int64_t queue_bytes;
+    int64_t ring_len, ring_bytes;
+    int64_t redis_timeout_ms;
+    const char *log_level;
+};
+
+/* Reads them from the command line and the environment; ends the process on a bad one (see config_main()). */
+void options_load(struct options *options, int argc, char **argv);

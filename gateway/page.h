@@ -1,0 +1,6 @@
+/* The page at "/". */
+#pragma once
+
+#include "runtime/h2o.h"
+
+void page_serve(h2o_req_t *req);

@@ -1,0 +1,134 @@
+#include "gateway/routes.h"
+
+#include "gateway/edge.h"
+#include "gateway/page.h"
+#include "gateway/stream.h"
+#include "proto/channel.h"
+#include "runtime/http.h"
+
+#define METHODS_STREAM "GET, HEAD, OPTIONS"
+#define METHODS_CHANNEL "GET, HEAD, POST, OPTIONS"
+
+enum kind {
+    ROUTE_PAGE,
+    ROUTE_CHANNEL,   /* one channel, named in the table */
+    ROUTE_NAMED,     /* one channel, named by the rest of the path */
+    ROUTE_SUBSCRIBE, /* the channels named in the query */
+};
+
+static const struct route {
+    const char *path;
+    enum kind kind;
+    const char *channel;
+    enum welcome welcome;
+    uint32_t replay; /* events a fresh stream begins with */
+    bool publish;    /* other methods go to the publisher */
+} routes[] = {
+    {"/", ROUTE_PAGE, NULL, WELCOME_NOTHING, 0, false},
+    {"/sse", ROUTE_CHANNEL, "letters", WELCOME_LETTER, 0, false},
+    {"/post", ROUTE_CHANNEL, "post", WELCOME_NOTHING, 0, true},
+    {"/events", ROUTE_CHANNEL, "counter", WELCOME_NOTHING, 0, false},
+    {"/exchange_rates/usd_eur", ROUTE_CHANNEL, "usd_eur", WELCOME_NOTHING, 1, false},
+    {"/channels/", ROUTE_NAMED, NULL, WELCOME_POSITION, 0, true},
+    {"/subscribe", ROUTE_SUBSCRIBE, NULL, WELCOME_POSITION, 0, false},
+};
+
+struct router {
+    h2o_handler_t super;
+    struct gateway *gateway;
+};
+
+static const struct route *find(struct slice path)
+{
+    for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); ++i) {
+        struct slice candidate = slice_of(routes[i].path);
+        if (routes[i].kind == ROUTE_NAMED ? slice_starts(path, candidate) : slice_eq(path, candidate))
+            return &routes[i];
+    }
+    return NULL;
+}
+
+static void serve_stream(struct gateway *gateway, h2o_req_t *req, const struct route *route, struct slice path)
+{
+    if (!http_accepts(http_header(req, "accept"), SLICE("text"), SLICE("event-stream"))) {
+        http_error(req, 406, "this is a text/event-stream, which the Accept header excludes");
+        return;
+    }
+    struct stream_request stream = {
+        .welcome = route->welcome, .mode = route->replay == 0 ? START_FRESH : START_LAST, .last = route->replay};
+    const char *error = NULL;
+    if (route->kind == ROUTE_CHANNEL)
+        error = stream_add_channel(&stream, slice_of(route->channel));
+    else if (route->kind == ROUTE_NAMED)
+        error = stream_add_channel(&stream, slice_from(path, strlen(route->path)));
+    if (error == NULL)
+        error = stream_read_query(&stream, req, route->kind == ROUTE_SUBSCRIBE);
+    if (error != NULL)
+        http_error(req, 400, error);
+    else
+        stream_serve(gateway, req, &stream);
+}
+
+static void serve_page(h2o_req_t *req)
+{
+    if (http_accepts(http_header(req, "accept"), SLICE("text"), SLICE("html")))
+        page_serve(req);
+    else
+        http_error(req, 406, "this is a text/html page, which the Accept header excludes");
+}
+
+/* Methods that are not ours to answer: the publisher's, or nobody's. -1 lets the next handler, the proxy, have it. */
+static int pass_on(struct gateway *gateway, h2o_req_t *req, const struct route *route)
+{
+    if (!route->publish) {
+        http_add_header(req, "allow", SLICE(METHODS_STREAM));
+        http_error(req, 405, "only GET, HEAD and OPTIONS are for this path");
+        return 0;
+    }
+    if (!edge_may_write(gateway, req)) {
+        http_error(req, 403, "this origin is not in CORS_ORIGINS");
+        return 0;
+    }
+    return -1;
+}
+
+static int on_req(h2o_handler_t *handler, h2o_req_t *req)
+{
+    struct gateway *gateway = H2O_STRUCT_FROM_MEMBER(struct router, super, handler)->gateway;
+    int status;
+    const char *error = http_head_check(req, &status);
+    if (error != NULL) {
+        http_error(req, status, error);
+        return 0;
+    }
+    if (edge_redirect(gateway, req))
+        return 0;
+    struct slice path = http_path(req);
+    const struct route *route = path.p == NULL ? NULL : find(path);
+    if (path.p == NULL)
+        http_error(req, 400, "the path holds a broken percent escape");
+    else if (route == NULL)
+        http_error(req, 404, "no such path");
+    else if (http_method_is(req, "OPTIONS"))
+        edge_options(gateway, req, route->publish ? METHODS_CHANNEL : METHODS_STREAM);
+    else if (!http_method_is(req, "GET") && !http_method_is(req, "HEAD"))
+        return pass_on(gateway, req, route);
+    else if (route->kind == ROUTE_PAGE)
+        serve_page(req);
+    else
+        serve_stream(gateway, req, route, path);
+    return 0;
+}
+
+void routes_register(struct gateway *gateway, h2o_hostconf_t *host)
+{
+    h2o_pathconf_t *path = h2o_config_register_path(host, "/", 0);
+    path->error_log.emit_request_errors = host->fallback_path.error_log.emit_request_errors =
+        0; /* they print the raw path to stderr */
+    edge_register(gateway, path);
+    struct router *router = (struct router *)h2o_create_handler(path, sizeof(*router));
+    router->super.on_req = on_req;
+    router->gateway = gateway;
+    h2o_proxy_config_vars_t proxy = {.io_timeout = 30000, .preserve_host = 1, .keepalive_timeout = 2000};
+    h2o_proxy_register_reverse_proxy(path, &gateway->publisher_url, &proxy);
+}

@@ -1,0 +1,46 @@
+/* One channel as the bus thread sees it: keeps its events in order, fills holes from the Redis stream and remembers the newest in a ring.
+ *
+ *     SUBSCRIBING ──confirmed──► READING ──caught up──► LIVE ──hole──► READING
+ *          ▲                        │                    │
+ *          └───── connection lost ──┴────────────────────┘
+ *
+ * While it is not LIVE, messages that arrive are held, and follow what the history says, each once. */
+#pragma once
+
+#include "gateway/ring.h"
+#include "proto/bus/history.h"
+
+struct source;
+
+/* What all sources of a feed share; outlives them. */
+struct source_shared {
+    struct redis *commands; /* where histories are read */
+    struct ring_limits limits;
+    void (*on_event)(void *owner, struct frame *frame);   /* the next event of the channel, in order; the frame is borrowed */
+    void (*on_read_failed)(void *owner, const char *why); /* source_retry() will be needed */
+    void (*on_live)(void *owner); /* it became LIVE, or its ring reached deeper: what waited for source_ready() may ask again */
+};
+
+/* A source that waits for its subscription. `name` is copied; `owner` comes back in the callbacks. */
+struct source *source_create(const struct source_shared *shared, void *owner, struct slice name);
+
+/* Frees it, or lets it free itself when the read that is under way has ended. No callback runs after this. */
+void source_destroy(struct source *source);
+
+struct slice source_name(const struct source *source);
+
+/* From the subscriber connection. */
+void source_subscribed(struct source *source);
+void source_lost(struct source *source);
+void source_message(struct source *source, struct slice payload);
+
+/* Tries again what could not be read: for when the command connection is back, or time has passed. */
+void source_retry(struct source *source);
+
+/* Whether it is LIVE and its ring holds the newest `depth` events (or all that the history has, or all that the limits allow). When it is not
+ * deep enough, one read for the deepest wish is started, and on_live tells when. */
+bool source_ready(struct source *source, uint32_t depth);
+
+/* The ring and the position of the newest event; only while source_ready(). */
+const struct ring *source_ring(const struct source *source);
+struct position source_last(const struct source *source);

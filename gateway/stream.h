@@ -1,0 +1,23 @@
+/* From a request for a stream to a subscriber. */
+#pragma once
+
+#include "gateway/gateway.h"
+
+enum { STREAM_CHANNELS_MAX = 100, STREAM_LAST_MAX = 1000 };
+
+struct stream_request {
+    enum welcome welcome;
+    enum start_mode mode;
+    uint32_t last;
+    uint32_t count;
+    struct slice channels[STREAM_CHANNELS_MAX]; /* borrowed from the request or static */
+};
+
+/* Each NULL or an error sentence for a 400. A channel named twice counts once. */
+const char *stream_add_channel(struct stream_request *stream, struct slice name);
+
+/* Reads `last`, and with `many` every `channel`, of which there must be one at least. */
+const char *stream_read_query(struct stream_request *stream, h2o_req_t *req, bool many);
+
+/* Opens it: the head at once, the events as soon as the bus has answered. A HEAD request gets the head alone. */
+void stream_serve(struct gateway *gateway, h2o_req_t *req, const struct stream_request *stream);

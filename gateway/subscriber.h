@@ -1,0 +1,102 @@
+/* One client stream: a bounded queue of frames and the transport that carries them. Everything above the transport exists once, here, for
+ * HTTP/1.1, TLS and HTTP/2 alike. Worker thread only. */
+#pragma once
+
+#include "gateway/counters.h"
+#include "gateway/frame.h"
+#include "gateway/note.h"
+
+struct hub;
+struct transport;
+
+enum subscriber_state {
+    SUBSCRIBER_OPENING, /* the bus has not answered its join yet */
+    SUBSCRIBER_LIVE,
+    SUBSCRIBER_CLOSED, /* unlinked; freed by hub_reap() once nothing refers to it */
+};
+
+/* What a fresh stream begins with. */
+enum welcome {
+    WELCOME_NOTHING,
+    WELCOME_POSITION, /* a frame of only id and retry: no event fires, but the client has a place to resume from */
+    WELCOME_LETTER,   /* the event {"msg":"a"} with that id */
+};
+
+/* A subscriber's place in one channel's array. */
+struct member {
+    struct subscriber *subscriber;
+    struct hub_channel *channel;
+    uint32_t index; /* in the channel's array; MEMBER_OUT while not in it */
+};
+enum { MEMBER_OUT = UINT32_MAX };
+
+struct subscriber {
+    struct hub *hub;
+    const struct transport *transport;
+    union {
+        h2o_socket_t *sock; /* HTTP/1.1: ours since the take-over; NULL before it and after a close */
+        struct h2_stream *h2;
+    };
+    uint8_t state;     /* enum subscriber_state */
+    uint8_t welcome;   /* enum welcome */
+    bool chunked;      /* HTTP/1.1; an HTTP/1.0 client gets the bare bytes until the connection ends */
+    bool busy;         /* the transport is writing or not open yet: frames queue */
+    bool joining;      /* the bus still owes the answer to its join */
+    bool detached;     /* closed and nothing of h2o refers to it any more */
+    uint32_t received; /* bytes the client sent although it has nothing to say */
+    struct {           /* a ring; memory only while frames wait */
+        struct frame **frames;
+        uint32_t capacity, first, count;
+        uint32_t offset; /* bytes of the first frame that are already out */
+        size_t bytes;
+        size_t replayed; /* of these, what was asked for as history: it stands in front and does not count against the limit */
+    } queue;
+    uint64_t active_ms;  /* when something was last written, as far as not told by its channels */
+    h2o_linklist_t link; /* keep-alive slot, then graveyard */
+    uint32_t member_count;
+    struct member members[];
+};
+
+/* What a transport does. */
+struct transport {
+    const char *name;
+    /* Sends the response head, status 200 with the request's response headers, and gives the stream to the subscriber. On HTTP/1.1 the socket is
+     * taken over from h2o, so that a stream costs a few hundred bytes and not h2o's whole request. */
+    void (*open)(h2o_req_t *req, struct subscriber *subscriber);
+    /* Writes what the queue holds as far as the peer takes it, and clears or sets `busy`. Called only when not busy. */
+    void (*flush)(struct subscriber *subscriber);
+    /* The stream is over: end it for the peer as far as that goes without waiting, let go of the socket or request, set `detached` (now or
+     * when h2o has let go). */
+    void (*close)(struct subscriber *subscriber, bool orderly);
+};
+
+/* A subscriber of `count` channels with a transport that is still busy. */
+struct subscriber *subscriber_create(struct hub *hub, const struct transport *transport, uint32_t count, enum welcome welcome);
+
+/* Queues a frame (taking a reference) and writes if the transport is free. Closes the stream when its queue is full: a single frame always
+ * fits an empty queue. */
+void subscriber_push(struct subscriber *subscriber, struct frame *frame);
+
+/* As subscriber_push() for a frame of which `offset` bytes are already out. */
+void subscriber_push_rest(struct subscriber *subscriber, struct frame *frame, uint32_t offset);
+
+/* Queues what a stream begins with, before anything live, without a limit: these frames are shared with the bus thread's ring. */
+void subscriber_replay(struct subscriber *subscriber, struct frame *const *frames, uint32_t count);
+
+/* For transports: they can write again. Clears `busy` and writes what waits. */
+void subscriber_writable(struct subscriber *subscriber);
+
+/* For transports: `written` frames of the queue's front are out, and `offset` bytes of the next. */
+void subscriber_written(struct subscriber *subscriber, uint32_t written, uint32_t offset);
+
+static inline struct frame *subscriber_queued(const struct subscriber *subscriber, uint32_t index)
+{
+    return subscriber->queue.frames[(subscriber->queue.first + index) & (subscriber->queue.capacity - 1)];
+}
+
+/* The one door out: counts the reason, leaves the channels, closes the transport. Safe in the middle of a fan-out; the memory stays until
+ * hub_reap(). Orderly: the peer is told that the stream ended, where the protocol can. */
+void subscriber_close(struct subscriber *subscriber, enum close_reason reason);
+
+/* Frees what subscriber_close() left. For the hub. */
+void subscriber_free(struct subscriber *subscriber);

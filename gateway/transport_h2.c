@@ -1,0 +1,81 @@
+#include "gateway/transport.h"
+
+#include "gateway/connection.h"
+#include "gateway/hub.h"
+
+/* Queued frames in one h2o_send(). */
+enum { BATCH_FRAMES = 16 };
+
+/* One stream of an HTTP/2 connection. Lives in the request's pool and dies with it, which is how we learn that the request is gone. */
+struct h2_stream {
+    h2o_generator_t super;
+    struct subscriber *subscriber;
+    h2o_req_t *req;
+    struct connection *connection;
+    uint32_t in_flight; /* frames at the queue's front that h2o is sending */
+};
+
+static void h2_flush(struct subscriber *subscriber)
+{
+    struct h2_stream *stream = subscriber->h2;
+    h2o_iovec_t bufs[BATCH_FRAMES];
+    uint32_t count = 0;
+    for (; count < BATCH_FRAMES && count < subscriber->queue.count; ++count)
+        bufs[count] = iovec_of_slice(frame_body(subscriber_queued(subscriber, count)));
+    stream->in_flight = count;
+    subscriber->busy = true;
+    h2o_send(stream->req, bufs, count, H2O_SEND_STATE_IN_PROGRESS);
+}
+
+static void end(struct h2_stream *stream)
+{
+    h2o_send(stream->req, NULL, 0, H2O_SEND_STATE_FINAL);
+}
+
+static void on_proceed(h2o_generator_t *generator, h2o_req_t *req)
+{
+    struct h2_stream *stream = H2O_STRUCT_FROM_MEMBER(struct h2_stream, super, generator);
+    struct subscriber *subscriber = stream->subscriber;
+    uint32_t sent = stream->in_flight;
+    (void)req;
+    stream->in_flight = 0;
+    subscriber_written(subscriber, sent, 0);
+    if (subscriber->state == SUBSCRIBER_CLOSED)
+        end(stream);
+    else
+        subscriber_writable(subscriber);
+}
+
+/* The request is gone: the client closed the stream or the connection, or we ended it. */
+static void on_gone(void *data)
+{
+    struct h2_stream *stream = data;
+    struct subscriber *subscriber = stream->subscriber;
+    --stream->connection->streams;
+    subscriber->h2 = NULL;
+    subscriber->detached = true;
+    subscriber_close(subscriber, CLOSE_CLIENT);
+    hub_bury(subscriber);
+}
+
+static void h2_close(struct subscriber *subscriber, bool orderly)
+{
+    (void)orderly;
+    if (subscriber->h2 != NULL && !subscriber->busy)
+        end(subscriber->h2); /* else on_proceed() does, when h2o has let go of the frames */
+}
+
+static void h2_open(h2o_req_t *req, struct subscriber *subscriber)
+{
+    struct h2_stream *stream = h2o_mem_alloc_shared(&req->pool, sizeof(*stream), on_gone);
+    *stream =
+        (struct h2_stream){.super = {on_proceed, NULL}, .subscriber = subscriber, .req = req, .connection = connection_of(req)};
+    ++stream->connection->streams;
+    subscriber->h2 = stream;
+    req->res.status = 200;
+    req->res.reason = "OK";
+    h2o_start_response(req, &stream->super);
+    h2o_send(req, NULL, 0, H2O_SEND_STATE_IN_PROGRESS);
+}
+
+const struct transport transport_h2 = {"http/2", h2_open, h2_flush, h2_close};
