@@ -1,0 +1,58 @@
+// npm's eventsource client, which real services use, against a gateway: it understands us, and comes back after a gateway's death.
+import { test } from 'node:test';
+import assert from 'node:assert/strict';
+import { EventSource } from 'eventsource';
+import { Stack, until } from './stack.mjs';
+
+const s = await Stack.start({ gateways: 1, publishers: 1, env: { TICKERS: 'letters:200', RETRY_MS: 100 } });
+
+function listen(path, types = ['message']) {
+    const source = new EventSource(s.gw[0].url + path);
+    const events = [];
+    for (const type of types)
+        source.addEventListener(type, event => events.push({ type, data: event.data, id: event.lastEventId }));
+    return { source, events, open: until('open', () => source.readyState === EventSource.OPEN) };
+}
+
+test('letters arrive as message events with ids', async () => {
+    const { source, events } = listen('/sse');
+    await until('four letters', () => events.length >= 4);
+    source.close();
+    assert.deepEqual(JSON.parse(events[0].data), { msg: 'a' });
+    for (const event of events) {
+        assert.match(JSON.parse(event.data).msg, /^[a-z]$/);
+        assert.match(event.id, /^[0-9a-f-]{36}$/);
+    }
+});
+
+test('the position frame fires no event, named events reach their listeners, lines come whole', async () => {
+    const { source, events, open } = listen('/channels/es', ['message', 'greet', 'gap']);
+    await open;
+    await s.redis.subscribed('es');
+    await fetch(`${s.pub[0].url}/channels/es?event=greet&id=my-id`, { method: 'POST', headers: { 'content-type': 'text/plain' }, body: 'one\ntwo\n\nthree' });
+    await until('the event', () => events.length === 1);
+    assert.deepEqual(events, [{ type: 'greet', data: 'one\ntwo\n\nthree', id: 'my-id' }]);
+    source.close();
+});
+
+test('it reconnects by itself after the gateway was killed and hears what follows', async () => {
+    const { source, events, open } = listen('/channels/again');
+    await open;
+    await s.redis.subscribed('again');
+    await s.post('again', 'before');
+    await until('the first', () => events.length === 1);
+    await s.gw[0].kill('SIGKILL');
+    await s.gw[0].start();
+    await s.redis.subscribed('again');
+    await s.post('again', 'after');
+    await until('the second', () => events.some(event => event.data === 'after'));
+    assert.deepEqual(events.map(event => event.data), ['before', 'after']);
+    source.close();
+});
+
+test('an error status ends it for good', async () => {
+    const source = new EventSource(`${s.gw[0].url}/channels/a%20b`);
+    const error = await new Promise(resolve => source.addEventListener('error', resolve));
+    assert.equal(error.code, 400);
+    assert.equal(source.readyState, EventSource.CLOSED);
+});

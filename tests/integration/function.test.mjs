@@ -1,0 +1,474 @@
+// The Redis function sse_publish (proto/bus/sse.lua) in a real redis-server, against proto/vectors and proto/README.md.
+import { before, after, test } from 'node:test';
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { createConnection } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Redis, RespClient } from './redis.mjs';
+import { freePort } from './stack.mjs';
+import { until, within } from './wait.mjs';
+
+const source = path => readFileSync(fileURLToPath(new URL(`../../proto/${path}`, import.meta.url)));
+const library = source('bus/sse.lua');
+const vectors = name => JSON.parse(source(`vectors/${name}.json`));
+const folder = mkdtempSync(join(tmpdir(), 'sse-function-'));
+const redis = new Redis(join(folder, 'one'));
+const servers = [redis];
+let fresh = 0;
+
+before(async () => {
+    await redis.start();
+    await redis.command(['FUNCTION', 'LOAD', library]);
+});
+after(async () => {
+    const faults = await Promise.all(servers.map(server => server.end()));
+    rmSync(folder, { recursive: true, force: true });
+    assert.deepEqual(faults, servers.map(() => null));
+});
+
+const channel = () => `c${++fresh}`;
+const log = name => `{sse:${name}}:log`;
+
+// [id, position, outcome]
+const publish = (name, data, options = {}, client = redis) =>
+    client.command(['FCALL', 'sse_publish', 1, `sse:${name}`, data, ...Object.entries(options).flat()]);
+
+// The stream, oldest first: {at, payload}.
+const entries = async name => (await redis.command(['XRANGE', log(name), '-', '+'], { raw: true }))
+    .map(([at, [, payload]]) => ({ at: at.toString(), payload }));
+
+// {at, prev, sse} of a payload in our format.
+function parse(payload) {
+    const [whole, at, prev] = /^\x1esse1 (\d+-\d+) (\d+-\d+)\n/.exec(payload.toString('latin1'));
+    return { at, prev, sse: payload.subarray(whole.length) };
+}
+
+const newest = async name => parse((await entries(name)).at(-1).payload);
+const sse = async name => (await newest(name)).sse.toString();
+const length = name => redis.command(['XLEN', log(name)]);
+
+// The rule of proto/event_id.h once more.
+const hash = (from, text) => [...Buffer.from(text)].reduce((h, byte) => BigInt.asUintN(32, h * 1664525n + BigInt(byte)), from);
+function eventId(name, ms, seq) {
+    const of = hash(1013904223n, name);
+    const sum = hash(of, `${ms}-${seq}`);
+    const hex = (n, digits) => n.toString(16).padStart(digits, '0');
+    const [m, s] = [hex(BigInt(ms), 12), hex(BigInt(seq), 6)];
+    return `${m.slice(0, 8)}-${m.slice(8)}-4${s.slice(0, 3)}-8${s.slice(3)}-${hex((sum >> 16n) ^ (sum & 0xffffn), 4)}${hex(of, 8)}`;
+}
+
+const compare = (a, b) => {
+    const [[am, as], [bm, bs]] = [a, b].map(position => position.split('-').map(BigInt));
+    return am !== bm ? (am < bm ? -1 : 1) : as === bs ? 0 : as < bs ? -1 : 1;
+};
+
+// The value of a vector: a text, or {hex}, or {repeat, times}.
+function bytes(value) {
+    if (typeof value === 'string')
+        return Buffer.from(value);
+    return value.hex !== undefined ? Buffer.from(value.hex, 'hex') : Buffer.from(value.repeat.repeat(value.times));
+}
+
+// What is published to one channel, as Buffers.
+class Listener {
+    static async open(name) {
+        const listener = new Listener();
+        listener.socket = createConnection(redis.socket);
+        listener.buf = Buffer.alloc(0);
+        listener.socket.on('data', data => (listener.buf = Buffer.concat([listener.buf, data])));
+        listener.socket.write(`SUBSCRIBE sse:${name}\r\n`);
+        await until('subscribed', () => /:1\r\n$/.test(listener.buf.toString('latin1')));
+        listener.buf = Buffer.alloc(0);
+        return listener;
+    }
+
+    // *3 "message" channel payload
+    #take() {
+        const lengths = [];
+        let at = this.buf.indexOf('\r\n') + 2;
+        if (at < 2)
+            return null;
+        for (let item = 0; item < 3; ++item) {
+            const eol = this.buf.indexOf('\r\n', at);
+            if (eol < 0)
+                return null;
+            lengths.push(Number(this.buf.toString('latin1', at + 1, eol)));
+            at = eol + 2 + lengths.at(-1) + 2;
+        }
+        if (this.buf.length < at)
+            return null;
+        const payload = this.buf.subarray(at - 2 - lengths[2], at - 2);
+        this.buf = this.buf.subarray(at);
+        return payload;
+    }
+
+    next() {
+        return until('a published message', () => this.#take());
+    }
+
+    close() {
+        assert.equal(this.buf.length, 0, 'nothing else was published');
+        this.socket.destroy();
+    }
+}
+
+test('the id rule used here is the golden one', () => {
+    for (const row of vectors('event_id').ids)
+        assert.equal(eventId(row.channel, row.ms, row.seq), row.id);
+});
+
+test('by hand, with redis-cli: id, position, outcome', async () => {
+    const out = await redis.cli('FCALL', 'sse_publish', '1', 'sse:post', '{"test":"hi"}');
+    const [id, position, outcome] = out.trim().split('\n');
+    assert.equal(outcome, 'published');
+    assert.equal(id, eventId('post', ...position.split('-')));
+    assert.equal(await sse('post'), `event: message\ndata: {"test":"hi"}\nid: ${id}\nretry: 6000\n\n`);
+});
+
+test('event and retry lines are written byte for byte as in the golden vectors', async () => {
+    let rows = 0;
+    for (const row of vectors('sse').encode.filter(({ event, data, id }) => event && data.length === 1 && id)) {
+        const name = channel();
+        const options = { event: bytes(row.event), id: bytes(row.id), retry: row.retry ?? 'none' };
+        const [id, , outcome] = await publish(name, bytes(row.data[0]), options);
+        assert.equal(outcome, 'published', row.name);
+        assert.equal(id, bytes(row.id).toString(), row.name);
+        assert.deepEqual((await newest(name)).sse, bytes(row.bytes), row.name);
+        ++rows;
+    }
+    assert.ok(rows >= 20);
+});
+
+test('every channel name of the golden vectors is taken, and its id is the golden rule', async () => {
+    for (const name of vectors('channel').good) {
+        const [id, position] = await publish(name, 'x');
+        assert.equal(id, eventId(name, ...position.split('-')), name);
+    }
+});
+
+test('every bad channel name is refused and leaves no key', async () => {
+    const keys = await redis.command(['DBSIZE']);
+    for (const { name } of vectors('channel').bad) {
+        const key = Buffer.concat([Buffer.from('sse:'), bytes(name)]);
+        await assert.rejects(redis.command(['FCALL', 'sse_publish', 1, key, 'x']),
+            /^Error: ERR sse_publish: the channel name [^\n]+$/);
+    }
+    assert.equal(await redis.command(['DBSIZE']), keys);
+});
+
+test('the stream entry is what was published, and each names the one before it', async () => {
+    const name = channel();
+    const listener = await Listener.open(name);
+    let last = '0-0';
+    for (let i = 0; i < 5; ++i) {
+        const [id, position] = await publish(name, `n${i}`);
+        const heard = await listener.next();
+        const { at, payload } = (await entries(name)).at(-1);
+        assert.deepEqual(heard, payload);
+        assert.equal(at, position);
+        const message = parse(payload);
+        assert.deepEqual([message.at, message.prev], [position, last]);
+        assert.equal(message.sse.toString(), `event: message\ndata: n${i}\nid: ${id}\nretry: 6000\n\n`);
+        last = position;
+    }
+    listener.close();
+});
+
+test('an empty event, id or key is as good as none', async () => {
+    const name = channel();
+    const [id, position] = await publish(name, 'x', { event: '', id: '', key: '' });
+    assert.equal(id, eventId(name, ...position.split('-')));
+    assert.equal(await sse(name), `event: message\ndata: x\nid: ${id}\nretry: 6000\n\n`);
+    assert.equal((await publish(name, 'x', { event: '', id: '', key: '' }))[2], 'published');
+});
+
+const long = 'a'.repeat(201);
+const faults = [
+    ['no data', ['sse:f'], 'wants data after the key'],
+    ['a key that is not sse:NAME', ['post', 'x'], 'wants one key, sse:NAME'],
+    ['an unknown option', ['sse:f', 'x', 'colour', 'red'],
+        'unknown option; the options are event, id, retry, key, maxlen, ttl, changed and count'],
+    ['an option of another case', ['sse:f', 'x', 'ID', '1'],
+        'unknown option; the options are event, id, retry, key, maxlen, ttl, changed and count'],
+    ['an option without value', ['sse:f', 'x', 'event', 'a', 'id'], 'the option id has no value'],
+    ['id with LF', ['sse:f', 'x', 'id', 'a\nretry: 1'], 'id holds CR, LF or NUL'],
+    ['id with CR', ['sse:f', 'x', 'id', 'a\r'], 'id holds CR, LF or NUL'],
+    ['id with NUL', ['sse:f', 'x', 'id', '\0'], 'id holds CR, LF or NUL'],
+    ['id too long', ['sse:f', 'x', 'id', long], 'id is longer than 200 bytes'],
+    ['id not UTF-8', ['sse:f', 'x', 'id', Buffer.from([0x61, 0xff])], 'id is not valid UTF-8'],
+    ['event with LF', ['sse:f', 'x', 'event', '\ndata: evil'], 'event holds CR, LF or NUL'],
+    ['event with CR', ['sse:f', 'x', 'event', '\r'], 'event holds CR, LF or NUL'],
+    ['event with NUL', ['sse:f', 'x', 'event', 'a\0b'], 'event holds CR, LF or NUL'],
+    ['event too long', ['sse:f', 'x', 'event', long], 'event is longer than 200 bytes'],
+    ['event not UTF-8', ['sse:f', 'x', 'event', Buffer.from([0xc0, 0x80])], 'event is not valid UTF-8'],
+    ['key too long', ['sse:f', 'x', 'key', long], 'key is longer than 200 bytes'],
+    ...['', '-1', '1.5', '1e3', '0x10', '86400001', ' 1', '1 ', '1\0', 'None', '9'.repeat(400)].map(value =>
+        [`retry ${value.slice(0, 20)}`, ['sse:f', 'x', 'retry', value], "retry is not 'none' or an integer from 0 to 86400000"]),
+    ...['', '0', '-1', 'x', '1.5', '2147483648', '9'.repeat(400)].flatMap(value => ['maxlen', 'ttl'].map(option =>
+        [`${option} ${value.slice(0, 20)}`, ['sse:f', 'x', option, value], `${option} is not an integer from 1 to 2147483647`])),
+    ...['', '2', 'yes'].flatMap(value => ['changed', 'count'].map(option =>
+        [`${option} ${value}`, ['sse:f', 'x', option, value], `${option} is not 0 or 1`])),
+    ['changed with count', ['sse:f', 'x', 'changed', '1', 'count', '1'], 'changed and count exclude each other'],
+];
+test('every fault is named in one sentence, and nothing was done', async () => {
+    const listener = await Listener.open('f');
+    const keys = await redis.command(['DBSIZE']);
+    for (const [name, argv, sentence] of faults)
+        await assert.rejects(redis.command(['FCALL', 'sse_publish', 1, ...argv]),
+            { message: `ERR sse_publish: ${sentence}` }, name);
+    for (const wrong of [[0, 'x'], [2, 'sse:f', 'sse:g', 'x']])
+        await assert.rejects(redis.command(['FCALL', 'sse_publish', ...wrong]),
+            { message: 'ERR sse_publish: wants one key, sse:NAME' });
+    assert.equal(await redis.command(['DBSIZE']), keys);
+    listener.close();
+});
+
+test('UTF-8 in id and event is judged as in the golden vectors', async () => {
+    for (const row of vectors('sse').refuse.filter(({ retry }) => retry === undefined)) {
+        const [option, value] = row.event === undefined ? ['id', row.id] : ['event', row.event];
+        await assert.rejects(publish('f', 'x', { [option]: bytes(value) }), { message: `ERR sse_publish: ${row.fault}` }, row.name);
+    }
+    for (const value of ['\u007f', '\u0080', '\u07ff', '\u0800', '\ud7ff', '\ue000', '\uffff', '\u{10000}', '\u{10ffff}', 'größe 🙂'])
+        assert.equal((await publish(channel(), 'x', { id: value, event: value }))[0], value);
+    for (const hex of ['c1bf', 'e09fbf', 'f08fbfbf', 'f5808080', 'c2', 'e28282e2', '61bf'])
+        await assert.rejects(publish('f', 'x', { id: Buffer.from(hex, 'hex') }),
+            { message: 'ERR sse_publish: id is not valid UTF-8' }, hex);
+});
+
+for (const option of ['id', 'key'])
+    test(`the same ${option} again returns the first answer and publishes nothing`, async () => {
+        const name = channel();
+        const listener = await Listener.open(name);
+        const first = await publish(name, 'one', { [option]: 'with spaces 1-2' });
+        assert.equal(first[2], 'published');
+        await listener.next();
+        assert.deepEqual(await publish(name, 'two', { [option]: 'with spaces 1-2' }), [first[0], first[1], 'duplicate']);
+        assert.equal(await length(name), 1);
+        const memory = `{sse:${name}}:${option}:with spaces 1-2`;
+        const ttl = await redis.command(['TTL', memory]);
+        assert.ok(ttl > 290 && ttl <= 300, `remembered for ${ttl} s`);
+        assert.equal((await publish(channel(), 'x', { [option]: 'with spaces 1-2' }))[2], 'published', 'not on another channel');
+        await redis.command(['PEXPIRE', memory, 1]);
+        await until('forgotten', async () => (await redis.command(['EXISTS', memory])) === 0);
+        assert.equal((await publish(name, 'two', { [option]: 'with spaces 1-2' }))[2], 'published');
+        await listener.next();
+        listener.close();
+    });
+
+test('id and key together: either one makes it a duplicate', async () => {
+    const name = channel();
+    const [id, position] = await publish(name, 'x', { id: 'i1', key: 'k1' });
+    assert.equal(id, 'i1');
+    assert.deepEqual(await publish(name, 'x', { id: 'i1', key: 'k2' }), [id, position, 'duplicate']);
+    assert.deepEqual(await publish(name, 'x', { id: 'i2', key: 'k1' }), [id, position, 'duplicate']);
+    assert.deepEqual(await publish(name, 'x', { key: 'i1' }).then(answer => answer[2]), 'published');
+    assert.equal(await length(name), 2);
+});
+
+test('two connections that race with the same keys publish each once', async () => {
+    const name = channel();
+    const clients = [new RespClient(redis.socket), new RespClient(redis.socket)];
+    const calls = Array.from({ length: 200 }, (_, i) => Promise.all(clients.map((client, c) =>
+        publish(name, `from ${c}`, { key: `ticker:${i}` }, client))));
+    for (const [a, b] of await within('all answers', Promise.all(calls))) {
+        assert.deepEqual(a.slice(0, 2), b.slice(0, 2));
+        assert.deepEqual([a[2], b[2]].sort(), ['duplicate', 'published']);
+    }
+    assert.equal(await length(name), 200);
+    clients.forEach(client => client.close());
+});
+
+test('changed publishes only what differs from the newest data', async () => {
+    const name = channel();
+    const first = await publish(name, '1.10', { changed: 1 });
+    assert.equal(first[2], 'published');
+    assert.deepEqual(await publish(name, '1.10', { changed: 1 }), [first[0], first[1], 'unchanged']);
+    assert.deepEqual(await publish(name, '1.10', { changed: 1, event: 'other', retry: 'none' }), [first[0], first[1], 'unchanged']);
+    assert.equal((await publish(name, '1.10', { changed: 0 }))[2], 'published');
+    const pairs = ['1.1', '1.10', '1.1\n0', '1.1\r\n0\n', '', '\n', 'a\nb', 'a', 'event: x', 'data: a', 'a'];
+    for (const data of pairs) {
+        const answer = await publish(name, data, { changed: 1 });
+        assert.equal(answer[2], 'published', JSON.stringify(data));
+        assert.deepEqual(await publish(name, data, { changed: 1 }), [answer[0], answer[1], 'unchanged'], JSON.stringify(data));
+    }
+    await publish(name, 'a\nb', { event: 'typed', id: 'mine', retry: 'none' });
+    const [id, , outcome] = await publish(name, 'a\r\nb', { changed: 1 });
+    assert.deepEqual([id, outcome], ['mine', 'unchanged'], 'breaks are alike');
+    await redis.command(['XADD', log(name), '*', 'm', 'by hand']);
+    assert.equal((await publish(name, 'by hand', { changed: 1 }))[2], 'published', 'an entry that is not ours differs');
+});
+
+test('an unchanged answer is remembered, too: a late repeat can not bring old data back', async () => {
+    const name = channel();
+    const first = await publish(name, 'old', { key: 'k0' });
+    assert.equal((await publish(name, 'old', { key: 'k1', changed: 1 }))[2], 'unchanged');
+    await publish(name, 'new');
+    assert.deepEqual(await publish(name, 'old', { key: 'k1', changed: 1 }), [first[0], first[1], 'duplicate']);
+});
+
+test('count publishes the next integers, and a duplicate uses none up', async () => {
+    const name = channel();
+    const data = async () => /^data: (.*)$/m.exec(await sse(name))[1];
+    for (const want of ['1', '2', '3']) {
+        assert.equal((await publish(name, 'ignored', { count: 1, key: `ticker:${want}` }))[2], 'published');
+        assert.equal((await publish(name, 'ignored', { count: 1, key: `ticker:${want}` }))[2], 'duplicate');
+        assert.equal(await data(), want);
+    }
+    await assert.rejects(publish(name, '', { count: 1, retry: 'x' }), /ERR sse_publish: retry/);
+    assert.equal(await redis.command(['GET', `{sse:${name}}:count`], {}), '3');
+    await redis.command(['SET', `{sse:${name}}:count`, '9007199254740993']);
+    await publish(name, '', { count: 1 });
+    assert.equal(await data(), '9007199254740994', 'exact above 2^53');
+    await redis.command(['SET', `{sse:${name}}:count`, 'seven']);
+    await assert.rejects(publish(name, '', { count: 1 }), /not an integer/);
+    assert.equal(await length(name), 4, 'and nothing was published');
+});
+
+test('maxlen trims the stream, ttl is set anew at each event', async () => {
+    const name = channel();
+    await publish(name, 'x');
+    const usual = await redis.command(['TTL', log(name)]);
+    assert.ok(usual > 86390 && usual <= 86400, `TTL ${usual}`);
+    await Promise.all(Array.from({ length: 1000 }, (_, i) => publish(name, `x${i}`, { maxlen: 100, ttl: 77 })));
+    const kept = await length(name);
+    assert.ok(kept >= 100 && kept < 300, `about 100 entries: ${kept}`);
+    const ttl = await redis.command(['TTL', log(name)]);
+    assert.ok(ttl > 70 && ttl <= 77, `TTL ${ttl}`);
+    const [{ payload }] = (await entries(name)).slice(-1);
+    assert.match(payload.toString(), /data: x999\n/);
+});
+
+test('a burst of 1000 has strictly rising positions and an unbroken chain, many in one millisecond', async () => {
+    const name = channel();
+    const answers = await Promise.all(Array.from({ length: 1000 }, (_, i) => publish(name, `${i}`, { maxlen: 5000 })));
+    const list = await entries(name);
+    assert.equal(list.length, 1000);
+    assert.equal(new Set(answers.map(([id]) => id)).size, 1000);
+    let last = '0-0', shared = 0;
+    for (const [i, { at, payload }] of list.entries()) {
+        const message = parse(payload);
+        assert.equal(compare(at, last), 1);
+        assert.deepEqual([message.at, message.prev], [at, last]);
+        assert.deepEqual(answers[i], [eventId(name, ...at.split('-')), at, 'published']);
+        assert.match(message.sse.toString(), new RegExp(`\ndata: ${i}\n`));
+        shared += !at.endsWith('-0');
+        last = at;
+    }
+    assert.ok(shared > 0, 'some shared their millisecond');
+});
+
+test('data of all bytes and of 1 MiB goes through', async () => {
+    const name = channel();
+    const all = Buffer.from(Array.from({ length: 256 }, (_, byte) => byte));
+    const listener = await Listener.open(name);
+    await publish(name, all, { id: 'i' });
+    // LF at 10 and CR at 13 split it into three lines
+    const want = Buffer.concat(['event: message\ndata: ', all.subarray(0, 10), '\ndata: ', all.subarray(11, 13), '\ndata: ',
+        all.subarray(14), '\nid: i\nretry: 6000\n\n'].map(part => Buffer.from(part)));
+    assert.deepEqual(parse(await listener.next()).sse, want);
+    const large = Buffer.alloc(1 << 20, 'x');
+    await publish(name, large, { id: 'j' });
+    assert.deepEqual(parse(await listener.next()).sse,
+        Buffer.concat([Buffer.from('event: message\ndata: '), large, Buffer.from('\nid: j\nretry: 6000\n\n')]));
+    await publish(name, Buffer.alloc(1 << 20, '\n'), { id: 'k' });
+    assert.equal(parse(await listener.next()).sse.length, 'event: message\nid: k\nretry: 6000\n\n'.length + 7 * ((1 << 20) + 1));
+    listener.close();
+});
+
+test('an emptied stream goes on from the last id it ever had', async () => {
+    const name = channel();
+    const future = Date.now() + 3600000;
+    await publish(name, 'x');
+    await redis.command(['XADD', log(name), `${future}-5`, 'm', 'x']);
+    await redis.command(['XTRIM', log(name), 'MAXLEN', '=', 0]);
+    assert.equal((await publish(name, 'y'))[1], `${future}-6`);
+    assert.equal((await newest(name)).prev, `${future}-5`);
+    await redis.command(['DEL', log(name)]);
+    const [, position] = await publish(name, 'z');
+    assert.ok(Number(position.split('-')[0]) < future);
+    assert.equal((await newest(name)).prev, '0-0');
+});
+
+test('after XDEL of the newest entry: above what was deleted, chained to what is there', async () => {
+    const name = channel();
+    const future = Date.now() + 3600000;
+    const [, kept] = await publish(name, 'x');
+    await redis.command(['XADD', log(name), `${future}-5`, 'm', 'x']);
+    await redis.command(['XDEL', log(name), `${future}-5`]);
+    assert.equal((await publish(name, 'y'))[1], `${future}-6`);
+    assert.equal((await newest(name)).prev, kept);
+});
+
+const limit = 2 ** 48 - 1;
+const hour = Date.now() + 3600000;
+for (const [top, next] of [
+    [`${hour}-0`, `${hour}-1`], [`${hour}-16777214`, `${hour}-16777215`], [`${hour}-16777215`, `${hour + 1}-0`],
+    [`${hour}-18446744073709551615`, `${hour + 1}-0`],
+    [`${limit}-0`, `${limit}-1`], [`${limit}-16777215`, null], [`${limit + 1}-0`, null],
+    ['18446744073709551615-18446744073709551615', null]])
+    test(`a hand-made entry ${top} is followed by ${next ?? 'a refusal'}`, async () => {
+        const name = channel();
+        await redis.command(['XADD', log(name), top, 'by', 'hand']);
+        if (next === null) {
+            await assert.rejects(publish(name, 'x', { count: 1, key: 'k' }), { message:
+                `ERR sse_publish: the stream ${log(name)} has an entry too far in the future, added by hand: delete the stream` });
+            assert.deepEqual(await redis.command(['KEYS', `{sse:${name}}:*`]), [log(name)]);
+            return;
+        }
+        assert.deepEqual(await publish(name, 'x'), [eventId(name, ...next.split('-')), next, 'published']);
+        const { at, prev } = await newest(name);
+        assert.deepEqual([at, prev], [next, top]);
+    });
+
+test('a stream key of another type is an error, and nothing was done', async () => {
+    const name = channel();
+    await redis.command(['SET', log(name), 'x']);
+    await assert.rejects(publish(name, 'x', { count: 1, key: 'k', id: 'i' }), /^Error: WRONGTYPE/);
+    assert.deepEqual(await redis.command(['KEYS', `{sse:${name}}:*`]), [log(name)]);
+});
+
+test('a Redis that is out of memory refuses before anything is done', async () => {
+    const name = channel();
+    const listener = await Listener.open(name);
+    await redis.command(['CONFIG', 'SET', 'maxmemory', '1mb']);
+    try {
+        await assert.rejects(publish(name, 'x', { count: 1, key: 'k' }), /^Error: OOM/);
+    } finally {
+        await redis.command(['CONFIG', 'SET', 'maxmemory', '0']);
+    }
+    assert.deepEqual(await redis.command(['KEYS', `{sse:${name}}:*`]), []);
+    listener.close();
+});
+
+for (const [command, rules] of [['PUBLISH', ['resetchannels']], ['PUBLISH', ['-publish']], ['XADD', ['-xadd']],
+    ['EXPIRE', ['-expire']], ['INCR', ['-incr']], ['SET', ['-set']]])
+    test(`a user who may not ${command} (${rules}) is refused before the first write`, async () => {
+        const name = channel();
+        await redis.command(['ACL', 'SETUSER', 'half', 'reset', 'on', '>secret', '+@all', '~*', '&*', ...rules]);
+        const client = new RespClient(redis.socket);
+        await client.command(['AUTH', 'half', 'secret']);
+        await assert.rejects(publish(name, 'x', { count: 1, key: 'k' }, client),
+            { message: `ERR sse_publish: the Redis user is not allowed to ${command} here` });
+        assert.deepEqual(await redis.command(['KEYS', `{sse:${name}}:*`]), []);
+        client.close();
+    });
+
+test('in Redis Cluster all of it stays in one slot', async () => {
+    const cluster = new Redis(join(folder, 'cluster'), { bind: '127.0.0.1', port: await freePort(),
+        'cluster-port': await freePort(), 'cluster-enabled': 'yes' });
+    servers.push(cluster);
+    await cluster.start();
+    await cluster.command(['CLUSTER', 'ADDSLOTSRANGE', 0, 16383]);
+    await until('cluster is up', async () => /cluster_state:ok/.test(await cluster.command(['CLUSTER', 'INFO'])));
+    await cluster.command(['FUNCTION', 'LOAD', library]);
+    for (const name of ['post', 'exchange_rates/usd_eur', 'n'.repeat(200)]) {
+        assert.equal((await publish(name, 'x', { count: 1, id: 'a}{b', key: '{k}' }, cluster))[2], 'published');
+        assert.equal((await publish(name, 'x', { id: 'a}{b' }, cluster))[2], 'duplicate');
+        assert.equal((await publish(name, '1', { changed: 1 }, cluster))[2], 'unchanged');
+        const slots = await Promise.all(['id:a}{b', 'key:{k}', 'count'].map(rest => `{sse:${name}}:${rest}`)
+            .concat(`sse:${name}`, log(name)).map(key => cluster.command(['CLUSTER', 'KEYSLOT', key])));
+        assert.equal(new Set(slots).size, 1);
+    }
+});

@@ -1,0 +1,51 @@
+// Comments that keep an idle stream alive.
+import { test } from 'node:test';
+import assert from 'node:assert/strict';
+import { Stack, quiet } from './stack.mjs';
+import { H2, openStream } from './sse.mjs';
+
+const s = await Stack.start({ gateways: 3, tls: [2], publishers: 0,
+    gatewayEnv: [{ KEEPALIVE_MS: 150 }, { SSE_KEEP_ALIVE_IN_MS: 150 }, { KEEPALIVE_MS: 150 }] });
+
+const urls = () => [...s.gw.map(gw => gw.url), s.gw[2].httpsUrl];
+
+test('an idle stream gets the comment ":" and a blank line, on each transport, and no event', async () => {
+    const h2 = await H2.connect(s.gw[2].httpsUrl);
+    for (const stream of [...await Promise.all(urls().map(url => openStream(`${url}/post`))), await h2.open('/post')]) {
+        await stream.waitText(/^(:\n\n){3}/);
+        assert.equal(stream.text.replaceAll(':\n\n', ''), '');
+        assert.equal(stream.events.length, 0);
+        assert.ok(stream.parser.comments.every(comment => comment === ''));
+        stream.close();
+    }
+    h2.close();
+});
+
+test('comments come about every KEEPALIVE_MS, not faster', async () => {
+    const stream = await openStream(`${s.gw[0].url}/post`);
+    const from = performance.now();
+    await stream.waitText(/^(:\n\n){6}/);
+    const each = (performance.now() - from) / 6;
+    assert.ok(each > 75, `${each} ms apart`);
+    stream.close();
+});
+
+test('comments never stand inside an event', async () => {
+    const stream = await openStream(`${s.gw[0].url}/post`);
+    await s.redis.subscribed('post');
+    for (let i = 0; i < 20; ++i) {
+        await s.redis.publish('post', `${i}\nsecond line`);
+        await quiet(40);
+    }
+    await stream.take(20);
+    assert.equal(stream.text.replaceAll(/event: message\ndata: \d+\ndata: second line\n\n/g, '').replaceAll(':\n\n', ''), '');
+    stream.close();
+});
+
+test('the default leaves a stream quiet for longer than a moment', async () => {
+    const stack = await Stack.start({ publishers: 0 });
+    const stream = await openStream(`${stack.gw[0].url}/post`);
+    await quiet(500);
+    assert.equal(stream.text, '');
+    stream.close();
+});

@@ -1,0 +1,147 @@
+#include "proto/bus/redis_url.h"
+
+#include <stdlib.h>
+
+#include "tests/check.h"
+
+#define TIMES_10(s) s s s s s s s s s s
+#define TIMES_50(s) s s s s s TIMES_10(s) TIMES_10(s) TIMES_10(s) TIMES_10(s) s s s s s
+
+static void check_tcp(void)
+{
+    static const struct {
+        const char *text, *host;
+        int port;
+        const char *user, *password;
+        int db;
+        const char *place;
+    } rows[] = {
+        {"redis://localhost", "localhost", 6379, "", "", 0, "localhost:6379"},
+        {"redis://localhost/", "localhost", 6379, "", "", 0, "localhost:6379"},
+        {"REDIS://Cache-1.example.org:1/15", "Cache-1.example.org", 1, "", "", 15, "Cache-1.example.org:1"},
+        {"redis://10.0.0.7:65535", "10.0.0.7", 65535, "", "", 0, "10.0.0.7:65535"},
+        {"redis://[::1]", "::1", 6379, "", "", 0, "[::1]:6379"},
+        {"redis://[fe80::1%eth0]:7000/2", "fe80::1%eth0", 7000, "", "", 2, "[fe80::1%eth0]:7000"},
+        {"redis://:secret@redis_1", "redis_1", 6379, "", "secret", 0, "redis_1:6379"},
+        {"redis://alice:secret@h:1", "h", 1, "alice", "secret", 0, "h:1"},
+        {"redis://a%3Ab:p%40%2f%25%C3%a9@h", "h", 6379, "a:b", "p@/%\xc3\xa9", 0, "h:6379"},
+        {"redis://alice:p@ss:word@h", "h", 6379, "alice", "p@ss:word", 0, "h:6379"},
+        {"redis://h/2147483647", "h", 6379, "", "", 2147483647, "h:6379"},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); ++i) {
+        struct redis_url url;
+        char place[300];
+        const char *error = redis_url_parse(&url, rows[i].text), *text = rows[i].text;
+        if (!check(error == NULL, "%s is a URL", text))
+            continue;
+        check(url.transport == REDIS_TCP && url.port == rows[i].port && url.db == rows[i].db, "%s: port and database", text);
+        check_slice(slice_of(url.host), slice_of(rows[i].host), "%s: host", text);
+        check_slice(slice_of(url.user), slice_of(rows[i].user), "%s: user", text);
+        check_slice(slice_of(url.password), slice_of(rows[i].password), "%s: password", text);
+        check_slice(slice_of(redis_url_place(place, sizeof(place), &url)), slice_of(rows[i].place), "%s: place", text);
+    }
+}
+
+static void check_unix(void)
+{
+    static const struct {
+        const char *text, *path, *user, *password;
+        int db;
+    } rows[] = {
+        {"unix:///run/redis.sock", "/run/redis.sock", "", "", 0},
+        {"unix:///run/redis.sock?db=7", "/run/redis.sock", "", "", 7},
+        {"unix://:p%20w@/tmp/x@y", "/tmp/x@y", "", "p w", 0},
+        {"unix://bob:pw@/s?db=0", "/s", "bob", "pw", 0},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); ++i) {
+        struct redis_url url;
+        char place[300];
+        if (!check(redis_url_parse(&url, rows[i].text) == NULL, "%s is a URL", rows[i].text))
+            continue;
+        check(url.transport == REDIS_UNIX && url.db == rows[i].db, "%s: database", rows[i].text);
+        check_slice(slice_of(url.path), slice_of(rows[i].path), "%s: path", rows[i].text);
+        check_slice(slice_of(url.user), slice_of(rows[i].user), "%s: user", rows[i].text);
+        check_slice(slice_of(url.password), slice_of(rows[i].password), "%s: password", rows[i].text);
+        check_slice(slice_of(redis_url_place(place, sizeof(place), &url)), slice_of(rows[i].path), "%s: place", rows[i].text);
+    }
+}
+
+/* Every refused text holds "sesame" where it could hold a password: no sentence may repeat it. */
+static void check_refused(void)
+{
+    static const struct {
+        const char *text, *part; /* of the sentence */
+    } rows[] = {
+        {"", "must begin with redis://"},
+        {"http://sesame@h", "must begin with redis://"},
+        {"redis:/h", "must begin with redis://"},
+        {"redis://", "host is missing"},
+        {"redis://:6379", "host is missing"},
+        {"redis:///1", "host is missing"},
+        {"redis://sesame@h", "user:password"},
+        {"redis://@h", "user:password"},
+        {"redis://:@h", "password is empty"},
+        {"redis://sesame:@h", "password is empty"},
+        {"redis://:sesame%4@h", "two hex digits"},
+        {"redis://:sesame%zz@h", "two hex digits"},
+        {"redis://:sesame%@h", "two hex digits"},
+        {"redis://:sesame%00@h", "NUL"},
+        {"redis://h:", "port"},
+        {"redis://h:0", "port"},
+        {"redis://h:65536", "port"},
+        {"redis://h:99999999999999999999", "port"},
+        {"redis://h:+1", "port"},
+        {"redis://h: 1", "port"},
+        {"redis://h:6379sesame", "port"},
+        {"redis://::1", "brackets"},
+        {"redis://[::1", "']'"},
+        {"redis://[::1]6379", "']'"},
+        {"redis://[]", "host is missing"},
+        {"redis://ho st", "character"},
+        {"redis://h\x7f", "character"},
+        {"redis://h?db=1", "character"},
+        {"redis://h/x", "database"},
+        {"redis://h/-1", "database"},
+        {"redis://h/1/2", "database"},
+        {"redis://h/2147483648", "database"},
+        {"redis://h/1?sesame", "database"},
+        {"redis://" TIMES_50("12345") "123456", "255 bytes"},
+        {"redis://" TIMES_50("12345") ":sesame@h", "127 bytes"},
+        {"redis://:" TIMES_50("12345") TIMES_50("12345") "123456789012@h", "511 bytes"},
+        {"unix://run/redis.sock", "begin with '/'"},
+        {"unix://", "begin with '/'"},
+        {"unix://sesame@/s", "user:password"},
+        {"unix:///" TIMES_50("12"), NULL},
+        {"unix:///" TIMES_50("12") "1234567", "107 bytes"},
+        {"unix:///s?", "?db=N"},
+        {"unix:///s?sesame=1", "?db=N"},
+        {"unix:///s?db=", "database"},
+        {"unix:///s?db=1&x=2", "database"},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); ++i) {
+        struct redis_url url;
+        const char *error = redis_url_parse(&url, rows[i].text);
+        if (rows[i].part == NULL)
+            check(error == NULL, "%s is still a URL", rows[i].text);
+        else if (check(error != NULL, "%s is refused", rows[i].text) &&
+                 !check(strstr(error, rows[i].part) != NULL && strstr(error, "sesame") == NULL, "%s: says why", rows[i].text))
+            printf("#   %s\n", error);
+    }
+}
+
+static void check_short_place(void)
+{
+    struct redis_url url;
+    char place[6];
+    check(redis_url_parse(&url, "redis://localhost:1") == NULL, "a URL");
+    check_slice(slice_of(redis_url_place(place, sizeof(place), &url)), SLICE("local"), "a place that does not fit is cut");
+}
+
+int main(void)
+{
+    check_tcp();
+    check_unix();
+    check_refused();
+    check_short_place();
+    return check_end();
+}
