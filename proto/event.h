@@ -6,18 +6,18 @@
 #include "proto/slice.h"
 
 enum {
-    EVENT_TYPE_MAX = 200,       /* bytes of `event` */
-    EVENT_CUSTOM_ID_MAX = 200,  /* bytes of an author's own `id` */
+    EVENT_TYPE_MAX = 200, /* bytes of `event` */
+    EVENT_CUSTOM_ID_MAX = 200, /* bytes of an author's own `id` */
     EVENT_RETRY_MAX = 86400000, /* ms: a day */
     EVENT_RETRY_NONE = -1,
 };
 
 struct event {
-    struct slice type;        /* the `event` field; empty: no such line (the browser takes it for "message") */
+    struct slice type; /* the `event` field; empty: no such line (the browser takes it for "message") */
     const struct slice *data; /* each item becomes one line, or more where it holds CR, LF or CRLF */
-    size_t data_count;        /* 0: no data line at all, so nothing fires in the browser */
-    struct slice id;          /* p == NULL: no `id` line; empty but not NULL: "id:" alone, which resets the client's last id */
-    int32_t retry_ms;         /* EVENT_RETRY_NONE: no `retry` line */
+    size_t data_count; /* 0: no data line at all, so nothing fires in the browser */
+    struct slice id; /* p == NULL: no `id` line; empty but not NULL: "id:" alone, which resets the client's last id */
+    int32_t retry_ms; /* EVENT_RETRY_NONE: no `retry` line */
 };
 
 /* NULL when the event may be encoded, else a static sentence naming the field and the fault: type and id within their lengths, valid

@@ -10,16 +10,16 @@
 #include "proto/sse.h"
 
 enum message_kind {
-    MESSAGE_PLAIN,   /* no header: `body` is the data of an event without id and history */
+    MESSAGE_PLAIN, /* no header: `body` is the data of an event without id and history */
     MESSAGE_DURABLE, /* `body` is one encoded event, checked by sse_check() */
 };
 
 struct message {
     enum message_kind kind;
-    struct position at;   /* durable only: the event's own position */
+    struct position at; /* durable only: the event's own position */
     struct position prev; /* durable only: the position before it in the channel, POSITION_NONE for the first */
-    struct slice body;    /* a view into the payload */
-    struct slice id;      /* durable only: a view of the event's id; p NULL without one */
+    struct slice body; /* a view into the payload */
+    struct slice id; /* durable only: a view of the event's id; p NULL without one */
 };
 
 /* NULL and *out filled, or a static sentence when the payload begins like our format and is not: an unknown version, a broken header,

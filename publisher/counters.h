@@ -6,9 +6,9 @@
 #include "runtime/metrics.h"
 
 enum counter {
-    COUNTER_PUBLISH,                                        /* + enum publish_outcome */
+    COUNTER_PUBLISH, /* + enum publish_outcome */
     COUNTER_STATUS = COUNTER_PUBLISH + PUBLISH_REFUSED + 1, /* + status / 100 - 2 */
-    COUNTER_TICKS = COUNTER_STATUS + 4,                     /* + enum tick_kind */
+    COUNTER_TICKS = COUNTER_STATUS + 4, /* + enum tick_kind */
     COUNTER_BUS_UP = COUNTER_TICKS + TICK_KINDS,
     COUNTER_CONNECTIONS,
     COUNTERS,

@@ -13,7 +13,7 @@ struct endpoint {
 /* A publish whose answer is awaited. It outlives the request when the client goes first: the hook, which dies with the request's
  * pool, then takes `req` out. */
 struct waiting {
-    h2o_req_t *req;        /* NULL once the request is gone */
+    h2o_req_t *req; /* NULL once the request is gone */
     struct waiting **hook; /* in the request's pool */
     enum post_route route;
 };

@@ -11,7 +11,7 @@ struct reading {
     h2o_req_t *req;
     struct post *post;
     const struct options *options;
-    struct slice retry;                   /* as the client spelt it; p NULL without */
+    struct slice retry; /* as the client spelt it; p NULL without */
     H2O_VECTOR(struct body_param) params; /* query first, then form: the later of a name wins */
     int status;
 };

@@ -10,7 +10,7 @@ enum post_route { POST_LEGACY /* /post */, POST_CHANNEL /* /channels/{name} */ }
 struct post {
     enum post_route route;
     struct publish_request publish; /* checked; its slices live in the request, its data in `body` or the request */
-    struct body body;               /* body_free() it */
+    struct body body; /* body_free() it */
 };
 
 /* NULL and *post, or the sentence for the client and its *status; a 405 has its Allow header set already. */

@@ -14,7 +14,7 @@ enum {
     DRAIN_SECONDS = 5,
     DRAIN_TURN_MS = 20, /* a turn that long without a request ends the drain */
     BODY_SLACK =
-        65536,        /* what libh2o takes above BODY_LIMIT, so that the answer is our 413; over HTTP/2 it only resets the stream */
+        65536, /* what libh2o takes above BODY_LIMIT, so that the answer is our 413; over HTTP/2 it only resets the stream */
     OTHER_FILES = 64, /* descriptors that are not public connections */
 };
 

@@ -9,8 +9,8 @@
 #include "runtime/listener.h"
 
 enum publisher_state {
-    PUBLISHER_WAITING,  /* for Redis, the first time */
-    PUBLISHER_READY,    /* Redis answered once; it may be away again */
+    PUBLISHER_WAITING, /* for Redis, the first time */
+    PUBLISHER_READY, /* Redis answered once; it may be away again */
     PUBLISHER_DRAINING, /* told to stop: answers under way are finished */
     PUBLISHER_DONE,
 };

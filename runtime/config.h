@@ -7,27 +7,27 @@
 #include <stdio.h>
 
 enum config_kind {
-    CONFIG_TEXT,   /* const char *, never NULL; the default may be "" */
+    CONFIG_TEXT, /* const char *, never NULL; the default may be "" */
     CONFIG_SECRET, /* as CONFIG_TEXT, shown as *** by --print-config; NAME_FILE may name a file that holds the value instead */
-    CONFIG_URL,    /* as CONFIG_SECRET, but only the password in scheme://user:password@host is masked */
-    CONFIG_INT,    /* int64_t, min..max */
-    CONFIG_FLAG,   /* bool: on|off, also true|false, yes|no, 1|0 */
+    CONFIG_URL, /* as CONFIG_SECRET, but only the password in scheme://user:password@host is masked */
+    CONFIG_INT, /* int64_t, min..max */
+    CONFIG_FLAG, /* bool: on|off, also true|false, yes|no, 1|0 */
 };
 
 struct config_option {
-    const char *name;  /* the environment variable */
+    const char *name; /* the environment variable */
     const char *alias; /* a second name it is known by, or NULL; setting both to different values is an error */
     enum config_kind kind;
-    const char *fallback;                    /* the default, spelt as in the environment */
-    int64_t min, max;                        /* CONFIG_INT only */
-    size_t at;                               /* offsetof the field in the program's struct */
-    const char *doc;                         /* one phrase for the help and the README, with the unit */
+    const char *fallback; /* the default, spelt as in the environment */
+    int64_t min, max; /* CONFIG_INT only */
+    size_t at; /* offsetof the field in the program's struct */
+    const char *doc; /* one phrase for the help and the README, with the unit */
     const char *(*check)(const char *value); /* may be NULL; NULL or a static sentence that goes after "NAME: " */
 };
 
 struct config_table {
-    const char *program;                 /* "sse-gateway" */
-    const char *summary;                 /* one line */
+    const char *program; /* "sse-gateway" */
+    const char *summary; /* one line */
     const struct config_option *options; /* in the order they are printed */
     size_t count;
 };

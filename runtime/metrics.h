@@ -8,7 +8,7 @@
 enum metric_kind { METRIC_COUNTER, METRIC_GAUGE };
 
 struct metric {
-    const char *name;   /* Prometheus name; rows of one name stand together and share kind and help */
+    const char *name; /* Prometheus name; rows of one name stand together and share kind and help */
     const char *labels; /* "reason=\"drain\"" or NULL */
     enum metric_kind kind;
     const char *help;

@@ -5,7 +5,7 @@
 #include "proto/position.h"
 
 struct history_entry {
-    struct position at;   /* the stream entry's id */
+    struct position at; /* the stream entry's id */
     struct slice payload; /* the message as published, for message_decode(); {NULL, 0} if the entry is not ours */
 };
 

@@ -10,8 +10,8 @@ struct pipeline_item {
     redis_reply_cb cb; /* may be NULL */
     void *data;
     uint64_t since_ms; /* when it was queued */
-    size_t left;       /* replies to come: one for each channel of SUBSCRIBE and UNSUBSCRIBE, else 1 */
-    bool push;         /* its replies go to on_push */
+    size_t left; /* replies to come: one for each channel of SUBSCRIBE and UNSUBSCRIBE, else 1 */
+    bool push; /* its replies go to on_push */
 };
 
 struct pipeline {

@@ -9,24 +9,24 @@
 struct publish; /* one command connection with the function library loaded; lives on one loop's thread */
 
 struct publish_request {
-    struct slice channel;  /* checked by channel_check() */
-    struct slice data;     /* the event's data; the function splits it into lines */
-    bool count;            /* data is ignored: the channel's next integer, from 1, is the data */
-    struct slice type;     /* empty: "message"; checked by event_check_type() */
-    struct slice id;       /* empty: the function makes one; checked by event_check_id() */
-    struct slice key;      /* idempotency key, empty: none; at most 200 bytes */
-    int32_t retry_ms;      /* the event's retry line; EVENT_RETRY_NONE: no such line */
-    bool only_changed;     /* publish only when the data differs from the newest event's */
-    int64_t history_len;   /* approximate length the stream is trimmed to */
+    struct slice channel; /* checked by channel_check() */
+    struct slice data; /* the event's data; the function splits it into lines */
+    bool count; /* data is ignored: the channel's next integer, from 1, is the data */
+    struct slice type; /* empty: "message"; checked by event_check_type() */
+    struct slice id; /* empty: the function makes one; checked by event_check_id() */
+    struct slice key; /* idempotency key, empty: none; at most 200 bytes */
+    int32_t retry_ms; /* the event's retry line; EVENT_RETRY_NONE: no such line */
+    bool only_changed; /* publish only when the data differs from the newest event's */
+    int64_t history_len; /* approximate length the stream is trimmed to */
     int64_t history_ttl_s; /* seconds after the last event until the stream goes */
 };
 
 enum publish_outcome {
-    PUBLISH_DONE,      /* appended and sent */
+    PUBLISH_DONE, /* appended and sent */
     PUBLISH_DUPLICATE, /* id or key was seen in the last 5 minutes: id and position are those of the first time, nothing was sent */
     PUBLISH_UNCHANGED, /* only_changed, and it had not: id and position are the newest event's, nothing was sent */
     PUBLISH_BUS_DOWN, /* not connected, connection lost before the answer, or Redis can't write now (LOADING, READONLY, OOM, …) */
-    PUBLISH_REFUSED,  /* the function said no: a fault of the request that the edge should have found */
+    PUBLISH_REFUSED, /* the function said no: a fault of the request that the edge should have found */
 };
 
 struct publish_answer {

@@ -18,15 +18,15 @@
 enum {
     BACKOFF_MIN_MS = 50,
     BACKOFF_MAX_MS = 5000,
-    STEADY_MS = 10000,    /* a connection that lived this long starts the back-off anew */
-    FEED_MAX = 16384,     /* bytes given to the reader at once: it moves the unread rest to the front after each reply */
-    READER_KEEP = 65536,  /* bytes of buffer the reader keeps when idle */
+    STEADY_MS = 10000, /* a connection that lived this long starts the back-off anew */
+    FEED_MAX = 16384, /* bytes given to the reader at once: it moves the unread rest to the front after each reply */
+    READER_KEEP = 65536, /* bytes of buffer the reader keeps when idle */
     QUEUE_MAX = 64 << 20, /* bytes that may wait to be sent */
 };
 
 enum state {
-    WAITING,  /* for the next attempt */
-    DIALING,  /* name look-up and connect */
+    WAITING, /* for the next attempt */
+    DIALING, /* name look-up and connect */
     GREETING, /* AUTH, SELECT, CLIENT SETNAME and PING are on their way */
     READY,
     DROPPING, /* marked; goes when the walk over its replies, or the turn, is over */
@@ -43,13 +43,13 @@ struct redis {
     struct {
         h2o_timeout_t timeout;
         h2o_timeout_entry_t entry;
-    } turn_end;         /* not a struct timer: those wait a millisecond at least */
+    } turn_end; /* not a struct timer: those wait a millisecond at least */
     struct timer clock; /* back-off, connect or reply deadline, by state */
     uint64_t backoff_ms;
     uint64_t ready_ms; /* since when this connection was ready; 0: it never was */
     uint64_t heard_ms; /* when something was last received */
-    bool listening;    /* a push command was sent on this connection: messages may arrive */
-    unsigned walking;  /* callbacks of the owner that are running */
+    bool listening; /* a push command was sent on this connection: messages may arrive */
+    unsigned walking; /* callbacks of the owner that are running */
     const char *why;
     char why_text[160];
     struct log_limit ready_limit, lost_limit;
@@ -74,6 +74,7 @@ static void set_state(struct redis *redis, enum state next)
         [READY] = 1u << DROPPING | 1u << WAITING,
         [DROPPING] = 1u << WAITING,
     };
+    (void)allowed; /* without asserts */
     assert(allowed[redis->state] & 1u << next);
     redis->state = next;
 }

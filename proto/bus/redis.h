@@ -13,14 +13,14 @@ struct redis;
 struct redis_options {
     h2o_loop_t *loop;
     h2o_multithread_receiver_t
-        *getaddr;                /* registered with h2o_hostinfo_getaddr_receiver on the same loop: names are looked up off it */
+        *getaddr; /* registered with h2o_hostinfo_getaddr_receiver on the same loop: names are looked up off it */
     const struct redis_url *url; /* borrowed for the connection's life */
     const char *name; /* "subscriber" or "commands": for logs and CLIENT SETNAME ("sse-gateway:subscriber"); [A-Za-z0-9:-] */
     uint64_t connect_timeout_ms; /* look-up, connect, AUTH and SELECT together */
     uint64_t
         reply_timeout_ms; /* the oldest unanswered command may be this old; then the connection counts as dead and is dropped. A
                                   PING is sent whenever nothing was received for half of it, so a silent peer is found as well */
-    void (*on_ready)(void *data);                 /* connected, authenticated, database selected: commands may be sent */
+    void (*on_ready)(void *data); /* connected, authenticated, database selected: commands may be sent */
     void (*on_lost)(void *data, const char *why); /* the connection that was ready is gone; all commands were already called back */
     void (*on_push)(void *data,
                     const redisReply *reply); /* pub/sub messages, and what redis_push_command() was answered: confirmations

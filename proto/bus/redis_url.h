@@ -8,8 +8,8 @@ struct redis_url {
     enum { REDIS_TCP, REDIS_UNIX } transport;
     char host[256]; /* TCP: name or address, an IPv6 address without its brackets */
     uint16_t port;
-    char path[108];     /* unix: the socket */
-    char user[128];     /* "" when none */
+    char path[108]; /* unix: the socket */
+    char user[128]; /* "" when none */
     char password[512]; /* "" when none */
     int db;
 };

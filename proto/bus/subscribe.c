@@ -16,9 +16,9 @@ struct member {
     UT_hash_handle hh;
     h2o_linklist_t changed; /* linked: the set and what was sent to Redis may differ */
     void *tag;
-    bool wanted;      /* in the set */
-    bool added;       /* … since SUBSCRIBE was last sent for it */
-    bool sent;        /* the last command sent for it on this connection was SUBSCRIBE */
+    bool wanted; /* in the set */
+    bool added; /* … since SUBSCRIBE was last sent for it */
+    bool sent; /* the last command sent for it on this connection was SUBSCRIBE */
     unsigned awaited; /* confirmations of SUBSCRIBE to come; at 0 the newest add is confirmed */
     size_t name_len;
     char name[]; /* "sse:NAME" */

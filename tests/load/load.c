@@ -32,7 +32,7 @@ struct stream {
     bool chunked, broken;
     char head[1024];
     unsigned head_len;
-    size_t left;     /* of the chunk */
+    size_t left; /* of the chunk */
     unsigned column; /* bytes of the current line matched against "data:", MATCH_MAX + 1: not a data line */
     bool number_seen, number_done;
     uint32_t number, last;

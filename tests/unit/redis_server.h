@@ -29,7 +29,7 @@ struct server {
     pid_t pid;
     int port;
     char sock[96];
-    int log;               /* its standard output */
+    int log; /* its standard output */
     redisContext *control; /* the test's own connection, blocking */
 };
 

@@ -15,8 +15,8 @@ struct seen {
     char why[200]; /* of the last loss */
     int answers, failed;
     bool ordered; /* each integer answer was one above the last */
-    bool drop;    /* the next answer drops the connection */
-    int again;    /* so many answers queue one more command each */
+    bool drop; /* the next answer drops the connection */
+    int again; /* so many answers queue one more command each */
     long long last;
     char text[200];
 };

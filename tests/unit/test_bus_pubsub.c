@@ -17,8 +17,8 @@ struct seen {
     int subscribed, messages, lost;
     int ready;
     uint8_t confirmed[MANY]; /* by tag, where tags are numbers */
-    intptr_t last_tag;       /* of a confirmation */
-    intptr_t from;           /* of a message */
+    intptr_t last_tag; /* of a confirmation */
+    intptr_t from; /* of a message */
     size_t n;
     char payload[BIG];
 };

@@ -13,7 +13,7 @@ static void test_accept(void)
     static const struct {
         const char *fact;
         const char *accept; /* NULL: no such header */
-        bool stream, html;  /* whether text/event-stream and text/html are let in */
+        bool stream, html; /* whether text/event-stream and text/html are let in */
     } rows[] = {
         {"no header lets all in", NULL, true, true},
         {"an empty header lets all in", "", true, true},
@@ -211,7 +211,7 @@ static void test_http2_error(struct server *s)
     static const char bytes[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
                                 "\x00\x00\x00\x04\x00\x00\x00\x00\x00" /* SETTINGS */
                                 "\x00\x00\x0b\x01\x05\x00\x00\x00\x01" /* HEADERS, END_STREAM and END_HEADERS, stream 1 */
-                                "\x82\x86\x84"                         /* :method GET, :scheme http, :path / */
+                                "\x82\x86\x84" /* :method GET, :scheme http, :path / */
                                 "\x00\x01x\x04"
                                 "a\x01\x02z"; /* x, as it stands */
     int fd = client_connect(s);
