@@ -9,9 +9,9 @@
 const char *cors_origins_check(const char *origins);
 
 enum cors_verdict {
-    CORS_NONE,   /* no Origin header, or the page is of this very host: nothing to add */
+    CORS_NONE, /* no Origin header, or the page is of this very host: nothing to add */
     CORS_LISTED, /* echo the origin, credentials allowed */
-    CORS_ANY,    /* "*", without credentials */
+    CORS_ANY, /* "*", without credentials */
     CORS_REFUSED,
 };
 

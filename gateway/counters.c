@@ -1,9 +1,15 @@
 #include "gateway/counters.h"
 
 static const char *const reasons[CLOSE_REASONS] = {
-    [CLOSE_CLIENT] = "client closed",    [CLOSE_CLIENT_DATA] = "client sent data",
-    [CLOSE_WRITE_ERROR] = "write error", [CLOSE_QUEUE_FULL] = "queue full",
-    [CLOSE_SHUTDOWN] = "shutdown",
+    [CLOSE_CLIENT] = "client closed",
+    [CLOSE_CLIENT_DATA] = "client sent data",
+    [CLOSE_WRITE_ERROR] = "write error",
+    [CLOSE_QUEUE_FULL] = "queue full",
+    [CLOSE_MEMORY] = "memory limit",
+    [CLOSE_WRITE_TIMEOUT] = "write timeout",
+    [CLOSE_VANISHED] = "peer vanished",
+    [CLOSE_ROTATE] = "rotated",
+    [CLOSE_DRAIN] = "drain",
 };
 
 const char *close_reason_text(enum close_reason reason)
@@ -21,7 +27,11 @@ static const struct metric table[COUNTERS] = {
     CLOSES(CLOSE_CLIENT_DATA, "client sent data"),
     CLOSES(CLOSE_WRITE_ERROR, "write error"),
     CLOSES(CLOSE_QUEUE_FULL, "queue full"),
-    CLOSES(CLOSE_SHUTDOWN, "shutdown"),
+    CLOSES(CLOSE_MEMORY, "memory limit"),
+    CLOSES(CLOSE_WRITE_TIMEOUT, "write timeout"),
+    CLOSES(CLOSE_VANISHED, "peer vanished"),
+    CLOSES(CLOSE_ROTATE, "rotated"),
+    CLOSES(CLOSE_DRAIN, "drain"),
     [COUNT_CONNECTIONS] = {"sse_connections", NULL, METRIC_GAUGE, "open connections on the public ports"},
     [COUNT_CHANNELS] = {"sse_channels", NULL, METRIC_GAUGE, "channels with a listener here"},
     [COUNT_EVENTS_IN] = {"sse_events_total", "direction=\"in\"", METRIC_COUNTER, "events from the bus, and deliveries to streams"},
@@ -36,7 +46,15 @@ static const struct metric table[COUNTERS] = {
     [COUNT_BUS_LOST] = {"sse_bus_lost_total", NULL, METRIC_COUNTER, "times the subscriber connection was lost"},
     [COUNT_HISTORY_READS] = {"sse_history_reads_total", NULL, METRIC_COUNTER, "reads of a channel's stream in Redis"},
     [COUNT_HOLES] = {"sse_holes_filled_total", NULL, METRIC_COUNTER, "holes in a channel that were read from its stream"},
-    [COUNT_GAPS] = {"sse_gaps_total", NULL, METRIC_COUNTER, "holes that the history no longer covered"},
+    [COUNT_GAPS] = {"sse_gaps_total", NULL, METRIC_COUNTER, "gap events sent to a channel or a resuming stream"},
+    [COUNT_RESUMES_MEMORY] = {"sse_resumes_total", "source=\"memory\"", METRIC_COUNTER, "streams resumed from a last event id"},
+    [COUNT_RESUMES_READ] = {"sse_resumes_total", "source=\"redis\"", METRIC_COUNTER, "streams resumed from a last event id"},
+    [COUNT_RESUMES_UNKNOWN] = {"sse_resumes_total", "source=\"unknown\"", METRIC_COUNTER, "streams resumed from a last event id"},
+    [COUNT_BUS_ROUND_TRIP_US] = {"sse_bus_round_trip_microseconds", NULL, METRIC_GAUGE,
+                                 "from publishing the newest canary to receiving it"},
+    [COUNT_CANARY_AGE_MS] = {"sse_bus_canary_age_milliseconds", NULL, METRIC_GAUGE,
+                             "since the newest canary that came back was sent"},
+    [COUNT_DRAINING] = {"sse_draining", NULL, METRIC_GAUGE, "1 while the process ends its streams to stop"},
 };
 
 void counters_init(void)

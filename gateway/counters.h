@@ -5,11 +5,15 @@
 
 /* Why a stream was closed: one value, one log text, one counter. */
 enum close_reason {
-    CLOSE_CLIENT,      /* the peer closed or reset */
+    CLOSE_CLIENT, /* the peer closed or reset */
     CLOSE_CLIENT_DATA, /* the peer sent more than a stream's client has to say */
     CLOSE_WRITE_ERROR,
     CLOSE_QUEUE_FULL,
-    CLOSE_SHUTDOWN,
+    CLOSE_MEMORY, /* the slowest of a worker when all queues together pass MEMORY_LIMIT */
+    CLOSE_WRITE_TIMEOUT,
+    CLOSE_VANISHED, /* the peer acknowledges nothing any more */
+    CLOSE_ROTATE, /* MAX_STREAM_SECONDS */
+    CLOSE_DRAIN,
     CLOSE_REASONS,
 };
 
@@ -33,6 +37,12 @@ enum counter {
     COUNT_HISTORY_READS,
     COUNT_HOLES,
     COUNT_GAPS,
+    COUNT_RESUMES_MEMORY,
+    COUNT_RESUMES_READ,
+    COUNT_RESUMES_UNKNOWN,
+    COUNT_BUS_ROUND_TRIP_US,
+    COUNT_CANARY_AGE_MS,
+    COUNT_DRAINING,
     COUNTERS,
 };
 

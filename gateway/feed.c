@@ -1,22 +1,43 @@
 #include "gateway/feed.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <uthash.h>
 
+#include "gateway/canary.h"
 #include "gateway/counters.h"
+#include "gateway/replay.h"
 #include "gateway/source.h"
 #include "proto/bus/subscribe.h"
 #include "proto/channel.h"
 #include "runtime/log.h"
+#include "runtime/monotonic.h"
 #include "runtime/timer.h"
 
-enum { CONNECT_TIMEOUT_MS = 3000, RETRY_MS = 250 };
+enum {
+    CONNECT_TIMEOUT_MS = 3000,
+    RETRY_MS = 250,
+    CANARY_INTERVAL_MS = 1000,
+    CANARY_LATE_MS = 3500, /* a bus that keeps a canary this long does not work */
+};
+
+/* A stream on its way to live. Goes with its ask. */
+struct opening {
+    struct feed *feed;
+    struct ask *ask;
+    struct opening *next; /* in the list where it waits */
+    struct canary_wait wait;
+};
+
+struct openings {
+    struct opening *first, *last;
+};
 
 /* A channel that at least one worker listens to. */
 struct feed_channel {
     struct feed *feed;
     struct source *source;
-    struct ask *waiting, **waiting_tail; /* opening streams that wait for this channel, in order */
+    struct openings waiting; /* for this channel */
     uint32_t listeners;
     UT_hash_handle hh;
     struct hub_channel *locals[]; /* one a worker, NULL when it does not listen; the name follows */
@@ -29,7 +50,10 @@ struct feed {
     struct redis *commands;
     struct source_shared shared;
     struct feed_channel *channels; /* uthash by name */
+    struct canary *canary;
+    struct openings retrying; /* their read failed */
     struct timer retry;
+    atomic_bool usable; /* the same, for all threads: answers come at once */
     bool up; /* as last counted */
 };
 
@@ -49,6 +73,7 @@ static void count_up(struct feed *feed)
 {
     bool up = subscribe_ready(feed->subscribe) && redis_ready(feed->commands);
     metric_set(COUNT_BUS_UP, up);
+    atomic_store_explicit(&feed->usable, up, memory_order_relaxed);
     if (up && !feed->up)
         log_info("ready");
     feed->up = up;
@@ -56,76 +81,82 @@ static void count_up(struct feed *feed)
 
 /* ---- opening streams ---- */
 
-static uint32_t depth_of(const struct ask *ask)
+static void advance(struct opening *opening);
+
+static void on_barrier(void *data)
 {
-    return ask->mode == START_LAST ? ask->last : 0;
+    advance(data);
 }
 
-/* The first channel that is not ready for this stream, NULL when all are. */
-static struct feed_channel *not_ready(const struct ask *ask)
+static void append(struct openings *list, struct opening *opening)
 {
-    for (uint32_t i = 0; i < ask->count; ++i) {
-        struct feed_channel *channel = ask->channels[i].feed;
-        if (!source_ready(channel->source, depth_of(ask)))
-            return channel;
-    }
-    return NULL;
+    opening->next = NULL;
+    if (list->first == NULL)
+        list->first = opening;
+    else
+        list->last->next = opening;
+    list->last = opening;
 }
 
-static int compare_frames(const void *a, const void *b)
+static struct opening *take_all(struct openings *list)
 {
-    return position_compare((*(struct frame *const *)a)->at, (*(struct frame *const *)b)->at);
+    struct opening *first = list->first;
+    *list = (struct openings){NULL, NULL};
+    return first;
 }
 
-/* References to the newest `ask->last` events of each channel, by time over all of them. */
-static void collect_replay(const struct ask *ask, struct tell *welcome)
+static void advance_all(struct openings *list)
 {
-    size_t room = 0;
-    uint32_t depth = depth_of(ask);
-    for (uint32_t i = 0; i < ask->count; ++i) {
-        const struct ring *ring = source_ring(((struct feed_channel *)ask->channels[i].feed)->source);
-        room += ring->count < depth ? ring->count : depth;
+    for (struct opening *opening = take_all(list), *next; opening != NULL; opening = next) {
+        next = opening->next;
+        advance(opening);
     }
-    if (room == 0)
-        return;
-    welcome->welcome.frames = h2o_mem_alloc(room * sizeof(struct frame *));
-    for (uint32_t i = 0; i < ask->count; ++i) {
-        const struct ring *ring = source_ring(((struct feed_channel *)ask->channels[i].feed)->source);
-        for (uint32_t at = ring->count < depth ? 0 : ring->count - depth; at < ring->count; ++at)
-            welcome->welcome.frames[welcome->welcome.count++] = frame_ref(ring_at(ring, at));
-    }
-    if (ask->count > 1)
-        qsort(welcome->welcome.frames, welcome->welcome.count, sizeof(struct frame *), compare_frames);
 }
 
-/* The id of this place: in one channel its newest event's, in several the newest time of all of them. */
-static void format_position(const struct ask *ask, char out[EVENT_ID_LEN + 1])
+/* From the last page on the worker's queue carries every event of these channels behind it, so the seam between replay and live is the queue's
+ * own order. */
+static void answer(struct opening *opening)
 {
-    struct position newest = POSITION_NONE;
-    for (uint32_t i = 0; i < ask->count; ++i) {
-        struct position last = source_last(((struct feed_channel *)ask->channels[i].feed)->source);
-        if (position_compare(last, newest) > 0)
-            newest = last;
+    struct ask *ask = opening->ask;
+    uint32_t worker = ask->worker;
+    struct feed *feed = opening->feed;
+    struct tell page = {.kind = TELL_PAGE, .page = {.subscriber = ask->subscriber, .ask = ask}};
+    if (replay_page(ask->replay, &page)) {
+        page.kind = TELL_WELCOME;
+        page.page.ask = NULL;
+        ask_free(ask); /* and the opening with it */
     }
-    event_id_format(out, ask->count == 1 ? slice_of(ask->channels[0].name) : SLICE(""), newest);
+    tell(feed, worker, page);
 }
 
-/* Answers the ask and frees it, or lets it wait at the first channel that is not ready. From the answer on the worker's queue carries every
- * event of these channels behind it, so the seam between replay and live is the queue's own order. */
-static void open_stream(struct feed *feed, struct ask *ask)
+/* Takes the opening stream one step on, or leaves it where it will be called again. */
+static void advance(struct opening *opening)
 {
-    struct feed_channel *wait_at = not_ready(ask);
-    if (wait_at != NULL) {
-        ask->next = NULL;
-        *wait_at->waiting_tail = ask;
-        wait_at->waiting_tail = &ask->next;
-        return;
+    struct source *wait_at;
+    switch (replay_prepare(opening->ask->replay, &wait_at)) {
+    case REPLAY_READY:
+        answer(opening);
+        break;
+    case REPLAY_SOURCE:
+        append(&((struct feed_channel *)source_owner(wait_at))->waiting, opening);
+        break;
+    case REPLAY_BARRIER:
+        opening->wait = (struct canary_wait){.cb = on_barrier, .data = opening};
+        canary_barrier(opening->feed->canary, &opening->wait);
+        break;
+    case REPLAY_READ:
+        break;
+    case REPLAY_RETRY:
+        append(&opening->feed->retrying, opening);
+        if (!timer_running(&opening->feed->retry))
+            timer_start(&opening->feed->retry, RETRY_MS);
+        break;
     }
-    struct tell welcome = {.kind = TELL_WELCOME, .welcome = {.subscriber = ask->subscriber}};
-    format_position(ask, welcome.welcome.position);
-    collect_replay(ask, &welcome);
-    tell(feed, ask->worker, welcome);
-    ask_free(ask);
+}
+
+static void on_own_read(void *data)
+{
+    advance(data);
 }
 
 /* ---- a source's events ---- */
@@ -136,20 +167,13 @@ static void on_event(void *owner, struct frame *frame)
     struct feed *feed = channel->feed;
     for (uint32_t w = 0; w < feed->options.worker_count; ++w)
         if (channel->locals[w] != NULL)
-            tell(feed, w, (struct tell){.kind = TELL_EVENT, .event = {channel->locals[w], frame_ref(frame)}});
+            tell(feed, w,
+                 (struct tell){.kind = TELL_EVENT, .event = {channel->locals[w], frame_ref(frame), feed->shared.unsettled != 0}});
 }
 
 static void on_live(void *owner)
 {
-    struct feed_channel *channel = owner;
-    struct ask *ask = channel->waiting;
-    channel->waiting = NULL;
-    channel->waiting_tail = &channel->waiting;
-    while (ask != NULL) {
-        struct ask *next = ask->next;
-        open_stream(channel->feed, ask);
-        ask = next;
-    }
+    advance_all(&((struct feed_channel *)owner)->waiting);
 }
 
 static void on_read_failed(void *owner, const char *why)
@@ -169,6 +193,7 @@ static void on_retry(void *data)
         next = channel->hh.next;
         source_retry(channel->source);
     }
+    advance_all(&feed->retrying);
 }
 
 /* ---- the set of channels ---- */
@@ -179,7 +204,6 @@ static struct feed_channel *create_channel(struct feed *feed, struct slice name)
     struct feed_channel *channel = h2o_mem_alloc(sizeof(*channel) + locals + name.n);
     memset(channel, 0, sizeof(*channel) + locals);
     channel->feed = feed;
-    channel->waiting_tail = &channel->waiting;
     memcpy(name_of(channel), name.p, name.n);
     channel->source = source_create(&feed->shared, channel, name);
     HASH_ADD_KEYPTR(hh, feed->channels, name_of(channel), name.n, channel);
@@ -198,20 +222,32 @@ static void drop_channel(struct feed_channel *channel)
     metric_add(COUNT_CHANNELS, -1);
 }
 
+/* The channel of this name, known to be listened to by the asking worker from now on. */
+static struct feed_channel *listen_for(struct feed *feed, uint32_t worker, const struct ask_channel *asked)
+{
+    struct slice name = slice_of(asked->name);
+    struct feed_channel *channel;
+    HASH_FIND(hh, feed->channels, name.p, name.n, channel);
+    if (channel == NULL)
+        channel = create_channel(feed, name);
+    if (channel->locals[worker] == NULL)
+        ++channel->listeners;
+    channel->locals[worker] = asked->local;
+    return channel;
+}
+
 static void join(struct feed *feed, struct ask *ask)
 {
-    for (uint32_t i = 0; i < ask->count; ++i) {
-        struct slice name = slice_of(ask->channels[i].name);
-        struct feed_channel *channel;
-        HASH_FIND(hh, feed->channels, name.p, name.n, channel);
-        if (channel == NULL)
-            channel = create_channel(feed, name);
-        if (channel->locals[ask->worker] == NULL)
-            ++channel->listeners;
-        channel->locals[ask->worker] = ask->channels[i].local;
-        ask->channels[i].feed = channel;
+    if (ask->opening == NULL) {
+        struct source **sources = h2o_mem_alloc(ask->count * sizeof(*sources));
+        for (uint32_t i = 0; i < ask->count; ++i)
+            sources[i] = listen_for(feed, ask->worker, &ask->channels[i])->source;
+        ask->opening = h2o_mem_alloc(sizeof(*ask->opening));
+        *ask->opening = (struct opening){.feed = feed, .ask = ask};
+        ask->replay = replay_create(ask, sources, &feed->shared, on_own_read, ask->opening);
+        free(sources);
     }
-    open_stream(feed, ask);
+    advance(ask->opening);
 }
 
 static void leave(struct feed *feed, struct ask *ask)
@@ -245,14 +281,20 @@ static void on_asks(h2o_multithread_receiver_t *receiver, h2o_linklist_t *messag
 
 static void on_subscribed(void *data, void *tag)
 {
-    (void)data;
-    source_subscribed(((struct feed_channel *)tag)->source);
+    struct feed *feed = data;
+    if (tag == canary_tag(feed->canary))
+        canary_subscribed(feed->canary);
+    else
+        source_subscribed(((struct feed_channel *)tag)->source);
 }
 
 static void on_message(void *data, void *tag, struct slice payload)
 {
-    (void)data;
-    source_message(((struct feed_channel *)tag)->source, payload);
+    struct feed *feed = data;
+    if (tag == canary_tag(feed->canary))
+        canary_message(feed->canary, payload);
+    else
+        source_message(((struct feed_channel *)tag)->source, payload);
 }
 
 static void on_subscriber_lost(void *data, const char *why)
@@ -262,6 +304,7 @@ static void on_subscriber_lost(void *data, const char *why)
     metric_add(COUNT_BUS_LOST, 1);
     for (struct feed_channel *channel = feed->channels; channel != NULL; channel = channel->hh.next)
         source_lost(channel->source);
+    canary_lost(feed->canary);
     count_up(feed);
 }
 
@@ -270,16 +313,33 @@ static void on_subscriber_ready(void *data)
     count_up(data);
 }
 
+static void on_time(void *data, const redisReply *reply, const char *why)
+{
+    struct feed *feed = data;
+    if (why != NULL || reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 || reply->element[0]->type != REDIS_REPLY_STRING ||
+        reply->element[1]->type != REDIS_REPLY_STRING)
+        return;
+    int64_t now = strtoll(reply->element[0]->str, NULL, 10) * 1000 + strtoll(reply->element[1]->str, NULL, 10) / 1000;
+    feed->shared.clock_ms = now - (int64_t)monotonic_ms();
+    feed->shared.clock_known = true;
+}
+
 static void on_commands_ready(void *data)
 {
-    count_up(data);
-    on_retry(data);
+    struct feed *feed = data;
+    struct slice argv[] = {SLICE("TIME")};
+    if (!redis_command(feed->commands, argv, 1, on_time, feed))
+        return; /* lost again: on_commands_lost() follows */
+    count_up(feed);
+    on_retry(feed);
 }
 
 static void on_commands_lost(void *data, const char *why)
 {
+    struct feed *feed = data;
     (void)why;
-    count_up(data);
+    canary_unsent(feed->canary);
+    count_up(feed);
 }
 
 struct feed *feed_open(const struct feed_options *options)
@@ -306,6 +366,8 @@ struct feed *feed_open(const struct feed_options *options)
                                           .on_event = on_event,
                                           .on_read_failed = on_read_failed,
                                           .on_live = on_live};
+    feed->canary = canary_open(&(struct canary_options){
+        .loop = options->loop, .commands = feed->commands, .subscribe = feed->subscribe, .interval_ms = CANARY_INTERVAL_MS});
     return feed;
 }
 
@@ -314,9 +376,18 @@ h2o_multithread_receiver_t *feed_asks(struct feed *feed)
     return &feed->asks;
 }
 
+bool feed_usable(struct feed *feed)
+{
+    return atomic_load_explicit(&feed->usable, memory_order_relaxed);
+}
+
 const char *feed_why(void *data)
 {
     const struct feed *feed = data;
     const char *why = subscribe_why(feed->subscribe);
-    return why != NULL ? why : redis_why(feed->commands);
+    if (why == NULL)
+        why = redis_why(feed->commands);
+    if (why != NULL)
+        return why;
+    return canary_age_ms(feed->canary) > CANARY_LATE_MS ? "no message comes back from Redis" : NULL;
 }

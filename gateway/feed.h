@@ -10,9 +10,9 @@ struct feed;
 
 struct feed_options {
     h2o_loop_t *loop;
-    h2o_multithread_queue_t *queue;      /* of that loop */
+    h2o_multithread_queue_t *queue; /* of that loop */
     h2o_multithread_receiver_t *getaddr; /* see struct redis_options */
-    const struct redis_url *url;         /* borrowed */
+    const struct redis_url *url; /* borrowed */
     uint64_t redis_timeout_ms;
     struct ring_limits ring;
     h2o_multithread_receiver_t *const *workers; /* where each worker takes struct tell; borrowed */
@@ -23,6 +23,9 @@ struct feed *feed_open(const struct feed_options *options);
 
 /* Where workers send struct ask. */
 h2o_multithread_receiver_t *feed_asks(struct feed *feed);
+
+/* Whether both connections to Redis are ready. Any thread. */
+bool feed_usable(struct feed *feed);
 
 /* NULL while both connections to Redis are ready, else why not; for /readyz, on the bus thread. `feed` is a struct feed. */
 const char *feed_why(void *feed);

@@ -50,3 +50,17 @@ void frame_unref(struct frame *frame)
     if (atomic_fetch_sub_explicit(&frame->refs, 1, memory_order_acq_rel) == 1)
         free(frame);
 }
+
+struct frame *frame_without_id(struct frame *frame)
+{
+    static const size_t field = sizeof("id: ") - 1;
+    struct sse_fields fields;
+    struct slice body = frame_body(frame);
+    if (sse_check(body, &fields) != NULL || fields.id.n == 0)
+        return frame_ref(frame);
+    size_t before = (size_t)(fields.id.p - body.p) - field, line = field + fields.id.n + 1;
+    struct frame *bare = allocate(body.n - line);
+    memcpy(bare->bytes + bare->head, body.p, before);
+    memcpy(bare->bytes + bare->head + before, body.p + before + line, body.n - before - line);
+    return bare;
+}

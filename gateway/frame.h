@@ -9,22 +9,25 @@
 
 struct frame {
     _Atomic uint32_t refs;
-    uint32_t head;            /* bytes of the chunk-size line */
-    uint32_t body;            /* bytes of the event */
-    bool durable;             /* has a position */
+    uint32_t head; /* bytes of the chunk-size line */
+    uint32_t body; /* bytes of the event */
+    bool durable; /* has a position */
     struct position at, prev; /* durable only */
-    char bytes[];             /* chunk-size line, event, CRLF */
+    char bytes[]; /* chunk-size line, event, CRLF */
 };
 
 /* Bytes of the largest chunk-size line and of the CRLF behind the event. */
 enum { FRAME_CHUNK_HEAD_MAX = 10, FRAME_CHUNK_TAIL = 2 };
 
-/* A frame with one reference, the caller's. */
+/* A frame with one reference, the caller's. No bytes at all make the last chunk of an HTTP/1.1 body. */
 struct frame *frame_of_bytes(struct slice sse);
 struct frame *frame_of_event(const struct event *event);
 
 /* From a decoded bus message: the event as it stands, or plain data made into an event of type "message" without id. */
 struct frame *frame_of_message(const struct message *message);
+
+/* The same event without its id line, so that it does not move the client's position. */
+struct frame *frame_without_id(struct frame *frame);
 
 static inline struct frame *frame_ref(struct frame *frame)
 {

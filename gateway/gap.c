@@ -3,13 +3,15 @@
 #include <stdlib.h>
 #include <yajl/yajl_gen.h>
 
+#include "proto/event_id.h"
+
 static void string(yajl_gen gen, struct slice text)
 {
     if (yajl_gen_string(gen, (const unsigned char *)text.p, text.n) != yajl_gen_status_ok)
         yajl_gen_null(gen);
 }
 
-struct frame *gap_frame(struct slice channel, struct slice last_event_id)
+struct frame *gap_frame(struct slice channel, struct slice last_event_id, struct position until)
 {
     yajl_gen gen = yajl_gen_alloc(NULL);
     if (gen == NULL)
@@ -25,8 +27,11 @@ struct frame *gap_frame(struct slice channel, struct slice last_event_id)
     struct slice data;
     yajl_gen_get_buf(gen, &text, &data.n);
     data.p = (const char *)text;
-    struct event event = {.type = SLICE("gap"), .data = &data, .data_count = 1, .id = {NULL, 0}, .retry_ms = EVENT_RETRY_NONE};
+    char id[EVENT_ID_LEN + 1];
+    event_id_format(id, channel, until);
+    struct event event = {.type = SLICE("gap"), .data = &data, .data_count = 1, .id = slice_of(id), .retry_ms = EVENT_RETRY_NONE};
     struct frame *frame = frame_of_event(&event);
+    frame->at = until;
     yajl_gen_free(gen);
     return frame;
 }

@@ -4,11 +4,13 @@
 #include <unistd.h>
 
 #include "gateway/counters.h"
+#include "gateway/h2_reset.h"
 #include "gateway/routes.h"
 #include "gateway/takeover.h"
 #include "gateway/worker.h"
 #include "runtime/files.h"
 #include "runtime/log.h"
+#include "runtime/monotonic.h"
 #include "runtime/signals.h"
 #include "runtime/tls.h"
 
@@ -18,6 +20,9 @@ enum {
         256, /* descriptors that are not client connections: loops, queues, Redis, the publisher's connections, the admin port */
     BODY_SLACK = 65536, /* what libh2o takes above BODY_LIMIT, so that the publisher's 413 names the limit */
     HEAD_TIMEOUT_MS = 10000,
+    DRAIN_POLL_MS = 50,
+    DRAIN_EXTRA_S = 5, /* for clients that are slow to take the end */
+    LINGER_MS = 1000,
     IDLE_TIMEOUT_MS = 60000,
 };
 
@@ -50,7 +55,7 @@ static void configure_admin(struct gateway *gateway)
     h2o_config_init(&gateway->admin_conf);
     gateway->admin_conf.server_name = h2o_iovec_init(H2O_STRLIT("sse-gateway"));
     gateway->admin_hosts[0] = h2o_config_register_host(&gateway->admin_conf, h2o_iovec_init(H2O_STRLIT("default")), 65535);
-    admin_register(gateway->admin_hosts[0], &gateway->check, 1);
+    admin_register(gateway->admin_hosts[0], gateway->checks, sizeof(gateway->checks) / sizeof(gateway->checks[0]));
 }
 
 static void parse_options(struct gateway *gateway)
@@ -69,6 +74,8 @@ void gateway_listen(struct gateway *gateway)
 {
     const struct options *options = &gateway->options;
     const char *error = takeover_check();
+    if (error == NULL)
+        error = h2_reset_check();
     if (error != NULL)
         die("%s", error);
     parse_options(gateway);
@@ -90,6 +97,12 @@ static void start_admin(struct gateway *gateway)
     close(fd);
 }
 
+static const char *check_drain(void *data)
+{
+    const struct gateway *gateway = data;
+    return gateway->draining ? "shutting down" : NULL;
+}
+
 static void start_feed(struct gateway *gateway)
 {
     const struct options *options = &gateway->options;
@@ -104,7 +117,8 @@ static void start_feed(struct gateway *gateway)
         .worker_count = gateway->worker_count,
     };
     gateway->feed = feed_open(&feed);
-    gateway->check = (struct admin_check){.name = "bus", .run = feed_why, .data = gateway->feed};
+    gateway->checks[0] = (struct admin_check){.name = "bus", .run = feed_why, .data = gateway->feed};
+    gateway->checks[1] = (struct admin_check){.name = "drain", .run = check_drain, .data = gateway};
 }
 
 void gateway_start(struct gateway *gateway)
@@ -136,19 +150,72 @@ void gateway_start(struct gateway *gateway)
         close(gateway->plain_fd);
 }
 
+/* Backstop of the drain: a loop that never comes back ends here. */
+static void on_alarm(int signo)
+{
+    (void)signo;
+    _exit(0);
+}
+
+/* Stops when the last stream is gone, and a little later, so that what was answered on other connections is out. */
+static void on_drain_timer(void *data)
+{
+    struct gateway *gateway = data;
+    uint64_t now = monotonic_ms();
+    if (metric_sum(COUNT_STREAMS) != 0)
+        gateway->drained_ms = 0;
+    else if (gateway->drained_ms == 0)
+        gateway->drained_ms = now;
+    gateway->stopped = gateway->drained_ms != 0 && (metric_sum(COUNT_CONNECTIONS) == 0 || now - gateway->drained_ms > LINGER_MS);
+    timer_start(&gateway->drain_timer, DRAIN_POLL_MS);
+}
+
+static void drain(struct gateway *gateway, int signo)
+{
+    log_info("draining", log_str("signal", signo == SIGTERM ? "SIGTERM" : "SIGINT"), log_int("streams", metric_sum(COUNT_STREAMS)));
+    gateway->draining = true;
+    metric_set(COUNT_DRAINING, 1);
+    signal(SIGALRM, on_alarm);
+    alarm((unsigned)gateway->options.drain_s + DRAIN_EXTRA_S);
+    for (uint32_t i = 0; i < gateway->worker_count; ++i)
+        worker_drain(&gateway->workers[i], (uint64_t)gateway->options.drain_s * 1000);
+    timer_init(&gateway->drain_timer, gateway->ctx.loop, on_drain_timer, gateway);
+    timer_start(&gateway->drain_timer, DRAIN_POLL_MS);
+}
+
+/* New connections get the certificate that the files hold now; a broken one changes nothing. */
+static void reload_certificate(struct gateway *gateway)
+{
+    const char *error;
+    if (gateway->tls == NULL)
+        return;
+    SSL_CTX *tls = tls_server(gateway->options.tls_cert, gateway->options.tls_key, &error);
+    if (tls == NULL) {
+        log_error("certificate not reloaded", log_str("why", error));
+        return;
+    }
+    for (uint32_t i = 0; i < gateway->worker_count; ++i)
+        worker_set_tls(&gateway->workers[i], tls);
+    SSL_CTX_free(gateway->tls);
+    gateway->tls = tls;
+    log_info("certificate reloaded");
+}
+
 static void on_signal(void *data, int signo)
 {
-    bool *stop = data;
+    struct gateway *gateway = data;
     if (signo == SIGHUP)
-        return;
-    log_info("stopping", log_str("signal", signo == SIGTERM ? "SIGTERM" : "SIGINT"));
-    *stop = true;
+        reload_certificate(gateway);
+    else if (gateway->draining)
+        gateway->stopped = true;
+    else
+        drain(gateway, signo);
 }
 
 void gateway_run(struct gateway *gateway)
 {
-    bool stop = false;
-    signals_watch(gateway->ctx.loop, on_signal, &stop);
-    while (!stop)
+    signals_watch(gateway->ctx.loop, on_signal, gateway);
+    while (!gateway->stopped)
         h2o_evloop_run(gateway->ctx.loop, INT32_MAX);
+    log_info("stopped");
 }

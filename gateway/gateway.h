@@ -8,6 +8,7 @@
 #include "gateway/origin.h"
 #include "runtime/admin.h"
 #include "runtime/listener.h"
+#include "runtime/timer.h"
 
 struct worker {
     struct gateway *gateway;
@@ -16,6 +17,8 @@ struct worker {
     struct hub *hub;
     h2o_accept_ctx_t accept, plain_accept; /* PORT; HTTP_PORT */
     struct listener *listener, *plain_listener;
+    h2o_multithread_receiver_t orders; /* of the main thread, see worker.c */
+    bool draining;
     pthread_t thread;
 };
 
@@ -30,20 +33,23 @@ struct gateway {
     h2o_hostconf_t *hosts[2], *admin_hosts[2];
     h2o_context_t ctx; /* of the main thread */
     h2o_accept_ctx_t admin_accept;
-    struct admin_check check;
+    struct admin_check checks[2];
     struct feed *feed;
     uint32_t worker_count;
     struct worker *workers;
     h2o_multithread_receiver_t **tells; /* of each worker */
-    pthread_barrier_t barrier;          /* of the workers and the main thread, at the start */
+    pthread_barrier_t barrier; /* of the workers and the main thread, at the start */
     size_t max_connections;
+    bool draining, stopped;
+    uint64_t drained_ms; /* when the last stream was seen gone; 0: not yet */
+    struct timer drain_timer;
     int fd, plain_fd; /* listening; -1 where there is none */
 };
 
 /* In this order, once each, on the main thread; *gateway zeroed but for its options. A failed start dies with a sentence. */
 void gateway_listen(struct gateway *gateway); /* certificates and ports */
-void gateway_start(struct gateway *gateway);  /* the bus, then the workers, then the accepting */
-void gateway_run(struct gateway *gateway);    /* until SIGTERM or SIGINT */
+void gateway_start(struct gateway *gateway); /* the bus, then the workers, then the accepting */
+void gateway_run(struct gateway *gateway); /* until SIGTERM or SIGINT */
 
 /* The worker whose context serves this request. */
 static inline struct worker *worker_of(h2o_req_t *req)

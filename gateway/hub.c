@@ -1,30 +1,26 @@
 #include "gateway/hub.h"
 
-#include <errno.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 #include <uthash.h>
 
+#include "gateway/audience.h"
 #include "gateway/keepalive.h"
+#include "gateway/lag.h"
 #include "gateway/transport.h"
 #include "gateway/welcome.h"
+#include "runtime/monotonic.h"
 
-/* Deliveries in one go before the worker looks at its other sockets again. */
-enum { SLICE_DELIVERIES = 1000 };
-
-/* One stream in a channel's array. fd is the short cut: >= 0 while the stream may be written to at once. */
-struct entry {
-    int fd;
-    struct member *member;
+enum {
+    SLICE_DELIVERIES = 1000, /* in one go before the worker looks at its other sockets again */
+    TICK_MS = 100, /* how often waits are looked at */
+    HELD_MS = 1000, /* a head is held no longer: the feed then counts the stream as open since it asked; above REPLAY_HEAD_MS */
+    RETRY_AFTER_DRAIN_MS = 1000, /* a stream ended by a drain comes back after this and as much chance again */
 };
 
 struct hub_channel {
-    struct entry *entries;
-    uint32_t capacity, count;
-    uint32_t cursor;    /* of the fan-out that is under way: entries before it are done */
-    uint32_t refs;      /* members, and streams whose join is not answered */
-    uint32_t leaves;    /* ASK_LEAVE not yet answered */
-    uint64_t active_ms; /* when an event last went out */
+    struct audience audience;
+    uint32_t refs; /* members, and streams whose join is not answered */
+    uint32_t leaves; /* ASK_LEAVE not yet answered */
     UT_hash_handle hh;
     size_t name_len;
     char name[];
@@ -35,9 +31,15 @@ struct hub {
     h2o_multithread_receiver_t tells;
     h2o_multithread_receiver_t *asks;
     struct hub_channel *channels; /* uthash by name */
-    h2o_linklist_t inbox;         /* struct tell, in order; the first may be a fan-out half done */
+    h2o_linklist_t inbox; /* struct tell, in order; the first may be a fan-out half done */
     h2o_linklist_t graveyard;
+    h2o_linklist_t held; /* streams whose head is held, by subscriber->lag, oldest first */
+    struct lag lag;
     struct keepalive keepalive;
+    struct frame *last_chunk;
+    struct timer tick;
+    uint64_t drain_until_ms; /* 0: no drain */
+    unsigned seed;
 };
 
 size_t hub_queue_bytes(const struct hub *hub)
@@ -50,9 +52,9 @@ uint64_t hub_now(const struct hub *hub)
     return h2o_now(hub->options.loop);
 }
 
-h2o_loop_t *hub_loop(const struct hub *hub)
+struct frame *hub_last_chunk(const struct hub *hub)
 {
-    return hub->options.loop;
+    return hub->last_chunk;
 }
 
 /* ---- channels ---- */
@@ -76,15 +78,15 @@ static void free_if_unused(struct hub *hub, struct hub_channel *channel)
     if (channel->refs != 0 || channel->leaves != 0)
         return;
     HASH_DEL(hub->channels, channel);
-    free(channel->entries);
+    audience_dispose(&channel->audience);
     free(channel);
 }
 
-static char *copy_name(struct slice name)
+static char *copy_text(struct slice text)
 {
-    char *copy = h2o_mem_alloc(name.n + 1);
-    memcpy(copy, name.p, name.n);
-    copy[name.n] = 0;
+    char *copy = h2o_mem_alloc(text.n + 1);
+    memcpy(copy, text.p, text.n);
+    copy[text.n] = 0;
     return copy;
 }
 
@@ -96,76 +98,71 @@ static void release(struct hub *hub, struct hub_channel *channel)
     ask->kind = ASK_LEAVE;
     ask->worker = hub->options.worker;
     ask->channels[0].local = channel;
-    ask->channels[0].name = copy_name(slice_make(channel->name, channel->name_len));
+    ask->channels[0].name = copy_text(slice_make(channel->name, channel->name_len));
     ++channel->leaves;
     h2o_multithread_send_message(hub->asks, &ask->super);
 }
 
-static void move_entry(struct hub_channel *channel, uint32_t from, uint32_t to)
-{
-    channel->entries[to] = channel->entries[from];
-    channel->entries[to].member->index = to;
-}
-
-static void add_member(struct member *member)
-{
-    struct hub_channel *channel = member->channel;
-    if (channel->count == channel->capacity) {
-        channel->capacity = channel->capacity == 0 ? 1 : channel->capacity * 2;
-        channel->entries = h2o_mem_realloc(channel->entries, channel->capacity * sizeof(*channel->entries));
-    }
-    member->index = channel->count++;
-    channel->entries[member->index] = (struct entry){-1, member};
-}
-
-/* Fills the hole from the end; during a fan-out in two steps, so that what was served stays before the cursor and the rest behind it. */
-static void remove_member(struct member *member)
-{
-    struct hub_channel *channel = member->channel;
-    uint32_t hole = member->index;
-    if (hole == MEMBER_OUT)
-        return;
-    if (hole < channel->cursor) {
-        move_entry(channel, --channel->cursor, hole);
-        hole = channel->cursor;
-    }
-    move_entry(channel, --channel->count, hole);
-    member->index = MEMBER_OUT;
-}
-
 /* ---- streams come and go ---- */
 
-void hub_join(struct subscriber *subscriber, const struct slice *names, enum start_mode mode, uint32_t last)
+static uint64_t rotate_at(struct hub *hub)
+{
+    uint64_t max = hub->options.max_stream_ms;
+    return max == 0 ? UINT64_MAX : hub_now(hub) + max - max / 5 * (uint64_t)(rand_r(&hub->seed) % 1000) / 1000;
+}
+
+void hub_join(struct subscriber *subscriber, const struct slice *names, const struct hub_start *start)
 {
     struct hub *hub = subscriber->hub;
     struct ask *ask = ask_create(subscriber->member_count);
     ask->kind = ASK_JOIN;
     ask->worker = hub->options.worker;
     ask->subscriber = subscriber;
-    ask->mode = mode;
-    ask->last = last;
+    ask->mode = start->mode;
+    ask->last = start->last;
+    ask->head_sent = start->head_sent;
+    ask->asked_ms = monotonic_ms();
+    if (start->mode == START_RESUME)
+        ask->resume_id = copy_text(start->resume_id);
     for (uint32_t i = 0; i < subscriber->member_count; ++i) {
         struct hub_channel *channel = find_or_create(hub, names[i]);
         ++channel->refs;
         subscriber->members[i].channel = channel;
         ask->channels[i].local = channel;
-        ask->channels[i].name = copy_name(names[i]);
+        ask->channels[i].name = copy_text(names[i]);
     }
     subscriber->joining = true;
+    subscriber->rotate_ms = rotate_at(hub);
     keepalive_add(&hub->keepalive, subscriber);
     h2o_multithread_send_message(hub->asks, &ask->super);
 }
 
+void hub_next_page(struct subscriber *subscriber)
+{
+    struct ask *ask = subscriber->page;
+    subscriber->page = NULL;
+    h2o_multithread_send_message(subscriber->hub->asks, &ask->super);
+}
+
 static void release_channels(struct subscriber *subscriber)
 {
-    for (uint32_t i = 0; i < subscriber->member_count; ++i)
-        release(subscriber->hub, subscriber->members[i].channel);
+    for (uint32_t i = 0; i < subscriber->member_count; ++i) {
+        if (subscriber->members[i].channel != NULL)
+            release(subscriber->hub, subscriber->members[i].channel);
+        subscriber->members[i].channel = NULL;
+    }
 }
 
 void hub_part(struct subscriber *subscriber)
 {
     for (uint32_t i = 0; i < subscriber->member_count; ++i)
-        remove_member(&subscriber->members[i]);
+        if (subscriber->members[i].channel != NULL)
+            audience_remove(&subscriber->members[i].channel->audience, &subscriber->members[i]);
+    if (subscriber->page != NULL) {
+        ask_free(subscriber->page);
+        subscriber->page = NULL;
+        subscriber->joining = false;
+    }
     if (!subscriber->joining)
         release_channels(subscriber);
     if (h2o_linklist_is_linked(&subscriber->link))
@@ -176,10 +173,8 @@ void hub_bury(struct subscriber *subscriber)
 {
     if (subscriber->state != SUBSCRIBER_CLOSED || !subscriber->detached || subscriber->joining)
         return;
-    struct hub *hub = subscriber->hub;
-    if (h2o_linklist_is_linked(&subscriber->link))
-        return;
-    h2o_linklist_insert(&hub->graveyard, &subscriber->link);
+    if (!h2o_linklist_is_linked(&subscriber->link))
+        h2o_linklist_insert(&subscriber->hub->graveyard, &subscriber->link);
 }
 
 static void reap(struct hub *hub)
@@ -191,85 +186,90 @@ static void reap(struct hub *hub)
     }
 }
 
-void hub_quicken(struct subscriber *subscriber)
+/* ---- what changes with a stream ---- */
+
+void hub_hold(struct subscriber *subscriber)
+{
+    subscriber->since_ms = hub_now(subscriber->hub);
+    h2o_linklist_insert(&subscriber->hub->held, &subscriber->lag);
+}
+
+void hub_settle(struct subscriber *subscriber)
 {
     int fd = -1;
+    if (subscriber->request != NULL)
+        return;
     if (subscriber->state == SUBSCRIBER_LIVE && !subscriber->busy && subscriber->queue.count == 0)
         fd = transport_direct_fd(subscriber);
-    for (uint32_t i = 0; i < subscriber->member_count; ++i) {
-        const struct member *member = &subscriber->members[i];
-        if (member->index != MEMBER_OUT)
-            member->channel->entries[member->index].fd = fd;
-    }
+    for (uint32_t i = 0; i < subscriber->member_count; ++i)
+        if (subscriber->members[i].index != MEMBER_OUT)
+            audience_set_fd(&subscriber->members[i].channel->audience, &subscriber->members[i], fd);
+    lag_update(&subscriber->hub->lag, subscriber, hub_now(subscriber->hub));
+}
+
+void hub_progress(struct subscriber *subscriber)
+{
+    subscriber->active_ms = hub_now(subscriber->hub);
+    lag_progress(&subscriber->hub->lag, subscriber, subscriber->active_ms);
+}
+
+void hub_count_queued(struct hub *hub, int64_t delta)
+{
+    lag_count(&hub->lag, delta);
 }
 
 uint64_t hub_active(const struct subscriber *subscriber)
 {
     uint64_t active = subscriber->active_ms;
-    if (subscriber->state == SUBSCRIBER_LIVE)
-        for (uint32_t i = 0; i < subscriber->member_count; ++i)
-            if (subscriber->members[i].channel->active_ms > active)
-                active = subscriber->members[i].channel->active_ms;
+    for (uint32_t i = 0; i < subscriber->member_count; ++i)
+        if (subscriber->members[i].index != MEMBER_OUT && subscriber->members[i].channel->audience.active_ms > active)
+            active = subscriber->members[i].channel->audience.active_ms;
     return active;
 }
 
-/* ---- what the bus tells ---- */
+/* ---- what the feed tells ---- */
 
-static void welcome(struct hub *hub, struct tell *tell)
+/* A page of a stream's replay, the last one when it came with a welcome. */
+static void take_page(struct hub *hub, struct tell *tell)
 {
-    struct subscriber *subscriber = tell->welcome.subscriber;
-    subscriber->joining = false;
-    if (subscriber->state == SUBSCRIBER_CLOSED) {
+    struct subscriber *subscriber = tell->page.subscriber;
+    bool last = tell->kind == TELL_WELCOME;
+    if (subscriber->state != SUBSCRIBER_OPENING) {
+        subscriber->joining = false;
         release_channels(subscriber);
         hub_bury(subscriber);
         return;
     }
-    subscriber->state = SUBSCRIBER_LIVE;
-    for (uint32_t i = 0; i < subscriber->member_count; ++i)
-        add_member(&subscriber->members[i]);
-    struct frame *first = welcome_frame(subscriber->welcome, tell->welcome.position, hub->options.retry_ms);
-    if (first != NULL) {
-        subscriber_replay(subscriber, &first, 1);
-        frame_unref(first);
+    subscriber_open(subscriber);
+    if (subscriber->state != SUBSCRIBER_OPENING) /* the head could not be sent */
+        return;
+    subscriber->page = tell->page.ask;
+    tell->page.ask = NULL;
+    if (last) {
+        subscriber->joining = false;
+        subscriber->state = SUBSCRIBER_LIVE;
+        for (uint32_t i = 0; i < subscriber->member_count; ++i)
+            audience_add(&subscriber->members[i].channel->audience, &subscriber->members[i]);
+        struct frame *first = welcome_frame(subscriber->welcome, tell->page.position, hub->options.retry_ms);
+        if (first != NULL) {
+            subscriber_replay(subscriber, &first, 1);
+            frame_unref(first);
+        }
     }
     if (subscriber->state != SUBSCRIBER_CLOSED)
-        subscriber_replay(subscriber, tell->welcome.frames, tell->welcome.count);
+        subscriber_replay(subscriber, tell->page.frames, tell->page.count);
 }
 
-/* What send(2) did not take whole: the rest goes through the queue. */
-static void spill(struct subscriber *subscriber, struct frame *frame, ssize_t sent)
+static bool serve_event(struct hub *hub, struct tell *tell, uint32_t *budget)
 {
-    if (sent >= 0)
-        subscriber_push_rest(subscriber, frame, (uint32_t)sent);
-    else if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR || errno == ENOBUFS)
-        subscriber_push(subscriber, frame);
-    else
-        subscriber_close(subscriber, errno == EPIPE || errno == ECONNRESET ? CLOSE_CLIENT : CLOSE_WRITE_ERROR);
-}
-
-/* Goes on with a fan-out for at most `budget` streams; true when all were served. */
-static bool fan_out(struct hub_channel *channel, struct frame *frame, uint32_t *budget)
-{
-    struct slice chunk = frame_chunk(frame);
-    uint32_t served = 0, direct = 0;
-    for (; channel->cursor < channel->count && *budget != 0; --*budget, ++served) {
-        struct entry *entry = &channel->entries[channel->cursor++];
-        if (entry->fd < 0) {
-            subscriber_push(entry->member->subscriber, frame);
-            continue;
-        }
-        ssize_t sent = send(entry->fd, chunk.p, chunk.n, MSG_DONTWAIT | MSG_NOSIGNAL);
-        if (sent == (ssize_t)chunk.n)
-            ++direct;
-        else
-            spill(entry->member->subscriber, frame, sent);
-    }
-    metric_add(COUNT_EVENTS_OUT, served);
-    metric_add(COUNT_BYTES_OUT, (int64_t)direct * frame->body);
-    if (channel->cursor < channel->count)
-        return false;
-    channel->cursor = 0;
-    return true;
+    struct audience *audience = &tell->event.channel->audience;
+    audience->active_ms = hub_now(hub);
+    if (!tell->event.unsettled)
+        return audience_serve(audience, tell->event.frame, NULL, budget);
+    struct frame *bare = frame_without_id(tell->event.frame);
+    bool done = audience_serve(audience, tell->event.frame, bare, budget);
+    frame_unref(bare);
+    return done;
 }
 
 /* Serves one message; false when its fan-out ran out of budget and goes on later. */
@@ -277,10 +277,10 @@ static bool serve(struct hub *hub, struct tell *tell, uint32_t *budget)
 {
     switch (tell->kind) {
     case TELL_EVENT:
-        tell->event.channel->active_ms = hub_now(hub);
-        return fan_out(tell->event.channel, tell->event.frame, budget);
+        return serve_event(hub, tell, budget);
+    case TELL_PAGE:
     case TELL_WELCOME:
-        welcome(hub, tell);
+        take_page(hub, tell);
         break;
     case TELL_LEFT:
         --tell->left->leaves;
@@ -302,6 +302,8 @@ bool hub_turn(struct hub *hub)
         h2o_linklist_unlink(&tell->super.link);
         tell_free(tell);
     }
+    if (hub->lag.bytes > hub->lag.limit)
+        lag_check(&hub->lag, hub_now(hub));
     reap(hub);
     return !h2o_linklist_is_empty(&hub->inbox);
 }
@@ -311,13 +313,70 @@ static void on_tells(h2o_multithread_receiver_t *receiver, h2o_linklist_t *messa
     h2o_linklist_insert_list(&H2O_STRUCT_FROM_MEMBER(struct hub, tells, receiver)->inbox, messages);
 }
 
+/* ---- what happens with time ---- */
+
+static struct frame *farewell(struct hub *hub)
+{
+    struct event event = {.id = {NULL, 0}, .retry_ms = RETRY_AFTER_DRAIN_MS + (int32_t)(rand_r(&hub->seed) % RETRY_AFTER_DRAIN_MS)};
+    return frame_of_event(&event);
+}
+
+static void end_with_retry(struct hub *hub, struct subscriber *subscriber, enum close_reason reason)
+{
+    struct frame *last = farewell(hub);
+    subscriber_end(subscriber, reason, last);
+    frame_unref(last);
+}
+
+/* Of the streams that are left, as many as keep the drain even until its end. */
+static void drain_some(struct hub *hub)
+{
+    uint64_t now = hub_now(hub), left_ms = now < hub->drain_until_ms ? hub->drain_until_ms - now : 0;
+    uint32_t left = keepalive_count(&hub->keepalive);
+    uint64_t count = left_ms <= TICK_MS ? left : (left * (uint64_t)TICK_MS + left_ms - 1) / left_ms;
+    for (struct subscriber *subscriber; count != 0 && (subscriber = keepalive_any(&hub->keepalive)) != NULL; --count)
+        end_with_retry(hub, subscriber, CLOSE_DRAIN);
+}
+
+static void on_tick(void *data)
+{
+    struct hub *hub = data;
+    uint64_t now = hub_now(hub);
+    while (!h2o_linklist_is_empty(&hub->held)) {
+        struct subscriber *subscriber = H2O_STRUCT_FROM_MEMBER(struct subscriber, lag, hub->held.next);
+        if (subscriber->since_ms + HELD_MS > now)
+            break;
+        subscriber_open(subscriber);
+    }
+    lag_check(&hub->lag, now);
+    if (hub->drain_until_ms != 0)
+        drain_some(hub);
+    timer_start(&hub->tick, TICK_MS);
+}
+
+static void on_rotate(void *data, struct subscriber *subscriber)
+{
+    end_with_retry(data, subscriber, CLOSE_ROTATE);
+}
+
+void hub_drain(struct hub *hub, uint64_t duration_ms)
+{
+    hub->drain_until_ms = hub_now(hub) + duration_ms + 1;
+    drain_some(hub);
+}
+
 struct hub *hub_create(const struct hub_options *options)
 {
     struct hub *hub = h2o_mem_alloc(sizeof(*hub));
-    *hub = (struct hub){.options = *options};
+    *hub = (struct hub){.options = *options, .seed = (unsigned)monotonic_us() ^ options->worker << 24};
     h2o_linklist_init_anchor(&hub->inbox);
     h2o_linklist_init_anchor(&hub->graveyard);
-    keepalive_init(&hub->keepalive, options->loop, options->keepalive_ms);
+    h2o_linklist_init_anchor(&hub->held);
+    lag_init(&hub->lag, options->write_timeout_ms, options->memory_limit);
+    keepalive_init(&hub->keepalive, options->loop, options->keepalive_ms, on_rotate, hub);
+    hub->last_chunk = frame_of_bytes(SLICE(""));
+    timer_init(&hub->tick, options->loop, on_tick, hub);
+    timer_start(&hub->tick, TICK_MS);
     h2o_multithread_register_receiver(options->queue, &hub->tells, on_tells);
     return hub;
 }

@@ -1,7 +1,5 @@
-/* A worker's half of every channel: who listens here, and the fan-out to them. One per worker, so no locks. Worker thread only.
- *
- * The fan-out walks a compact array. A stream that has nothing queued and a plain HTTP/1.1 socket is written to straight from the walk: one
- * send(2), nothing allocated, counted or even read of the stream itself. All others take the way through their queue. */
+/* A worker's half of the bus: which of its streams listen to which channel, what the feed tells, and all that happens to streams over time. One per
+ * worker, so no locks. Worker thread only. */
 #pragma once
 
 #include "gateway/subscriber.h"
@@ -9,8 +7,11 @@
 struct hub_options {
     h2o_loop_t *loop;
     h2o_multithread_queue_t *queue; /* of that loop */
-    uint32_t worker;                /* its number among the feed's workers */
-    size_t queue_bytes;
+    uint32_t worker; /* its number among the feed's workers */
+    size_t queue_bytes; /* a stream may lag behind by */
+    size_t memory_limit; /* of all queues of this worker together */
+    uint64_t write_timeout_ms;
+    uint64_t max_stream_ms; /* 0: as long as it likes */
     uint32_t keepalive_ms;
     int32_t retry_ms;
 };
@@ -23,26 +24,48 @@ h2o_multithread_receiver_t *hub_tells(struct hub *hub);
 /* Where the hub sends struct ask; set once, before the first join. */
 void hub_connect(struct hub *hub, h2o_multithread_receiver_t *asks);
 
-/* Does what the bus told and frees what was closed; after every turn of the worker's loop. A large fan-out is done in slices: true when there
+/* Does what the feed told and frees what was closed; after every turn of the worker's loop. A large fan-out is done in slices: true when there
  * is more, so that the loop must not sleep. */
 bool hub_turn(struct hub *hub);
 
-/* Asks the bus to open `subscriber` on its channels: names[i] (checked by channel_check(), no name twice) for member i. Its frames follow the
- * answer. */
-void hub_join(struct subscriber *subscriber, const struct slice *names, enum start_mode mode, uint32_t last);
+/* What a stream wants when it opens. */
+struct hub_start {
+    enum start_mode mode;
+    uint32_t last; /* START_LAST */
+    struct slice resume_id; /* START_RESUME; no NUL in it */
+    bool head_sent; /* the client already counts on what comes from now on */
+};
 
-/* For the subscriber: out of all channels and of the keep-alive wheel, into the graveyard. */
+/* Asks the feed to open `subscriber` on its channels: names[i] (checked by channel_check(), no name twice) for member i. Its frames follow the answer. */
+void hub_join(struct subscriber *subscriber, const struct slice *names, const struct hub_start *start);
+
+/* Ends all streams in order, spread evenly over duration_ms, each with a retry of its own; none may be opened after this. */
+void hub_drain(struct hub *hub, uint64_t duration_ms);
+
+/* ---- for the subscriber and its transport ---- */
+
+/* Out of all channels and of the keep-alive wheel. */
 void hub_part(struct subscriber *subscriber);
 
-/* For the subscriber: it changed between idle and waiting, so the arrays' short cut to its socket is set or taken away. */
-void hub_quicken(struct subscriber *subscriber);
+/* Its head is held: opened by the feed's answer, or when that takes too long. */
+void hub_hold(struct subscriber *subscriber);
+
+/* Its queue or `busy` changed. */
+void hub_settle(struct subscriber *subscriber);
+void hub_progress(struct subscriber *subscriber);
+void hub_count_queued(struct hub *hub, int64_t delta);
+
+/* Its page of history is written: asks for the next. */
+void hub_next_page(struct subscriber *subscriber);
+
+/* Frees it soon if it is closed, detached and owed nothing. */
+void hub_bury(struct subscriber *subscriber);
+
+/* The empty frame that ends a chunked body; borrowed. */
+struct frame *hub_last_chunk(const struct hub *hub);
 
 /* When something was last written to this stream, by its channels' fan-outs or its own queue: milliseconds of the loop's clock. */
 uint64_t hub_active(const struct subscriber *subscriber);
 
-/* For the subscriber and its transport: frees it soon if it is closed, detached and owed nothing. */
-void hub_bury(struct subscriber *subscriber);
-
 size_t hub_queue_bytes(const struct hub *hub);
 uint64_t hub_now(const struct hub *hub);
-h2o_loop_t *hub_loop(const struct hub *hub);

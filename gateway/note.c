@@ -15,6 +15,9 @@ void ask_free(struct ask *ask)
 {
     for (uint32_t i = 0; i < ask->count; ++i)
         free(ask->channels[i].name);
+    free(ask->resume_id);
+    free(ask->replay);
+    free(ask->opening);
     free(ask);
 }
 
@@ -24,10 +27,13 @@ void tell_free(struct tell *tell)
     case TELL_EVENT:
         frame_unref(tell->event.frame);
         break;
+    case TELL_PAGE:
     case TELL_WELCOME:
-        for (uint32_t i = 0; i < tell->welcome.count; ++i)
-            frame_unref(tell->welcome.frames[i]);
-        free(tell->welcome.frames);
+        if (tell->page.ask != NULL)
+            ask_free(tell->page.ask);
+        for (uint32_t i = 0; i < tell->page.count; ++i)
+            frame_unref(tell->page.frames[i]);
+        free(tell->page.frames);
         break;
     case TELL_LEFT:
         break;

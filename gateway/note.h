@@ -7,28 +7,35 @@
 #include "runtime/h2o.h"
 
 struct hub_channel; /* a worker's end of a channel; the bus thread only hands the pointer back */
-struct subscriber;  /* likewise */
+struct subscriber; /* likewise */
+struct opening;
+struct replay;
 
 /* What a stream asks for when it opens. */
 enum start_mode {
     START_FRESH, /* from now on */
-    START_LAST,  /* the newest `last` events of each channel first */
+    START_LAST, /* the newest `last` events of each channel first */
+    START_RESUME, /* everything after the event `resume_id` */
 };
 
 /* Worker to bus. */
 struct ask {
     h2o_multithread_message_t super;
+    /* ASK_JOIN: a stream opens, or has written a page of its replay and wants the next. Answered by exactly one tell, however long the bus
+     * is down: TELL_PAGE, with which the ask comes back to be sent again, or TELL_WELCOME.
+     * ASK_LEAVE: the worker has no listener of channels[0] left; answered by TELL_LEFT. */
     enum { ASK_JOIN, ASK_LEAVE } kind;
     uint32_t worker;
-    /* ASK_LEAVE: the worker has no listener of channels[0] left; answered by TELL_LEFT */
-    /* ASK_JOIN: a stream opens; answered by exactly one TELL_WELCOME, however long the bus is down */
     struct subscriber *subscriber;
     enum start_mode mode;
-    uint32_t last;
-    struct ask *next; /* bus thread only: the next that waits at the same channel */
+    uint32_t last; /* START_LAST */
+    bool head_sent; /* the client already counts on what comes from asked_ms on */
+    uint64_t asked_ms; /* monotonic_ms() when it was first asked */
+    char *resume_id; /* START_RESUME: malloc'd, NUL-terminated, freed with the ask */
+    struct opening *opening; /* bus thread only, see feed.c; freed with the ask */
+    struct replay *replay; /* bus thread only, see replay.h; freed with the ask */
     uint32_t count;
     struct ask_channel {
-        void *feed; /* bus thread only */
         struct hub_channel *local;
         char *name; /* malloc'd, NUL-terminated; freed with the ask */
     } channels[];
@@ -40,20 +47,24 @@ void ask_free(struct ask *ask);
 /* Bus to worker. */
 struct tell {
     h2o_multithread_message_t super;
-    enum { TELL_EVENT, TELL_WELCOME, TELL_LEFT } kind;
+    enum { TELL_EVENT, TELL_PAGE, TELL_WELCOME, TELL_LEFT } kind;
     union {
         struct {
             struct hub_channel *channel;
             struct frame *frame; /* one reference */
+            bool
+                unsettled; /* other channels still read what they missed: to a stream of several channels this event must not give its id */
         } event;
         struct {
             struct subscriber *subscriber;
-            char position[EVENT_ID_LEN + 1]; /* the id that stands for this place in the stream */
+            struct ask *ask; /* TELL_PAGE: to be sent again for the next page; TELL_WELCOME: NULL */
+            char position[EVENT_ID_LEN + 1]; /* TELL_WELCOME: the id that stands for this place in the stream */
             uint32_t count;
             struct frame **frames; /* to replay, oldest first; malloc'd, one reference each */
-        } welcome;
+        } page; /* and welcome: the last one */
         struct hub_channel *left;
     };
 };
 
+/* The ask of a page included, unless it was taken (set to NULL). */
 void tell_free(struct tell *tell);

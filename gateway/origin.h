@@ -18,7 +18,7 @@ bool origin_trusted(const struct origin_proxies *proxies, const struct sockaddr 
  * request. */
 struct origin {
     bool https;
-    bool forwarded;    /* a trusted proxy told the scheme */
+    bool forwarded; /* a trusted proxy told the scheme */
     struct slice host; /* Host or X-Forwarded-Host, perhaps with ":port" */
     struct slice port; /* X-Forwarded-Port; {NULL, 0} when not told */
 };

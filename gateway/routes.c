@@ -11,8 +11,8 @@
 
 enum kind {
     ROUTE_PAGE,
-    ROUTE_CHANNEL,   /* one channel, named in the table */
-    ROUTE_NAMED,     /* one channel, named by the rest of the path */
+    ROUTE_CHANNEL, /* one channel, named in the table */
+    ROUTE_NAMED, /* one channel, named by the rest of the path */
     ROUTE_SUBSCRIBE, /* the channels named in the query */
 };
 
@@ -22,7 +22,7 @@ static const struct route {
     const char *channel;
     enum welcome welcome;
     uint32_t replay; /* events a fresh stream begins with */
-    bool publish;    /* other methods go to the publisher */
+    bool publish; /* other methods go to the publisher */
 } routes[] = {
     {"/", ROUTE_PAGE, NULL, WELCOME_NOTHING, 0, false},
     {"/sse", ROUTE_CHANNEL, "letters", WELCOME_LETTER, 0, false},
@@ -55,7 +55,9 @@ static void serve_stream(struct gateway *gateway, h2o_req_t *req, const struct r
         return;
     }
     struct stream_request stream = {
-        .welcome = route->welcome, .mode = route->replay == 0 ? START_FRESH : START_LAST, .last = route->replay};
+        .welcome = route->welcome,
+        .start = {.mode = route->replay == 0 ? START_FRESH : START_LAST, .last = route->replay},
+    };
     const char *error = NULL;
     if (route->kind == ROUTE_CHANNEL)
         error = stream_add_channel(&stream, slice_of(route->channel));

@@ -18,18 +18,20 @@ struct held {
 };
 
 struct source {
-    const struct source_shared *shared;
+    struct source_shared *shared;
     void *owner;
     enum state state;
-    bool reading;         /* a read is under way; its callback comes exactly once */
-    bool destroyed;       /* only waits for that callback */
-    bool known;           /* `last` is true: the history was read at least once */
-    bool interrupted;     /* since `last` was seen the subscription was lost at least once */
-    bool again;           /* what the read under way brings is already old: read once more */
-    bool reread;          /* held messages were let go: the history has them */
+    bool reading; /* a read is under way; its callback comes exactly once */
+    bool destroyed; /* only waits for that callback */
+    bool known; /* `last` is true: the history was read at least once */
+    bool interrupted; /* since `last` was seen the subscription was lost at least once */
+    bool again; /* what the read under way brings is already old: read once more */
+    bool unsettled; /* counted in shared->unsettled */
+    bool caught_up; /* while what was held is taken */
+    bool reread; /* held messages were let go: the history has them */
     struct position last; /* of the newest event handed on */
     struct ring ring;
-    uint32_t depth;  /* the ring was read to this depth; UINT32_MAX: to the beginning of the history */
+    uint32_t depth; /* the ring was read to this depth; UINT32_MAX: to the beginning of the history */
     uint32_t wanted; /* the deepest wish so far */
     uint32_t asking; /* the depth of the read under way */
     struct held held;
@@ -39,12 +41,24 @@ struct source {
 
 static void start_read(struct source *source);
 
-struct source *source_create(const struct source_shared *shared, void *owner, struct slice name)
+struct source *source_create(struct source_shared *shared, void *owner, struct slice name)
 {
     struct source *source = h2o_mem_alloc(sizeof(*source) + name.n);
     *source = (struct source){.shared = shared, .owner = owner, .state = SUBSCRIBING, .wanted = 1, .name_len = name.n};
     memcpy(source->name, name.p, name.n);
     return source;
+}
+
+static void set_state(struct source *source, enum state next)
+{
+    if (source->state == LIVE && next != LIVE) {
+        source->unsettled = true;
+        ++source->shared->unsettled;
+    } else if (next == LIVE && source->unsettled) {
+        source->unsettled = false;
+        --source->shared->unsettled;
+    }
+    source->state = next;
 }
 
 static void release_held(struct source *source)
@@ -59,6 +73,8 @@ void source_destroy(struct source *source)
 {
     release_held(source);
     ring_clear(&source->ring);
+    if (source->unsettled)
+        --source->shared->unsettled;
     source->destroyed = true;
     if (!source->reading)
         free(source);
@@ -67,6 +83,11 @@ void source_destroy(struct source *source)
 struct slice source_name(const struct source *source)
 {
     return slice_make(source->name, source->name_len);
+}
+
+void *source_owner(const struct source *source)
+{
+    return source->owner;
 }
 
 const struct ring *source_ring(const struct source *source)
@@ -93,6 +114,16 @@ static struct frame *frame_of_payload(struct source *source, struct slice payloa
     return NULL;
 }
 
+/* The frame of an entry of the history; NULL when it is not one of ours. */
+static struct frame *frame_of_entry(struct source *source, const struct history_entry *entry)
+{
+    struct frame *frame = entry->payload.p == NULL ? NULL : frame_of_payload(source, entry->payload);
+    if (frame == NULL || (frame->durable && position_compare(frame->at, entry->at) == 0))
+        return frame;
+    frame_unref(frame);
+    return NULL;
+}
+
 /* Hands on the next event. */
 static void emit(struct source *source, struct frame *frame)
 {
@@ -104,18 +135,18 @@ static void emit(struct source *source, struct frame *frame)
     source->shared->on_event(source->owner, frame);
 }
 
-/* Tells every stream that events after the last one are gone for good. */
-static void emit_gap(struct source *source)
+/* Tells every stream that what stood between the last event and `until` is gone for good. */
+static void emit_gap(struct source *source, struct position until)
 {
-    char id[EVENT_ID_LEN + 1];
-    event_id_format(id, source_name(source), source->last);
-    struct frame *gap = gap_frame(source_name(source), slice_of(id));
+    char last_id[EVENT_ID_LEN + 1];
+    event_id_format(last_id, source_name(source), source->last);
+    struct frame *gap = gap_frame(source_name(source), slice_of(last_id), until);
     metric_add(COUNT_GAPS, 1);
-    log_warn("history does not reach back: gap", log_slice("channel", source_name(source)));
+    log_warn("the history does not reach back: gap", log_slice("channel", source_name(source)));
     source->shared->on_event(source->owner, gap);
     frame_unref(gap);
     ring_clear(&source->ring);
-    source->depth = 0;
+    source->depth = UINT32_MAX; /* what is older does not join on */
 }
 
 static bool already_seen(const struct source *source, const struct frame *frame)
@@ -147,87 +178,99 @@ static void hold(struct source *source, struct frame *frame)
     held->bytes += frame->body;
 }
 
+/* Whether an event that seems to be old really was handed on: it stands in the ring, or is older than the ring. */
+static bool in_ring(const struct source *source, const struct frame *frame)
+{
+    uint32_t next = ring_after(&source->ring, frame->at);
+    return next == 0 || position_compare(ring_at(&source->ring, next - 1)->at, frame->at) == 0;
+}
+
+/* `last` was wrong: the history was deleted and the clock went back, or somebody published a position that was not the bus's own. What the
+ * new event says of the one before it is believed instead. */
+static void start_over(struct source *source, struct frame *frame)
+{
+    ring_clear(&source->ring);
+    source->depth = 0;
+    source->last = frame->prev;
+    source->interrupted = false;
+    set_state(source, READING);
+    hold(source, frame);
+    start_read(source);
+}
+
+/* An event that just arrived, or was held until now. */
+static void take(struct source *source, struct frame *frame)
+{
+    if (source->state != LIVE) {
+        hold(source, frame);
+    } else if (already_seen(source, frame)) {
+        if (!in_ring(source, frame))
+            start_over(source, frame);
+    } else if (follows(source, frame)) {
+        emit(source, frame);
+    } else if (source->caught_up && !source->reread) {
+        emit_gap(source, frame->prev); /* the history was read to its end since this came, and does not have it */
+        emit(source, frame);
+    } else {
+        metric_add(COUNT_HOLES, 1);
+        source->reread = false;
+        hold(source, frame);
+        set_state(source, READING);
+        start_read(source);
+    }
+}
+
+/* The history was read to its end. Streams that wait are told their place first: to them, what was held comes after it. */
+static void catch_up(struct source *source)
+{
+    struct held held = source->held;
+    source->held = (struct held){NULL, 0, 0, 0};
+    set_state(source, LIVE);
+    source->shared->on_live(source->owner);
+    source->caught_up = true;
+    for (size_t i = 0; i < held.count; ++i) {
+        take(source, held.frames[i]);
+        frame_unref(held.frames[i]);
+    }
+    source->caught_up = false;
+    free(held.frames);
+}
+
 void source_message(struct source *source, struct slice payload)
 {
     struct frame *frame = frame_of_payload(source, payload);
     if (frame == NULL)
         return;
     metric_add(COUNT_EVENTS_IN, 1);
-    if (source->state != LIVE) {
-        hold(source, frame);
-    } else if (already_seen(source, frame)) {
-        /* a read of the history brought it first */
-    } else if (follows(source, frame)) {
-        emit(source, frame);
-    } else {
-        metric_add(COUNT_HOLES, 1);
-        hold(source, frame);
-        source->state = READING;
-        start_read(source);
-    }
+    take(source, frame);
     frame_unref(frame);
-}
-
-/* The next of the messages that were held, now that the history was read to its end. What is missing even so is gone. */
-static void take_held(struct source *source, struct frame *frame)
-{
-    if (source->state != LIVE) {
-        hold(source, frame);
-    } else if (already_seen(source, frame)) {
-        return;
-    } else if (follows(source, frame)) {
-        emit(source, frame);
-    } else if (source->reread) {
-        source->reread = false;
-        source->state = READING;
-        hold(source, frame);
-    } else {
-        emit_gap(source);
-        emit(source, frame);
-    }
-}
-
-static void catch_up(struct source *source)
-{
-    struct held held = source->held;
-    source->held = (struct held){NULL, 0, 0, 0};
-    source->state = LIVE;
-    for (size_t i = 0; i < held.count; ++i) {
-        take_held(source, held.frames[i]);
-        frame_unref(held.frames[i]);
-    }
-    free(held.frames);
-    if (source->state == LIVE)
-        source->shared->on_live(source->owner);
-    else
-        start_read(source);
 }
 
 /* One entry of the history, on the way from `last` to its end. */
 static void take_entry(struct source *source, const struct history_entry *entry)
 {
-    struct frame *frame = entry->payload.p == NULL ? NULL : frame_of_payload(source, entry->payload);
-    if (frame == NULL || !frame->durable || position_compare(frame->at, entry->at) != 0) {
+    struct frame *frame = frame_of_entry(source, entry);
+    if (frame == NULL) {
         source->last = entry->at; /* somebody else's entry: the next one of ours names it as the one before */
-    } else if (!already_seen(source, frame)) {
+        return;
+    }
+    if (!already_seen(source, frame)) {
         if (position_compare(frame->prev, source->last) != 0)
-            emit_gap(source);
+            emit_gap(source, frame->prev);
         emit(source, frame);
     }
-    if (frame != NULL)
-        frame_unref(frame);
+    frame_unref(frame);
 }
 
 /* The first read of a history: its newest events fill the ring, and nobody is told of them. */
 static void take_newest(struct source *source, const struct history_entry *entries, size_t count)
 {
     for (size_t i = 0; i < count; ++i) {
-        struct frame *frame = entries[i].payload.p == NULL ? NULL : frame_of_payload(source, entries[i].payload);
+        struct frame *frame = frame_of_entry(source, &entries[i]);
         source->last = entries[i].at;
         if (frame == NULL)
             continue;
-        if (frame->durable)
-            ring_append(&source->ring, frame, &source->shared->limits);
+        ring_append(&source->ring, frame, &source->shared->limits);
         frame_unref(frame);
     }
     source->known = true;
@@ -236,17 +279,15 @@ static void take_newest(struct source *source, const struct history_entry *entri
 /* A deeper read: what is older than the ring goes in front of it. */
 static void take_older(struct source *source, const struct history_entry *entries, size_t count)
 {
-    struct position oldest = source->ring.count == 0 ? source->last : ring_at(&source->ring, 0)->at;
     bool room = true;
     for (size_t i = count; i-- != 0 && room;) {
-        int order = position_compare(entries[i].at, oldest);
-        if (order > 0 || (order == 0 && source->ring.count != 0) || entries[i].payload.p == NULL)
+        struct position limit = source->ring.count == 0 ? source->last : ring_at(&source->ring, 0)->prev;
+        if (position_compare(entries[i].at, limit) > 0)
             continue;
-        struct frame *frame = frame_of_payload(source, entries[i].payload);
+        struct frame *frame = frame_of_entry(source, &entries[i]);
         if (frame == NULL)
             continue;
-        if (frame->durable)
-            room = ring_prepend(&source->ring, frame, &source->shared->limits);
+        room = ring_prepend(&source->ring, frame, &source->shared->limits);
         frame_unref(frame);
     }
 }
@@ -321,14 +362,14 @@ static void start_read(struct source *source)
 
 void source_subscribed(struct source *source)
 {
-    source->state = READING;
+    set_state(source, READING);
     source->again = source->reading;
     start_read(source);
 }
 
 void source_lost(struct source *source)
 {
-    source->state = SUBSCRIBING;
+    set_state(source, SUBSCRIBING);
     source->interrupted = true;
 }
 
@@ -337,14 +378,36 @@ void source_retry(struct source *source)
     start_read(source);
 }
 
-bool source_ready(struct source *source, uint32_t depth)
+bool source_live(const struct source *source)
+{
+    return source->state == LIVE;
+}
+
+bool source_deepen(struct source *source, uint32_t depth)
 {
     if (depth > source->shared->limits.frames)
         depth = source->shared->limits.frames;
-    if (source->state == LIVE && (source->depth >= depth || source->ring.count >= depth))
-        return true;
+    if (source->depth >= depth)
+        return false;
     if (depth > source->wanted)
         source->wanted = depth;
     start_read(source);
-    return false;
+    return true;
+}
+
+bool source_covers(const struct source *source, struct position after)
+{
+    return position_compare(source->last, after) <= 0 ||
+           (source->ring.count != 0 && position_compare(ring_at(&source->ring, 0)->prev, after) <= 0);
+}
+
+size_t source_frames(struct source *source, const struct history_entry *entries, size_t count, struct frame **out)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < count; ++i) {
+        struct frame *frame = frame_of_entry(source, &entries[i]);
+        if (frame != NULL)
+            out[n++] = frame;
+    }
+    return n;
 }

@@ -14,20 +14,24 @@ struct source;
 
 /* What all sources of a feed share; outlives them. */
 struct source_shared {
+    bool clock_known; /* since the first connection */
+    int64_t clock_ms; /* Redis's clock (milliseconds since 1970) less monotonic_ms() */
+    uint32_t unsettled; /* kept by the sources: how many of them were LIVE once and are reading what they missed */
     struct redis *commands; /* where histories are read */
     struct ring_limits limits;
-    void (*on_event)(void *owner, struct frame *frame);   /* the next event of the channel, in order; the frame is borrowed */
+    void (*on_event)(void *owner, struct frame *frame); /* the next event of the channel, in order; the frame is borrowed */
     void (*on_read_failed)(void *owner, const char *why); /* source_retry() will be needed */
-    void (*on_live)(void *owner); /* it became LIVE, or its ring reached deeper: what waited for source_ready() may ask again */
+    void (*on_live)(void *owner); /* it became LIVE, or its ring reached deeper: what waited may ask again */
 };
 
 /* A source that waits for its subscription. `name` is copied; `owner` comes back in the callbacks. */
-struct source *source_create(const struct source_shared *shared, void *owner, struct slice name);
+struct source *source_create(struct source_shared *shared, void *owner, struct slice name);
 
 /* Frees it, or lets it free itself when the read that is under way has ended. No callback runs after this. */
 void source_destroy(struct source *source);
 
 struct slice source_name(const struct source *source);
+void *source_owner(const struct source *source);
 
 /* From the subscriber connection. */
 void source_subscribed(struct source *source);
@@ -37,10 +41,19 @@ void source_message(struct source *source, struct slice payload);
 /* Tries again what could not be read: for when the command connection is back, or time has passed. */
 void source_retry(struct source *source);
 
-/* Whether it is LIVE and its ring holds the newest `depth` events (or all that the history has, or all that the limits allow). When it is not
- * deep enough, one read for the deepest wish is started, and on_live tells when. */
-bool source_ready(struct source *source, uint32_t depth);
+/* Whether it is LIVE: in order and up to date with its subscription. */
+bool source_live(const struct source *source);
 
-/* The ring and the position of the newest event; only while source_ready(). */
+/* Asks for the ring to hold the newest `depth` events. False when it was already read that deep (it then holds what the history has and the
+ * limits allow). True: a read is under way or will be, one for all that ask meanwhile, and on_live tells when. */
+bool source_deepen(struct source *source, uint32_t depth);
+
+/* The ring and the position of the newest event; only while source_live(). */
 const struct ring *source_ring(const struct source *source);
 struct position source_last(const struct source *source);
+
+/* Whether the ring, or having nothing newer, answers what follows `after`. */
+bool source_covers(const struct source *source, struct position after);
+
+/* Frames of history entries, one reference each, malformed ones left out; for readers of their own. Returns how many it wrote. */
+size_t source_frames(struct source *source, const struct history_entry *entries, size_t count, struct frame **out);

@@ -4,6 +4,7 @@
 #include "gateway/edge.h"
 #include "gateway/transport.h"
 #include "proto/channel.h"
+#include "proto/event.h"
 #include "runtime/http.h"
 
 const char *stream_add_channel(struct stream_request *stream, struct slice name)
@@ -34,12 +35,30 @@ static uint32_t parse_last(struct slice text)
     return value <= STREAM_LAST_MAX ? value : 0;
 }
 
+/* WHATWG HTML section 9.2.4 keeps ids free of NUL, CR and LF; an empty one is none. */
+static const char *resume_from(struct stream_request *stream, struct slice id)
+{
+    if (id.n == 0)
+        return NULL;
+    if (id.n > EVENT_CUSTOM_ID_MAX)
+        return "the last event id is longer than 200 bytes";
+    if (memchr(id.p, 0, id.n) != NULL)
+        return "the last event id holds a NUL";
+    stream->start = (struct hub_start){.mode = START_RESUME, .resume_id = id};
+    stream->welcome = WELCOME_NOTHING;
+    return NULL;
+}
+
 static const char *read_parameter(struct stream_request *stream, struct slice name, struct slice value, bool many)
 {
+    bool resumes = stream->start.mode == START_RESUME;
+    if (slice_eq(name, SLICE("last_event_id")))
+        return resumes ? NULL : resume_from(stream, value);
     if (slice_eq(name, SLICE("last"))) {
-        stream->mode = START_LAST;
-        stream->last = parse_last(value);
-        return stream->last == 0 ? "last must be a number from 1 to 1000" : NULL;
+        uint32_t last = parse_last(value);
+        if (last != 0 && !resumes)
+            stream->start = (struct hub_start){.mode = START_LAST, .last = last};
+        return last == 0 ? "last must be a number from 1 to 1000" : NULL;
     }
     if (many && slice_eq(name, SLICE("channel")))
         return stream_add_channel(stream, value);
@@ -50,11 +69,11 @@ const char *stream_read_query(struct stream_request *stream, h2o_req_t *req, boo
 {
     struct slice rest = http_query(req), name, value;
     bool broken = false;
-    while (http_form_next(req, &rest, &name, &value, &broken)) {
-        const char *error = read_parameter(stream, name, value, many);
-        if (error != NULL)
-            return error;
-    }
+    const char *error = resume_from(stream, http_header(req, "last-event-id"));
+    while (error == NULL && http_form_next(req, &rest, &name, &value, &broken))
+        error = read_parameter(stream, name, value, many);
+    if (error != NULL)
+        return error;
     if (broken)
         return "the query holds a broken percent escape";
     return stream->count == 0 ? "name at least one channel: /subscribe?channel=a&channel=b" : NULL;
@@ -77,14 +96,41 @@ static void serve_head(h2o_req_t *req)
     h2o_send(req, NULL, 0, H2O_SEND_STATE_FINAL);
 }
 
-void stream_serve(struct gateway *gateway, h2o_req_t *req, const struct stream_request *stream)
+/* One of the streams that an HTTP/2 connection may have; given back with the request. */
+struct place_on_connection {
+    struct connection *connection;
+};
+
+static void on_place_given_back(void *data)
 {
+    --((struct place_on_connection *)data)->connection->streams;
+}
+
+static bool take_place(h2o_req_t *req)
+{
+    struct connection *connection = connection_of(req);
+    if (connection->streams >= CONNECTION_STREAMS_MAX)
+        return false;
+    ++connection->streams;
+    struct place_on_connection *place = h2o_mem_alloc_shared(&req->pool, sizeof(*place), on_place_given_back);
+    place->connection = connection;
+    return true;
+}
+
+void stream_serve(struct gateway *gateway, h2o_req_t *req, struct stream_request *stream)
+{
+    struct worker *worker = worker_of(req);
     const struct transport *transport = transport_of(req);
     if (http_method_is(req, "HEAD")) {
         serve_head(req);
         return;
     }
-    if (transport == &transport_h2 && connection_of(req)->streams >= CONNECTION_STREAMS_MAX) {
+    if (worker->draining) {
+        http_add_header(req, "retry-after", SLICE("1"));
+        http_error(req, 503, "this gateway is shutting down; connect again");
+        return;
+    }
+    if (transport == &transport_h2 && !take_place(req)) {
         http_add_header(req, "retry-after", SLICE("5"));
         http_error(req, 429, "more than 90 streams on one HTTP/2 connection; open another connection, or use /subscribe");
         return;
@@ -92,7 +138,10 @@ void stream_serve(struct gateway *gateway, h2o_req_t *req, const struct stream_r
     add_stream_headers(req);
     if (transport != &transport_h2)
         edge_add_headers(gateway, req); /* h2o's filters don't see a head that we write */
-    struct subscriber *subscriber = subscriber_create(worker_of(req)->hub, transport, stream->count, stream->welcome);
-    hub_join(subscriber, stream->channels, stream->mode, stream->last);
-    transport->open(req, subscriber);
+    struct subscriber *subscriber = subscriber_create(worker->hub, transport, stream->count, stream->welcome);
+    stream->start.head_sent = !feed_usable(gateway->feed);
+    hub_join(subscriber, stream->channels, &stream->start);
+    subscriber_hold(subscriber, req);
+    if (stream->start.head_sent)
+        subscriber_open(subscriber);
 }

@@ -7,8 +7,7 @@ enum { STREAM_CHANNELS_MAX = 100, STREAM_LAST_MAX = 1000 };
 
 struct stream_request {
     enum welcome welcome;
-    enum start_mode mode;
-    uint32_t last;
+    struct hub_start start;
     uint32_t count;
     struct slice channels[STREAM_CHANNELS_MAX]; /* borrowed from the request or static */
 };
@@ -16,8 +15,8 @@ struct stream_request {
 /* Each NULL or an error sentence for a 400. A channel named twice counts once. */
 const char *stream_add_channel(struct stream_request *stream, struct slice name);
 
-/* Reads `last`, and with `many` every `channel`, of which there must be one at least. */
+/* Reads the Last-Event-ID header, else `last_event_id`, then `last` (a stream that resumes has no use for it), and with `many` every `channel`, of which there must be one at least. */
 const char *stream_read_query(struct stream_request *stream, h2o_req_t *req, bool many);
 
 /* Opens it: the head at once, the events as soon as the bus has answered. A HEAD request gets the head alone. */
-void stream_serve(struct gateway *gateway, h2o_req_t *req, const struct stream_request *stream);
+void stream_serve(struct gateway *gateway, h2o_req_t *req, struct stream_request *stream);

@@ -4,9 +4,29 @@
 #include <stdlib.h>
 
 #include "gateway/hub.h"
+#include "runtime/http.h"
 
 /* Room for so many frames stays with a stream once it was needed: transports that always queue must not allocate for each event. */
 enum { QUEUE_KEPT = 4 };
+
+/* A request whose head is held. Lives in the request's pool and dies with it. */
+struct subscriber_request {
+    struct subscriber *subscriber; /* NULL once the head was sent */
+    h2o_req_t *req;
+};
+
+static void set_state(struct subscriber *subscriber, enum subscriber_state next)
+{
+    static const uint8_t allowed[] = {
+        [SUBSCRIBER_OPENING] = 1u << SUBSCRIBER_LIVE | 1u << SUBSCRIBER_ENDING | 1u << SUBSCRIBER_CLOSED,
+        [SUBSCRIBER_LIVE] = 1u << SUBSCRIBER_ENDING | 1u << SUBSCRIBER_CLOSED,
+        [SUBSCRIBER_ENDING] = 1u << SUBSCRIBER_CLOSED,
+        [SUBSCRIBER_CLOSED] = 0,
+    };
+    (void)allowed;
+    assert(allowed[subscriber->state] & 1u << next);
+    subscriber->state = next;
+}
 
 struct subscriber *subscriber_create(struct hub *hub, const struct transport *transport, uint32_t count, enum welcome welcome)
 {
@@ -18,6 +38,7 @@ struct subscriber *subscriber_create(struct hub *hub, const struct transport *tr
     subscriber->state = SUBSCRIBER_OPENING;
     subscriber->welcome = welcome;
     subscriber->busy = true;
+    subscriber->rotate_ms = UINT64_MAX;
     subscriber->member_count = count;
     for (uint32_t i = 0; i < count; ++i)
         subscriber->members[i] = (struct member){.subscriber = subscriber, .index = MEMBER_OUT};
@@ -25,6 +46,49 @@ struct subscriber *subscriber_create(struct hub *hub, const struct transport *tr
     metric_add(COUNT_STREAMS_OPENED, 1);
     return subscriber;
 }
+
+/* ---- the held head ---- */
+
+static void on_request_gone(void *data)
+{
+    struct subscriber *subscriber = ((struct subscriber_request *)data)->subscriber;
+    if (subscriber == NULL)
+        return;
+    subscriber->request = NULL;
+    subscriber->detached = true;
+    subscriber_close(subscriber, CLOSE_CLIENT);
+    hub_bury(subscriber);
+}
+
+void subscriber_hold(struct subscriber *subscriber, h2o_req_t *req)
+{
+    subscriber->request = h2o_mem_alloc_shared(&req->pool, sizeof(*subscriber->request), on_request_gone);
+    *subscriber->request = (struct subscriber_request){subscriber, req};
+    hub_hold(subscriber);
+}
+
+/* The request that was held, which from now on has nothing to do with the subscriber; NULL when none was. */
+static h2o_req_t *take_request(struct subscriber *subscriber)
+{
+    if (subscriber->request == NULL)
+        return NULL;
+    h2o_req_t *req = subscriber->request->req;
+    subscriber->request->subscriber = NULL;
+    subscriber->request = NULL;
+    h2o_linklist_unlink(&subscriber->lag);
+    return req;
+}
+
+void subscriber_open(struct subscriber *subscriber)
+{
+    h2o_req_t *req = take_request(subscriber);
+    if (req == NULL)
+        return;
+    subscriber->transport->open(req, subscriber);
+    hub_settle(subscriber);
+}
+
+/* ---- the queue ---- */
 
 static void queue_grow(struct subscriber *subscriber)
 {
@@ -38,15 +102,6 @@ static void queue_grow(struct subscriber *subscriber)
     subscriber->queue.first = 0;
 }
 
-static void queue_clear(struct subscriber *subscriber)
-{
-    for (uint32_t i = 0; i < subscriber->queue.count; ++i)
-        frame_unref(subscriber_queued(subscriber, i));
-    metric_add(COUNT_QUEUED_BYTES, -(int64_t)subscriber->queue.bytes);
-    free(subscriber->queue.frames);
-    memset(&subscriber->queue, 0, sizeof(subscriber->queue));
-}
-
 static void queue_append(struct subscriber *subscriber, struct frame *frame)
 {
     if (subscriber->queue.count == subscriber->queue.capacity)
@@ -54,15 +109,34 @@ static void queue_append(struct subscriber *subscriber, struct frame *frame)
     subscriber->queue.frames[(subscriber->queue.first + subscriber->queue.count++) & (subscriber->queue.capacity - 1)] =
         frame_ref(frame);
     subscriber->queue.bytes += frame->body;
-    metric_add(COUNT_QUEUED_BYTES, frame->body);
+    hub_count_queued(subscriber->hub, frame->body);
 }
 
+static void queue_clear(struct subscriber *subscriber)
+{
+    for (uint32_t i = 0; i < subscriber->queue.count; ++i)
+        frame_unref(subscriber_queued(subscriber, i));
+    hub_count_queued(subscriber->hub, -(int64_t)subscriber->queue.bytes);
+    free(subscriber->queue.frames);
+    memset(&subscriber->queue, 0, sizeof(subscriber->queue));
+}
+
+/* Writes what can be written, and does what was to be done when all is out. */
 static void flush(struct subscriber *subscriber)
 {
     if (!subscriber->busy && subscriber->queue.count != 0)
         subscriber->transport->flush(subscriber);
-    if (subscriber->state != SUBSCRIBER_CLOSED)
-        hub_quicken(subscriber);
+    if (subscriber->state == SUBSCRIBER_CLOSED)
+        return;
+    if (!subscriber->busy && subscriber->queue.count == 0) {
+        if (subscriber->state == SUBSCRIBER_ENDING) {
+            subscriber_close(subscriber, subscriber->reason);
+            return;
+        }
+        if (subscriber->page != NULL)
+            hub_next_page(subscriber);
+    }
+    hub_settle(subscriber);
 }
 
 void subscriber_writable(struct subscriber *subscriber)
@@ -78,7 +152,7 @@ void subscriber_push(struct subscriber *subscriber, struct frame *frame)
 
 void subscriber_push_rest(struct subscriber *subscriber, struct frame *frame, uint32_t offset)
 {
-    if (subscriber->state == SUBSCRIBER_CLOSED)
+    if (subscriber->state >= SUBSCRIBER_ENDING)
         return;
     size_t live = subscriber->queue.bytes - subscriber->queue.replayed;
     if (live != 0 && live + frame->body > hub_queue_bytes(subscriber->hub)) {
@@ -103,37 +177,63 @@ void subscriber_replay(struct subscriber *subscriber, struct frame *const *frame
 void subscriber_written(struct subscriber *subscriber, uint32_t written, uint32_t offset)
 {
     assert(written <= subscriber->queue.count);
+    bool progress = written != 0 || offset != subscriber->queue.offset;
     for (uint32_t i = 0; i < written; ++i) {
         struct frame *frame = subscriber_queued(subscriber, 0);
         subscriber->queue.first = (subscriber->queue.first + 1) & (subscriber->queue.capacity - 1);
         --subscriber->queue.count;
         subscriber->queue.bytes -= frame->body;
         subscriber->queue.replayed -= frame->body < subscriber->queue.replayed ? frame->body : subscriber->queue.replayed;
-        metric_add(COUNT_QUEUED_BYTES, -(int64_t)frame->body);
+        hub_count_queued(subscriber->hub, -(int64_t)frame->body);
         metric_add(COUNT_BYTES_OUT, frame->body);
         frame_unref(frame);
     }
     subscriber->queue.offset = offset;
-    if (written != 0 || offset != 0)
-        subscriber->active_ms = hub_now(subscriber->hub);
+    if (progress)
+        hub_progress(subscriber);
     if (subscriber->queue.count == 0 && subscriber->queue.capacity > QUEUE_KEPT)
         queue_clear(subscriber);
 }
 
-static bool orderly(enum close_reason reason)
+/* ---- the end ---- */
+
+void subscriber_end(struct subscriber *subscriber, enum close_reason reason, struct frame *last)
 {
-    return reason == CLOSE_SHUTDOWN;
+    if (subscriber->state >= SUBSCRIBER_ENDING)
+        return;
+    if (subscriber->request != NULL) {
+        subscriber_close(subscriber, reason);
+        return;
+    }
+    hub_part(subscriber);
+    set_state(subscriber, SUBSCRIBER_ENDING);
+    subscriber->reason = reason;
+    if (last != NULL)
+        queue_append(subscriber, last);
+    queue_append(subscriber, hub_last_chunk(subscriber->hub));
+    flush(subscriber);
 }
 
 void subscriber_close(struct subscriber *subscriber, enum close_reason reason)
 {
     if (subscriber->state == SUBSCRIBER_CLOSED)
         return;
+    bool written = subscriber->state == SUBSCRIBER_ENDING && !subscriber->busy && subscriber->queue.count == 0;
     metric_add(COUNT_CLOSES + reason, 1);
     metric_add(COUNT_STREAMS, -1);
     hub_part(subscriber);
-    subscriber->state = SUBSCRIBER_CLOSED;
-    subscriber->transport->close(subscriber, orderly(reason));
+    set_state(subscriber, SUBSCRIBER_CLOSED);
+    h2o_req_t *req = take_request(subscriber);
+    if (req != NULL) {
+        subscriber->detached = true;
+        http_add_header(req, "retry-after", SLICE("1"));
+        http_error(req, 503, "the stream was closed before it began");
+    } else {
+        subscriber->transport->close(subscriber, written);
+    }
+    if (h2o_linklist_is_linked(&subscriber->lag))
+        h2o_linklist_unlink(&subscriber->lag);
+    hub_bury(subscriber);
 }
 
 void subscriber_free(struct subscriber *subscriber)

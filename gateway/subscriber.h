@@ -10,23 +10,24 @@ struct hub;
 struct transport;
 
 enum subscriber_state {
-    SUBSCRIBER_OPENING, /* the bus has not answered its join yet */
+    SUBSCRIBER_OPENING, /* the bus has not told its place yet, or its replay is not written */
     SUBSCRIBER_LIVE,
-    SUBSCRIBER_CLOSED, /* unlinked; freed by hub_reap() once nothing refers to it */
+    SUBSCRIBER_ENDING, /* out of its channels; closes when its queue is written */
+    SUBSCRIBER_CLOSED, /* unlinked; freed by the hub once nothing refers to it */
 };
 
 /* What a fresh stream begins with. */
 enum welcome {
     WELCOME_NOTHING,
     WELCOME_POSITION, /* a frame of only id and retry: no event fires, but the client has a place to resume from */
-    WELCOME_LETTER,   /* the event {"msg":"a"} with that id */
+    WELCOME_LETTER, /* the event {"msg":"a"} with that id */
 };
 
-/* A subscriber's place in one channel's array. */
+/* A subscriber's place in one channel's audience. */
 struct member {
     struct subscriber *subscriber;
     struct hub_channel *channel;
-    uint32_t index; /* in the channel's array; MEMBER_OUT while not in it */
+    uint32_t index; /* MEMBER_OUT while not in it */
 };
 enum { MEMBER_OUT = UINT32_MAX };
 
@@ -37,22 +38,28 @@ struct subscriber {
         h2o_socket_t *sock; /* HTTP/1.1: ours since the take-over; NULL before it and after a close */
         struct h2_stream *h2;
     };
-    uint8_t state;     /* enum subscriber_state */
-    uint8_t welcome;   /* enum welcome */
-    bool chunked;      /* HTTP/1.1; an HTTP/1.0 client gets the bare bytes until the connection ends */
-    bool busy;         /* the transport is writing or not open yet: frames queue */
-    bool joining;      /* the bus still owes the answer to its join */
-    bool detached;     /* closed and nothing of h2o refers to it any more */
+    uint8_t state; /* enum subscriber_state */
+    uint8_t welcome; /* enum welcome */
+    uint8_t reason; /* enum close_reason, while ENDING */
+    bool chunked; /* HTTP/1.1; an HTTP/1.0 client gets the bare bytes until the connection ends */
+    bool busy; /* the transport is writing or not open yet: frames queue */
+    bool joining; /* the answer to its join is not complete */
+    bool detached; /* closed and nothing of h2o refers to it any more */
     uint32_t received; /* bytes the client sent although it has nothing to say */
-    struct {           /* a ring; memory only while frames wait */
+    struct { /* a ring; memory only while frames wait */
         struct frame **frames;
         uint32_t capacity, first, count;
         uint32_t offset; /* bytes of the first frame that are already out */
         size_t bytes;
-        size_t replayed; /* of these, what was asked for as history: it stands in front and does not count against the limit */
+        size_t replayed; /* of these, a page of history: it stands in front and does not count against the limit */
     } queue;
-    uint64_t active_ms;  /* when something was last written, as far as not told by its channels */
+    uint64_t active_ms; /* when something was last written, as far as not told by its channels */
+    uint64_t since_ms; /* while it waits for its client: since when */
+    uint64_t rotate_ms; /* when it is to be ended by MAX_STREAM_SECONDS; UINT64_MAX: never */
+    struct subscriber_request *request; /* its head is not sent yet; see subscriber_hold() */
+    struct ask *page; /* the ask for the next page of its replay, sent when the queue is written */
     h2o_linklist_t link; /* keep-alive slot, then graveyard */
+    h2o_linklist_t lag; /* see lag.h; while the head is held: the hub's list of those */
     uint32_t member_count;
     struct member members[];
 };
@@ -63,15 +70,24 @@ struct transport {
     /* Sends the response head, status 200 with the request's response headers, and gives the stream to the subscriber. On HTTP/1.1 the socket is
      * taken over from h2o, so that a stream costs a few hundred bytes and not h2o's whole request. */
     void (*open)(h2o_req_t *req, struct subscriber *subscriber);
-    /* Writes what the queue holds as far as the peer takes it, and clears or sets `busy`. Called only when not busy. */
+    /* Writes what the queue holds as far as the peer takes it, and sets `busy` when it must wait. Called only when not busy. */
     void (*flush)(struct subscriber *subscriber);
-    /* The stream is over: end it for the peer as far as that goes without waiting, let go of the socket or request, set `detached` (now or
-     * when h2o has let go). */
-    void (*close)(struct subscriber *subscriber, bool orderly);
+    /* The stream is over: let go of the socket or request, set `detached` (now or when h2o has let go). `written`: all that was queued is out, so
+     * the protocol's own end can be sent; else it is cut. */
+    void (*close)(struct subscriber *subscriber, bool written);
+    /* The connection's descriptor; -1 when there is none (any more). */
+    int (*fd)(const struct subscriber *subscriber);
 };
 
-/* A subscriber of `count` channels with a transport that is still busy. */
+/* A subscriber of `count` channels whose transport is not open yet. */
 struct subscriber *subscriber_create(struct hub *hub, const struct transport *transport, uint32_t count, enum welcome welcome);
+
+/* Keeps the request without a head until subscriber_open(): the head tells the client that from now on it misses nothing, so the place in the
+ * channels must be known first. */
+void subscriber_hold(struct subscriber *subscriber, h2o_req_t *req);
+
+/* Sends the held head, if there is one. */
+void subscriber_open(struct subscriber *subscriber);
 
 /* Queues a frame (taking a reference) and writes if the transport is free. Closes the stream when its queue is full: a single frame always
  * fits an empty queue. */
@@ -80,7 +96,7 @@ void subscriber_push(struct subscriber *subscriber, struct frame *frame);
 /* As subscriber_push() for a frame of which `offset` bytes are already out. */
 void subscriber_push_rest(struct subscriber *subscriber, struct frame *frame, uint32_t offset);
 
-/* Queues what a stream begins with, before anything live, without a limit: these frames are shared with the bus thread's ring. */
+/* Queues what stands before anything live, without a limit: pages are bounded themselves. */
 void subscriber_replay(struct subscriber *subscriber, struct frame *const *frames, uint32_t count);
 
 /* For transports: they can write again. Clears `busy` and writes what waits. */
@@ -94,8 +110,11 @@ static inline struct frame *subscriber_queued(const struct subscriber *subscribe
     return subscriber->queue.frames[(subscriber->queue.first + index) & (subscriber->queue.capacity - 1)];
 }
 
-/* The one door out: counts the reason, leaves the channels, closes the transport. Safe in the middle of a fan-out; the memory stays until
- * hub_reap(). Orderly: the peer is told that the stream ended, where the protocol can. */
+/* Ends a stream in order: what is queued, `last` (may be NULL) and the protocol's end are written first, then it closes for this reason. */
+void subscriber_end(struct subscriber *subscriber, enum close_reason reason, struct frame *last);
+
+/* The one door out: counts the reason, leaves the channels, closes the transport. Safe in the middle of a fan-out; the memory stays until the hub's
+ * turn is over. */
 void subscriber_close(struct subscriber *subscriber, enum close_reason reason);
 
 /* Frees what subscriber_close() left. For the hub. */

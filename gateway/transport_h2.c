@@ -1,6 +1,6 @@
 #include "gateway/transport.h"
 
-#include "gateway/connection.h"
+#include "gateway/h2_reset.h"
 #include "gateway/hub.h"
 
 /* Queued frames in one h2o_send(). */
@@ -11,7 +11,6 @@ struct h2_stream {
     h2o_generator_t super;
     struct subscriber *subscriber;
     h2o_req_t *req;
-    struct connection *connection;
     uint32_t in_flight; /* frames at the queue's front that h2o is sending */
 };
 
@@ -19,17 +18,18 @@ static void h2_flush(struct subscriber *subscriber)
 {
     struct h2_stream *stream = subscriber->h2;
     h2o_iovec_t bufs[BATCH_FRAMES];
-    uint32_t count = 0;
-    for (; count < BATCH_FRAMES && count < subscriber->queue.count; ++count)
-        bufs[count] = iovec_of_slice(frame_body(subscriber_queued(subscriber, count)));
+    uint32_t count = 0, filled = 0;
+    for (; count < BATCH_FRAMES && count < subscriber->queue.count; ++count) {
+        bufs[filled] = iovec_of_slice(frame_body(subscriber_queued(subscriber, count)));
+        filled += bufs[filled].len != 0;
+    }
+    if (filled == 0) { /* only the end of an HTTP/1.1 body */
+        subscriber_written(subscriber, count, 0);
+        return;
+    }
     stream->in_flight = count;
     subscriber->busy = true;
-    h2o_send(stream->req, bufs, count, H2O_SEND_STATE_IN_PROGRESS);
-}
-
-static void end(struct h2_stream *stream)
-{
-    h2o_send(stream->req, NULL, 0, H2O_SEND_STATE_FINAL);
+    h2o_send(stream->req, bufs, filled, H2O_SEND_STATE_IN_PROGRESS);
 }
 
 static void on_proceed(h2o_generator_t *generator, h2o_req_t *req)
@@ -40,10 +40,7 @@ static void on_proceed(h2o_generator_t *generator, h2o_req_t *req)
     (void)req;
     stream->in_flight = 0;
     subscriber_written(subscriber, sent, 0);
-    if (subscriber->state == SUBSCRIBER_CLOSED)
-        end(stream);
-    else
-        subscriber_writable(subscriber);
+    subscriber_writable(subscriber);
 }
 
 /* The request is gone: the client closed the stream or the connection, or we ended it. */
@@ -51,26 +48,34 @@ static void on_gone(void *data)
 {
     struct h2_stream *stream = data;
     struct subscriber *subscriber = stream->subscriber;
-    --stream->connection->streams;
     subscriber->h2 = NULL;
     subscriber->detached = true;
     subscriber_close(subscriber, CLOSE_CLIENT);
     hub_bury(subscriber);
 }
 
-static void h2_close(struct subscriber *subscriber, bool orderly)
+static void h2_close(struct subscriber *subscriber, bool written)
 {
-    (void)orderly;
-    if (subscriber->h2 != NULL && !subscriber->busy)
-        end(subscriber->h2); /* else on_proceed() does, when h2o has let go of the frames */
+    if (subscriber->h2 == NULL)
+        return;
+    if (written)
+        h2o_send(subscriber->h2->req, NULL, 0, H2O_SEND_STATE_FINAL);
+    else
+        h2_reset(subscriber->h2->req);
+}
+
+static int h2_fd(const struct subscriber *subscriber)
+{
+    if (subscriber->h2 == NULL)
+        return -1;
+    h2o_conn_t *conn = subscriber->h2->req->conn;
+    return h2o_socket_get_fd(conn->callbacks->get_socket(conn));
 }
 
 static void h2_open(h2o_req_t *req, struct subscriber *subscriber)
 {
     struct h2_stream *stream = h2o_mem_alloc_shared(&req->pool, sizeof(*stream), on_gone);
-    *stream =
-        (struct h2_stream){.super = {on_proceed, NULL}, .subscriber = subscriber, .req = req, .connection = connection_of(req)};
-    ++stream->connection->streams;
+    *stream = (struct h2_stream){.super = {on_proceed, NULL}, .subscriber = subscriber, .req = req};
     subscriber->h2 = stream;
     req->res.status = 200;
     req->res.reason = "OK";
@@ -78,4 +83,4 @@ static void h2_open(h2o_req_t *req, struct subscriber *subscriber)
     h2o_send(req, NULL, 0, H2O_SEND_STATE_IN_PROGRESS);
 }
 
-const struct transport transport_h2 = {"http/2", h2_open, h2_flush, h2_close};
+const struct transport transport_h2 = {"http/2", h2_open, h2_flush, h2_close, h2_fd};

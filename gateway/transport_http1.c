@@ -7,8 +7,8 @@
 #include "gateway/takeover.h"
 
 enum {
-    BATCH_FRAMES = 64,        /* queued frames in one sendmsg(2) */
-    TLS_GATHER = 65536,       /* bytes of queued frames made into one run of TLS records */
+    BATCH_FRAMES = 64, /* queued frames in one sendmsg(2) */
+    TLS_GATHER = 65536, /* bytes of queued frames made into one run of TLS records */
     CLIENT_BYTES_MAX = 16384, /* that a client may send on an open stream before it is closed */
 };
 
@@ -118,8 +118,10 @@ static void tls_flush(struct subscriber *subscriber)
         memcpy(out.base + out.len, bytes.p, bytes.n);
         out.len += bytes.n;
     }
-    subscriber->busy = true;
-    h2o_socket_write(subscriber->sock, &out, 1, on_tls_written);
+    if (out.len != 0) {
+        subscriber->busy = true;
+        h2o_socket_write(subscriber->sock, &out, 1, on_tls_written);
+    }
     subscriber_written(subscriber, count, 0);
 }
 
@@ -138,37 +140,40 @@ static void on_tls_readable(h2o_socket_t *sock, const char *err)
 
 /* ---- opening and closing, both ---- */
 
-static void http1_close(struct subscriber *subscriber, bool orderly)
+static void http1_close(struct subscriber *subscriber, bool written)
 {
     h2o_socket_t *sock = subscriber->sock;
+    (void)written; /* the last chunk stood in the queue; a stream that is cut ends without one, so its client knows */
     if (sock == NULL)
         return; /* still with h2o: on_taken_over() ends it */
     subscriber->sock = NULL;
-    if (orderly && subscriber->chunked && sock->ssl == NULL && subscriber->queue.offset == 0 && !subscriber->busy)
-        (void)!send(h2o_socket_get_fd(sock), "0\r\n\r\n", 5, MSG_DONTWAIT | MSG_NOSIGNAL);
-    h2o_socket_close(sock);
     subscriber->detached = true;
-    hub_bury(subscriber);
+    h2o_socket_close(sock);
 }
 
 static void on_taken_over(void *data, h2o_socket_t *sock)
 {
     struct subscriber *subscriber = data;
-    subscriber->sock = sock;
     if (sock == NULL || subscriber->state == SUBSCRIBER_CLOSED) {
-        subscriber->detached = sock == NULL;
-        if (subscriber->state == SUBSCRIBER_CLOSED && sock != NULL)
-            http1_close(subscriber, false);
+        if (sock != NULL)
+            h2o_socket_close(sock);
+        subscriber->detached = true;
         subscriber_close(subscriber, CLOSE_CLIENT);
         hub_bury(subscriber);
         return;
     }
+    subscriber->sock = sock;
     sock->data = subscriber;
     h2o_buffer_consume(&sock->input, sock->input->size);
     if (sock->ssl == NULL)
         h2o_socket_dont_read(sock, 1);
     h2o_socket_read_start(sock, sock->ssl == NULL ? on_plain_readable : on_tls_readable);
     subscriber_writable(subscriber);
+}
+
+static int http1_fd(const struct subscriber *subscriber)
+{
+    return subscriber->sock == NULL ? -1 : h2o_socket_get_fd(subscriber->sock);
 }
 
 static h2o_iovec_t make_head(h2o_req_t *req, bool chunked)
@@ -207,8 +212,8 @@ static void http1_open(h2o_req_t *req, struct subscriber *subscriber)
     takeover(req, make_head(req, subscriber->chunked), on_taken_over, subscriber);
 }
 
-const struct transport transport_plain = {"http/1.1", http1_open, plain_flush, http1_close};
-const struct transport transport_tls = {"http/1.1 over TLS", http1_open, tls_flush, http1_close};
+const struct transport transport_plain = {"http/1.1", http1_open, plain_flush, http1_close, http1_fd};
+const struct transport transport_tls = {"http/1.1 over TLS", http1_open, tls_flush, http1_close, http1_fd};
 
 int transport_direct_fd(const struct subscriber *subscriber)
 {

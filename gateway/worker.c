@@ -1,5 +1,7 @@
 #include "gateway/worker.h"
 
+#include <stdlib.h>
+
 #include "gateway/connection.h"
 #include "gateway/counters.h"
 
@@ -15,6 +17,57 @@ static void on_close(void *data)
     metric_add(COUNT_CONNECTIONS, -1);
 }
 
+/* Main thread to worker. */
+struct order {
+    h2o_multithread_message_t super;
+    SSL_CTX *tls; /* NULL: drain */
+    uint64_t drain_ms;
+};
+
+static void drain(struct worker *worker, uint64_t duration_ms)
+{
+    worker->draining = true;
+    listener_stop(worker->listener);
+    if (worker->plain_listener != NULL)
+        listener_stop(worker->plain_listener);
+    h2o_context_request_shutdown(&worker->ctx);
+    hub_drain(worker->hub, duration_ms);
+}
+
+static void on_orders(h2o_multithread_receiver_t *receiver, h2o_linklist_t *messages)
+{
+    struct worker *worker = H2O_STRUCT_FROM_MEMBER(struct worker, orders, receiver);
+    while (!h2o_linklist_is_empty(messages)) {
+        struct order *order = H2O_STRUCT_FROM_MEMBER(struct order, super.link, messages->next);
+        h2o_linklist_unlink(&order->super.link);
+        if (order->tls == NULL) {
+            drain(worker, order->drain_ms);
+        } else {
+            SSL_CTX_free(worker->accept.ssl_ctx);
+            worker->accept.ssl_ctx = order->tls;
+        }
+        free(order);
+    }
+}
+
+static void send_order(struct worker *worker, SSL_CTX *tls, uint64_t drain_ms)
+{
+    struct order *order = h2o_mem_alloc(sizeof(*order));
+    *order = (struct order){.tls = tls, .drain_ms = drain_ms};
+    h2o_multithread_send_message(&worker->orders, &order->super);
+}
+
+void worker_drain(struct worker *worker, uint64_t duration_ms)
+{
+    send_order(worker, NULL, duration_ms);
+}
+
+void worker_set_tls(struct worker *worker, SSL_CTX *tls)
+{
+    SSL_CTX_up_ref(tls);
+    send_order(worker, tls, 0);
+}
+
 static void open_worker(struct worker *worker)
 {
     struct gateway *gateway = worker->gateway;
@@ -24,16 +77,23 @@ static void open_worker(struct worker *worker)
                                                    .queue = worker->ctx.queue,
                                                    .worker = worker->number,
                                                    .queue_bytes = (size_t)options->queue_bytes,
+                                                   .memory_limit = (size_t)options->memory_limit / gateway->worker_count,
+                                                   .write_timeout_ms = (uint64_t)options->write_timeout_s * 1000,
+                                                   .max_stream_ms = (uint64_t)options->max_stream_s * 1000,
                                                    .keepalive_ms = (uint32_t)options->keepalive_ms,
                                                    .retry_ms = (int32_t)options->retry_ms});
+    h2o_multithread_register_receiver(worker->ctx.queue, &worker->orders, on_orders);
+    if (gateway->tls != NULL)
+        SSL_CTX_up_ref(gateway->tls);
     worker->accept = (h2o_accept_ctx_t){.ctx = &worker->ctx, .hosts = gateway->hosts, .ssl_ctx = gateway->tls};
     worker->plain_accept = (h2o_accept_ctx_t){.ctx = &worker->ctx, .hosts = gateway->hosts};
 }
 
-static struct listener *listen_on(int fd, h2o_accept_ctx_t *accept, size_t max_connections)
+static struct listener *listen_on(struct worker *worker, int fd, h2o_accept_ctx_t *accept, size_t max_connections)
 {
     struct listener_options options = {.accept = accept,
                                        .max_connections = max_connections,
+                                       .user_timeout_ms = (uint32_t)worker->gateway->options.write_timeout_s * 1000 + 5000,
                                        .per_connection = sizeof(struct connection),
                                        .on_open = on_open,
                                        .on_close = on_close};
@@ -44,8 +104,8 @@ static void listen_all(struct worker *worker)
 {
     struct gateway *gateway = worker->gateway;
     size_t share = gateway->max_connections / gateway->worker_count / (gateway->plain_fd == -1 ? 1 : 2);
-    worker->listener = listen_on(gateway->fd, &worker->accept, share == 0 ? 1 : share);
-    worker->plain_listener = listen_on(gateway->plain_fd, &worker->plain_accept, share == 0 ? 1 : share);
+    worker->listener = listen_on(worker, gateway->fd, &worker->accept, share == 0 ? 1 : share);
+    worker->plain_listener = listen_on(worker, gateway->plain_fd, &worker->plain_accept, share == 0 ? 1 : share);
 }
 
 static void *run(void *data)

@@ -13,17 +13,17 @@
 #include "runtime/log.h"
 
 enum {
-    BACKLOG = 4096,              /* the kernel caps it at net.core.somaxconn */
-    ACCEPTS_PER_TURN = 64,       /* a flood of connections must not hold up the streams that are open */
+    BACKLOG = 4096, /* the kernel caps it at net.core.somaxconn */
+    ACCEPTS_PER_TURN = 64, /* a flood of connections must not hold up the streams that are open */
     NOTSENT_LOWAT_BYTES = 16384, /* else a stuck reader costs megabytes of kernel memory */
-    USER_TIMEOUT_MS = 30000,     /* an unreachable peer is dropped after this long without an ACK */
+    USER_TIMEOUT_MS = 30000, /* an unreachable peer is dropped after this long without an ACK */
 };
 
 struct listener {
     h2o_socket_t *sock; /* NULL once stopped */
     struct listener_options options;
-    size_t open;               /* connections */
-    size_t refs;               /* the owner's, one for each open connection, one while accepting */
+    size_t open; /* connections */
+    size_t refs; /* the owner's, one for each open connection, one while accepting */
     h2o_timeout_entry_t pause; /* linked while accepting waits for file descriptors */
     struct log_limit fault_limit;
 };
@@ -166,10 +166,10 @@ static void on_connection_closed(void *data)
     release(listener);
 }
 
-static void set_options(int fd)
+static void set_options(int fd, unsigned timeout)
 {
     int lowat = NOTSENT_LOWAT_BYTES;
-    unsigned timeout = USER_TIMEOUT_MS;
+
     setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &lowat, sizeof(lowat));
     setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof(timeout));
 }
@@ -185,7 +185,8 @@ static void open_connection(struct listener *listener, h2o_socket_t *sock)
     sock->on_close.data = connection;
     ++listener->open;
     ++listener->refs;
-    set_options(h2o_socket_get_fd(sock));
+    set_options(h2o_socket_get_fd(sock),
+                listener->options.user_timeout_ms != 0 ? listener->options.user_timeout_ms : USER_TIMEOUT_MS);
     if (listener->options.on_open != NULL)
         listener->options.on_open(listener->options.data);
     h2o_accept(listener->options.accept, sock);

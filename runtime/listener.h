@@ -14,8 +14,9 @@ int listener_bind(const char *host, int port, int *bound, const char **error);
 struct listener_options {
     h2o_accept_ctx_t *accept; /* ctx, hosts and, for TLS, ssl_ctx; borrowed for the listener's life */
     size_t max_connections; /* of this listener; at the cap accepting stops and resumes on a close, so EMFILE can't spin the loop */
-    size_t per_connection;  /* bytes of zeroed memory hung on each connection for listener_connection(); 0 for none */
-    void (*on_open)(void *data);  /* may be NULL: a connection was accepted */
+    uint32_t user_timeout_ms; /* TCP_USER_TIMEOUT: unacknowledged data or a closed window this long abort the connection; 0: 30 s */
+    size_t per_connection; /* bytes of zeroed memory hung on each connection for listener_connection(); 0 for none */
+    void (*on_open)(void *data); /* may be NULL: a connection was accepted */
     void (*on_close)(void *data); /* may be NULL: … and is gone */
     void *data;
 };

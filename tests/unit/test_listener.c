@@ -230,8 +230,12 @@ static void test_two_workers(void)
     server_open(&t, 10, 0);
     listener_stop(s.listener);
     listener_stop(t.listener);
-    s.listener = listener_start(fd, &(struct listener_options){&s.accept, 10, 0, server_on_open, server_on_close, &s});
-    t.listener = listener_start(fd, &(struct listener_options){&t.accept, 10, 0, server_on_open, server_on_close, &t});
+    s.listener = listener_start(
+        fd, &(struct listener_options){
+                .accept = &s.accept, .max_connections = 10, .on_open = server_on_open, .on_close = server_on_close, .data = &s});
+    t.listener = listener_start(
+        fd, &(struct listener_options){
+                .accept = &t.accept, .max_connections = 10, .on_open = server_on_open, .on_close = server_on_close, .data = &t});
     close(fd);
     s.port = t.port = port;
     for (int i = 0; i < 20; ++i)

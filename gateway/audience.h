@@ -1,0 +1,36 @@
+/* The streams of one channel on one worker: a compact array, and the fan-out over it. A stream that has nothing queued and a plain HTTP/1.1 socket is
+ * written to straight from the walk: one send(2), nothing allocated, counted or even read of the stream itself. All others take the way through their
+ * queue. */
+#pragma once
+
+#include "gateway/subscriber.h"
+
+/* One stream in the array. fd is the short cut: >= 0 while the stream may be written to at once. */
+struct audience_entry {
+    int fd;
+    struct member *member;
+};
+
+struct audience {
+    struct audience_entry *entries;
+    uint32_t capacity, count;
+    uint32_t cursor; /* of the fan-out that is under way: entries before it are done */
+    uint64_t active_ms; /* when an event last went out */
+};
+
+/* member->index tells its place; MEMBER_OUT while in none. Removing is safe in the middle of a fan-out: each remaining stream is still served once. */
+void audience_add(struct audience *audience, struct member *member);
+void audience_remove(struct audience *audience, struct member *member);
+
+/* Sets the short cut of a member that is in. */
+static inline void audience_set_fd(struct audience *audience, const struct member *member, int fd)
+{
+    audience->entries[member->index].fd = fd;
+}
+
+/* Goes on with the fan-out of `frame` to at most *budget streams, taking each off the budget; true when all were served. `bare`, when not NULL, is what
+ * streams of several channels get instead. */
+bool audience_serve(struct audience *audience, struct frame *frame, struct frame *bare, uint32_t *budget);
+
+/* Frees the array, which must be empty of members. */
+void audience_dispose(struct audience *audience);

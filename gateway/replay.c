@@ -1,0 +1,423 @@
+#include "gateway/replay.h"
+
+#include <stdlib.h>
+
+#include "gateway/counters.h"
+#include "gateway/gap.h"
+#include "proto/event_id.h"
+#include "runtime/monotonic.h"
+
+/* Entries of one read. */
+enum { READ_ENTRIES = 1000 };
+
+struct place {
+    struct source *source;
+    struct position after; /* what follows this is wanted */
+    bool exact; /* `after` is an event of this very channel, not only a time */
+    bool unknown; /* the id stands for no place: all that may have been missed is told as a gap */
+    bool checked; /* for a gap */
+    struct frame *gap; /* to be sent before the first frame */
+    struct frame **page; /* read for this stream alone, because the ring does not reach back */
+    uint32_t page_count;
+    bool page_full; /* there may be more behind it */
+    uint32_t next; /* in the page, or in the ring */
+};
+
+struct replay {
+    const struct ask *ask;
+    const struct source_shared *shared;
+    void (*on_read)(void *data);
+    void *data;
+    bool resolved, barrier_passed, counted;
+    bool scanning; /* the read under way looks for an author's own id in places[read_at] */
+    bool scanned; /* … and did not find it */
+    uint32_t read_at;
+    bool read_failed;
+    struct place places[];
+};
+
+struct replay *replay_create(const struct ask *ask, struct source *const *sources, const struct source_shared *shared,
+                             void (*on_read)(void *data), void *data)
+{
+    size_t size = sizeof(struct replay) + ask->count * sizeof(struct place);
+    struct replay *replay = h2o_mem_alloc(size);
+    memset(replay, 0, size);
+    replay->ask = ask;
+    replay->shared = shared;
+    replay->on_read = on_read;
+    replay->data = data;
+    for (uint32_t i = 0; i < ask->count; ++i)
+        replay->places[i].source = sources[i];
+    return replay;
+}
+
+/* ---- where the last event id stands ---- */
+
+static struct slice id_of(const struct frame *frame)
+{
+    struct sse_fields fields;
+    return sse_check(frame_body(frame), &fields) == NULL ? fields.id : (struct slice){NULL, 0};
+}
+
+/* Every event of this millisecond or later. */
+static struct position since(struct position time)
+{
+    return time.ms == 0 ? POSITION_NONE : (struct position){time.ms - 1, UINT64_MAX};
+}
+
+static struct position newest_of(const struct replay *replay)
+{
+    struct position newest = POSITION_NONE;
+    for (uint32_t i = 0; i < replay->ask->count; ++i)
+        if (position_compare(source_last(replay->places[i].source), newest) > 0)
+            newest = source_last(replay->places[i].source);
+    return newest;
+}
+
+/* The id was of channel `found` (or, with count, of no one of them): each other channel goes on from its time. */
+static enum replay_need found_at(struct replay *replay, uint32_t found, struct position at)
+{
+    if (!replay->barrier_passed && position_compare(at, newest_of(replay)) > 0)
+        return REPLAY_BARRIER;
+    for (uint32_t i = 0; i < replay->ask->count; ++i) {
+        replay->places[i].exact = i == found;
+        replay->places[i].after = i == found ? at : since(at);
+    }
+    replay->resolved = true;
+    return REPLAY_READY;
+}
+
+static enum replay_need not_found(struct replay *replay)
+{
+    for (uint32_t i = 0; i < replay->ask->count; ++i) {
+        replay->places[i].after = source_last(replay->places[i].source);
+        replay->places[i].unknown = true;
+    }
+    replay->resolved = true;
+    return REPLAY_READY;
+}
+
+static bool in_ring(const struct source *source, struct slice id, struct position *at)
+{
+    const struct ring *ring = source_ring(source);
+    for (uint32_t i = ring->count; i-- != 0;) {
+        if (slice_eq(id_of(ring_at(ring, i)), id)) {
+            *at = ring_at(ring, i)->at;
+            return true;
+        }
+    }
+    return false;
+}
+
+static void on_scanned(void *data, const struct history_entry *entries, size_t count, const char *why);
+
+static enum replay_need scan(struct replay *replay, struct position after)
+{
+    replay->scanning = history_after(replay->shared->commands, source_name(replay->places[replay->read_at].source), after,
+                                     READ_ENTRIES, on_scanned, replay);
+    return replay->scanning ? REPLAY_READ : REPLAY_RETRY;
+}
+
+/* An id of the author's own: looked for in memory, then in what the history holds beyond it. */
+static enum replay_need resolve_foreign(struct replay *replay, struct slice id, struct source **wait_at)
+{
+    struct position at;
+    for (uint32_t i = 0; i < replay->ask->count; ++i) {
+        *wait_at = replay->places[i].source;
+        if (in_ring(*wait_at, id, &at))
+            return found_at(replay, i, at);
+        if (source_deepen(*wait_at, UINT32_MAX))
+            return REPLAY_SOURCE;
+    }
+    if (!replay->barrier_passed)
+        return REPLAY_BARRIER;
+    for (; !replay->scanned && replay->read_at < replay->ask->count; ++replay->read_at) {
+        const struct ring *ring = source_ring(replay->places[replay->read_at].source);
+        if (ring->count != 0 && !position_is_none(ring_at(ring, 0)->prev))
+            return scan(replay, POSITION_NONE);
+    }
+    return not_found(replay);
+}
+
+static enum replay_need resolve_id(struct replay *replay, struct source **wait_at)
+{
+    struct slice id = slice_of(replay->ask->resume_id);
+    struct position at;
+    for (uint32_t i = 0; i < replay->ask->count; ++i)
+        if (event_id_parse(&at, id, source_name(replay->places[i].source)))
+            return found_at(replay, i, at);
+    if (event_id_parse(&at, id, SLICE("")))
+        return found_at(replay, replay->ask->count, at);
+    return resolve_foreign(replay, id, wait_at);
+}
+
+/* ---- reads for this stream alone ---- */
+
+static void drop_page(struct place *place)
+{
+    for (uint32_t i = 0; i < place->page_count; ++i)
+        frame_unref(place->page[i]);
+    free(place->page);
+    place->page = NULL;
+    place->page_count = 0;
+    place->next = 0;
+}
+
+static void take_page(struct place *place, const struct history_entry *entries, size_t count)
+{
+    place->page = h2o_mem_alloc((count + 1) * sizeof(struct frame *));
+    place->page_count = (uint32_t)source_frames(place->source, entries, count, place->page);
+    place->page_full = count == READ_ENTRIES;
+    place->next = 0;
+}
+
+static void on_page(void *data, const struct history_entry *entries, size_t count, const char *why)
+{
+    struct replay *replay = data;
+    replay->read_failed = why != NULL;
+    if (why == NULL)
+        take_page(&replay->places[replay->read_at], entries, count);
+    replay->on_read(replay->data);
+}
+
+static void on_newest(void *data, const struct history_entry *entries, size_t count, const char *why)
+{
+    struct replay *replay = data;
+    struct place *place = &replay->places[replay->read_at];
+    replay->read_failed = why != NULL;
+    if (why == NULL) {
+        take_page(place, entries, count);
+        place->page_full = true; /* what follows it comes from the ring, on the next page */
+        if (place->page_count == 0)
+            drop_page(place);
+        place->after = place->page_count != 0 ? place->page[0]->prev : source_last(place->source);
+        place->checked = true;
+    }
+    replay->on_read(replay->data);
+}
+
+static void on_scanned(void *data, const struct history_entry *entries, size_t count, const char *why)
+{
+    struct replay *replay = data;
+    struct slice id = slice_of(replay->ask->resume_id);
+    struct message message;
+    replay->scanning = false;
+    replay->read_failed = why != NULL;
+    for (size_t i = 0; i < count && !replay->resolved; ++i)
+        if (entries[i].payload.p != NULL && message_decode(&message, entries[i].payload) == NULL && slice_eq(message.id, id))
+            found_at(replay, replay->read_at, entries[i].at);
+    if (why == NULL && !replay->resolved) {
+        if (count == READ_ENTRIES && scan(replay, entries[count - 1].at) == REPLAY_READ)
+            return;
+        replay->scanned = ++replay->read_at == replay->ask->count;
+    }
+    replay->on_read(replay->data);
+}
+
+static enum replay_need read_page(struct replay *replay, uint32_t at)
+{
+    struct place *place = &replay->places[at];
+    replay->read_at = at;
+    metric_add(COUNT_HISTORY_READS, 1);
+    bool sent = history_after(replay->shared->commands, source_name(place->source), place->after, READ_ENTRIES, on_page, replay);
+    return sent ? REPLAY_READ : REPLAY_RETRY;
+}
+
+/* The newest ask->last events of each channel. */
+static enum replay_need resolve_last(struct replay *replay, struct source **wait_at)
+{
+    uint32_t last = replay->ask->last;
+    for (uint32_t i = 0; i < replay->ask->count; ++i) {
+        struct place *place = &replay->places[i];
+        const struct ring *ring = source_ring(place->source);
+        *wait_at = place->source;
+        if (place->checked)
+            continue;
+        if (ring->count < last && source_deepen(place->source, last))
+            return REPLAY_SOURCE;
+        if (ring->count < last && ring->count != 0 && !position_is_none(ring_at(ring, 0)->prev)) {
+            replay->read_at = i;
+            return history_last(replay->shared->commands, source_name(place->source), last, on_newest, replay) ? REPLAY_READ
+                                                                                                               : REPLAY_RETRY;
+        }
+        place->after =
+            ring->count == 0 ? source_last(place->source) : ring_at(ring, ring->count < last ? 0 : ring->count - last)->prev;
+        place->checked = true; /* what is older was not asked for: no gap */
+    }
+    replay->resolved = true;
+    return REPLAY_READY;
+}
+
+/* From now on; but a client that has had its head for a while (the bus was away) counts on all since then. */
+static enum replay_need resolve_fresh(struct replay *replay)
+{
+    const struct ask *ask = replay->ask;
+    bool head_sent = ask->head_sent || monotonic_ms() - ask->asked_ms >= REPLAY_HEAD_MS;
+    struct position asked = {(uint64_t)((int64_t)ask->asked_ms + replay->shared->clock_ms), 0};
+    for (uint32_t i = 0; i < ask->count; ++i) {
+        struct position last = source_last(replay->places[i].source);
+        replay->places[i].after = head_sent && replay->shared->clock_known ? since(asked) : last;
+        if (position_compare(replay->places[i].after, last) > 0)
+            replay->places[i].after = last;
+    }
+    replay->resolved = true;
+    return REPLAY_READY;
+}
+
+static enum replay_need resolve(struct replay *replay, struct source **wait_at)
+{
+    switch (replay->ask->mode) {
+    case START_LAST:
+        return resolve_last(replay, wait_at);
+    case START_RESUME:
+        return resolve_id(replay, wait_at);
+    case START_FRESH:
+        break;
+    }
+    return resolve_fresh(replay);
+}
+
+/* How deep the ring should be read at once when this stream is the first to ask, so that one read does. */
+static uint32_t wish(const struct ask *ask)
+{
+    return ask->mode == START_RESUME ? UINT32_MAX : ask->mode == START_LAST ? ask->last : 0;
+}
+
+enum replay_need replay_prepare(struct replay *replay, struct source **wait_at)
+{
+    if (replay->read_failed) {
+        replay->read_failed = false;
+        return REPLAY_RETRY;
+    }
+    for (uint32_t i = 0; i < replay->ask->count; ++i) {
+        *wait_at = replay->places[i].source;
+        if (source_live(*wait_at))
+            continue;
+        source_deepen(*wait_at, wish(replay->ask));
+        return REPLAY_SOURCE;
+    }
+    if (!replay->resolved) {
+        enum replay_need need = resolve(replay, wait_at);
+        if (need == REPLAY_BARRIER)
+            replay->barrier_passed = true; /* when it is called again */
+        if (need != REPLAY_READY)
+            return need;
+    }
+    for (uint32_t i = 0; i < replay->ask->count; ++i) {
+        *wait_at = replay->places[i].source;
+        if (replay->places[i].page != NULL || source_covers(*wait_at, replay->places[i].after))
+            continue;
+        if (source_deepen(*wait_at, UINT32_MAX))
+            return REPLAY_SOURCE;
+        return read_page(replay, i);
+    }
+    return REPLAY_READY;
+}
+
+/* ---- making a page ---- */
+
+static struct frame *frame_at(const struct place *place)
+{
+    if (place->page != NULL)
+        return place->next < place->page_count ? place->page[place->next] : NULL;
+    const struct ring *ring = source_ring(place->source);
+    return place->next < ring->count ? ring_at(ring, place->next) : NULL;
+}
+
+/* Whether something between `after` and the first frame to come (or the present) is not in the history any more. */
+static bool missed(const struct place *place, const struct frame *first)
+{
+    if (place->unknown)
+        return true;
+    if (first == NULL)
+        return place->exact && position_compare(place->after, source_last(place->source)) > 0;
+    return position_compare(first->prev, place->after) > 0 ||
+           (place->exact && position_is_none(first->prev) && !position_is_none(place->after));
+}
+
+static void begin(struct replay *replay, struct place *place)
+{
+    if (place->page == NULL)
+        place->next = ring_after(source_ring(place->source), place->after);
+    if (place->checked)
+        return;
+    place->checked = true;
+    const struct frame *first = frame_at(place);
+    if (replay->ask->mode == START_RESUME && missed(place, first)) {
+        struct position until = first != NULL ? first->prev : source_last(place->source);
+        place->gap = gap_frame(source_name(place->source), slice_of(replay->ask->resume_id), until);
+        metric_add(COUNT_GAPS, 1);
+    }
+}
+
+/* The place whose next frame is the oldest; NULL when no place has one, or when a page has run out and it can't be told. */
+static struct place *oldest(struct replay *replay, bool *more)
+{
+    struct place *best = NULL;
+    struct position best_at = POSITION_NONE;
+    for (uint32_t i = 0; i < replay->ask->count; ++i) {
+        struct place *place = &replay->places[i];
+        const struct frame *frame = place->gap != NULL ? place->gap : frame_at(place);
+        if (frame == NULL && place->page != NULL) {
+            *more = true;
+            return NULL;
+        }
+        if (frame != NULL && (best == NULL || position_compare(frame->at, best_at) < 0)) {
+            best = place;
+            best_at = frame->at;
+        }
+    }
+    return best;
+}
+
+/* The place's next frame, with a reference for the caller. */
+static struct frame *take(struct place *place)
+{
+    struct frame *frame = place->gap;
+    place->gap = NULL;
+    if (frame != NULL)
+        return frame;
+    frame = frame_ref(frame_at(place));
+    ++place->next;
+    place->after = frame->at;
+    place->exact = true;
+    return frame;
+}
+
+static void count_resume(struct replay *replay)
+{
+    bool unknown = false, read = false;
+    if (replay->counted || replay->ask->mode != START_RESUME)
+        return;
+    replay->counted = true;
+    for (uint32_t i = 0; i < replay->ask->count; ++i) {
+        unknown = unknown || replay->places[i].unknown;
+        read = read || replay->places[i].page != NULL;
+    }
+    metric_add(unknown ? COUNT_RESUMES_UNKNOWN : read ? COUNT_RESUMES_READ : COUNT_RESUMES_MEMORY, 1);
+}
+
+bool replay_page(struct replay *replay, struct tell *tell)
+{
+    size_t bytes = 0;
+    bool more = false;
+    struct frame **frames = h2o_mem_alloc(REPLAY_PAGE_FRAMES * sizeof(*frames));
+    count_resume(replay);
+    for (uint32_t i = 0; i < replay->ask->count; ++i)
+        begin(replay, &replay->places[i]);
+    struct place *place;
+    while (!more && (place = oldest(replay, &more)) != NULL) {
+        struct frame *frame = frames[tell->page.count++] = take(place);
+        bytes += frame->body;
+        more = tell->page.count == REPLAY_PAGE_FRAMES || bytes >= REPLAY_PAGE_BYTES;
+    }
+    for (uint32_t i = 0; i < replay->ask->count; ++i)
+        drop_page(&replay->places[i]);
+    tell->page.frames = tell->page.count == 0 ? NULL : frames;
+    if (tell->page.count == 0)
+        free(frames);
+    if (!more)
+        event_id_format(tell->page.position, replay->ask->count == 1 ? source_name(replay->places[0].source) : SLICE(""),
+                        newest_of(replay));
+    return !more;
+}

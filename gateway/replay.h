@@ -1,0 +1,33 @@
+/* What a stream that opens gets of the past: finds the place its last event id stands for in each of its channels, and hands out what follows, page
+ * by page, so that a long history is paced by the client's own reading. Bus thread only. */
+#pragma once
+
+#include "gateway/note.h"
+#include "gateway/source.h"
+
+/* A page of a replay: the next is made when this one was written. */
+enum { REPLAY_PAGE_FRAMES = 1000, REPLAY_PAGE_BYTES = 262144 };
+
+/* A fresh stream whose place is told no later than this after it asked has not had its head before (see hub_hold()). */
+enum { REPLAY_HEAD_MS = 700 };
+
+struct replay;
+
+/* Begins the replay of ask->replay's ask; sources[i] is the source of channel i. `on_read(data)` is called when a read of its own has ended. */
+struct replay *replay_create(const struct ask *ask, struct source *const *sources, const struct source_shared *shared,
+                             void (*on_read)(void *data), void *data);
+
+enum replay_need {
+    REPLAY_READY, /* replay_page() may be called, now */
+    REPLAY_SOURCE, /* *wait_at must become live or deeper: call again from its on_live */
+    REPLAY_BARRIER, /* the id may be newer than what this node has seen: call again behind a canary */
+    REPLAY_READ, /* on_read will be called */
+    REPLAY_RETRY, /* a read could not be sent or failed: call again when the connection is back, or after a while */
+};
+
+/* One step on the way to the next page. */
+enum replay_need replay_prepare(struct replay *replay, struct source **wait_at);
+
+/* Fills tell->page's frames, and its position when these are the last before live (true): what comes on the worker's queue behind this tell
+ * follows without gap or twin. False: there is more. */
+bool replay_page(struct replay *replay, struct tell *tell);
