@@ -4,11 +4,11 @@
 #include <unistd.h>
 
 #include "gateway/counters.h"
-#include "gateway/h2_reset.h"
 #include "gateway/routes.h"
 #include "gateway/takeover.h"
 #include "gateway/worker.h"
 #include "runtime/files.h"
+#include "runtime/h2_reset.h"
 #include "runtime/log.h"
 #include "runtime/monotonic.h"
 #include "runtime/signals.h"

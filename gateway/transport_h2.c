@@ -1,7 +1,7 @@
 #include "gateway/transport.h"
 
-#include "gateway/h2_reset.h"
 #include "gateway/hub.h"
+#include "runtime/h2_reset.h"
 
 /* Queued frames in one h2o_send(). */
 enum { BATCH_FRAMES = 16 };

@@ -4,20 +4,10 @@
 
 #include "proto/event.h"
 
-static const char *const levels[] = {[LOG_DEBUG] = "debug", [LOG_INFO] = "info", [LOG_WARN] = "warn", [LOG_ERROR] = "error"};
-enum { LEVELS = sizeof(levels) / sizeof(levels[0]) };
-
-static int level_of(const char *text)
-{
-    int level = 0;
-    while (level != LEVELS && strcmp(text, levels[level]) != 0)
-        ++level;
-    return level;
-}
-
 static const char *check_level(const char *text)
 {
-    return level_of(text) == LEVELS ? "must be debug, info, warn or error" : NULL;
+    enum log_level level;
+    return log_level_parse(&level, text) ? NULL : "must be debug, info, warn or error";
 }
 
 static const char *check_redis(const char *text)
@@ -96,5 +86,7 @@ void options_load(struct options *options, int argc, char **argv)
         why = tick_plan_parse(&options->plan, options->tickers);
     if (why != NULL)
         die("%s", why);
-    log_set_level((enum log_level)level_of(options->log_level));
+    enum log_level level = LOG_INFO;
+    log_level_parse(&level, options->log_level);
+    log_set_level(level);
 }

@@ -1,11 +1,11 @@
 #include "publisher/publisher.h"
 
 #include <signal.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "publisher/counters.h"
 #include "publisher/endpoint.h"
+#include "runtime/files.h"
 #include "runtime/http.h"
 #include "runtime/log.h"
 #include "runtime/signals.h"
@@ -81,24 +81,6 @@ void publisher_open(struct publisher *publisher)
     open_tickers(publisher);
 }
 
-/* Raises the limit on open files as far as it goes, and returns how many connections it leaves of those asked for. */
-static size_t connections_allowed(size_t wanted)
-{
-    struct rlimit files;
-    if (getrlimit(RLIMIT_NOFILE, &files) != 0)
-        return wanted;
-    if (files.rlim_cur < files.rlim_max) {
-        files.rlim_cur = files.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &files);
-        getrlimit(RLIMIT_NOFILE, &files);
-    }
-    if (files.rlim_cur == RLIM_INFINITY || files.rlim_cur >= wanted + OTHER_FILES)
-        return wanted;
-    size_t allowed = files.rlim_cur > 2 * OTHER_FILES ? files.rlim_cur - OTHER_FILES : OTHER_FILES;
-    log_warn("the limit on open files lowers MAX_CONNECTIONS", log_int("max_connections", (int64_t)allowed));
-    return allowed;
-}
-
 static void on_open(void *data)
 {
     (void)data;
@@ -130,7 +112,7 @@ void publisher_listen(struct publisher *publisher)
     publisher->admin_accept = (h2o_accept_ctx_t){.ctx = &publisher->ctx, .hosts = publisher->admin_hosts};
     struct listener_options public_options = {
         .accept = &publisher->public_accept,
-        .max_connections = connections_allowed((size_t)options->max_connections),
+        .max_connections = files_for_connections((size_t)options->max_connections, OTHER_FILES),
         .on_open = on_open,
         .on_close = on_close,
     };

@@ -102,5 +102,5 @@ size_t tick_data(char out[TICK_DATA_MAX], enum tick_kind kind, uint64_t number)
 
 size_t tick_key(char out[TICK_KEY_MAX], enum tick_kind kind, uint64_t number)
 {
-    return (size_t)snprintf(out, TICK_KEY_MAX, "%s:%" PRIu64, names[kind], number);
+    return (size_t)snprintf(out, TICK_KEY_MAX, "ticker %s:%" PRIu64, names[kind], number);
 }

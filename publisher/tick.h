@@ -41,5 +41,5 @@ enum { TICK_DATA_MAX = 64, TICK_KEY_MAX = 40 };
  * decides. Empty for the counter, whose number Redis itself counts. */
 size_t tick_data(char out[TICK_DATA_MAX], enum tick_kind kind, uint64_t number);
 
-/* The idempotency key "letters:N" with a NUL; returns its length. */
+/* The idempotency key "ticker letters:N" with a NUL; returns its length. No key that arrives by HTTP holds a space, so no client can take a tick's place. */
 size_t tick_key(char out[TICK_KEY_MAX], enum tick_kind kind, uint64_t number);

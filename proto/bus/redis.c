@@ -6,13 +6,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
-#include <time.h>
 
 #include "proto/bus/dial.h"
 #include "proto/bus/pipeline.h"
 #include "proto/bus/redis_error.h"
 #include "proto/bus/resp.h"
 #include "runtime/log.h"
+#include "runtime/monotonic.h"
 #include "runtime/timer.h"
 
 enum {
@@ -57,13 +57,6 @@ struct redis {
 
 /* Without recycling, so it holds no memory and threads may share it; without mmap, so it never fails. */
 static h2o_buffer_prototype_t buffer_prototype = {._initial_buf = {.capacity = 16384}};
-
-static uint64_t now_ms(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
 
 static void set_state(struct redis *redis, enum state next)
 {
@@ -128,7 +121,7 @@ static void schedule_attempt(struct redis *redis)
 {
     uint32_t chance = 0;
     if (getrandom(&chance, sizeof(chance), 0) != sizeof(chance))
-        chance = (uint32_t)now_ms();
+        chance = (uint32_t)monotonic_ms();
     timer_start(&redis->clock, redis->backoff_ms / 2 + chance % (redis->backoff_ms / 2 + 1));
     redis->backoff_ms = redis->backoff_ms * 2 < BACKOFF_MAX_MS ? redis->backoff_ms * 2 : BACKOFF_MAX_MS;
 }
@@ -141,7 +134,7 @@ static void lose(struct redis *redis, const char *why)
     redis->ready_ms = 0;
     hang_up(redis);
     set_state(redis, WAITING);
-    if (ready_ms != 0 && now_ms() - ready_ms >= STEADY_MS)
+    if (ready_ms != 0 && monotonic_ms() - ready_ms >= STEADY_MS)
         redis->backoff_ms = BACKOFF_MIN_MS;
     if (log_allowed(&redis->lost_limit))
         log_state(redis, LOG_WARN, ready_ms != 0 ? "redis lost" : "redis is out of reach", why);
@@ -216,7 +209,7 @@ static void queue(struct redis *redis, const struct slice *argv, size_t argc, co
 
 static void queue_own(struct redis *redis, const struct slice *argv, size_t argc, redis_reply_cb cb)
 {
-    queue(redis, argv, argc, &(struct pipeline_item){.cb = cb, .data = redis, .since_ms = now_ms(), .left = 1});
+    queue(redis, argv, argc, &(struct pipeline_item){.cb = cb, .data = redis, .since_ms = monotonic_ms(), .left = 1});
 }
 
 /* ---- receiving ---- */
@@ -277,7 +270,7 @@ static void feed(struct redis *redis, const char *bytes, size_t n)
 static void on_read(h2o_socket_t *sock, const char *err)
 {
     struct redis *redis = sock->data;
-    redis->heard_ms = now_ms();
+    redis->heard_ms = monotonic_ms();
     for (size_t at = 0; at < sock->input->size && redis->state != DROPPING; at += FEED_MAX) {
         size_t left = sock->input->size - at;
         feed(redis, sock->input->bytes + at, left < FEED_MAX ? left : FEED_MAX);
@@ -429,7 +422,7 @@ static void ping(struct redis *redis)
 /* Finds what is overdue and sets the clock to when something next could be. */
 static void check_replies(struct redis *redis)
 {
-    uint64_t timeout = redis->options.reply_timeout_ms, half = timeout / 2, now = now_ms();
+    uint64_t timeout = redis->options.reply_timeout_ms, half = timeout / 2, now = monotonic_ms();
     const struct pipeline_item *oldest = pipeline_oldest(&redis->pipeline);
     if (oldest != NULL && now - oldest->since_ms >= timeout) {
         drop(redis, "Redis did not answer in time");
@@ -512,7 +505,7 @@ bool redis_command(struct redis *redis, const struct slice *argv, size_t argc, r
 {
     if (redis->state != READY || redis->queued->size > QUEUE_MAX)
         return false;
-    queue(redis, argv, argc, &(struct pipeline_item){.cb = cb, .data = data, .since_ms = now_ms(), .left = 1});
+    queue(redis, argv, argc, &(struct pipeline_item){.cb = cb, .data = data, .since_ms = monotonic_ms(), .left = 1});
     return true;
 }
 
@@ -522,7 +515,7 @@ bool redis_push_command(struct redis *redis, const struct slice *argv, size_t ar
     if (redis->state != READY || redis->queued->size > QUEUE_MAX)
         return false;
     redis->listening = true;
-    queue(redis, argv, argc, &(struct pipeline_item){.since_ms = now_ms(), .left = argc - 1, .push = true});
+    queue(redis, argv, argc, &(struct pipeline_item){.since_ms = monotonic_ms(), .left = argc - 1, .push = true});
     return true;
 }
 

@@ -243,8 +243,9 @@ local function append(key, log, o, lines, previous, ms, seq)
     return { id, position, "published" }
 end
 
-local function refuse(fault)
-    return redis.error_reply("ERR sse_publish: " .. fault)
+-- The first word tells whose fault it is: ERR is the caller's, any other means that the same call may succeed once an operator has acted.
+local function refuse(fault, code)
+    return redis.error_reply((code or "ERR") .. " sse_publish: " .. fault)
 end
 
 local function publish(keys, args)
@@ -264,7 +265,7 @@ local function publish(keys, args)
     o.key_key = o.key and prefix .. "key:" .. o.key
     fault = acl_fault(key, log, o)
     if fault then
-        return refuse(fault)
+        return refuse(fault, "NOPERM")
     end
     local first = remembered(o.key_key) or remembered(o.id_key)
     if first then
@@ -281,7 +282,7 @@ local function publish(keys, args)
 
     local ms, seq = following(greatest)
     if not ms then
-        return refuse("the stream " .. log .. " has an entry too far in the future, added by hand: delete the stream")
+        return refuse("the stream " .. log .. " has an entry too far in the future, added by hand: delete the stream", "HISTORY")
     end
     return append(key, log, o, lines, newest and newest[1] or greatest, ms, seq)
 end

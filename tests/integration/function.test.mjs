@@ -413,7 +413,7 @@ for (const [top, next] of [
         await redis.command(['XADD', log(name), top, 'by', 'hand']);
         if (next === null) {
             await assert.rejects(publish(name, 'x', { count: 1, key: 'k' }), { message:
-                `ERR sse_publish: the stream ${log(name)} has an entry too far in the future, added by hand: delete the stream` });
+                `HISTORY sse_publish: the stream ${log(name)} has an entry too far in the future, added by hand: delete the stream` });
             assert.deepEqual(await redis.command(['KEYS', `{sse:${name}}:*`]), [log(name)]);
             return;
         }
@@ -450,7 +450,7 @@ for (const [command, rules] of [['PUBLISH', ['resetchannels']], ['PUBLISH', ['-p
         const client = new RespClient(redis.socket);
         await client.command(['AUTH', 'half', 'secret']);
         await assert.rejects(publish(name, 'x', { count: 1, key: 'k' }, client),
-            { message: `ERR sse_publish: the Redis user is not allowed to ${command} here` });
+            { message: `NOPERM sse_publish: the Redis user is not allowed to ${command} here` });
         assert.deepEqual(await redis.command(['KEYS', `{sse:${name}}:*`]), []);
         client.close();
     });

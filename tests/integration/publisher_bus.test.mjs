@@ -111,7 +111,7 @@ test('two publishers make exactly one event per tick', async () => {
 
     for (const ticker of ['letters', 'counter']) {
         const events = await entries(s, ticker);
-        const keys = await s.redis.command(['KEYS', `{sse:${ticker}}:key:${ticker}:*`]);
+        const keys = await s.redis.command(['KEYS', `{sse:${ticker}}:key:ticker ${ticker}:*`]);
         const numbers = keys.map(key => Number(key.split(':').at(-1))).sort((a, b) => a - b);
         assert.equal(events.length, numbers.length, `${ticker}: one event for each tick number`);
         const skipped = numbers.at(-1) - numbers[0] + 1 - numbers.length;

@@ -107,9 +107,9 @@ static void test_key(void)
 {
     char key[TICK_KEY_MAX];
     size_t n = tick_key(key, TICK_LETTERS, 359052480);
-    check_slice(slice_make(key, n), SLICE("letters:359052480"), "a key is the ticker and its number");
+    check_slice(slice_make(key, n), SLICE("ticker letters:359052480"), "a key is the ticker and its number");
     n = tick_key(key, TICK_USD_EUR, UINT64_MAX);
-    check_slice(slice_make(key, n), SLICE("usd_eur:18446744073709551615"), "the largest number fits");
+    check_slice(slice_make(key, n), SLICE("ticker usd_eur:18446744073709551615"), "the largest number fits");
 }
 
 int main(void)

@@ -1,4 +1,4 @@
-#include "gateway/h2_reset.h"
+#include "runtime/h2_reset.h"
 
 #include <h2o/http2_internal.h>
 #include <h2o/version.h>
