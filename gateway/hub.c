@@ -247,7 +247,7 @@ static void take_page(struct hub *hub, struct tell *tell)
     tell->page.ask = NULL;
     if (last) {
         subscriber->joining = false;
-        subscriber->state = SUBSCRIBER_LIVE;
+        subscriber_go_live(subscriber);
         for (uint32_t i = 0; i < subscriber->member_count; ++i)
             audience_add(&subscriber->members[i].channel->audience, &subscriber->members[i]);
         struct frame *first = welcome_frame(subscriber->welcome, tell->page.position, hub->options.retry_ms);

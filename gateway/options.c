@@ -98,7 +98,7 @@ static const struct config_option table[] = {
     INT("MAX_STREAM_SECONDS", max_stream_s, "0", 0, 31536000,
         "a stream is ended after this, less up to a fifth by chance; 0: never"),
     INT("DRAIN_SECONDS", drain_s, "20", 0, 3600, "after SIGTERM the open streams are closed evenly over this time"),
-    INT("RING_LEN", ring_len, "1000", 1, 1000000, "events of a channel kept in memory to answer reconnects without Redis"),
+    INT("RING_LEN", ring_len, "1000", 1, 10000, "events of a channel kept in memory to answer reconnects without Redis"),
     INT("RING_BYTES", ring_bytes, "4194304", 4096, 1073741824, "… and their bytes, for each channel"),
     INT("REDIS_TIMEOUT_MS", redis_timeout_ms, "5000", 100, 600000, "silence after which a Redis connection counts as dead"),
     {.name = "LOG_LEVEL",

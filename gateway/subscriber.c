@@ -88,6 +88,11 @@ void subscriber_open(struct subscriber *subscriber)
     hub_settle(subscriber);
 }
 
+void subscriber_go_live(struct subscriber *subscriber)
+{
+    set_state(subscriber, SUBSCRIBER_LIVE);
+}
+
 /* ---- the queue ---- */
 
 static void queue_grow(struct subscriber *subscriber)

@@ -89,6 +89,9 @@ void subscriber_hold(struct subscriber *subscriber, h2o_req_t *req);
 /* Sends the held head, if there is one. */
 void subscriber_open(struct subscriber *subscriber);
 
+/* Its place is told and its replay is on the way: from OPENING to LIVE. */
+void subscriber_go_live(struct subscriber *subscriber);
+
 /* Queues a frame (taking a reference) and writes if the transport is free. Closes the stream when its queue is full: a single frame always
  * fits an empty queue. */
 void subscriber_push(struct subscriber *subscriber, struct frame *frame);

@@ -1,0 +1,208 @@
+// Last-Event-ID: everything after that event, oldest first, then live, at any replica; and a gap where that can't be had.
+import { test } from 'node:test';
+import assert from 'node:assert/strict';
+import { Stack } from './stack.mjs';
+import { H2, openStream, request } from './sse.mjs';
+
+// The second gateway keeps next to nothing in memory, so that whatever it replays comes from Redis.
+const s = await Stack.start({ gateways: 2, tls: true, env: { HISTORY_LEN: '3000' }, gatewayEnv: [{}, { RING_LEN: '5' }] });
+
+async function publish(channel, data, ...options) {
+    const [id] = await s.redis.command(['FCALL', 'sse_publish', '1', `sse:${channel}`, String(data), 'maxlen', '3000', ...options]);
+    return id;
+}
+
+async function publishMany(channel, count, from = 0) {
+    const ids = [];
+    for (let i = 0; i < count; ++i)
+        ids.push(await publish(channel, from + i));
+    return ids;
+}
+
+const resume = (gw, path, id) => openStream(gw.url + path, { headers: { 'last-event-id': id } });
+const numbers = events => events.map(event => Number(event.data));
+const range = (from, to) => Array.from({ length: to - from }, (_, i) => from + i);
+
+// The next `count` events are these numbers, and then one published now: nothing more, nothing twice.
+async function expectThenLive(stream, channel, want, live) {
+    assert.deepEqual(numbers(await stream.take(want.length, 20000)), want);
+    await publish(channel, live);
+    assert.equal((await stream.next()).data, String(live));
+    stream.close();
+}
+
+for (const [i, gw] of s.gw.entries()) {
+    const where = i === 0 ? 'from memory' : 'from Redis';
+
+    test(`a stream resumes after its last id, then goes on live, ${where}`, async () => {
+        const ids = await publishMany(`near${i}`, 20);
+        await expectThenLive(await resume(gw, `/channels/near${i}`, ids[4]), `near${i}`, range(5, 20), 20);
+    });
+
+    test(`the newest id resumes to nothing but what comes, ${where}`, async () => {
+        const ids = await publishMany(`newest${i}`, 3);
+        await expectThenLive(await resume(gw, `/channels/newest${i}`, ids[2]), `newest${i}`, [], 3);
+    });
+
+    test(`a history longer than one read is replayed whole, ${where}`, async () => {
+        const ids = await publishMany(`long${i}`, 2500);
+        await expectThenLive(await resume(gw, `/channels/long${i}`, ids[0]), `long${i}`, range(1, 2500), 2500);
+    });
+
+    test(`an id of the author's own is found, ${where}`, async () => {
+        await publish(`own${i}`, 0, 'id', 'order-17');
+        await publishMany(`own${i}`, 30, 1);
+        await expectThenLive(await resume(gw, `/channels/own${i}`, 'order-17'), `own${i}`, range(1, 31), 31);
+    });
+
+    test(`the position a fresh stream begins with is one to resume from, ${where}`, async () => {
+        await publishMany(`place${i}`, 3);
+        const fresh = await openStream(`${gw.url}/channels/place${i}`);
+        const id = /^id: (\S+)\n/.exec(await fresh.nextFrame())[1];
+        fresh.close();
+        await publishMany(`place${i}`, 3, 3);
+        await expectThenLive(await resume(s.gw[1 - i], `/channels/place${i}`, id), `place${i}`, [3, 4, 5], 6);
+    });
+
+    test(`the position of a channel without history, too, ${where}`, async () => {
+        const fresh = await openStream(`${gw.url}/channels/empty${i}`);
+        const id = /^id: (\S+)\n/.exec(await fresh.nextFrame())[1];
+        fresh.close();
+        await publishMany(`empty${i}`, 3);
+        await expectThenLive(await resume(s.gw[1 - i], `/channels/empty${i}`, id), `empty${i}`, [0, 1, 2], 3);
+    });
+
+    test(`?last=N reaches as far as the history, ${where}`, async () => {
+        await publishMany(`last${i}`, 40);
+        const stream = await openStream(`${gw.url}/channels/last${i}?last=25`);
+        await expectThenLive(stream, `last${i}`, range(15, 40), 40);
+    });
+
+    test(`several channels resume in one order, each event once, ${where}`, async () => {
+        const ids = [];
+        for (let n = 0; n < 60; ++n) {
+            ids.push(await publish(`many${i}.${n % 3}`, n));
+            await new Promise(resolve => setTimeout(resolve, 2)); // events of one millisecond could not be told apart
+        }
+        const path = `/subscribe?channel=many${i}.0&channel=many${i}.1&channel=many${i}.2`;
+        await expectThenLive(await resume(gw, path, ids[20]), `many${i}.1`, range(21, 60), 60);
+    });
+}
+
+test('a resumed stream begins with neither a position frame nor a letter nor the current rate', async () => {
+    for (const [path, channel] of [['/channels/bare', 'bare'], ['/sse', 'letters'], ['/exchange_rates/usd_eur', 'usd_eur'], ['/post', 'post'],
+        ['/events', 'counter'], ['/subscribe?channel=bare2', 'bare2']]) {
+        const ids = [await publish(channel, 1), await publish(channel, 2)];
+        const stream = await resume(s.gw[0], path, ids[0]);
+        assert.match(await stream.nextFrame(), /^event: message\ndata: 2\nid: /, path);
+        stream.close();
+    }
+});
+
+test('last_event_id in the query is for clients that can set no header; the header wins; an empty one is none', async () => {
+    const ids = await publishMany('query', 5);
+    const url = `${s.gw[0].url}/channels/query`;
+    const byQuery = await openStream(`${url}?last_event_id=${ids[2]}`);
+    assert.deepEqual(numbers(await byQuery.take(2)), [3, 4]);
+    const both = await openStream(`${url}?last_event_id=${ids[0]}`, { headers: { 'last-event-id': ids[3] } });
+    assert.deepEqual(numbers(await both.take(1)), [4]);
+    const withLast = await openStream(`${url}?last=5&last_event_id=${ids[3]}`);
+    assert.deepEqual(numbers(await withLast.take(1)), [4]);
+    const empty = await openStream(`${url}?last_event_id=`);
+    assert.match(await empty.nextFrame(), /^id: \S+\nretry: 6000\n\n$/);
+    [byQuery, both, withLast, empty].forEach(stream => stream.close());
+});
+
+test('a last event id that is too long or holds a NUL is 400', async () => {
+    for (const id of ['x'.repeat(201), '%00'])
+        assert.equal((await request(`${s.gw[0].url}/channels/a?last_event_id=${id}`)).status, 400);
+});
+
+test('an unknown id is told as a gap, with a place to go on from', async () => {
+    await publishMany('unknown', 3);
+    for (const id of ['never-seen', '4f0e2c6e-9d4c-4b7e-8a55-0c2f1a9b3d7e']) {
+        const stream = await resume(s.gw[0], '/channels/unknown', id);
+        const gap = await stream.next();
+        assert.equal(gap.type, 'gap');
+        assert.deepEqual(JSON.parse(gap.data), { channel: 'unknown', last_event_id: id });
+        stream.close();
+        const again = await resume(s.gw[1], '/channels/unknown', gap.lastEventId);
+        await expectThenLive(again, 'unknown', [], 3);
+    }
+});
+
+test('an id that the gateway has never heard of is no gap when Redis has it', async () => {
+    const holder = await openStream(`${s.gw[0].url}/channels/ahead`);
+    await holder.nextFrame();
+    s.gw[0].pause();
+    const ids = await publishMany('ahead', 3);
+    const pending = resume(s.gw[0], '/channels/ahead', ids[1]);
+    s.gw[0].resume();
+    await expectThenLive(await pending, 'ahead', [2], 3);
+    holder.close();
+});
+
+test('history that is gone is told as a gap, then what is left follows', async () => {
+    const first = await publish('trimmed', 0);
+    await publishMany('trimmed', 10, 1);
+    await s.redis.command(['XTRIM', '{sse:trimmed}:log', 'MAXLEN', '4']);
+    for (const gw of s.gw) {
+        const stream = await resume(gw, '/channels/trimmed', first);
+        const gap = await stream.next();
+        assert.equal(gap.type, 'gap');
+        assert.deepEqual(JSON.parse(gap.data), { channel: 'trimmed', last_event_id: first });
+        assert.deepEqual(numbers(await stream.take(4)), [7, 8, 9, 10]);
+        stream.close();
+    }
+});
+
+test('a trimmed history whose rest begins right after the last id is no gap', async () => {
+    const ids = await publishMany('cut', 10);
+    await s.redis.command(['XTRIM', '{sse:cut}:log', 'MAXLEN', '4']);
+    for (const gw of s.gw) {
+        const stream = await resume(gw, '/channels/cut', ids[5]);
+        assert.deepEqual((await stream.take(4)).map(event => [event.type, event.data]), [6, 7, 8, 9].map(n => ['message', String(n)]));
+        stream.close();
+    }
+});
+
+test('HTTP/2 streams resume as well', async () => {
+    const ids = await publishMany('h2', 10);
+    const h2 = await H2.connect(s.gw[0].httpsUrl);
+    const stream = await h2.open('/channels/h2', { headers: { 'last-event-id': ids[3] } });
+    assert.deepEqual(numbers(await stream.take(6)), range(4, 10));
+    h2.close();
+});
+
+test('hundred clients that resume at once cost one read, and each gets everything', async () => {
+    const ids = await publishMany('herd', 500);
+    const before = await s.gw[0].metric('sse_history_reads_total');
+    const streams = await Promise.all(range(0, 100).map(n => resume(s.gw[0], '/channels/herd', ids[n])));
+    for (const [n, stream] of streams.entries())
+        assert.deepEqual(numbers(await stream.take(499 - n, 20000)), range(n + 1, 500));
+    assert.equal(await s.gw[0].metric('sse_history_reads_total') - before, 1);
+    streams.forEach(stream => stream.close());
+});
+
+test('a history deleted under the gateway, with the clock gone back, is followed anew', async () => {
+    await publishMany('reborn', 3);
+    const stream = await openStream(`${s.gw[0].url}/channels/reborn`);
+    await stream.nextFrame();
+    const far = Date.now() + 3600000;
+    await s.redis.command(['XADD', '{sse:reborn}:log', `${far}-0`, 'by', 'hand']);
+    await publish('reborn', 3);
+    assert.equal((await stream.next()).data, '3');
+    await s.redis.command(['DEL', '{sse:reborn}:log']);
+    await publish('reborn', 4);
+    assert.equal((await stream.next()).data, '4');
+    stream.close();
+});
+
+test('somebody else\'s entry in the stream is passed over', async () => {
+    const ids = await publishMany('alien', 2);
+    await s.redis.command(['XADD', '{sse:alien}:log', '*', 'm', '\x1esse1 rubbish']);
+    await s.redis.command(['XADD', '{sse:alien}:log', '*', 'other', 'field']);
+    await publishMany('alien', 2, 2);
+    for (const gw of s.gw)
+        await expectThenLive(await resume(gw, '/channels/alien', ids[0]), 'alien', gw === s.gw[0] ? [1, 2, 3] : [1, 2, 3, 9], 9);
+});
