@@ -19,6 +19,7 @@ struct canary {
     uint64_t sent; /* number of the newest that left */
     uint64_t sent_us[SENT_KEPT]; /* when, by number */
     uint64_t back; /* number of the newest that came back */
+    uint64_t opened_us;
     uint64_t back_sent_us; /* when that one left */
     struct canary_wait *under_way; /* wait for canary `awaited` */
     uint64_t awaited;
@@ -58,9 +59,16 @@ static void launch(struct canary *canary)
     canary->queued_tail = &canary->queued;
 }
 
+static void report(const struct canary *canary)
+{
+    uint64_t since = canary->back == 0 ? canary->opened_us : canary->back_sent_us;
+    metric_set(COUNT_CANARY_AGE_MS, (int64_t)(monotonic_us() - since) / 1000);
+}
+
 static void on_timer(void *data)
 {
     struct canary *canary = data;
+    report(canary);
     launch(canary);
     if (canary->under_way == NULL)
         publish(canary);
@@ -71,7 +79,7 @@ struct canary *canary_open(const struct canary_options *options)
 {
     struct canary *canary = h2o_mem_alloc(sizeof(*canary));
     uint64_t chance = 0;
-    *canary = (struct canary){.options = *options};
+    *canary = (struct canary){.options = *options, .opened_us = monotonic_us()};
     canary->queued_tail = &canary->queued;
     if (getrandom(&chance, sizeof(chance), 0) != sizeof(chance))
         abort();
@@ -134,6 +142,7 @@ void canary_message(struct canary *canary, struct slice payload)
         return;
     canary->back = number;
     canary->back_sent_us = canary->sent_us[number % SENT_KEPT];
+    report(canary);
     metric_set(COUNT_BUS_ROUND_TRIP_US, (int64_t)(monotonic_us() - canary->back_sent_us));
     if (canary->under_way != NULL && number >= canary->awaited)
         run_waits(canary);

@@ -18,7 +18,8 @@ enum {
     CONNECT_TIMEOUT_MS = 3000,
     RETRY_MS = 250,
     CANARY_INTERVAL_MS = 1000,
-    CANARY_LATE_MS = 3500, /* a bus that keeps a canary this long does not work */
+    CANARY_LATE_MIN_MS = 1500, /* a bus that keeps a canary for REDIS_TIMEOUT_MS, but within these bounds, does not work */
+    CANARY_LATE_MAX_MS = 3500,
 };
 
 /* A stream on its way to live. Goes with its ask. */
@@ -381,6 +382,12 @@ bool feed_usable(struct feed *feed)
     return atomic_load_explicit(&feed->usable, memory_order_relaxed);
 }
 
+static uint64_t canary_late_ms(const struct feed *feed)
+{
+    uint64_t timeout = feed->options.redis_timeout_ms;
+    return timeout < CANARY_LATE_MIN_MS ? CANARY_LATE_MIN_MS : timeout > CANARY_LATE_MAX_MS ? CANARY_LATE_MAX_MS : timeout;
+}
+
 const char *feed_why(void *data)
 {
     const struct feed *feed = data;
@@ -389,5 +396,5 @@ const char *feed_why(void *data)
         why = redis_why(feed->commands);
     if (why != NULL)
         return why;
-    return canary_age_ms(feed->canary) > CANARY_LATE_MS ? "no message comes back from Redis" : NULL;
+    return canary_age_ms(feed->canary) > canary_late_ms(feed) ? "no message comes back from Redis" : NULL;
 }

@@ -420,22 +420,35 @@ static void ping(struct redis *redis)
 }
 
 /* Finds what is overdue and sets the clock to when something next could be. */
+static uint64_t later(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* When the connection counts as dead: a command unanswered for the whole time; or silence for the whole time, of which the PING that was sent half-way
+ * (or any command) had its half. */
+static uint64_t dead_at(const struct redis *redis, const struct pipeline_item *oldest)
+{
+    uint64_t timeout = redis->options.reply_timeout_ms;
+    uint64_t unanswered = oldest->since_ms + timeout;
+    uint64_t silent = later(redis->heard_ms + timeout, oldest->since_ms + timeout / 2);
+    return unanswered < silent ? unanswered : silent;
+}
+
 static void check_replies(struct redis *redis)
 {
-    uint64_t timeout = redis->options.reply_timeout_ms, half = timeout / 2, now = monotonic_ms();
+    uint64_t half = redis->options.reply_timeout_ms / 2, now = monotonic_ms();
     const struct pipeline_item *oldest = pipeline_oldest(&redis->pipeline);
-    if (oldest != NULL && now - oldest->since_ms >= timeout) {
+    uint64_t next = oldest != NULL ? dead_at(redis, oldest) : redis->heard_ms + half;
+    if (oldest != NULL && now >= next) {
         drop(redis, "Redis did not answer in time");
         return;
     }
-    uint64_t wait = half;
-    if (oldest != NULL && oldest->since_ms + timeout - now < wait)
-        wait = oldest->since_ms + timeout - now;
-    if (oldest == NULL && now - redis->heard_ms >= half)
+    if (oldest == NULL && now >= next) {
         ping(redis);
-    else if (oldest == NULL)
-        wait = redis->heard_ms + half - now;
-    timer_start(&redis->clock, wait);
+        next = now + half;
+    }
+    timer_start(&redis->clock, next - now < half ? next - now : half);
 }
 
 static void on_clock(void *data)
