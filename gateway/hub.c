@@ -38,7 +38,11 @@ struct hub {
     struct keepalive keepalive;
     struct frame *last_chunk;
     struct timer tick;
-    uint64_t drain_until_ms; /* 0: no drain */
+    struct {
+        uint64_t until_ms; /* 0: no drain */
+        uint64_t duration_ms;
+        uint64_t streams; /* when it began */
+    } drain;
     unsigned seed;
 };
 
@@ -250,11 +254,12 @@ static void take_page(struct hub *hub, struct tell *tell)
         subscriber_go_live(subscriber);
         for (uint32_t i = 0; i < subscriber->member_count; ++i)
             audience_add(&subscriber->members[i].channel->audience, &subscriber->members[i]);
-        struct frame *first = welcome_frame(subscriber->welcome, tell->page.position, hub->options.retry_ms);
-        if (first != NULL) {
-            subscriber_replay(subscriber, &first, 1);
-            frame_unref(first);
-        }
+    }
+    struct frame *first = welcome_frame(subscriber->welcome, tell->page.position, hub->options.retry_ms);
+    if (first != NULL) {
+        subscriber->welcome = WELCOME_NOTHING; /* once */
+        subscriber_replay(subscriber, &first, 1);
+        frame_unref(first);
     }
     if (subscriber->state != SUBSCRIBER_CLOSED)
         subscriber_replay(subscriber, tell->page.frames, tell->page.count);
@@ -328,14 +333,15 @@ static void end_with_retry(struct hub *hub, struct subscriber *subscriber, enum 
     frame_unref(last);
 }
 
-/* Of the streams that are left, as many as keep the drain even until its end. */
+/* Ends as many streams as keep the drain even: of those there were, the part that the time left is of the whole may stay. */
 static void drain_some(struct hub *hub)
 {
-    uint64_t now = hub_now(hub), left_ms = now < hub->drain_until_ms ? hub->drain_until_ms - now : 0;
-    uint32_t left = keepalive_count(&hub->keepalive);
-    uint64_t count = left_ms <= TICK_MS ? left : (left * (uint64_t)TICK_MS + left_ms - 1) / left_ms;
-    for (struct subscriber *subscriber; count != 0 && (subscriber = keepalive_any(&hub->keepalive)) != NULL; --count)
-        end_with_retry(hub, subscriber, CLOSE_DRAIN);
+    uint64_t now = hub_now(hub), left_ms = now < hub->drain.until_ms ? hub->drain.until_ms - now : 0;
+    uint64_t may_stay = (hub->drain.streams * left_ms + hub->drain.duration_ms - 1) / hub->drain.duration_ms;
+    struct subscriber *subscriber;
+    for (uint32_t left = keepalive_count(&hub->keepalive); left > may_stay; --left)
+        if ((subscriber = keepalive_any(&hub->keepalive)) != NULL)
+            end_with_retry(hub, subscriber, CLOSE_DRAIN);
 }
 
 static void on_tick(void *data)
@@ -349,7 +355,7 @@ static void on_tick(void *data)
         subscriber_open(subscriber);
     }
     lag_check(&hub->lag, now);
-    if (hub->drain_until_ms != 0)
+    if (hub->drain.until_ms != 0)
         drain_some(hub);
     timer_start(&hub->tick, TICK_MS);
 }
@@ -361,7 +367,9 @@ static void on_rotate(void *data, struct subscriber *subscriber)
 
 void hub_drain(struct hub *hub, uint64_t duration_ms)
 {
-    hub->drain_until_ms = hub_now(hub) + duration_ms + 1;
+    hub->drain.duration_ms = duration_ms + 1;
+    hub->drain.until_ms = hub_now(hub) + hub->drain.duration_ms;
+    hub->drain.streams = keepalive_count(&hub->keepalive);
     drain_some(hub);
 }
 

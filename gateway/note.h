@@ -58,7 +58,7 @@ struct tell {
         struct {
             struct subscriber *subscriber;
             struct ask *ask; /* TELL_PAGE: to be sent again for the next page; TELL_WELCOME: NULL */
-            char position[EVENT_ID_LEN + 1]; /* TELL_WELCOME: the id that stands for this place in the stream */
+            char position[EVENT_ID_LEN + 1]; /* the id that stands for the place before the frames */
             uint32_t count;
             struct frame **frames; /* to replay, oldest first; malloc'd, one reference each */
         } page; /* and welcome: the last one */

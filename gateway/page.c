@@ -4,8 +4,9 @@
 #include "runtime/http.h"
 
 /* 'self' alone: the page asks nobody else for anything, and nobody may put it in a frame. */
-#define CONTENT_POLICY                                                                                                    \
-    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; form-action 'self'; " \
+#define CONTENT_POLICY                                                                                                           \
+    "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; form-action " \
+    "'self'; "                                                                                                                   \
     "base-uri 'none'; frame-ancestors 'none'"
 
 void page_serve(h2o_req_t *req)

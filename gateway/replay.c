@@ -7,8 +7,10 @@
 #include "proto/event_id.h"
 #include "runtime/monotonic.h"
 
-/* Entries of one read. */
-enum { READ_ENTRIES = 1000 };
+enum {
+    READ_ENTRIES = 1000, /* of one read */
+    LONG_PAST_MS = 10000, /* no event of a millisecond that long ago is still on its way */
+};
 
 struct place {
     struct source *source;
@@ -19,6 +21,8 @@ struct place {
     struct frame *gap; /* to be sent before the first frame */
     struct frame **page; /* read for this stream alone, because the ring does not reach back */
     uint32_t page_count;
+    size_t page_entries; /* read; some may be nobody's event */
+    struct position page_end; /* of the last of them */
     bool page_full; /* there may be more behind it */
     uint32_t next; /* in the page, or in the ring */
 };
@@ -167,6 +171,8 @@ static void take_page(struct place *place, const struct history_entry *entries, 
 {
     place->page = h2o_mem_alloc((count + 1) * sizeof(struct frame *));
     place->page_count = (uint32_t)source_frames(place->source, entries, count, place->page);
+    place->page_entries = count;
+    place->page_end = count == 0 ? place->after : entries[count - 1].at;
     place->page_full = count == READ_ENTRIES;
     place->next = 0;
 }
@@ -187,7 +193,7 @@ static void on_newest(void *data, const struct history_entry *entries, size_t co
     replay->read_failed = why != NULL;
     if (why == NULL) {
         take_page(place, entries, count);
-        place->page_full = true; /* what follows it comes from the ring, on the next page */
+        place->page_full = false;
         if (place->page_count == 0)
             drop_page(place);
         place->after = place->page_count != 0 ? place->page[0]->prev : source_last(place->source);
@@ -350,6 +356,21 @@ static void begin(struct replay *replay, struct place *place)
     }
 }
 
+/* The place's page is used up: goes on in the ring, if that joins on. A read that found nothing where the ring has something later tells that the history was
+ * deleted: what is missing then is a gap. */
+static bool leave_page(struct replay *replay, struct place *place)
+{
+    bool deleted = place->page_entries == 0;
+    place->after = place->page_end;
+    if (!deleted && (place->page_full || !source_covers(place->source, place->after)))
+        return false;
+    drop_page(place);
+    if (deleted)
+        place->checked = false;
+    begin(replay, place);
+    return true;
+}
+
 /* The place whose next frame is the oldest; NULL when no place has one, or when a page has run out and it can't be told. */
 static struct place *oldest(struct replay *replay, bool *more)
 {
@@ -359,8 +380,11 @@ static struct place *oldest(struct replay *replay, bool *more)
         struct place *place = &replay->places[i];
         const struct frame *frame = place->gap != NULL ? place->gap : frame_at(place);
         if (frame == NULL && place->page != NULL) {
-            *more = true;
-            return NULL;
+            if (!leave_page(replay, place)) {
+                *more = true;
+                return NULL;
+            }
+            frame = place->gap != NULL ? place->gap : frame_at(place);
         }
         if (frame != NULL && (best == NULL || position_compare(frame->at, best_at) < 0)) {
             best = place;
@@ -397,6 +421,26 @@ static void count_resume(struct replay *replay)
     metric_add(unknown ? COUNT_RESUMES_UNKNOWN : read ? COUNT_RESUMES_READ : COUNT_RESUMES_MEMORY, 1);
 }
 
+/* The time in several channels that stands for the present: the events of that very millisecond may come (again) to who returns with it, so where the
+ * newest event is long past, it is the millisecond after it. */
+static struct position present(const struct replay *replay)
+{
+    struct position newest = newest_of(replay);
+    int64_t now = (int64_t)monotonic_ms() + replay->shared->clock_ms;
+    if (replay->shared->clock_known && !position_is_none(newest) && (int64_t)newest.ms + LONG_PAST_MS < now)
+        newest = (struct position){newest.ms + 1, 0};
+    return newest;
+}
+
+/* The id of the place before `first`, or of the present when nothing is replayed: who returns with it gets what the stream now begins with. */
+static void format_place(const struct replay *replay, const struct frame *first, char out[EVENT_ID_LEN + 1])
+{
+    if (replay->ask->count == 1)
+        event_id_format(out, source_name(replay->places[0].source), first != NULL ? first->prev : newest_of(replay));
+    else
+        event_id_format(out, SLICE(""), first != NULL ? (struct position){first->at.ms, 0} : present(replay));
+}
+
 bool replay_page(struct replay *replay, struct tell *tell)
 {
     size_t bytes = 0;
@@ -413,11 +457,9 @@ bool replay_page(struct replay *replay, struct tell *tell)
     }
     for (uint32_t i = 0; i < replay->ask->count; ++i)
         drop_page(&replay->places[i]);
+    format_place(replay, tell->page.count == 0 ? NULL : frames[0], tell->page.position);
     tell->page.frames = tell->page.count == 0 ? NULL : frames;
     if (tell->page.count == 0)
         free(frames);
-    if (!more)
-        event_id_format(tell->page.position, replay->ask->count == 1 ? source_name(replay->places[0].source) : SLICE(""),
-                        newest_of(replay));
     return !more;
 }

@@ -28,6 +28,6 @@ enum replay_need {
 /* One step on the way to the next page. */
 enum replay_need replay_prepare(struct replay *replay, struct source **wait_at);
 
-/* Fills tell->page's frames, and its position when these are the last before live (true): what comes on the worker's queue behind this tell
+/* Fills tell->page's frames and the id of the place before them. True when these are the last before live: what comes on the worker's queue behind this tell
  * follows without gap or twin. False: there is more. */
 bool replay_page(struct replay *replay, struct tell *tell);

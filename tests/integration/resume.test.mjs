@@ -206,3 +206,44 @@ test('somebody else\'s entry in the stream is passed over', async () => {
     for (const gw of s.gw)
         await expectThenLive(await resume(gw, '/channels/alien', ids[0]), 'alien', gw === s.gw[0] ? [1, 2, 3] : [1, 2, 3, 9], 9);
 });
+
+test('a history deleted while the gateway still has its newest events in memory: those follow the gap', async () => {
+    const ids = await publishMany('gone', 3);
+    const holder = await openStream(`${s.gw[1].url}/channels/gone`);
+    await holder.nextFrame();
+    await publishMany('gone', 12, 3);
+    await holder.take(12);
+    await s.redis.command(['DEL', '{sse:gone}:log']);
+    const stream = await resume(s.gw[1], '/channels/gone', ids[0]);
+    const gap = await stream.next();
+    assert.deepEqual([gap.type, JSON.parse(gap.data)], ['gap', { channel: 'gone', last_event_id: ids[0] }]);
+    assert.deepEqual(numbers(await stream.take(5)), range(10, 15));
+    [holder, stream].forEach(open => open.close());
+});
+
+test('thousands of entries of somebody else between two events do not stop a replay', async () => {
+    const [first] = await publishMany('strangers', 1);
+    const client = s.redis;
+    await Promise.all(range(0, 2200).map(() => client.command(['XADD', '{sse:strangers}:log', '*', 'by', 'hand'])));
+    await publish('strangers', 1);
+    for (const gw of s.gw)
+        await expectThenLive(await resume(gw, '/channels/strangers', first), 'strangers', gw === s.gw[0] ? [1] : [1, 2], 2);
+});
+
+test('a stream that begins with old events can be taken up before the first of them came', async () => {
+    for (let n = 0; n < 10; ++n) {
+        await publish('cutoff', n);
+        await new Promise(resolve => setTimeout(resolve, 2));
+    }
+    for (const [gw, path, channel] of [[s.gw[0], '/channels/cutoff?last=4', 'cutoff'], [s.gw[1], '/channels/cutoff?last=8', 'cutoff'],
+        [s.gw[0], '/subscribe?channel=cutoff&channel=quiet&last=4', 'cutoff']]) {
+        const n = Number(/\d+$/.exec(path)[0]);
+        const fresh = await openStream(gw.url + path);
+        const id = /^id: (\S+)\nretry: 6000\n\n$/.exec(await fresh.nextFrame())[1];
+        assert.deepEqual(numbers(await fresh.take(n)), range(10 - n, 10));
+        fresh.close();
+        const again = await resume(gw, path.replace(/[?&]last=\d+$/, ''), id);
+        assert.deepEqual(numbers(await again.take(n)), range(10 - n, 10), channel);
+        again.close();
+    }
+});

@@ -194,8 +194,9 @@ export class Stack {
         return new Server('sse-publisher', `publisher ${i}`, env, { public: 'PORT', admin: 'ADMIN_PORT' });
     }
 
+    // DRAIN_SECONDS 0: a test that ends with streams open does not wait for them
     #gateway(i) {
-        const layers = [];
+        const layers = [{ DRAIN_SECONDS: 0 }];
         const tls = this.options.tls === true || (Array.isArray(this.options.tls) && this.options.tls.includes(i));
         if (this.pub.length !== 0)
             layers.push({ PUBLISHER_URL: this.pub[0].url });
