@@ -13,6 +13,7 @@
 #include "runtime/monotonic.h"
 #include "runtime/signals.h"
 #include "runtime/tls.h"
+#include "runtime/trim.h"
 
 enum {
     ADMIN_CONNECTIONS = 64,
@@ -93,7 +94,7 @@ static void start_admin(struct gateway *gateway)
     int port, fd = bind_port("admin", options->admin_host, options->admin_port, &port);
     gateway->admin_accept = (h2o_accept_ctx_t){.ctx = &gateway->ctx, .hosts = gateway->admin_hosts};
     struct listener_options listener = {.accept = &gateway->admin_accept, .max_connections = ADMIN_CONNECTIONS};
-    listener_start(fd, &listener);
+    gateway->admin_listener = listener_start(fd, &listener);
     close(fd);
 }
 
@@ -215,6 +216,7 @@ static void on_signal(void *data, int signo)
 void gateway_run(struct gateway *gateway)
 {
     signals_watch(gateway->ctx.loop, on_signal, gateway);
+    trim_start(gateway->ctx.loop);
     while (!gateway->stopped)
         h2o_evloop_run(gateway->ctx.loop, INT32_MAX);
     log_info("stopped");

@@ -33,6 +33,7 @@ struct gateway {
     h2o_hostconf_t *hosts[2], *admin_hosts[2];
     h2o_context_t ctx; /* of the main thread */
     h2o_accept_ctx_t admin_accept;
+    struct listener *admin_listener;
     struct admin_check checks[2];
     struct feed *feed;
     uint32_t worker_count;

@@ -3,6 +3,9 @@
 #include "runtime/signals.h"
 
 #include <unistd.h>
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/lsan_interface.h>
+#endif
 
 /* Signals are blocked first, so that every thread inherits it; ports are bound before threads start, so that a start that cannot succeed ends
  * with one sentence and nothing half-open. Redis may still be away: streams wait for it. */
@@ -15,5 +18,8 @@ int main(int argc, char **argv)
     gateway_listen(&gateway);
     gateway_start(&gateway);
     gateway_run(&gateway);
-    _exit(0); /* the workers hold nothing that is not in Redis */
+#ifdef __SANITIZE_ADDRESS__
+    __lsan_do_leak_check();
+#endif
+    _exit(0); /* the workers are still running, and hold nothing that is not in Redis */
 }

@@ -9,6 +9,7 @@
 #include "runtime/http.h"
 #include "runtime/log.h"
 #include "runtime/signals.h"
+#include "runtime/trim.h"
 
 enum {
     DRAIN_SECONDS = 5,
@@ -192,6 +193,7 @@ static void finish_requests(struct publisher *publisher)
 void publisher_run(struct publisher *publisher)
 {
     signals_watch(publisher->ctx.loop, on_signal, publisher);
+    trim_start(publisher->ctx.loop);
     while (publisher->state < PUBLISHER_DRAINING) {
         h2o_evloop_run(publisher->ctx.loop, INT32_MAX);
         watch_bus(publisher);

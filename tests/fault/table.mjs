@@ -1,0 +1,26 @@
+// Rewrites a table of README.md from the rows that a run left:  node table.mjs NAME ROWS
+import { readFileSync, writeFileSync } from 'node:fs';
+import { cpus } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { COLUMNS } from './rows.mjs';
+
+const [name, file] = process.argv.slice(2);
+const readme = fileURLToPath(new URL('README.md', import.meta.url));
+const rows = readFileSync(file, 'utf8').trim().split('\n').map(line => JSON.parse(line));
+const columns = COLUMNS.filter(column => rows.some(row => column in row));
+const cell = value => (typeof value === 'number' ? value.toLocaleString('en') : value ?? '');
+const line = cells => `| ${cells.join(' | ')} |`;
+const table = [
+    `Made on ${new Date().toISOString().slice(0, 10)} on ${cpus().length} cores, ${cpus()[0].model.trim()}, clients and all programs together.`,
+    '',
+    line(['fault', ...columns]),
+    `|---|${columns.map(() => '--:|').join('')}`,
+    ...rows.map(row => line([row.fault, ...columns.map(column => cell(row[column]))])),
+].join('\n');
+
+const text = readFileSync(readme, 'utf8');
+const begin = `<!-- ${name} -->\n`, end = `\n<!-- /${name} -->`;
+const from = text.indexOf(begin), to = text.indexOf(end);
+if (from < 0 || to < from)
+    throw new Error(`README.md holds no ${begin.trim()} … ${end.trim()}`);
+writeFileSync(readme, `${text.slice(0, from + begin.length)}\n${table}\n${text.slice(to)}`);
