@@ -1,22 +1,5 @@
 #include "gateway/counters.h"
 
-static const char *const reasons[CLOSE_REASONS] = {
-    [CLOSE_CLIENT] = "client closed",
-    [CLOSE_CLIENT_DATA] = "client sent data",
-    [CLOSE_WRITE_ERROR] = "write error",
-    [CLOSE_QUEUE_FULL] = "queue full",
-    [CLOSE_MEMORY] = "memory limit",
-    [CLOSE_WRITE_TIMEOUT] = "write timeout",
-    [CLOSE_VANISHED] = "peer vanished",
-    [CLOSE_ROTATE] = "rotated",
-    [CLOSE_DRAIN] = "drain",
-};
-
-const char *close_reason_text(enum close_reason reason)
-{
-    return reasons[reason];
-}
-
 #define CLOSES(reason, text) \
     [COUNT_CLOSES + reason] = {"sse_stream_closes_total", "reason=\"" text "\"", METRIC_COUNTER, "streams closed, by reason"}
 

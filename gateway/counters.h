@@ -3,7 +3,7 @@
 
 #include "runtime/metrics.h"
 
-/* Why a stream was closed: one value, one log text, one counter. */
+/* Why a stream was closed: one value, one counter. */
 enum close_reason {
     CLOSE_CLIENT, /* the peer closed or reset */
     CLOSE_CLIENT_DATA, /* the peer sent more than a stream's client has to say */
@@ -16,8 +16,6 @@ enum close_reason {
     CLOSE_DRAIN,
     CLOSE_REASONS,
 };
-
-const char *close_reason_text(enum close_reason reason);
 
 enum counter {
     COUNT_STREAMS,

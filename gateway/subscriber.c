@@ -231,6 +231,7 @@ void subscriber_close(struct subscriber *subscriber, enum close_reason reason)
     h2o_req_t *req = take_request(subscriber);
     if (req != NULL) {
         subscriber->detached = true;
+        memset(&req->res.headers, 0, sizeof(req->res.headers)); /* they were the stream's */
         http_add_header(req, "retry-after", SLICE("1"));
         http_error(req, 503, "the stream was closed before it began");
     } else {

@@ -17,8 +17,7 @@ static struct slice wire_bytes(const struct subscriber *subscriber, const struct
     return subscriber->chunked ? frame_chunk(frame) : frame_body(frame);
 }
 
-/* ---- plain ---- */
-
+/* For notify_write and for a write of h2o's alike. */
 static void on_writable(h2o_socket_t *sock, const char *err)
 {
     struct subscriber *subscriber = sock->data;
@@ -27,6 +26,8 @@ static void on_writable(h2o_socket_t *sock, const char *err)
     else
         subscriber_writable(subscriber);
 }
+
+/* ---- plain ---- */
 
 static void wait_writable(struct subscriber *subscriber)
 {
@@ -95,11 +96,6 @@ static void on_plain_readable(h2o_socket_t *sock, const char *err)
 
 /* ---- TLS ---- */
 
-static void on_tls_written(h2o_socket_t *sock, const char *err)
-{
-    on_writable(sock, err);
-}
-
 /* One buffer a write, since h2o makes a record of its own of each. It encrypts before it returns, so the frames are done with at once. */
 static void tls_flush(struct subscriber *subscriber)
 {
@@ -120,7 +116,7 @@ static void tls_flush(struct subscriber *subscriber)
     }
     if (out.len != 0) {
         subscriber->busy = true;
-        h2o_socket_write(subscriber->sock, &out, 1, on_tls_written);
+        h2o_socket_write(subscriber->sock, &out, 1, on_writable);
     }
     subscriber_written(subscriber, count, 0);
 }

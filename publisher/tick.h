@@ -1,5 +1,5 @@
 /* What a ticker says at tick N, and which N a time belongs to. Pure, and the same on every replica, so that all of them ask for the
- * same event under the same key ("letters:N") and Redis makes it once. */
+ * same event under the same key ("ticker letters:N") and Redis makes it once. */
 #pragma once
 
 #include <stdint.h>
