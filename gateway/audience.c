@@ -1,8 +1,9 @@
 #include "gateway/audience.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+
+#include "gateway/transport.h"
 
 static void move_entry(struct audience *audience, uint32_t from, uint32_t to)
 {
@@ -17,7 +18,7 @@ void audience_add(struct audience *audience, struct member *member)
         audience->entries = h2o_mem_realloc(audience->entries, audience->capacity * sizeof(*audience->entries));
     }
     member->index = audience->count++;
-    audience->entries[member->index] = (struct audience_entry){-1, member};
+    audience->entries[member->index] = (struct audience_entry){TRANSPORT_QUEUE, member};
 }
 
 /* Fills the hole from the end; during a fan-out in two steps, so that what was served stays before the cursor and the rest behind it. */
@@ -34,15 +35,25 @@ void audience_remove(struct audience *audience, struct member *member)
     member->index = MEMBER_OUT;
 }
 
-/* What send(2) did not take whole: the rest goes through the queue. */
-static void spill(struct subscriber *subscriber, struct frame *frame, ssize_t sent)
+/* True when the stream's socket took it all. */
+static bool serve(const struct audience_entry *entry, struct frame *frame, struct slice chunk)
 {
-    if (sent >= 0)
-        subscriber_push_rest(subscriber, frame, (uint32_t)sent);
-    else if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR || errno == ENOBUFS)
-        subscriber_push(subscriber, frame);
-    else
-        subscriber_close(subscriber, errno == EPIPE || errno == ECONNRESET ? CLOSE_CLIENT : CLOSE_WRITE_ERROR);
+    if (entry->fd >= 0) {
+        ssize_t sent = send(entry->fd, chunk.p, chunk.n, MSG_DONTWAIT | MSG_NOSIGNAL);
+        return sent == (ssize_t)chunk.n || transport_sent(entry->member->subscriber, frame, sent);
+    }
+    struct subscriber *subscriber = entry->member->subscriber;
+    if (entry->fd == TRANSPORT_SEND)
+        return transport_send(subscriber, frame);
+    subscriber_push(subscriber, frame);
+    return false;
+}
+
+/* As serve() when streams of several channels get `bare` instead. */
+static void serve_apart(const struct audience_entry *entry, struct frame *frame, struct frame *bare)
+{
+    struct subscriber *subscriber = entry->member->subscriber;
+    subscriber_push(subscriber, subscriber->member_count > 1 ? bare : frame);
 }
 
 bool audience_serve(struct audience *audience, struct frame *frame, struct frame *bare, uint32_t *budget)
@@ -50,19 +61,13 @@ bool audience_serve(struct audience *audience, struct frame *frame, struct frame
     struct slice chunk = frame_chunk(frame);
     uint32_t served = 0, direct = 0;
     for (; audience->cursor < audience->count && *budget != 0; --*budget, ++served) {
-        struct audience_entry *entry = &audience->entries[audience->cursor++];
-        if (bare != NULL || entry->fd < 0) {
-            struct subscriber *subscriber = entry->member->subscriber;
-            subscriber_push(subscriber, bare != NULL && subscriber->member_count > 1 ? bare : frame);
-            continue;
-        }
-        ssize_t sent = send(entry->fd, chunk.p, chunk.n, MSG_DONTWAIT | MSG_NOSIGNAL);
-        if (sent == (ssize_t)chunk.n)
-            ++direct;
+        const struct audience_entry *entry = &audience->entries[audience->cursor++];
+        if (bare != NULL)
+            serve_apart(entry, frame, bare);
         else
-            spill(entry->member->subscriber, frame, sent);
+            direct += serve(entry, frame, chunk);
     }
-    metric_add(COUNT_EVENTS_OUT, served);
+    metric_add(COUNT_EVENTS_OUT, (int64_t)served);
     metric_add(COUNT_BYTES_OUT, (int64_t)direct * frame->body);
     if (audience->cursor < audience->count)
         return false;

@@ -5,7 +5,7 @@
 
 #include "gateway/subscriber.h"
 
-/* One stream in the array. fd is the short cut: >= 0 while the stream may be written to at once. */
+/* One stream in the array. fd is the short cut: its socket, or TRANSPORT_SEND or TRANSPORT_QUEUE. */
 struct audience_entry {
     int fd;
     struct member *member;

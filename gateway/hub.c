@@ -200,11 +200,11 @@ void hub_hold(struct subscriber *subscriber)
 
 void hub_settle(struct subscriber *subscriber)
 {
-    int fd = -1;
+    int fd = TRANSPORT_QUEUE;
     if (subscriber->request != NULL)
         return;
     if (subscriber->state == SUBSCRIBER_LIVE && !subscriber->busy && subscriber->queue.count == 0)
-        fd = transport_direct_fd(subscriber);
+        fd = transport_direct(subscriber);
     for (uint32_t i = 0; i < subscriber->member_count; ++i)
         if (subscriber->members[i].index != MEMBER_OUT)
             audience_set_fd(&subscriber->members[i].channel->audience, &subscriber->members[i], fd);

@@ -8,5 +8,12 @@ extern const struct transport transport_plain, transport_tls, transport_h2;
 /* The one for this request. */
 const struct transport *transport_of(h2o_req_t *req);
 
-/* The socket that the fan-out may write chunks to by itself while the stream has nothing queued; -1 when there is no such short cut. */
-int transport_direct_fd(const struct subscriber *subscriber);
+/* How the fan-out may write to a stream: straight to the descriptor that transport_direct() gives, or by transport_send(), or only through the queue. */
+enum { TRANSPORT_QUEUE = -1, TRANSPORT_SEND = -2 };
+int transport_direct(const struct subscriber *subscriber);
+
+/* Writes the frame at once; true when all of it is out. What the socket does not take goes through the queue, or closes the stream. */
+bool transport_send(struct subscriber *subscriber, struct frame *frame);
+
+/* The same once send(2) of the frame's chunk gave `sent` (errno with -1). */
+bool transport_sent(struct subscriber *subscriber, struct frame *frame, ssize_t sent);

@@ -1,23 +1,30 @@
 #include "gateway/transport.h"
 
 #include <errno.h>
-#include <sys/socket.h>
 
 #include "gateway/hub.h"
 #include "gateway/takeover.h"
+#include "gateway/wire.h"
 
-enum {
-    BATCH_FRAMES = 64, /* queued frames in one sendmsg(2) */
-    TLS_GATHER = 65536, /* bytes of queued frames made into one run of TLS records */
-    CLIENT_BYTES_MAX = 16384, /* that a client may send on an open stream before it is closed */
-};
+enum { CLIENT_BYTES_MAX = 16384 /* that a client may send on an open stream before it is closed */ };
 
-static struct slice wire_bytes(const struct subscriber *subscriber, const struct frame *frame)
+static const struct wire *wire_of(const struct subscriber *subscriber)
 {
-    return subscriber->chunked ? frame_chunk(frame) : frame_body(frame);
+    return subscriber->transport == &transport_tls ? &wire_tls : &wire_plain;
 }
 
-/* For notify_write and for a write of h2o's alike. */
+static bool is_passing(int error)
+{
+    return error == EAGAIN || error == EWOULDBLOCK || error == EINTR || error == ENOBUFS;
+}
+
+static void close_for_error(struct subscriber *subscriber, int error)
+{
+    subscriber_close(subscriber, error == EPIPE || error == ECONNRESET ? CLOSE_CLIENT : CLOSE_WRITE_ERROR);
+}
+
+/* ---- writing ---- */
+
 static void on_writable(h2o_socket_t *sock, const char *err)
 {
     struct subscriber *subscriber = sock->data;
@@ -25,14 +32,6 @@ static void on_writable(h2o_socket_t *sock, const char *err)
         subscriber_close(subscriber, CLOSE_WRITE_ERROR);
     else
         subscriber_writable(subscriber);
-}
-
-/* ---- plain ---- */
-
-static void wait_writable(struct subscriber *subscriber)
-{
-    subscriber->busy = true;
-    h2o_socket_notify_write(subscriber->sock, on_writable);
 }
 
 /* How many whole frames, and how many bytes of the next, `sent` more bytes make. */
@@ -50,40 +49,52 @@ static void account(struct subscriber *subscriber, size_t sent)
     subscriber_written(subscriber, written, (uint32_t)offset);
 }
 
-static void plain_flush(struct subscriber *subscriber)
+static void http1_flush(struct subscriber *subscriber)
 {
+    const struct wire *wire = wire_of(subscriber);
     while (subscriber->queue.count != 0) {
-        struct iovec iov[BATCH_FRAMES];
-        size_t count = 0, total = 0;
-        for (; count < BATCH_FRAMES && count < subscriber->queue.count; ++count) {
-            struct slice bytes = wire_bytes(subscriber, subscriber_queued(subscriber, (uint32_t)count));
-            if (count == 0)
-                bytes = slice_from(bytes, subscriber->queue.offset);
-            iov[count] = (struct iovec){(void *)bytes.p, bytes.n};
-            total += bytes.n;
-        }
-        struct msghdr message = {.msg_iov = iov, .msg_iovlen = count};
-        ssize_t sent = sendmsg(h2o_socket_get_fd(subscriber->sock), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
-        if (sent < 0 && errno != EAGAIN && errno != EINTR && errno != ENOBUFS) {
-            subscriber_close(subscriber, errno == EPIPE || errno == ECONNRESET ? CLOSE_CLIENT : CLOSE_WRITE_ERROR);
+        size_t wanted;
+        ssize_t sent = wire->flush(subscriber, &wanted);
+        if (sent < 0 && !is_passing(errno)) {
+            close_for_error(subscriber, errno);
             return;
         }
         if (sent > 0)
             account(subscriber, (size_t)sent);
-        if (sent < (ssize_t)total) {
-            wait_writable(subscriber);
+        if (sent < (ssize_t)wanted) {
+            subscriber->busy = true;
+            h2o_socket_notify_write(subscriber->sock, on_writable);
             return;
         }
     }
 }
 
-/* The socket is readable, and h2o has read nothing: the client closed, or talks although it has nothing to say. */
-static void on_plain_readable(h2o_socket_t *sock, const char *err)
+bool transport_sent(struct subscriber *subscriber, struct frame *frame, ssize_t sent)
+{
+    if (sent == (ssize_t)frame_chunk(frame).n)
+        return true;
+    if (sent >= 0)
+        subscriber_push_rest(subscriber, frame, (uint32_t)sent);
+    else if (is_passing(errno))
+        subscriber_push(subscriber, frame);
+    else
+        close_for_error(subscriber, errno);
+    return false;
+}
+
+bool transport_send(struct subscriber *subscriber, struct frame *frame)
+{
+    return transport_sent(subscriber, frame, wire_of(subscriber)->send(subscriber, frame_chunk(frame)));
+}
+
+/* ---- reading ---- */
+
+/* libh2o has read nothing: the client closed, or talks although it has nothing to say. */
+static void on_readable(h2o_socket_t *sock, const char *err)
 {
     struct subscriber *subscriber = sock->data;
-    char scratch[4096];
-    ssize_t got = err != NULL ? 0 : recv(h2o_socket_get_fd(sock), scratch, sizeof(scratch), MSG_DONTWAIT);
-    if (got < 0 && (errno == EAGAIN || errno == EINTR))
+    ssize_t got = err != NULL ? 0 : wire_of(subscriber)->drain(subscriber);
+    if (got < 0 && is_passing(errno))
         return;
     if (got <= 0) {
         subscriber_close(subscriber, CLOSE_CLIENT);
@@ -94,47 +105,7 @@ static void on_plain_readable(h2o_socket_t *sock, const char *err)
         subscriber_close(subscriber, CLOSE_CLIENT_DATA);
 }
 
-/* ---- TLS ---- */
-
-/* One buffer a write, since h2o makes a record of its own of each. It encrypts before it returns, so the frames are done with at once. */
-static void tls_flush(struct subscriber *subscriber)
-{
-    static _Thread_local char gathered[TLS_GATHER];
-    h2o_iovec_t out = h2o_iovec_init(gathered, 0);
-    uint32_t count = 0;
-    for (; count < subscriber->queue.count; ++count) {
-        struct slice bytes = wire_bytes(subscriber, subscriber_queued(subscriber, count));
-        if (count == 0 && bytes.n > TLS_GATHER) {
-            out = iovec_of_slice(bytes);
-            ++count;
-            break;
-        }
-        if (out.len + bytes.n > TLS_GATHER)
-            break;
-        memcpy(out.base + out.len, bytes.p, bytes.n);
-        out.len += bytes.n;
-    }
-    if (out.len != 0) {
-        subscriber->busy = true;
-        h2o_socket_write(subscriber->sock, &out, 1, on_writable);
-    }
-    subscriber_written(subscriber, count, 0);
-}
-
-static void on_tls_readable(h2o_socket_t *sock, const char *err)
-{
-    struct subscriber *subscriber = sock->data;
-    if (err != NULL) {
-        subscriber_close(subscriber, CLOSE_CLIENT);
-        return;
-    }
-    subscriber->received += (uint32_t)sock->input->size;
-    h2o_buffer_consume(&sock->input, sock->input->size);
-    if (subscriber->received > CLIENT_BYTES_MAX)
-        subscriber_close(subscriber, CLOSE_CLIENT_DATA);
-}
-
-/* ---- opening and closing, both ---- */
+/* ---- opening and closing ---- */
 
 static void http1_close(struct subscriber *subscriber, bool written)
 {
@@ -161,9 +132,12 @@ static void on_taken_over(void *data, h2o_socket_t *sock)
     subscriber->sock = sock;
     sock->data = subscriber;
     h2o_buffer_consume(&sock->input, sock->input->size);
-    if (sock->ssl == NULL)
-        h2o_socket_dont_read(sock, 1);
-    h2o_socket_read_start(sock, sock->ssl == NULL ? on_plain_readable : on_tls_readable);
+    if (sock->ssl != NULL && !wire_adopt_tls(subscriber)) {
+        subscriber_close(subscriber, CLOSE_CLIENT);
+        return;
+    }
+    h2o_socket_dont_read(sock, 1);
+    h2o_socket_read_start(sock, on_readable);
     subscriber_writable(subscriber);
 }
 
@@ -208,14 +182,14 @@ static void http1_open(h2o_req_t *req, struct subscriber *subscriber)
     takeover(req, make_head(req, subscriber->chunked), on_taken_over, subscriber);
 }
 
-const struct transport transport_plain = {"http/1.1", http1_open, plain_flush, http1_close, http1_fd};
-const struct transport transport_tls = {"http/1.1 over TLS", http1_open, tls_flush, http1_close, http1_fd};
+const struct transport transport_plain = {"http/1.1", http1_open, http1_flush, http1_close, http1_fd};
+const struct transport transport_tls = {"http/1.1 over TLS", http1_open, http1_flush, http1_close, http1_fd};
 
-int transport_direct_fd(const struct subscriber *subscriber)
+int transport_direct(const struct subscriber *subscriber)
 {
-    if (subscriber->transport != &transport_plain || !subscriber->chunked || subscriber->sock == NULL)
-        return -1;
-    return h2o_socket_get_fd(subscriber->sock);
+    if (subscriber->transport == &transport_h2 || !subscriber->chunked || subscriber->sock == NULL)
+        return TRANSPORT_QUEUE;
+    return subscriber->transport == &transport_tls ? TRANSPORT_SEND : h2o_socket_get_fd(subscriber->sock);
 }
 
 const struct transport *transport_of(h2o_req_t *req)
