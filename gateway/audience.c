@@ -19,6 +19,7 @@ void audience_add(struct audience *audience, struct member *member)
     }
     member->index = audience->count++;
     audience->entries[member->index] = (struct audience_entry){TRANSPORT_QUEUE, member};
+    audience->shared += member->subscriber->member_count > 1;
 }
 
 /* Fills the hole from the end; during a fan-out in two steps, so that what was served stays before the cursor and the rest behind it. */
@@ -32,6 +33,7 @@ void audience_remove(struct audience *audience, struct member *member)
         hole = audience->cursor;
     }
     move_entry(audience, --audience->count, hole);
+    audience->shared -= member->subscriber->member_count > 1;
     member->index = MEMBER_OUT;
 }
 
@@ -67,7 +69,7 @@ bool audience_serve(struct audience *audience, struct frame *frame, struct frame
         else
             direct += serve(entry, frame, chunk);
     }
-    metric_add(COUNT_EVENTS_OUT, (int64_t)served);
+    metric_add(COUNT_EVENTS_OUT, (int64_t)served * frame->events);
     metric_add(COUNT_BYTES_OUT, (int64_t)direct * frame->body);
     if (audience->cursor < audience->count)
         return false;

@@ -14,6 +14,7 @@ struct audience_entry {
 struct audience {
     struct audience_entry *entries;
     uint32_t capacity, count;
+    uint32_t shared; /* of them, streams of several channels */
     uint32_t cursor; /* of the fan-out that is under way: entries before it are done */
     uint64_t active_ms; /* when an event last went out */
 };

@@ -168,8 +168,11 @@ static void on_event(void *owner, struct frame *frame)
     struct feed *feed = channel->feed;
     for (uint32_t w = 0; w < feed->options.worker_count; ++w)
         if (channel->locals[w] != NULL)
-            tell(feed, w,
-                 (struct tell){.kind = TELL_EVENT, .event = {channel->locals[w], frame_ref(frame), feed->shared.unsettled != 0}});
+            tell(
+                feed, w,
+                (struct tell){
+                    .kind = TELL_EVENT,
+                    .event = {.channel = channel->locals[w], .frame = frame_ref(frame), .unsettled = feed->shared.unsettled != 0}});
 }
 
 static void on_live(void *owner)

@@ -11,7 +11,7 @@ static struct frame *allocate(size_t size)
     char head[FRAME_CHUNK_HEAD_MAX + 1];
     uint32_t head_len = (uint32_t)snprintf(head, sizeof(head), "%zx\r\n", size);
     struct frame *frame = h2o_mem_alloc(sizeof(*frame) + head_len + size + FRAME_CHUNK_TAIL);
-    *frame = (struct frame){.refs = 1, .head = head_len, .body = (uint32_t)size};
+    *frame = (struct frame){.refs = 1, .head = head_len, .body = (uint32_t)size, .events = 1};
     memcpy(frame->bytes, head, head_len);
     memcpy(frame->bytes + head_len + size, "\r\n", FRAME_CHUNK_TAIL);
     return frame;
@@ -43,6 +43,23 @@ struct frame *frame_of_message(const struct message *message)
     frame->at = message->at;
     frame->prev = message->prev;
     return frame;
+}
+
+struct frame *frame_join(struct frame *const *frames, size_t count)
+{
+    size_t size = 0;
+    for (size_t i = 0; i != count; ++i)
+        size += frames[i]->body;
+    struct frame *joined = allocate(size);
+    char *p = joined->bytes + joined->head;
+    joined->events = 0;
+    for (size_t i = 0; i != count; ++i) {
+        struct slice body = frame_body(frames[i]);
+        memcpy(p, body.p, body.n);
+        p += body.n;
+        joined->events = (uint16_t)(joined->events + frames[i]->events);
+    }
+    return joined;
 }
 
 void frame_unref(struct frame *frame)

@@ -11,6 +11,7 @@ struct frame {
     _Atomic uint32_t refs;
     uint32_t head; /* bytes of the chunk-size line */
     uint32_t body; /* bytes of the event */
+    uint16_t events; /* of which it is made, see frame_join() */
     bool durable; /* has a position */
     struct position at, prev; /* durable only */
     char bytes[]; /* chunk-size line, event, CRLF */
@@ -28,6 +29,9 @@ struct frame *frame_of_message(const struct message *message);
 
 /* The same event without its id line, so that it does not move the client's position. */
 struct frame *frame_without_id(struct frame *frame);
+
+/* Several events, in order, as one frame that has no position. */
+struct frame *frame_join(struct frame *const *frames, size_t count);
 
 static inline struct frame *frame_ref(struct frame *frame)
 {

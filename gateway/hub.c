@@ -4,6 +4,7 @@
 #include <uthash.h>
 
 #include "gateway/audience.h"
+#include "gateway/batch.h"
 #include "gateway/keepalive.h"
 #include "gateway/lag.h"
 #include "gateway/transport.h"
@@ -19,6 +20,7 @@ enum {
 
 struct hub_channel {
     struct audience audience;
+    struct batch batch;
     uint32_t refs; /* members, and streams whose join is not answered */
     uint32_t leaves; /* ASK_LEAVE not yet answered */
     UT_hash_handle hh;
@@ -32,6 +34,9 @@ struct hub {
     h2o_multithread_receiver_t *asks;
     struct hub_channel *channels; /* uthash by name */
     h2o_linklist_t inbox; /* struct tell, in order; the first may be a fan-out half done */
+    size_t batch_bytes; /* events joined into one frame, at most */
+    struct timer coalesce; /* runs while events wait for others to leave with */
+    bool due; /* they have waited long enough: the inbox is to be emptied */
     h2o_linklist_t graveyard;
     h2o_linklist_t held; /* streams whose head is held, by subscriber->lag, oldest first */
     struct lag lag;
@@ -267,9 +272,12 @@ static void take_page(struct hub *hub, struct tell *tell)
 
 static bool serve_event(struct hub *hub, struct tell *tell, uint32_t *budget)
 {
-    struct audience *audience = &tell->event.channel->audience;
+    struct hub_channel *channel = tell->event.channel;
+    struct audience *audience = &channel->audience;
+    if (audience->cursor == 0) /* else it is the rest of a fan-out */
+        batch_join(&channel->batch, tell, audience->shared != 0, hub->batch_bytes);
     audience->active_ms = hub_now(hub);
-    if (!tell->event.unsettled)
+    if (!tell->event.unsettled || audience->shared == 0)
         return audience_serve(audience, tell->event.frame, NULL, budget);
     struct frame *bare = frame_without_id(tell->event.frame);
     bool done = audience_serve(audience, tell->event.frame, bare, budget);
@@ -297,7 +305,7 @@ static bool serve(struct hub *hub, struct tell *tell, uint32_t *budget)
     return true;
 }
 
-bool hub_turn(struct hub *hub)
+static void serve_inbox(struct hub *hub)
 {
     uint32_t budget = SLICE_DELIVERIES;
     while (!h2o_linklist_is_empty(&hub->inbox) && budget != 0) {
@@ -307,15 +315,58 @@ bool hub_turn(struct hub *hub)
         h2o_linklist_unlink(&tell->super.link);
         tell_free(tell);
     }
+    if (h2o_linklist_is_empty(&hub->inbox))
+        hub->due = false;
+}
+
+/* Whether what waits in the inbox may still wait, for others to leave with it. */
+static bool may_wait(struct hub *hub)
+{
+    if (hub->options.coalesce_ms == 0 || hub->due || h2o_linklist_is_empty(&hub->inbox))
+        return false;
+    if (!timer_running(&hub->coalesce))
+        timer_start(&hub->coalesce, hub->options.coalesce_ms);
+    return true;
+}
+
+static void on_coalesced(void *data)
+{
+    ((struct hub *)data)->due = true;
+}
+
+bool hub_turn(struct hub *hub)
+{
+    if (!may_wait(hub))
+        serve_inbox(hub);
     if (hub->lag.bytes > hub->lag.limit)
         lag_check(&hub->lag, hub_now(hub));
     reap(hub);
-    return !h2o_linklist_is_empty(&hub->inbox);
+    return !h2o_linklist_is_empty(&hub->inbox) && !may_wait(hub);
+}
+
+static void tie(struct tell *tell)
+{
+    struct subscriber *subscriber;
+    switch (tell->kind) {
+    case TELL_EVENT:
+        batch_append(&tell->event.channel->batch, tell);
+        break;
+    case TELL_WELCOME:
+        subscriber = tell->page.subscriber;
+        for (uint32_t i = 0; i < subscriber->member_count; ++i)
+            batch_seal(&subscriber->members[i].channel->batch);
+        break;
+    default:
+        break;
+    }
 }
 
 static void on_tells(h2o_multithread_receiver_t *receiver, h2o_linklist_t *messages)
 {
-    h2o_linklist_insert_list(&H2O_STRUCT_FROM_MEMBER(struct hub, tells, receiver)->inbox, messages);
+    struct hub *hub = H2O_STRUCT_FROM_MEMBER(struct hub, tells, receiver);
+    for (h2o_linklist_t *link = messages->next; link != messages; link = link->next)
+        tie(H2O_STRUCT_FROM_MEMBER(struct tell, super.link, link));
+    h2o_linklist_insert_list(&hub->inbox, messages);
 }
 
 /* ---- what happens with time ---- */
@@ -383,6 +434,8 @@ struct hub *hub_create(const struct hub_options *options)
     lag_init(&hub->lag, options->write_timeout_ms, options->memory_limit);
     keepalive_init(&hub->keepalive, options->loop, options->keepalive_ms, on_rotate, hub);
     hub->last_chunk = frame_of_bytes(SLICE(""));
+    hub->batch_bytes = options->queue_bytes / 2 < BATCH_BYTES ? options->queue_bytes / 2 : BATCH_BYTES;
+    timer_init(&hub->coalesce, options->loop, on_coalesced, hub);
     timer_init(&hub->tick, options->loop, on_tick, hub);
     timer_start(&hub->tick, TICK_MS);
     h2o_multithread_register_receiver(options->queue, &hub->tells, on_tells);

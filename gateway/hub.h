@@ -13,6 +13,7 @@ struct hub_options {
     uint64_t write_timeout_ms;
     uint64_t max_stream_ms; /* 0: as long as it likes */
     uint32_t keepalive_ms;
+    uint32_t coalesce_ms; /* events wait this long for others to leave with them; 0: not at all */
     int32_t retry_ms;
 };
 

@@ -52,6 +52,7 @@ struct tell {
         struct {
             struct hub_channel *channel;
             struct frame *frame; /* one reference */
+            struct tell *next; /* worker only, see batch.h */
             bool
                 unsettled; /* other channels still read what they missed: to a stream of several channels this event must not give its id */
         } event;

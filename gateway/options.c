@@ -94,6 +94,8 @@ static const struct config_option table[] = {
     INT("QUEUE_BYTES", queue_bytes, "1048576", 4096, 1073741824, "bytes a slow stream may lag behind before it is closed"),
     INT("MEMORY_LIMIT", memory_limit, "268435456", 65536, 1099511627776,
         "bytes all queues may hold together; above it the slowest streams are closed"),
+    INT("COALESCE_MS", coalesce_ms, "0", 0, 1000,
+        "events wait this long for others of their channel, to leave in one write: less CPU, more latency"),
     INT("WRITE_TIMEOUT", write_timeout_s, "30", 1, 3600, "seconds a client may read nothing of what waits for it"),
     INT("MAX_STREAM_SECONDS", max_stream_s, "0", 0, 31536000,
         "a stream is ended after this, less up to a fifth by chance; 0: never"),

@@ -15,7 +15,7 @@ struct options {
     bool force_ssl, http2_cleartext;
     const char *trusted_proxies;
     int64_t body_limit, max_connections;
-    int64_t queue_bytes, memory_limit;
+    int64_t queue_bytes, memory_limit, coalesce_ms;
     int64_t write_timeout_s, drain_s, max_stream_s;
     int64_t ring_len, ring_bytes;
     int64_t redis_timeout_ms;

@@ -81,6 +81,7 @@ static void open_worker(struct worker *worker)
                                                    .write_timeout_ms = (uint64_t)options->write_timeout_s * 1000,
                                                    .max_stream_ms = (uint64_t)options->max_stream_s * 1000,
                                                    .keepalive_ms = (uint32_t)options->keepalive_ms,
+                                                   .coalesce_ms = (uint32_t)options->coalesce_ms,
                                                    .retry_ms = (int32_t)options->retry_ms});
     h2o_multithread_register_receiver(worker->ctx.queue, &worker->orders, on_orders);
     if (gateway->tls != NULL)
