@@ -6,6 +6,7 @@
 
 #include "gateway/canary.h"
 #include "gateway/counters.h"
+#include "gateway/outbox.h"
 #include "gateway/replay.h"
 #include "gateway/source.h"
 #include "proto/bus/subscribe.h"
@@ -47,6 +48,7 @@ struct feed_channel {
 struct feed {
     struct feed_options options;
     h2o_multithread_receiver_t asks;
+    struct outbox *outboxes; /* one a worker */
     struct subscribe *subscribe;
     struct redis *commands;
     struct source_shared shared;
@@ -67,7 +69,7 @@ static void tell(struct feed *feed, uint32_t worker, struct tell message)
 {
     struct tell *copy = h2o_mem_alloc(sizeof(*copy));
     *copy = message;
-    h2o_multithread_send_message(feed->options.workers[worker], &copy->super);
+    outbox_put(&feed->outboxes[worker], &copy->super);
 }
 
 static void count_up(struct feed *feed)
@@ -271,8 +273,11 @@ static void leave(struct feed *feed, struct ask *ask)
 static void on_asks(h2o_multithread_receiver_t *receiver, h2o_linklist_t *messages)
 {
     struct feed *feed = H2O_STRUCT_FROM_MEMBER(struct feed, asks, receiver);
-    while (!h2o_linklist_is_empty(messages)) {
-        struct ask *ask = H2O_STRUCT_FROM_MEMBER(struct ask, super.link, messages->next);
+    h2o_linklist_t asks;
+    h2o_linklist_init_anchor(&asks);
+    outbox_open(messages, &asks);
+    while (!h2o_linklist_is_empty(&asks)) {
+        struct ask *ask = H2O_STRUCT_FROM_MEMBER(struct ask, super.link, asks.next);
         h2o_linklist_unlink(&ask->super.link);
         if (ask->kind == ASK_JOIN)
             join(feed, ask);
@@ -350,6 +355,9 @@ struct feed *feed_open(const struct feed_options *options)
 {
     struct feed *feed = h2o_mem_alloc(sizeof(*feed));
     *feed = (struct feed){.options = *options};
+    feed->outboxes = h2o_mem_alloc(options->worker_count * sizeof(*feed->outboxes));
+    for (uint32_t w = 0; w < options->worker_count; ++w)
+        feed->outboxes[w] = (struct outbox){.to = options->workers[w]};
     h2o_multithread_register_receiver(options->queue, &feed->asks, on_asks);
     timer_init(&feed->retry, options->loop, on_retry, feed);
     struct redis_options redis = {.loop = options->loop,
@@ -378,6 +386,12 @@ struct feed *feed_open(const struct feed_options *options)
 h2o_multithread_receiver_t *feed_asks(struct feed *feed)
 {
     return &feed->asks;
+}
+
+void feed_turn(struct feed *feed)
+{
+    for (uint32_t w = 0; w < feed->options.worker_count; ++w)
+        outbox_send(&feed->outboxes[w]);
 }
 
 bool feed_usable(struct feed *feed)

@@ -226,7 +226,9 @@ void gateway_run(struct gateway *gateway)
 {
     signals_watch(gateway->ctx.loop, on_signal, gateway);
     trim_start(gateway->ctx.loop);
-    while (!gateway->stopped)
+    while (!gateway->stopped) {
         h2o_evloop_run(gateway->ctx.loop, INT32_MAX);
+        feed_turn(gateway->feed);
+    }
     log_info("stopped");
 }

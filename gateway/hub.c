@@ -7,6 +7,7 @@
 #include "gateway/batch.h"
 #include "gateway/keepalive.h"
 #include "gateway/lag.h"
+#include "gateway/outbox.h"
 #include "gateway/transport.h"
 #include "gateway/welcome.h"
 #include "runtime/monotonic.h"
@@ -31,7 +32,7 @@ struct hub_channel {
 struct hub {
     struct hub_options options;
     h2o_multithread_receiver_t tells;
-    h2o_multithread_receiver_t *asks;
+    struct outbox asks;
     struct hub_channel *channels; /* uthash by name */
     h2o_linklist_t inbox; /* struct tell, in order; the first may be a fan-out half done */
     size_t batch_bytes; /* events joined into one frame, at most */
@@ -109,7 +110,7 @@ static void release(struct hub *hub, struct hub_channel *channel)
     ask->channels[0].local = channel;
     ask->channels[0].name = copy_text(slice_make(channel->name, channel->name_len));
     ++channel->leaves;
-    h2o_multithread_send_message(hub->asks, &ask->super);
+    outbox_put(&hub->asks, &ask->super);
 }
 
 /* ---- streams come and go ---- */
@@ -143,14 +144,14 @@ void hub_join(struct subscriber *subscriber, const struct slice *names, const st
     subscriber->joining = true;
     subscriber->rotate_ms = rotate_at(hub);
     keepalive_add(&hub->keepalive, subscriber);
-    h2o_multithread_send_message(hub->asks, &ask->super);
+    outbox_put(&hub->asks, &ask->super);
 }
 
 void hub_next_page(struct subscriber *subscriber)
 {
     struct ask *ask = subscriber->page;
     subscriber->page = NULL;
-    h2o_multithread_send_message(subscriber->hub->asks, &ask->super);
+    outbox_put(&subscriber->hub->asks, &ask->super);
 }
 
 static void release_channels(struct subscriber *subscriber)
@@ -341,6 +342,7 @@ bool hub_turn(struct hub *hub)
     if (hub->lag.bytes > hub->lag.limit)
         lag_check(&hub->lag, hub_now(hub));
     reap(hub);
+    outbox_send(&hub->asks);
     return !h2o_linklist_is_empty(&hub->inbox) && !may_wait(hub);
 }
 
@@ -364,9 +366,12 @@ static void tie(struct tell *tell)
 static void on_tells(h2o_multithread_receiver_t *receiver, h2o_linklist_t *messages)
 {
     struct hub *hub = H2O_STRUCT_FROM_MEMBER(struct hub, tells, receiver);
-    for (h2o_linklist_t *link = messages->next; link != messages; link = link->next)
+    h2o_linklist_t tells;
+    h2o_linklist_init_anchor(&tells);
+    outbox_open(messages, &tells);
+    for (h2o_linklist_t *link = tells.next; link != &tells; link = link->next)
         tie(H2O_STRUCT_FROM_MEMBER(struct tell, super.link, link));
-    h2o_linklist_insert_list(&hub->inbox, messages);
+    h2o_linklist_insert_list(&hub->inbox, &tells);
 }
 
 /* ---- what happens with time ---- */
@@ -449,5 +454,5 @@ h2o_multithread_receiver_t *hub_tells(struct hub *hub)
 
 void hub_connect(struct hub *hub, h2o_multithread_receiver_t *asks)
 {
-    hub->asks = asks;
+    hub->asks.to = asks;
 }

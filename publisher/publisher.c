@@ -16,6 +16,7 @@ enum {
     DRAIN_TURN_MS = 20, /* a turn that long without a request ends the drain */
     BODY_SLACK =
         65536, /* what libh2o takes above BODY_LIMIT, so that the answer is our 413; over HTTP/2 it only resets the stream */
+    FIRST_READ_BYTES = 4096, /* libh2o's own 8 KiB stay with each connection that is kept alive, and most posts are smaller */
     OTHER_FILES = 64, /* descriptors that are not public connections */
 };
 
@@ -72,6 +73,7 @@ static void open_tickers(struct publisher *publisher)
 void publisher_open(struct publisher *publisher)
 {
     h2o_loop_t *loop = h2o_evloop_create();
+    h2o_socket_buffer_prototype._initial_buf.capacity = FIRST_READ_BYTES;
     open_h2o(publisher);
     publisher->check = (struct admin_check){.name = "bus", .run = check_bus, .data = publisher};
     admin_register(publisher->admin_hosts[0], &publisher->check, 1);

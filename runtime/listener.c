@@ -25,7 +25,7 @@ struct listener {
     size_t open; /* connections */
     size_t refs; /* the owner's, one for each open connection, one while accepting */
     h2o_timeout_entry_t pause; /* linked while accepting waits for file descriptors */
-    struct log_limit fault_limit;
+    struct log_limit fault_limit, full_limit;
 };
 
 struct connection {
@@ -128,16 +128,24 @@ static bool may_accept(const struct listener *listener)
            !h2o_timeout_is_linked((h2o_timeout_entry_t *)&listener->pause);
 }
 
+static void warn_when_full(struct listener *listener)
+{
+    if (listener->open == listener->options.max_connections && log_allowed(&listener->full_limit))
+        log_warn("no more connections are accepted: their limit is reached", log_int("open", (int64_t)listener->open));
+}
+
 /* Polls for connections exactly while they may be accepted. */
 static void update_polling(struct listener *listener)
 {
     if (listener->sock == NULL)
         return;
     bool polling = h2o_socket_is_reading(listener->sock);
-    if (may_accept(listener) && !polling)
+    if (may_accept(listener) && !polling) {
         h2o_socket_read_start(listener->sock, on_readable);
-    else if (!may_accept(listener) && polling)
+    } else if (!may_accept(listener) && polling) {
+        warn_when_full(listener);
         h2o_socket_read_stop(listener->sock);
+    }
 }
 
 static void on_pause_over(h2o_timeout_entry_t *entry)
@@ -166,14 +174,6 @@ static void on_connection_closed(void *data)
     release(listener);
 }
 
-static void set_options(int fd, unsigned timeout)
-{
-    int lowat = NOTSENT_LOWAT_BYTES;
-
-    setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &lowat, sizeof(lowat));
-    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof(timeout));
-}
-
 /* sock->on_close is the application's: libh2o itself never sets it, and it stays with the socket through the TLS handshake, HTTP/2 and a
  * takeover. */
 static void open_connection(struct listener *listener, h2o_socket_t *sock)
@@ -185,8 +185,6 @@ static void open_connection(struct listener *listener, h2o_socket_t *sock)
     sock->on_close.data = connection;
     ++listener->open;
     ++listener->refs;
-    set_options(h2o_socket_get_fd(sock),
-                listener->options.user_timeout_ms != 0 ? listener->options.user_timeout_ms : USER_TIMEOUT_MS);
     if (listener->options.on_open != NULL)
         listener->options.on_open(listener->options.data);
     h2o_accept(listener->options.accept, sock);
@@ -220,6 +218,15 @@ static void on_readable(h2o_socket_t *sock, const char *err)
     release(listener);
 }
 
+/* Accepted sockets inherit them, which spares each connection the system calls. */
+static void set_options(int fd, const struct listener_options *options)
+{
+    int lowat = NOTSENT_LOWAT_BYTES;
+    unsigned timeout = options->user_timeout_ms != 0 ? options->user_timeout_ms : USER_TIMEOUT_MS;
+    setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &lowat, sizeof(lowat));
+    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof(timeout));
+}
+
 struct listener *listener_start(int fd, const struct listener_options *options)
 {
     struct listener *listener = h2o_mem_alloc(sizeof(*listener));
@@ -227,6 +234,7 @@ struct listener *listener_start(int fd, const struct listener_options *options)
     int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
     if (own < 0)
         die("a listening socket can't be duplicated: %s", strerror(errno));
+    set_options(own, options);
     listener->sock = h2o_evloop_socket_create(options->accept->ctx->loop, own, H2O_SOCKET_FLAG_DONT_READ);
     listener->sock->data = listener;
     update_polling(listener);
