@@ -3,8 +3,6 @@
 
 #include <stdint.h>
 
-#include <openssl/ssl.h>
-
 #include "runtime/listener.h"
 
 /* Of the 100 requests libh2o takes at once on an HTTP/2 connection, this many may be streams: the rest stays free for POSTs. */
@@ -12,13 +10,9 @@ enum { CONNECTION_STREAMS_MAX = 90 };
 
 struct connection {
     uint32_t streams; /* HTTP/2 streams of ours that are open */
-    SSL *tls; /* its TLS session, owned by the socket; NULL on a plain one */
 };
 
 static inline struct connection *connection_of(h2o_req_t *req)
 {
     return listener_connection(req->conn->callbacks->get_socket(req->conn));
 }
-
-/* Has every connection that shakes hands with this context know its session, which libh2o itself keeps to itself. */
-void connection_learn_tls(SSL_CTX *ctx);

@@ -3,7 +3,6 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include "gateway/connection.h"
 #include "gateway/counters.h"
 #include "gateway/routes.h"
 #include "gateway/takeover.h"
@@ -72,14 +71,6 @@ static void parse_options(struct gateway *gateway)
     log_set_level(level);
 }
 
-static SSL_CTX *load_tls(const struct options *options, const char **error)
-{
-    SSL_CTX *tls = tls_server(options->tls_cert, options->tls_key, error);
-    if (tls != NULL)
-        connection_learn_tls(tls);
-    return tls;
-}
-
 void gateway_listen(struct gateway *gateway)
 {
     const struct options *options = &gateway->options;
@@ -89,7 +80,7 @@ void gateway_listen(struct gateway *gateway)
     if (error != NULL)
         die("%s", error);
     parse_options(gateway);
-    if (*options->tls_cert != 0 && (gateway->tls = load_tls(options, &error)) == NULL)
+    if (*options->tls_cert != 0 && (gateway->tls = tls_server(options->tls_cert, options->tls_key, &error)) == NULL)
         die("TLS_CERT: %s", error);
     int port;
     gateway->fd = bind_port("public", options->host, options->port, &port);
@@ -199,7 +190,7 @@ static void reload_certificate(struct gateway *gateway)
     const char *error;
     if (gateway->tls == NULL)
         return;
-    SSL_CTX *tls = load_tls(&gateway->options, &error);
+    SSL_CTX *tls = tls_server(gateway->options.tls_cert, gateway->options.tls_key, &error);
     if (tls == NULL) {
         log_error("certificate not reloaded", log_str("why", error));
         return;

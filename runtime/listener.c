@@ -30,6 +30,7 @@ struct listener {
 
 struct connection {
     struct listener *listener;
+    SSL *tls; /* see listener_tls() */
     max_align_t memory[]; /* listener_options.per_connection bytes */
 };
 
@@ -247,6 +248,16 @@ void listener_stop(struct listener *listener)
     h2o_socket_close(listener->sock);
     listener->sock = NULL;
     release(listener);
+}
+
+SSL *listener_tls(h2o_socket_t *sock)
+{
+    return ((struct connection *)sock->on_close.data)->tls;
+}
+
+void listener_set_tls(h2o_socket_t *sock, SSL *tls)
+{
+    ((struct connection *)sock->on_close.data)->tls = tls;
 }
 
 void *listener_connection(h2o_socket_t *sock)

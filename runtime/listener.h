@@ -2,6 +2,8 @@
  * of a worker that stops. */
 #pragma once
 
+#include <openssl/ssl.h>
+
 #include "runtime/h2o.h"
 
 struct listener; /* one worker's end of one listening socket; lives on that worker's loop */
@@ -26,6 +28,11 @@ struct listener *listener_start(int fd, const struct listener_options *options);
 
 /* Closes the listening end; open connections go on. */
 void listener_stop(struct listener *listener);
+
+/* The TLS session of an accepted connection once its handshake is done, which libh2o itself keeps to itself; owned by the socket. NULL on a plain one. tls.c
+ * says which it is. */
+SSL *listener_tls(h2o_socket_t *sock);
+void listener_set_tls(h2o_socket_t *sock, SSL *tls);
 
 /* The per-connection memory of the connection that carries this request or is this socket; freed when the socket closes. */
 void *listener_connection(h2o_socket_t *sock);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "runtime/h2o.h"
+#include "runtime/listener.h"
 
 /* TLS 1.2 with forward secrecy and authenticated encryption; those of TLS 1.3 all are. */
 #define CIPHERS "ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL"
@@ -38,12 +39,29 @@ static const char *load(SSL_CTX *ctx, const char *cert_file, const char *key_fil
     return NULL;
 }
 
+/* libh2o gives each session a BIO of its own, whose data is the socket. */
+static h2o_socket_t *socket_of(const SSL *tls)
+{
+    BIO *bio = SSL_get_rbio(tls);
+    const char *name = bio == NULL ? NULL : BIO_method_name(bio);
+    return name != NULL && strcmp(name, "h2o_socket") == 0 ? BIO_get_data(bio) : NULL;
+}
+
+static void on_info(const SSL *tls, int where, int value)
+{
+    h2o_socket_t *sock = (where & SSL_CB_HANDSHAKE_DONE) != 0 ? socket_of(tls) : NULL;
+    (void)value;
+    if (sock != NULL && sock->on_close.data != NULL)
+        listener_set_tls(sock, (SSL *)tls);
+}
+
 static void harden(SSL_CTX *ctx)
 {
     static const unsigned char session_context[] = "sse";
     SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
     SSL_CTX_set_cipher_list(ctx, CIPHERS);
     SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE);
+    SSL_CTX_set_info_callback(ctx, on_info);
     SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_session_id_context(ctx, session_context, sizeof(session_context) - 1);
     /* Clients resume with tickets; a cache here would be memory for nothing. */

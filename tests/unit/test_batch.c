@@ -43,7 +43,8 @@ static void test_one_channel(void)
     put(&one, "a");
     check(take(&one, false, 100, "a") && one.tail == NULL, "an event alone stays as it is");
     put(&one, "a"), put(&one, "b"), put(&one, "c");
-    check(take(&one, false, 100, "abc") && h2o_linklist_is_empty(&inbox) && one.tail == NULL, "what waits together joins, in order");
+    check(take(&one, false, 100, "abc") && h2o_linklist_is_empty(&inbox) && one.tail == NULL,
+          "what waits together joins, in order");
     put(&one, "a"), put(&one, "b"), put(&one, "c"), put(&one, "d");
     check(take(&one, false, 3, "abc"), "as far as the bytes allow");
     put(&one, "e");
