@@ -357,7 +357,7 @@ struct feed *feed_open(const struct feed_options *options)
     *feed = (struct feed){.options = *options};
     feed->outboxes = h2o_mem_alloc(options->worker_count * sizeof(*feed->outboxes));
     for (uint32_t w = 0; w < options->worker_count; ++w)
-        feed->outboxes[w] = (struct outbox){.to = options->workers[w]};
+        feed->outboxes[w] = (struct outbox){.to = options->workers[w], .local = options->local};
     h2o_multithread_register_receiver(options->queue, &feed->asks, on_asks);
     timer_init(&feed->retry, options->loop, on_retry, feed);
     struct redis_options redis = {.loop = options->loop,
@@ -388,10 +388,12 @@ h2o_multithread_receiver_t *feed_asks(struct feed *feed)
     return &feed->asks;
 }
 
-void feed_turn(struct feed *feed)
+bool feed_turn(struct feed *feed)
 {
+    bool any = false;
     for (uint32_t w = 0; w < feed->options.worker_count; ++w)
-        outbox_send(&feed->outboxes[w]);
+        any = outbox_send(&feed->outboxes[w]) || any;
+    return any;
 }
 
 bool feed_usable(struct feed *feed)

@@ -17,6 +17,7 @@ struct feed_options {
     struct ring_limits ring;
     h2o_multithread_receiver_t *const *workers; /* where each worker takes struct tell; read at the start */
     uint32_t worker_count;
+    bool local; /* the only worker is on this same thread */
 };
 
 struct feed *feed_open(const struct feed_options *options);
@@ -24,8 +25,8 @@ struct feed *feed_open(const struct feed_options *options);
 /* Where workers send struct ask, each by an outbox of its own. */
 h2o_multithread_receiver_t *feed_asks(struct feed *feed);
 
-/* Sends on what the last turn of the bus thread's loop has for the workers; after every turn. */
-void feed_turn(struct feed *feed);
+/* Sends on what the last turn of the bus thread's loop has for the workers; after every turn. False when there was nothing. */
+bool feed_turn(struct feed *feed);
 
 /* Whether both connections to Redis are ready. Any thread. */
 bool feed_usable(struct feed *feed);

@@ -116,10 +116,34 @@ static void start_feed(struct gateway *gateway)
         .ring = {.frames = (uint32_t)options->ring_len, .bytes = (size_t)options->ring_bytes},
         .workers = gateway->tells,
         .worker_count = gateway->worker_count,
+        .local = gateway->alone,
     };
     gateway->feed = feed_open(&feed);
     gateway->checks[0] = (struct admin_check){.name = "bus", .run = feed_why, .data = gateway->feed};
     gateway->checks[1] = (struct admin_check){.name = "drain", .run = check_drain, .data = gateway};
+}
+
+/* Each worker has its hub when this returns. */
+static void start_workers(struct gateway *gateway)
+{
+    if (gateway->alone) {
+        worker_open(&gateway->workers[0], gateway, 0, gateway->ctx.loop);
+        return;
+    }
+    pthread_barrier_init(&gateway->barrier, NULL, gateway->worker_count + 1);
+    for (uint32_t i = 0; i < gateway->worker_count; ++i)
+        worker_start(&gateway->workers[i], gateway, i);
+    pthread_barrier_wait(&gateway->barrier);
+}
+
+static void start_accepting(struct gateway *gateway)
+{
+    if (gateway->alone) {
+        worker_accept(&gateway->workers[0]);
+        return;
+    }
+    pthread_barrier_wait(&gateway->barrier);
+    pthread_barrier_wait(&gateway->barrier);
 }
 
 void gateway_start(struct gateway *gateway)
@@ -130,22 +154,19 @@ void gateway_start(struct gateway *gateway)
     gateway->tells = h2o_mem_alloc(gateway->worker_count * sizeof(*gateway->tells));
     memset(gateway->workers, 0, gateway->worker_count * sizeof(*gateway->workers));
     gateway->max_connections = files_for_connections((size_t)gateway->options.max_connections, OTHER_FILES);
+    gateway->alone = gateway->worker_count == 1;
     metrics_thread();
     configure(gateway);
     configure_admin(gateway);
     h2o_context_init(&gateway->ctx, h2o_evloop_create(), &gateway->admin_conf);
-    pthread_barrier_init(&gateway->barrier, NULL, gateway->worker_count + 1);
-    for (uint32_t i = 0; i < gateway->worker_count; ++i)
-        worker_start(&gateway->workers[i], gateway, i);
-    pthread_barrier_wait(&gateway->barrier);
+    start_workers(gateway);
     for (uint32_t i = 0; i < gateway->worker_count; ++i)
         gateway->tells[i] = hub_tells(gateway->workers[i].hub);
     start_feed(gateway);
     for (uint32_t i = 0; i < gateway->worker_count; ++i)
-        hub_connect(gateway->workers[i].hub, feed_asks(gateway->feed));
+        hub_connect(gateway->workers[i].hub, feed_asks(gateway->feed), gateway->alone);
     start_admin(gateway);
-    pthread_barrier_wait(&gateway->barrier);
-    pthread_barrier_wait(&gateway->barrier);
+    start_accepting(gateway);
     close(gateway->fd);
     if (gateway->plain_fd != -1)
         close(gateway->plain_fd);
@@ -213,13 +234,21 @@ static void on_signal(void *data, int signo)
         drain(gateway, signo);
 }
 
+/* The worker's half of a turn. What it asked was answered at once, so there may be more to tell. */
+static bool turn_alone(struct gateway *gateway)
+{
+    bool more = hub_turn(gateway->workers[0].hub);
+    return feed_turn(gateway->feed) || more;
+}
+
 void gateway_run(struct gateway *gateway)
 {
     signals_watch(gateway->ctx.loop, on_signal, gateway);
     trim_start(gateway->ctx.loop);
-    while (!gateway->stopped) {
-        h2o_evloop_run(gateway->ctx.loop, INT32_MAX);
+    for (bool more = false; !gateway->stopped;) {
+        h2o_evloop_run(gateway->ctx.loop, more ? 0 : INT32_MAX);
         feed_turn(gateway->feed);
+        more = gateway->alone && turn_alone(gateway);
     }
     log_info("stopped");
 }

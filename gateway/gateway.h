@@ -1,5 +1,5 @@
 /* The gateway process and its threads: the main thread is the bus thread (feed, signals, admin listener), each worker has a loop, an h2o context,
- * a hub and its ends of the public listeners. Nothing but frames and the notes of note.h is shared between them. */
+ * a hub and its ends of the public listeners. A single worker has no thread of its own. Nothing but frames and the notes of note.h is shared between them. */
 #pragma once
 
 #include "gateway/feed.h"
@@ -36,6 +36,7 @@ struct gateway {
     struct listener *admin_listener;
     struct admin_check checks[2];
     struct feed *feed;
+    bool alone; /* one worker, which shares the main thread and its loop: nothing crosses between threads then */
     uint32_t worker_count;
     struct worker *workers;
     h2o_multithread_receiver_t **tells; /* of each worker */

@@ -452,7 +452,7 @@ h2o_multithread_receiver_t *hub_tells(struct hub *hub)
     return &hub->tells;
 }
 
-void hub_connect(struct hub *hub, h2o_multithread_receiver_t *asks)
+void hub_connect(struct hub *hub, h2o_multithread_receiver_t *asks, bool local)
 {
-    hub->asks.to = asks;
+    hub->asks = (struct outbox){.to = asks, .local = local};
 }

@@ -22,8 +22,8 @@ struct hub *hub_create(const struct hub_options *options);
 /* Where the feed sends struct tell, by its outbox. */
 h2o_multithread_receiver_t *hub_tells(struct hub *hub);
 
-/* Where the hub sends struct ask, by its outbox; set once, before the first join. */
-void hub_connect(struct hub *hub, h2o_multithread_receiver_t *asks);
+/* Where the hub sends struct ask, by its outbox; set once, before the first join. `local`: on this same thread. */
+void hub_connect(struct hub *hub, h2o_multithread_receiver_t *asks, bool local);
 
 /* Does what the feed told and frees what was closed; after every turn of the worker's loop. A large fan-out is done in slices: true when there
  * is more, so that the loop must not sleep. */

@@ -17,13 +17,21 @@ void outbox_put(struct outbox *outbox, h2o_multithread_message_t *message)
     h2o_linklist_insert(&outbox->parcel->messages, &message->link);
 }
 
-void outbox_send(struct outbox *outbox)
+bool outbox_send(struct outbox *outbox)
 {
     struct parcel *parcel = outbox->parcel;
     if (parcel == NULL)
-        return;
+        return false;
     outbox->parcel = NULL;
-    h2o_multithread_send_message(outbox->to, &parcel->super);
+    if (outbox->local) {
+        h2o_linklist_t received;
+        h2o_linklist_init_anchor(&received);
+        h2o_linklist_insert(&received, &parcel->super.link);
+        outbox->to->cb(outbox->to, &received);
+    } else {
+        h2o_multithread_send_message(outbox->to, &parcel->super);
+    }
+    return true;
 }
 
 void outbox_open(h2o_linklist_t *received, h2o_linklist_t *messages)

@@ -1,9 +1,13 @@
 #include "gateway/worker.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "gateway/connection.h"
 #include "gateway/counters.h"
+
+/* libh2o's own 8 KiB stay while it holds a request, and most heads are a few hundred bytes. */
+enum { FIRST_READ_BYTES = 4096 };
 
 static void on_open(void *data)
 {
@@ -68,11 +72,13 @@ void worker_set_tls(struct worker *worker, SSL_CTX *tls)
     send_order(worker, tls, 0);
 }
 
-static void open_worker(struct worker *worker)
+void worker_open(struct worker *worker, struct gateway *gateway, uint32_t number, h2o_loop_t *loop)
 {
-    struct gateway *gateway = worker->gateway;
     const struct options *options = &gateway->options;
-    h2o_context_init(&worker->ctx, h2o_evloop_create(), &gateway->conf);
+    worker->gateway = gateway;
+    worker->number = number;
+    h2o_socket_buffer_prototype._initial_buf.capacity = FIRST_READ_BYTES;
+    h2o_context_init(&worker->ctx, loop, &gateway->conf);
     worker->hub = hub_create(&(struct hub_options){.loop = worker->ctx.loop,
                                                    .queue = worker->ctx.queue,
                                                    .worker = worker->number,
@@ -101,7 +107,7 @@ static struct listener *listen_on(struct worker *worker, int fd, h2o_accept_ctx_
     return fd == -1 ? NULL : listener_start(fd, &options);
 }
 
-static void listen_all(struct worker *worker)
+void worker_accept(struct worker *worker)
 {
     struct gateway *gateway = worker->gateway;
     size_t share = gateway->max_connections / gateway->worker_count / (gateway->plain_fd == -1 ? 1 : 2);
@@ -112,13 +118,14 @@ static void listen_all(struct worker *worker)
 static void *run(void *data)
 {
     struct worker *worker = data;
+    char name[16];
+    snprintf(name, sizeof(name), "worker %u", worker->number % 1000);
+    pthread_setname_np(pthread_self(), name);
     metrics_thread();
-    /* smaller first reads: a request's head is mostly a few hundred bytes, and the buffer stays while h2o holds the request */
-    h2o_socket_buffer_prototype._initial_buf.capacity = 4096;
-    open_worker(worker);
+    worker_open(worker, worker->gateway, worker->number, h2o_evloop_create());
     pthread_barrier_wait(&worker->gateway->barrier);
     pthread_barrier_wait(&worker->gateway->barrier);
-    listen_all(worker);
+    worker_accept(worker);
     pthread_barrier_wait(&worker->gateway->barrier);
     for (bool more = false;; more = hub_turn(worker->hub))
         h2o_evloop_run(worker->ctx.loop, more ? 0 : INT32_MAX);

@@ -3,9 +3,14 @@
 
 #include "gateway/gateway.h"
 
-/* Starts the thread of gateway->workers[number] with its loop, context and hub. Everything libh2o makes is made on the thread that uses it: its buffers
- * come from pools of the thread. Waits three times at gateway->barrier:
- * when its hub is there, until the feed is, and when it accepts. */
+/* Gives gateway->workers[number] its context and hub on this thread's loop. Everything libh2o makes is made on the thread that uses it: its buffers come from
+ * pools of the thread. */
+void worker_open(struct worker *worker, struct gateway *gateway, uint32_t number, h2o_loop_t *loop);
+
+/* Opens its ends of the public listeners. */
+void worker_accept(struct worker *worker);
+
+/* Both on a thread of its own, which then runs. Waits three times at gateway->barrier: when its hub is there, until the feed is, and when it accepts. */
 void worker_start(struct worker *worker, struct gateway *gateway, uint32_t number);
 
 /* From the main thread: stop accepting, end the streams evenly over this time; the loop goes on until the process ends. */

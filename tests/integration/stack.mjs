@@ -195,8 +195,9 @@ export class Stack {
     }
 
     // DRAIN_SECONDS 0: a test that ends with streams open does not wait for them
+    // THREADS: the second gateway shares one thread between bus and worker, so that both ways of running are tested everywhere
     #gateway(i) {
-        const layers = [{ DRAIN_SECONDS: 0 }];
+        const layers = [{ DRAIN_SECONDS: 0, THREADS: 2 - (i % 2) }];
         const tls = this.options.tls === true || (Array.isArray(this.options.tls) && this.options.tls.includes(i));
         if (this.pub.length !== 0)
             layers.push({ PUBLISHER_URL: this.pub[0].url });
