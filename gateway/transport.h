@@ -17,3 +17,8 @@ bool transport_send(struct subscriber *subscriber, struct frame *frame);
 
 /* The same once send(2) of the frame's chunk gave `sent` (errno with -1). */
 bool transport_sent(struct subscriber *subscriber, struct frame *frame, ssize_t sent);
+
+/* Brings what h2_flush() will read of a stream into the cache, for a fan-out that will come to it soon: once far ahead, once nearer, when the pointers that the
+ * second step follows have arrived. No more than a hint. */
+enum transport_ahead { TRANSPORT_FAR, TRANSPORT_NEAR };
+void transport_prefetch(const struct subscriber *subscriber, enum transport_ahead ahead);

@@ -3,8 +3,10 @@
 #include "gateway/hub.h"
 #include "runtime/h2_reset.h"
 
-/* Queued frames in one h2o_send(). */
-enum { BATCH_FRAMES = 16 };
+enum {
+    BATCH_FRAMES = 16, /* queued frames in one h2o_send() */
+    CACHE_LINE = 64,
+};
 
 /* One stream of an HTTP/2 connection. Lives in the request's pool and dies with it, which is how we learn that the request is gone. */
 struct h2_stream {
@@ -81,6 +83,29 @@ static void h2_open(h2o_req_t *req, struct subscriber *subscriber)
     req->res.reason = "OK";
     h2o_start_response(req, &stream->super);
     h2o_send(req, NULL, 0, H2O_SEND_STATE_IN_PROGRESS);
+}
+
+/* Of the request, what h2o_send() reads and writes; libh2o keeps its own stream, windows and buffers, right before it. */
+static void prefetch_request(const h2o_req_t *req)
+{
+    __builtin_prefetch(&req->_generator);
+    __builtin_prefetch(&req->_ostr_top);
+    __builtin_prefetch(&req->bytes_sent);
+    __builtin_prefetch(&req->_timeout_entry);
+    for (int line = -3; line <= 0; ++line)
+        __builtin_prefetch((const char *)req + line * CACHE_LINE);
+}
+
+void transport_prefetch(const struct subscriber *subscriber, enum transport_ahead ahead)
+{
+    if (subscriber->transport != &transport_h2 || subscriber->h2 == NULL)
+        return;
+    if (ahead == TRANSPORT_NEAR) {
+        prefetch_request(subscriber->h2->req);
+    } else {
+        __builtin_prefetch(subscriber->h2);
+        __builtin_prefetch(subscriber->queue.frames);
+    }
 }
 
 const struct transport transport_h2 = {"http/2", h2_open, h2_flush, h2_close, h2_fd};
