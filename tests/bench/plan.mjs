@@ -1,0 +1,68 @@
+// What is measured, on which systems. Interleaved: each round takes all systems of a load, one after the other.
+
+export const OURS = ['floor', 'floor-uring', 'floor-tls', 'gateway', 'gateway-tls', 'gateway-h2', 'gateway-h2-tls', 'gateway-2'];
+export const PEERS = ['nchan', 'nchan-2', 'node', 'pushpin'];
+const PLAIN = ['floor', 'gateway', 'nchan', 'node', 'pushpin', 'floor-uring'];
+const TLS = ['floor-tls', 'gateway-tls'];
+const H2 = ['gateway-h2', 'gateway-h2-tls'];
+
+export const PER_CONNECTION = 90;
+export const CAPACITY_STREAMS = 10000, CAPACITY_P99_MS = 1000;
+
+// kind: the function of runs.mjs that measures it. rate: events a second over all channels. HTTP/2 systems get the next lower multiple of
+// PER_CONNECTION streams.
+const FULL = [
+    { name: 'fan-1000', kind: 'steady', systems: [...PLAIN, ...TLS, ...H2], channels: 1, streams: 1000, rate: 100 },
+    { name: 'fan-10000', kind: 'steady', systems: [...PLAIN, ...TLS, ...H2], channels: 1, streams: 10000, rate: 10 },
+    { name: 'many', kind: 'steady', systems: [...PLAIN, ...TLS], channels: 2000, streams: 10000, rate: 2000 },
+    { name: 'few', kind: 'steady', systems: [...PLAIN, ...TLS], channels: 1, streams: 100, rate: 50 },
+    { name: 'idle', kind: 'idle', systems: [...PLAIN, ...TLS, ...H2], channels: 1, streams: 5000, rest: 3 },
+    { name: 'two-workers', kind: 'steady', systems: ['gateway-2', 'nchan-2'], channels: 1, streams: CAPACITY_STREAMS, rate: 6 },
+    // four channels: the rate can be set in steps of 2,500 deliveries a second
+    { name: 'capacity', kind: 'capacity', systems: ['floor', 'gateway', 'nchan', 'gateway-2', 'nchan-2'], channels: 4, streams: CAPACITY_STREAMS,
+        start: 32, factor: 1.4, precision: 0.03, warm: 1, seconds: 6 },
+    { name: 'post', kind: 'post', systems: ['publisher'], channels: 64, connections: 64, seconds: 8 },
+    { name: 'churn', kind: 'churn', systems: ['gateway'], idle: 100000, probes: 100, probeRate: 50, quiet: 5, streams: 5000, rate: 5000, seconds: 10 },
+];
+
+const TINY = { channels: 10, streams: 100, rate: 100, warm: 1, seconds: 1 };
+const QUICK = [
+    { name: 'fan-1000', kind: 'steady', systems: OURS, ...TINY, channels: 1 },
+    { name: 'many', kind: 'steady', systems: ['floor', 'gateway', 'gateway-h2-tls', 'gateway-2'], ...TINY },
+    { name: 'idle', kind: 'idle', systems: ['gateway'], channels: 1, streams: 100, rest: 0.2 },
+    { name: 'capacity', kind: 'capacity', systems: ['gateway'], channels: 1, streams: 100, start: 8, factor: 4, precision: 4, most: 2, warm: 1, seconds: 1 },
+    { name: 'post', kind: 'post', systems: ['publisher'], channels: 8, connections: 8, seconds: 1 },
+    { name: 'churn', kind: 'churn', systems: ['gateway'], idle: 200, probes: 10, probeRate: 50, quiet: 1, streams: 50, rate: 100, seconds: 1 },
+];
+
+export const DEFAULTS = { warm: 2, seconds: 10 };
+
+export function plan({ quick, only, loads }) {
+    const chosen = (quick ? QUICK : FULL).filter(load => loads === null || loads.includes(load.name));
+    return chosen.map(load => ({ ...DEFAULTS, ...load, systems: load.systems.filter(name => only === null || only.includes(name)) }))
+        .filter(load => load.systems.length !== 0);
+}
+
+export const TITLES = {
+    'fan-1000': '1 channel, 1,000 streams, 100/s',
+    'fan-10000': '1 channel, 10,000 streams, 10/s',
+    'many': '2,000 channels × 5 streams, 2,000/s',
+    'few': '1 channel, 100 streams, 50/s',
+    'two-workers': '1 channel, 10,000 streams, 6/s',
+};
+
+export const NAMES = {
+    'floor': 'floor: one `send(2)` for each delivery',
+    'floor-uring': 'floor: io_uring, batched',
+    'floor-tls': 'floor: TLS 1.3, `SSL_write`',
+    'gateway': '**SSE Gateway**',
+    'gateway-tls': '**SSE Gateway**, TLS',
+    'gateway-h2': '**SSE Gateway**, HTTP/2',
+    'gateway-h2-tls': '**SSE Gateway**, HTTP/2 over TLS',
+    'gateway-2': '**SSE Gateway**, two workers',
+    'nchan': 'Nchan with Redis',
+    'nchan-2': 'Nchan with Redis, two workers',
+    'node': 'Node: better-sse with ioredis',
+    'pushpin': 'Pushpin',
+    'publisher': 'sse-publisher',
+};

@@ -1,0 +1,172 @@
+#include "tests/bench/bench.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "tests/bench/histogram.h"
+#include "tests/bench/pacing.h"
+#include "tests/bench/payload.h"
+#include "tests/bench/courier.h"
+
+enum { ANSWERS_WAIT_S = 10, RATE_MAX = 10000000 };
+
+struct publish {
+    const struct way *way;
+    struct sockaddr_in to;
+    const char *path;
+    uint64_t channels, rate, seconds;
+    struct courier *couriers;
+    unsigned courier_count;
+    int epoll;
+    struct pacing pacing;
+    uint64_t acked, failed, last_answer_ns;
+    struct histogram ack, late; /* both from when an event was due: to its answer, to its sending */
+};
+
+static const struct way *way_named(const char *name)
+{
+    static const struct way *const ways[] = {&way_redis, &way_redis_plain, &way_floor, &way_nchan, &way_pushpin, &way_post};
+    for (unsigned i = 0; i < sizeof(ways) / sizeof(ways[0]); ++i)
+        if (strcmp(ways[i]->name, name) == 0)
+            return ways[i];
+    bench_fail("--via %s: not known", name);
+}
+
+static void on_answer(struct courier *courier, bool ok, uint64_t since_ns)
+{
+    struct publish *publish = courier->owner;
+    publish->last_answer_ns = bench_now_ns();
+    if (ok) {
+        ++publish->acked;
+        histogram_add(&publish->ack, (publish->last_answer_ns - since_ns) / 1000);
+    } else {
+        ++publish->failed;
+    }
+}
+
+static void open_couriers(struct publish *publish)
+{
+    publish->courier_count = publish->channels < publish->way->couriers ? (unsigned)publish->channels : publish->way->couriers;
+    publish->couriers = calloc(publish->courier_count, sizeof(*publish->couriers));
+    publish->epoll = epoll_create1(EPOLL_CLOEXEC);
+    if (publish->couriers == NULL || publish->epoll < 0)
+        bench_fail("out of resources");
+    for (unsigned i = 0; i < publish->courier_count; ++i) {
+        courier_open(&publish->couriers[i], publish->epoll, publish->way, &publish->to);
+        publish->couriers[i].owner = publish;
+        publish->couriers[i].on_answer = on_answer;
+    }
+}
+
+/* Everything that is due by now; late ones too. */
+static void send_due(struct publish *publish)
+{
+    uint64_t number, due_ns, now_ns = bench_now_ns();
+    char payload[PAYLOAD_SIZE];
+    while (pacing_take(&publish->pacing, now_ns, &number, &due_ns)) {
+        unsigned channel = (unsigned)(number % publish->channels);
+        payload_write(payload, number / publish->channels + 1, due_ns);
+        courier_request(&publish->couriers[channel % publish->courier_count], publish->path, channel, payload, due_ns);
+        histogram_add(&publish->late, (now_ns - due_ns) / 1000);
+    }
+    for (unsigned i = 0; i < publish->courier_count; ++i)
+        if (!publish->couriers[i].wants_out)
+            courier_flush(&publish->couriers[i]);
+}
+
+static void turn(struct publish *publish)
+{
+    struct epoll_event events[64];
+    pacing_arm(&publish->pacing);
+    int n = epoll_wait(publish->epoll, events, 64, 100);
+    for (int i = 0; i < n; ++i)
+        if (events[i].data.ptr != NULL)
+            courier_event(events[i].data.ptr, events[i].events);
+    send_due(publish);
+}
+
+static void run(struct publish *publish)
+{
+    uint64_t total = publish->rate * publish->seconds;
+    total += (publish->channels - total % publish->channels) % publish->channels;
+    pacing_start(&publish->pacing, publish->rate, total);
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
+    if (epoll_ctl(publish->epoll, EPOLL_CTL_ADD, publish->pacing.timer, &event) != 0)
+        bench_fail("epoll: %s", strerror(errno));
+    while (publish->pacing.next < total)
+        turn(publish);
+    uint64_t end_ns = bench_now_ns() + (uint64_t)ANSWERS_WAIT_S * 1000000000;
+    while (publish->acked + publish->failed < total && bench_now_ns() < end_ns)
+        turn(publish);
+    publish->failed = total - publish->acked;
+}
+
+static void report(const struct publish *publish)
+{
+    printf("{\"sent\":%llu,\"acked\":%llu,\"failed\":%llu,\"seconds\":%.3f,\"cpu_us\":%llu,\"ack_p50_us\":%llu,\"ack_p99_us\":%llu,"
+           "\"ack_max_us\":%llu,\"late_p99_us\":%llu,\"late_max_us\":%llu,\"last_seq\":%llu}\n",
+           (unsigned long long)publish->pacing.total, (unsigned long long)publish->acked, (unsigned long long)publish->failed,
+           (double)(publish->last_answer_ns - publish->pacing.start_ns) / 1e9, (unsigned long long)bench_cpu_us(),
+           (unsigned long long)histogram_percentile(&publish->ack, 50), (unsigned long long)histogram_percentile(&publish->ack, 99),
+           (unsigned long long)publish->ack.max_us, (unsigned long long)histogram_percentile(&publish->late, 99),
+           (unsigned long long)publish->late.max_us, (unsigned long long)(publish->pacing.total / publish->channels));
+}
+
+static void parse(struct publish *publish, int argc, char **argv)
+{
+    static const struct option options[] = {{"via", required_argument, NULL, 'v'},
+                                            {"to", required_argument, NULL, 't'},
+                                            {"path", required_argument, NULL, 'p'},
+                                            {"rate", required_argument, NULL, 'r'},
+                                            {"channels", required_argument, NULL, 'c'},
+                                            {"seconds", required_argument, NULL, 's'},
+                                            {0}};
+    for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+        if (option == 'v')
+            publish->way = way_named(optarg);
+        else if (option == 't')
+            publish->to = bench_address(optarg);
+        else if (option == 'p')
+            publish->path = optarg;
+        else if (option == 'r')
+            publish->rate = bench_number("--rate", optarg, 1, RATE_MAX);
+        else if (option == 'c')
+            publish->channels = bench_number("--channels", optarg, 1, 1000000);
+        else if (option == 's')
+            publish->seconds = bench_number("--seconds", optarg, 1, 3600);
+        else
+            exit(2);
+    }
+    if (optind != argc || publish->way == NULL || publish->to.sin_port == 0 || publish->rate == 0 || publish->seconds == 0)
+        bench_fail(
+            "usage: bench publish --via redis|redis-plain|floor|nchan|pushpin|post --to IPv4:PORT [--path PATTERN] --channels C "
+            "--rate R --seconds S");
+}
+
+int bench_publish(int argc, char **argv)
+{
+    struct publish *publish = calloc(1, sizeof(*publish));
+    if (publish == NULL)
+        bench_fail("out of memory");
+    publish->channels = 1;
+    parse(publish, argc, argv);
+    if (publish->path == NULL)
+        publish->path = publish->way->path;
+    if (publish->path != NULL)
+        bench_pattern(publish->path);
+    open_couriers(publish);
+    run(publish);
+    report(publish);
+    for (unsigned i = 0; i < publish->courier_count; ++i)
+        courier_close(&publish->couriers[i]);
+    pacing_end(&publish->pacing);
+    close(publish->epoll);
+    free(publish->couriers);
+    free(publish);
+    return 0;
+}

@@ -1,0 +1,111 @@
+// Results as Markdown: {date, machine, versions, rounds, samples: {load: {system: [sample of each round]}}}
+import { judged, spread } from './targets.mjs';
+import { NAMES, TITLES } from './plan.mjs';
+
+const STEADY = ['fan-1000', 'fan-10000', 'many', 'few'];
+const SYSTEMS = Object.keys(NAMES);
+
+export function number(value) {
+    if (value === 0)
+        return '0';
+    const size = Math.abs(value);
+    const digits = size >= 1000 ? 0 : size >= 100 ? 0 : size >= 10 ? 1 : 2;
+    return value.toLocaleString('en', { minimumFractionDigits: digits, maximumFractionDigits: digits });
+}
+
+// "median (min–max)"
+function cell(samples, metric) {
+    const seen = spread((samples ?? []).map(sample => sample?.[metric]));
+    if (seen === null)
+        return '';
+    return seen.min === seen.max ? number(seen.median) : `${number(seen.median)} (${number(seen.min)}–${number(seen.max)})`;
+}
+
+const row = cells => `| ${cells.join(' | ')} |`;
+
+// columns: [title, system => text]. Rows and columns in which nothing was measured are left out; '' when that is all of them.
+function table(head, columns) {
+    const cells = SYSTEMS.map(system => [NAMES[system], ...columns.map(([, text]) => text(system))]);
+    const rows = cells.filter(row => row.slice(1).some(text => text !== ''));
+    const used = [0, ...columns.map((_, i) => i + 1).filter(i => rows.some(row => row[i] !== ''))];
+    if (rows.length === 0)
+        return '';
+    const titles = [head, ...columns.map(([title]) => title)];
+    return [row(used.map(i => titles[i])), `|---|${'--:|'.repeat(used.length - 1)}`, ...rows.map(cells => row(used.map(i => cells[i])))].join('\n');
+}
+
+const ERRORS = ['lost', 'duplicated', 'out_of_order', 'foreign', 'closed', 'publish_failed', 'failed'];
+
+// What went wrong in a sample, in words; null when nothing did.
+export function fault(sample) {
+    const said = ERRORS.filter(name => sample?.[name] > 0).map(name => `${name.replaceAll('_', ' ')} ${sample[name].toLocaleString('en')}`);
+    return said.length === 0 ? null : said.join(', ');
+}
+
+function losses({ samples }) {
+    return Object.entries(samples).flatMap(([load, systems]) => Object.entries(systems).flatMap(([system, rounds]) => {
+        const said = rounds.flatMap((sample, round) => (fault(sample) ? [`round ${round + 1}: ${fault(sample)}`] : []));
+        return said.length === 0 ? [] : [`* ${NAMES[system]}, ${TITLES[load] ?? load}: ${said.join('; ')}`];
+    }));
+}
+
+const verdict = ({ met, stretch }) => (met === null ? 'not measured' : met ? 'yes' : stretch ? 'no (stretch)' : '**no**');
+
+function bounds({ samples, rounds }) {
+    const lines = judged(samples, rounds).filter(target => target.seen !== null).map(target => {
+        const { seen: { min, median, max }, unit } = target;
+        const bound = target.most === undefined ? `≥ ${number(target.least)}` : `≤ ${number(target.most)}`;
+                return row([target.what, `${bound}${unit ? ` ${unit}` : ''}`, number(min), `**${number(median)}**`, number(max), verdict(target)]);
+    });
+    return lines.length === 0 ? '' : [row(['figure', 'bound', 'min', 'median', 'max', 'kept']), '|---|--:|--:|--:|--:|---|', ...lines].join('\n');
+}
+
+// [title, note, Markdown] of each part that has something in it.
+function parts(results) {
+    const { samples } = results;
+    const metric = (load, name) => system => cell(samples[load]?.[system], name);
+    const loads = name => STEADY.filter(load => samples[load]).map(load => [TITLES[load], metric(load, name)]);
+    return [
+        ['CPU for each delivery, µs', 'Server only: user and kernel, all its threads; on loopback that includes the receiving side of TCP. HTTP/2: 90 streams to a connection, 990 and 9,990.',
+            table('', loads('cpu_us'))],
+        ['Latency p50, ms', 'From when an event was due to its arrival.', table('', loads('p50_ms'))],
+        ['Latency p99, ms', '', table('', loads('p99_ms'))],
+        ['Opening and idling', 'PSS of the server’s processes for each of 5,000 idle streams, 3 seconds after they opened; HTTP/2: 90 streams to a connection.',
+            table('', [['idle stream, KB', metric('idle', 'pss_kb')], ['CPU to open one, µs', metric('fan-10000', 'open_cpu_us')],
+                ['10,000 opened in, ms', metric('fan-10000', 'open_ms')], ['CPU to open one of 5,000, µs', metric('idle', 'open_cpu_us')]])],
+        ['Most deliveries a second with p99 ≤ 1 s, 10,000 streams', 'Two workers: nothing is pinned, load programs and Redis compete for the same cores.',
+            table('', [['deliveries/s', metric('capacity', 'most')], ['CPU for each then, µs', metric('capacity', 'cpu_us')],
+                ['p99 then, ms', metric('capacity', 'p99_ms')], ['CPU for each at 60,000/s, µs', metric('two-workers', 'cpu_us')],
+                ['p99 at 60,000/s, ms', metric('two-workers', 'p99_ms')]])],
+        ['Redis: CPU for each event, µs', '', table('', loads('redis_cpu_us'))],
+        ['Publishing: `POST /channels/…`, 64 connections, acknowledged after Redis has the event', '',
+            table('', [['each second', metric('post', 'per_second')], ['p50, ms', metric('post', 'p50_ms')], ['p99, ms', metric('post', 'p99_ms')],
+                ['max, ms', metric('post', 'max_ms')], ['publisher’s CPU for each, µs', metric('post', 'cpu_us')]])],
+        ['100,000 channels with a listener each, 5,000 streams a second come and go', 'Pause: the latest event of 100 probe streams, 50 events/s each.',
+            table('', [['longest pause, ms', metric('churn', 'pause_ms')], ['p99, ms', metric('churn', 'pause_p99_ms')],
+                ['without coming and going, ms', metric('churn', 'quiet_ms')], ['came each second', metric('churn', 'opened_s')],
+                ['to the response head, p99 ms', metric('churn', 'head_p99_ms')], ['100,000 opened in, ms', metric('churn', 'crowd_open_ms')],
+                ['PSS of each, KB', metric('churn', 'crowd_pss_kb')]])],
+        ['Bounds', 'Ratios are taken within a round. (The bounds are those the project set itself.)', bounds(results)],
+    ].filter(([, , text]) => text !== '');
+}
+
+export function markdown(results) {
+    const { machine, versions, rounds, date, commit } = results;
+    const lost = losses(results);
+    return [
+        `Measured ${date} at ${commit}: ${machine}. ${rounds} rounds, systems interleaved; each cell is the median (minimum–maximum). ` +
+            `256-byte events; server on one core, load programs and Redis on the other; loopback. ${versions.join(', ')}.`,
+        ...parts(results).flatMap(([title, note, text]) => [`**${title}**${note && `. ${note}`}`, text]),
+        lost.length === 0 ? 'Nothing was lost, doubled or out of order, in any run.' : `What went wrong:\n\n${lost.join('\n')}`,
+    ].join('\n\n');
+}
+
+// The text between the markers of README.md replaced.
+export function replaceBlock(text, block) {
+    const begin = '<!-- bench:begin -->', end = '<!-- bench:end -->';
+    const from = text.indexOf(begin), to = text.indexOf(end);
+    if (from < 0 || to < from)
+        throw new Error(`README.md holds no ${begin} … ${end}`);
+    return `${text.slice(0, from + begin.length)}\n\n${block}\n\n${text.slice(to)}`;
+}

@@ -1,0 +1,57 @@
+// The bounds that issue 4 sets. Each is computed for every round from that round's samples alone: the machine's speed drifts between rounds.
+//
+//     {what, unit, most | least, stretch, of: (pick) => number or null}      pick(load, system, metric): a sample's figure, null when not measured
+
+const ratio = (a, b) => (a === null || b === null || b === 0 ? null : a / b);
+const over = (load, metric, system, other, otherLoad = load) => pick => ratio(pick(load, system, metric), pick(otherLoad, other, metric));
+const figure = (load, system, metric) => pick => pick(load, system, metric);
+
+const CPU = 'CPU for each delivery';
+
+export const TARGETS = [
+    { what: `${CPU}, 1 × 1,000 × 100/s: gateway / floor`, most: 1.10, of: over('fan-1000', 'cpu_us', 'gateway', 'floor') },
+    { what: `${CPU}, 1 × 1,000 × 100/s: gateway / Nchan`, most: 0.70, of: over('fan-1000', 'cpu_us', 'gateway', 'nchan') },
+    { what: `${CPU}, 1 × 10,000 × 10/s: gateway / floor`, most: 1.10, of: over('fan-10000', 'cpu_us', 'gateway', 'floor') },
+    { what: `${CPU}, 1 × 10,000 × 10/s: gateway / Nchan`, most: 0.70, of: over('fan-10000', 'cpu_us', 'gateway', 'nchan') },
+    { what: `${CPU}, 2,000 × 5, 2,000/s: gateway / floor`, most: 1.25, of: over('many', 'cpu_us', 'gateway', 'floor') },
+    { what: `${CPU}, 1 × 1,000 × 100/s: gateway / floor`, most: 1, stretch: true, of: over('fan-1000', 'cpu_us', 'gateway', 'floor') },
+    { what: 'p99, 1 × 10,000 × 10/s: gateway / floor', most: 1.5, of: over('fan-10000', 'p99_ms', 'gateway', 'floor') },
+    { what: 'p99, 1 × 100 × 50/s: gateway / floor', most: 1.5, of: over('few', 'p99_ms', 'gateway', 'floor') },
+    { what: 'most deliveries/s, p99 ≤ 1 s: gateway / floor', least: 0.95, of: over('capacity', 'most', 'gateway', 'floor') },
+    { what: 'most deliveries/s, two workers: gateway / Nchan', least: 1, of: over('capacity', 'most', 'gateway-2', 'nchan-2') },
+    { what: `${CPU}, two workers, 1 × 10,000 × 6/s: gateway / Nchan`, most: 0.75, of: over('two-workers', 'cpu_us', 'gateway-2', 'nchan-2') },
+    { what: 'PSS of an idle stream, HTTP/1.1', unit: 'KB', most: 1, of: figure('idle', 'gateway', 'pss_kb') },
+    { what: 'PSS of an idle stream, HTTP/1.1 over TLS', unit: 'KB', most: 16, of: figure('idle', 'gateway-tls', 'pss_kb') },
+    { what: 'PSS of an idle stream, HTTP/2, 90 a connection', unit: 'KB', most: 6, of: figure('idle', 'gateway-h2', 'pss_kb') },
+    { what: 'PSS of an idle stream, HTTP/2 over TLS, 90 a connection', unit: 'KB', most: 6, of: figure('idle', 'gateway-h2-tls', 'pss_kb') },
+    { what: `${CPU}, TLS, 1 × 1,000 × 100/s: gateway / TLS floor`, most: 1.15, of: over('fan-1000', 'cpu_us', 'gateway-tls', 'floor-tls') },
+    { what: `${CPU}, TLS, 1 × 10,000 × 10/s: gateway / TLS floor`, most: 1.15, of: over('fan-10000', 'cpu_us', 'gateway-tls', 'floor-tls') },
+    { what: `${CPU}, HTTP/2, 1 × 990 × 100/s`, unit: 'µs', most: 0.6, of: figure('fan-1000', 'gateway-h2', 'cpu_us') },
+    { what: `${CPU}, HTTP/2, 1 × 9,990 × 10/s`, unit: 'µs', most: 0.6, of: figure('fan-10000', 'gateway-h2', 'cpu_us') },
+    { what: `${CPU}, HTTP/2 over TLS, 1 × 990 × 100/s`, unit: 'µs', most: 0.8, of: figure('fan-1000', 'gateway-h2-tls', 'cpu_us') },
+    { what: `${CPU}, HTTP/2 over TLS, 1 × 9,990 × 10/s`, unit: 'µs', most: 0.8, of: figure('fan-10000', 'gateway-h2-tls', 'cpu_us') },
+    { what: 'CPU to open a stream: gateway / Nchan', most: 1, of: over('fan-10000', 'open_cpu_us', 'gateway', 'nchan') },
+    { what: 'time to open 10,000 streams', unit: 'ms', most: 2000, of: figure('fan-10000', 'gateway', 'open_ms') },
+    { what: 'POST, 64 connections: acknowledged each second', unit: '', least: 20000, of: figure('post', 'publisher', 'per_second') },
+    { what: 'POST, 64 connections: p99', unit: 'ms', most: 20, of: figure('post', 'publisher', 'p99_ms') },
+    { what: '100,000 channels, 5,000 come and go a second: longest pause', unit: 'ms', most: 50, of: figure('churn', 'gateway', 'pause_ms') },
+    { what: '100,000 channels: streams that came each second', unit: '', least: 4950, of: figure('churn', 'gateway', 'opened_s') },
+];
+
+export function spread(values) {
+    const sorted = values.filter(value => typeof value === 'number' && Number.isFinite(value)).sort((a, b) => a - b);
+    if (sorted.length === 0)
+        return null;
+    const middle = (sorted.length - 1) / 2;
+    return { min: sorted[0], median: (sorted[Math.floor(middle)] + sorted[Math.ceil(middle)]) / 2, max: sorted.at(-1) };
+}
+
+// Each target with {min, median, max} over the rounds (null: not measured) and whether the median keeps the bound.
+export function judged(samples, rounds) {
+    return TARGETS.map(({ of, ...target }) => {
+        const values = Array.from({ length: rounds }, (_, round) => of((load, system, metric) => samples[load]?.[system]?.[round]?.[metric] ?? null));
+        const seen = spread(values);
+        const met = seen === null ? null : target.most === undefined ? seen.median >= target.least : seen.median <= target.most;
+        return { ...target, seen, met };
+    });
+}

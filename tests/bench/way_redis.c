@@ -1,0 +1,67 @@
+/* Through Redis, pipelined over one connection. */
+#include "tests/bench/way.h"
+
+#include <string.h>
+
+#include "tests/bench/bench.h"
+#include "tests/bench/payload.h"
+#include "tests/bench/courier.h"
+
+static size_t copied(char *out, char *command, int size)
+{
+    if (size < 0 || size > WAY_REQUEST_MAX)
+        bench_fail("redis: the command cannot be made");
+    memcpy(out, command, (size_t)size);
+    redisFreeCommand(command);
+    return (size_t)size;
+}
+
+/* proto/README.md, "Publishing". */
+static size_t durable_request(char *out, const char *path, unsigned channel, const char *payload)
+{
+    char *command;
+    (void)path;
+    int size = redisFormatCommand(&command, "FCALL sse_publish 1 sse:bench-%u %b", channel, payload, (size_t)PAYLOAD_SIZE);
+    return copied(out, command, size);
+}
+
+static size_t plain_request(char *out, const char *path, unsigned channel, const char *payload)
+{
+    char *command;
+    (void)path;
+    int size = redisFormatCommand(&command, "PUBLISH bench-%u %b", channel, payload, (size_t)PAYLOAD_SIZE);
+    return copied(out, command, size);
+}
+
+/* PUBLISH answers a number; sse_publish id, position and outcome, and anything but "published" did not happen. */
+static const char *refusal(const redisReply *reply)
+{
+    if (reply->type == REDIS_REPLY_INTEGER)
+        return NULL;
+    if (reply->type == REDIS_REPLY_ERROR)
+        return reply->str;
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 3 || reply->element[2]->type != REDIS_REPLY_STRING)
+        return "an unexpected answer";
+    return strcmp(reply->element[2]->str, "published") == 0 ? NULL : reply->element[2]->str;
+}
+
+static void answers(struct courier *courier)
+{
+    void *reply;
+    if (courier->redis == NULL)
+        courier->redis = redisReaderCreate();
+    if (courier->redis == NULL ||
+        redisReaderFeed(courier->redis, courier->in.p + courier->in.start, courier->in.end - courier->in.start) != REDIS_OK)
+        bench_fail("redis: out of memory");
+    courier->in.start = courier->in.end;
+    while (redisReaderGetReply(courier->redis, &reply) == REDIS_OK && reply != NULL) {
+        const char *why = refusal(reply);
+        courier_answered(courier, why, why == NULL ? 0 : strlen(why));
+        freeReplyObject(reply);
+    }
+    if (courier->redis->err != 0)
+        bench_fail("redis: %s", courier->redis->errstr);
+}
+
+const struct way way_redis = {.name = "redis", .couriers = 1, .request = durable_request, .answers = answers};
+const struct way way_redis_plain = {.name = "redis-plain", .couriers = 1, .request = plain_request, .answers = answers};
