@@ -1,4 +1,4 @@
-// The bounds that issue 4 sets. Each is computed for every round from that round's samples alone: the machine's speed drifts between rounds.
+// The bounds that the project sets itself. Each is computed for every round from that round's samples alone: the machine's speed drifts between rounds.
 //
 //     {what, unit, most | least, stretch, of: (pick) => number or null}      pick(load, system, metric): a sample's figure, null when not measured
 
