@@ -1,0 +1,38 @@
+/* JSON Web Tokens (RFC 7519) in the compact form of a JWS (RFC 7515): from a token to its claims. The cryptography and the
+ * comparison are libcjose's. Any thread. */
+#pragma once
+
+#include <stdint.h>
+
+#include "runtime/grants.h"
+#include "runtime/jwt_keys.h"
+
+enum {
+    JWT_MAX = 8192, /* bytes of a token */
+    JWT_LEEWAY_S = 10, /* by which the clock of the issuer may differ */
+};
+
+struct jwt_options {
+    const char *issuer; /* "iss" must be this; "": anything */
+    const char *audience; /* "aud" must be or hold this; "": anything */
+};
+
+/* What a valid token says, for example:
+ *
+ *     {"sub": "42", "exp": 1800000000, "iss": "https://id.example", "aud": "sse",
+ *      "sse": {"subscribe": ["news", "user/42:*"], "publish": ["orders"]}}
+ *
+ * Each is optional here, "nbf" too; "aud" may be a list. "subscribe" and "publish" are lists of at most 100 patterns (see grants.h) of
+ * 1 to 200 bytes. */
+struct jwt_claims {
+    int64_t expires_s; /* Unix time; INT64_MAX: never */
+    struct slice subject; /* {NULL, 0} without */
+    struct grants subscribe, publish;
+    void *json; /* holds the texts until jwt_claims_free() */
+};
+
+/* NULL and *claims, or a static sentence why the token is not valid at now_s (Unix time); *claims is empty then. */
+const char *jwt_verify(struct jwt_claims *claims, const struct jwt_keys *keys, const struct jwt_options *options,
+                       struct slice token, int64_t now_s);
+
+void jwt_claims_free(struct jwt_claims *claims);
