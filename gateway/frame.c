@@ -70,11 +70,11 @@ void frame_unref(struct frame *frame)
 
 struct frame *frame_without_id(struct frame *frame)
 {
-    static const size_t field = sizeof("id: ") - 1;
     struct sse_fields fields;
     struct slice body = frame_body(frame);
-    if (sse_check(body, &fields) != NULL || fields.id.n == 0)
+    if (sse_check(body, &fields) != NULL || fields.id.p == NULL)
         return frame_ref(frame);
+    size_t field = fields.id.n == 0 ? strlen("id:") : strlen("id: ");
     size_t before = (size_t)(fields.id.p - body.p) - field, line = field + fields.id.n + 1;
     struct frame *bare = allocate(body.n - line);
     memcpy(bare->bytes + bare->head, body.p, before);

@@ -1,5 +1,6 @@
 #include "gateway/replay.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "gateway/counters.h"
@@ -401,7 +402,9 @@ static struct frame *take(struct place *place)
     place->gap = NULL;
     if (frame != NULL)
         return frame;
-    frame = frame_ref(frame_at(place));
+    frame = frame_at(place);
+    assert(frame != NULL); /* oldest() chose the place for it */
+    frame_ref(frame);
     ++place->next;
     place->after = frame->at;
     place->exact = true;
@@ -444,6 +447,7 @@ static void format_place(const struct replay *replay, const struct frame *first,
 bool replay_page(struct replay *replay, struct tell *tell)
 {
     size_t bytes = 0;
+    uint32_t count = 0;
     bool more = false;
     struct frame **frames = h2o_mem_alloc(REPLAY_PAGE_FRAMES * sizeof(*frames));
     count_resume(replay);
@@ -451,15 +455,18 @@ bool replay_page(struct replay *replay, struct tell *tell)
         begin(replay, &replay->places[i]);
     struct place *place;
     while (!more && (place = oldest(replay, &more)) != NULL) {
-        struct frame *frame = frames[tell->page.count++] = take(place);
+        struct frame *frame = frames[count++] = take(place);
         bytes += frame->body;
-        more = tell->page.count == REPLAY_PAGE_FRAMES || bytes >= REPLAY_PAGE_BYTES;
+        more = count == REPLAY_PAGE_FRAMES || bytes >= REPLAY_PAGE_BYTES;
     }
     for (uint32_t i = 0; i < replay->ask->count; ++i)
         drop_page(&replay->places[i]);
-    format_place(replay, tell->page.count == 0 ? NULL : frames[0], tell->page.position);
-    tell->page.frames = tell->page.count == 0 ? NULL : frames;
-    if (tell->page.count == 0)
+    format_place(replay, count == 0 ? NULL : frames[0], tell->page.position);
+    if (count == 0) {
         free(frames);
+        frames = NULL;
+    }
+    tell->page.count = count;
+    tell->page.frames = frames;
     return !more;
 }

@@ -53,7 +53,7 @@ static inline struct slice slice_trim(struct slice s)
  * separator the whole rest is returned and *rest becomes {NULL, 0}: loop while rest.p != NULL. */
 static inline struct slice slice_split(struct slice *rest, char sep)
 {
-    const char *end = rest->n == 0 ? NULL : memchr(rest->p, sep, rest->n);
+    const char *end = rest->n == 0 ? NULL : memchr(rest->p, (unsigned char)sep, rest->n);
     struct slice head = {rest->p, end == NULL ? rest->n : (size_t)(end - rest->p)};
     *rest = end == NULL ? (struct slice){NULL, 0} : slice_from(*rest, head.n + 1);
     return head;

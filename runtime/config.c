@@ -1,5 +1,6 @@
 #include "runtime/config.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
@@ -15,7 +16,7 @@ enum { FILE_MAX_BYTES = 65536 };
 
 static char fault[1024];
 
-__attribute__((format(printf, 1, 2))) static const char *fail(const char *format, ...)
+__attribute__((format(printf, 1, 2), returns_nonnull)) static const char *fail(const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -146,6 +147,7 @@ static const char *load_option(const struct config_option *option, void *setting
     const char *why = find_value(option, get, &value);
     if (why != NULL)
         return why;
+    assert(value != NULL);
     if (option->kind == CONFIG_INT)
         why = set_int(option, value, field(option, settings));
     else if (option->kind == CONFIG_FLAG)

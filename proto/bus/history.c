@@ -9,6 +9,8 @@
 struct request {
     history_cb cb;
     void *data;
+    struct position after;
+    size_t limit;
     bool newest_first; /* as Redis answers XREVRANGE */
 };
 
@@ -30,11 +32,19 @@ static bool read_entry(struct history_entry *out, const redisReply *entry)
     return position_parse(&out->at, text_of(entry->element[0]));
 }
 
-static const char *read_entries(struct history_entry *out, const redisReply *reply, bool newest_first)
+/* Callers rely on the order and the number: who pages on from the last entry must not come back to it. */
+static const char *read_entries(struct history_entry *out, const redisReply *reply, const struct request *request)
 {
-    for (size_t i = 0; i < reply->elements; ++i)
-        if (!read_entry(&out[newest_first ? reply->elements - 1 - i : i], reply->element[i]))
+    struct position before = request->after;
+    size_t count = reply->elements;
+    if (count > request->limit)
+        return "Redis answered with more entries than were asked for";
+    for (size_t i = 0; i < count; ++i)
+        if (!read_entry(&out[request->newest_first ? count - 1 - i : i], reply->element[i]))
             return "Redis answered with something that is no stream entry";
+    for (size_t i = 0; i < count; before = out[i++].at)
+        if (position_compare(out[i].at, before) <= 0)
+            return "Redis answered with entries that are out of order";
     return NULL;
 }
 
@@ -55,12 +65,12 @@ static void on_reply(void *data, const redisReply *reply, const char *why)
     struct request *request = data;
     struct history_entry *entries = NULL;
     size_t count = 0;
-    if (reply != NULL && reply->type != REDIS_REPLY_ARRAY)
+    if (reply != NULL && reply->type != REDIS_REPLY_ARRAY) {
         why = error_sentence(reply);
-    if (why == NULL) {
+    } else if (reply != NULL) {
         count = reply->elements;
         entries = h2o_mem_alloc((count + 1) * sizeof(*entries));
-        why = read_entries(entries, reply, request->newest_first);
+        why = read_entries(entries, reply, request);
     }
     if (why == NULL)
         request->cb(request->data, entries, count, NULL);
@@ -78,6 +88,7 @@ static bool send_range(struct redis *redis, struct slice command, struct slice c
     struct slice argv[] = {command, slice_make(key, key_len), from, to, SLICE("COUNT"), slice_make(count, count_len)};
     struct request *request = h2o_mem_alloc(sizeof(*request));
     *request = made;
+    request->limit = limit;
     bool queued = redis_command(redis, argv, sizeof(argv) / sizeof(argv[0]), on_reply, request);
     if (!queued)
         free(request);
@@ -89,7 +100,7 @@ bool history_after(struct redis *redis, struct slice channel, struct position af
     char from[1 + POSITION_TEXT_MAX] = "(";
     size_t n = position_format(from + 1, after);
     return send_range(redis, SLICE("XRANGE"), channel, slice_make(from, 1 + n), SLICE("+"), limit,
-                      (struct request){.cb = cb, .data = data});
+                      (struct request){.cb = cb, .data = data, .after = after});
 }
 
 bool history_last(struct redis *redis, struct slice channel, size_t limit, history_cb cb, void *data)
