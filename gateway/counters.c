@@ -15,6 +15,7 @@ static const struct metric table[COUNTERS] = {
     CLOSES(CLOSE_VANISHED, "peer vanished"),
     CLOSES(CLOSE_ROTATE, "rotated"),
     CLOSES(CLOSE_DRAIN, "drain"),
+    CLOSES(CLOSE_EXPIRED, "token expired"),
     [COUNT_CONNECTIONS] = {"sse_connections", NULL, METRIC_GAUGE, "open connections on the public ports"},
     [COUNT_CHANNELS] = {"sse_channels", NULL, METRIC_GAUGE, "channels with a listener here"},
     [COUNT_EVENTS_IN] = {"sse_events_total", "direction=\"in\"", METRIC_COUNTER, "events from the bus, and deliveries to streams"},
@@ -38,6 +39,8 @@ static const struct metric table[COUNTERS] = {
     [COUNT_CANARY_AGE_MS] = {"sse_bus_canary_age_milliseconds", NULL, METRIC_GAUGE,
                              "since the newest canary that came back was sent"},
     [COUNT_DRAINING] = {"sse_draining", NULL, METRIC_GAUGE, "1 while the process ends its streams to stop"},
+    H2_ABUSE_ROWS(COUNT_H2_ABUSE),
+    ACCESS_REFUSAL_ROWS(COUNT_REFUSED),
 };
 
 void counters_init(void)

@@ -1,6 +1,8 @@
 /* The gateway's metrics: one enum, one table in counters.c, in the same order. */
 #pragma once
 
+#include "runtime/access.h"
+#include "runtime/h2_abuse.h"
 #include "runtime/metrics.h"
 
 /* Why a stream was closed: one value, one counter. */
@@ -14,6 +16,7 @@ enum close_reason {
     CLOSE_VANISHED, /* the peer acknowledges nothing any more */
     CLOSE_ROTATE, /* MAX_STREAM_SECONDS */
     CLOSE_DRAIN,
+    CLOSE_EXPIRED, /* its token */
     CLOSE_REASONS,
 };
 
@@ -41,6 +44,10 @@ enum counter {
     COUNT_BUS_ROUND_TRIP_US,
     COUNT_CANARY_AGE_MS,
     COUNT_DRAINING,
+    COUNT_H2_ABUSE, /* + enum h2_abuse */
+    COUNT_H2_ABUSE_LAST = COUNT_H2_ABUSE + H2_ABUSES - 1,
+    COUNT_REFUSED, /* + enum access_outcome - 1 */
+    COUNT_REFUSED_LAST = COUNT_REFUSED + ACCESS_REFUSALS - 1,
     COUNTERS,
 };
 

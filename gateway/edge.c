@@ -1,6 +1,6 @@
 #include "gateway/edge.h"
 
-#include "gateway/cors.h"
+#include "runtime/cors.h"
 #include "runtime/http.h"
 
 #define ALLOWED_HEADERS \
@@ -56,7 +56,7 @@ bool edge_redirect(struct gateway *gateway, h2o_req_t *req)
         return false;
     struct slice url = origin_https_url(req, &origin, gateway->tls_port);
     if (url.p == NULL) {
-        http_error(req, 400, "the Host header cannot be redirected to https");
+        http_error(req, 400, "this host and path cannot be redirected to https");
         return true;
     }
     bool safe = http_method_is(req, "GET") || http_method_is(req, "HEAD");

@@ -3,16 +3,18 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include "gateway/certificates.h"
 #include "gateway/counters.h"
 #include "gateway/routes.h"
 #include "gateway/takeover.h"
 #include "gateway/worker.h"
 #include "runtime/files.h"
+#include "runtime/h1_guard.h"
+#include "runtime/h2_guard.h"
 #include "runtime/h2_reset.h"
 #include "runtime/log.h"
 #include "runtime/monotonic.h"
 #include "runtime/signals.h"
-#include "runtime/tls.h"
 #include "runtime/trim.h"
 
 enum {
@@ -65,7 +67,7 @@ static void parse_options(struct gateway *gateway)
     if (redis_url_parse(&gateway->redis_url, gateway->options.redis_url) != NULL ||
         h2o_url_parse(gateway->options.publisher_url, SIZE_MAX, &gateway->publisher_url) != 0)
         die("settings that passed their check do not parse");
-    gateway->proxies = origin_proxies_parse(gateway->options.trusted_proxies);
+    gateway->proxies = proxies_parse(gateway->options.trusted_proxies);
     enum log_level level = LOG_INFO;
     log_level_parse(&level, gateway->options.log_level);
     log_set_level(level);
@@ -77,25 +79,31 @@ void gateway_listen(struct gateway *gateway)
     const char *error = takeover_check();
     if (error == NULL)
         error = h2_reset_check();
+    if (error == NULL)
+        error = h2_guard_start(COUNT_H2_ABUSE);
+    if (error == NULL)
+        error = h1_guard_start();
     if (error != NULL)
         die("%s", error);
     parse_options(gateway);
-    if (*options->tls_cert != 0 && (gateway->tls = tls_server(options->tls_cert, options->tls_key, &error)) == NULL)
-        die("TLS_CERT: %s", error);
+    if ((gateway->access = access_load(&options->access, options->cors_origins, &error)) == NULL && error != NULL)
+        die("%s", error);
+    error = certificates_load(gateway);
+    if (error != NULL)
+        die("%s", error);
     int port;
     gateway->fd = bind_port("public", options->host, options->port, &port);
     gateway->tls_port = gateway->tls == NULL ? 0 : port;
     gateway->plain_fd = options->http_port == -1 ? -1 : bind_port("plain", options->host, options->http_port, &port);
+    gateway->admin_fd = bind_port("admin", options->admin_host, options->admin_port, &port);
 }
 
 static void start_admin(struct gateway *gateway)
 {
-    const struct options *options = &gateway->options;
-    int port, fd = bind_port("admin", options->admin_host, options->admin_port, &port);
     gateway->admin_accept = (h2o_accept_ctx_t){.ctx = &gateway->ctx, .hosts = gateway->admin_hosts};
     struct listener_options listener = {.accept = &gateway->admin_accept, .max_connections = ADMIN_CONNECTIONS};
-    gateway->admin_listener = listener_start(fd, &listener);
-    close(fd);
+    gateway->admin_listener = listener_start(gateway->admin_fd, &listener);
+    close(gateway->admin_fd);
 }
 
 static const char *check_drain(void *data)
@@ -205,29 +213,35 @@ static void drain(struct gateway *gateway, int signo)
     timer_start(&gateway->drain_timer, DRAIN_POLL_MS);
 }
 
-/* New connections get the certificate that the files hold now; a broken one changes nothing. */
-static void reload_certificate(struct gateway *gateway)
+/* New requests are judged by what the key and policy files hold now; a broken one changes nothing. */
+static void reload_access(struct gateway *gateway)
 {
     const char *error;
-    if (gateway->tls == NULL)
+    if (gateway->access == NULL)
         return;
-    SSL_CTX *tls = tls_server(gateway->options.tls_cert, gateway->options.tls_key, &error);
-    if (tls == NULL) {
-        log_error("certificate not reloaded", log_str("why", error));
+    struct access *access = access_load(&gateway->options.access, gateway->options.cors_origins, &error);
+    if (access == NULL) {
+        log_error("keys not reloaded", log_str("why", error));
         return;
     }
     for (uint32_t i = 0; i < gateway->worker_count; ++i)
-        worker_set_tls(&gateway->workers[i], tls);
-    SSL_CTX_free(gateway->tls);
-    gateway->tls = tls;
-    log_info("certificate reloaded");
+        worker_set_access(&gateway->workers[i], access);
+    access_unref(gateway->access);
+    gateway->access = access;
+    log_info("keys reloaded");
+}
+
+static void reload(struct gateway *gateway)
+{
+    certificates_reload(gateway);
+    reload_access(gateway);
 }
 
 static void on_signal(void *data, int signo)
 {
     struct gateway *gateway = data;
     if (signo == SIGHUP)
-        reload_certificate(gateway);
+        reload(gateway);
     else if (gateway->draining)
         gateway->stopped = true;
     else

@@ -9,6 +9,7 @@
 #include "runtime/admin.h"
 #include "runtime/listener.h"
 #include "runtime/timer.h"
+#include "runtime/tls.h"
 
 struct worker {
     struct gateway *gateway;
@@ -16,6 +17,9 @@ struct worker {
     h2o_context_t ctx;
     struct hub *hub;
     h2o_accept_ctx_t accept, plain_accept; /* PORT; HTTP_PORT */
+    struct tls_slot tls; /* of accept */
+    SSL_CTX *publisher_tls; /* in place of the proxy's first one; NULL: that serves still */
+    struct access *access; /* NULL: everything is open */
     struct listener *listener, *plain_listener;
     h2o_multithread_receiver_t orders; /* of the main thread, see worker.c */
     bool draining;
@@ -26,8 +30,11 @@ struct gateway {
     struct options options;
     struct redis_url redis_url;
     h2o_url_t publisher_url;
-    const struct origin_proxies *proxies;
+    const struct proxies *proxies;
     SSL_CTX *tls; /* NULL: no TLS */
+    SSL_CTX *publisher_tls; /* NULL: PUBLISHER_URL is plain */
+    h2o_handler_t *proxy; /* to the publisher */
+    struct access *access; /* NULL: everything is open */
     int tls_port; /* the bound one; 0 without TLS */
     h2o_globalconf_t conf, admin_conf;
     h2o_hostconf_t *hosts[2], *admin_hosts[2];
@@ -45,7 +52,7 @@ struct gateway {
     bool draining, stopped;
     uint64_t drained_ms; /* when the last stream was seen gone; 0: not yet */
     struct timer drain_timer;
-    int fd, plain_fd; /* listening; -1 where there is none */
+    int fd, plain_fd, admin_fd; /* listening; -1 where there is none */
 };
 
 /* In this order, once each, on the main thread; *gateway zeroed but for its options. A failed start dies with a sentence. */

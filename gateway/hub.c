@@ -16,6 +16,7 @@ enum {
     SLICE_DELIVERIES = 1000, /* in one go before the worker looks at its other sockets again */
     TICK_MS = 100, /* how often waits are looked at */
     HELD_MS = 1000, /* a head is held no longer: the feed then counts the stream as open since it asked; above REPLAY_HEAD_MS */
+    TOKEN_SPREAD_MS = 60000, /* a stream ends before its token by a tenth of its life at most, and this */
     RETRY_AFTER_DRAIN_MS = 1000, /* a stream ended by a drain comes back after this and as much chance again */
 };
 
@@ -115,10 +116,25 @@ static void release(struct hub *hub, struct hub_channel *channel)
 
 /* ---- streams come and go ---- */
 
-static uint64_t rotate_at(struct hub *hub)
+/* The end of a life that may be cut short by chance, so that streams which began together don't end together; 0 lives for ever. */
+static uint64_t end_of(struct hub *hub, uint64_t life_ms, uint64_t less_ms)
 {
-    uint64_t max = hub->options.max_stream_ms;
-    return max == 0 ? UINT64_MAX : hub_now(hub) + max - max / 5 * (uint64_t)(rand_r(&hub->seed) % 1000) / 1000;
+    return life_ms == 0 ? UINT64_MAX : hub_now(hub) + life_ms - less_ms * (uint64_t)(rand_r(&hub->seed) % 1000) / 1000;
+}
+
+static uint64_t at_most(uint64_t value, uint64_t limit)
+{
+    return value < limit ? value : limit;
+}
+
+/* By MAX_STREAM_SECONDS or with its token; that end comes sooner by what the wheel may be late, too. */
+static void set_end(struct hub *hub, struct subscriber *subscriber, uint64_t token_ms)
+{
+    uint64_t max = hub->options.max_stream_ms, tenth = token_ms / 10;
+    uint64_t rotate = end_of(hub, max, max / 5);
+    uint64_t expiry = end_of(hub, token_ms - at_most(tenth, 2 * hub->keepalive.step_ms), at_most(tenth, TOKEN_SPREAD_MS));
+    subscriber->expires = expiry < rotate;
+    subscriber->rotate_ms = subscriber->expires ? expiry : rotate;
 }
 
 void hub_join(struct subscriber *subscriber, const struct slice *names, const struct hub_start *start)
@@ -142,7 +158,7 @@ void hub_join(struct subscriber *subscriber, const struct slice *names, const st
         ask->channels[i].name = copy_text(names[i]);
     }
     subscriber->joining = true;
-    subscriber->rotate_ms = rotate_at(hub);
+    set_end(hub, subscriber, start->life_ms);
     keepalive_add(&hub->keepalive, subscriber);
     outbox_put(&hub->asks, &ask->super);
 }
@@ -418,7 +434,7 @@ static void on_tick(void *data)
 
 static void on_rotate(void *data, struct subscriber *subscriber)
 {
-    end_with_retry(data, subscriber, CLOSE_ROTATE);
+    end_with_retry(data, subscriber, subscriber->expires ? CLOSE_EXPIRED : CLOSE_ROTATE);
 }
 
 void hub_drain(struct hub *hub, uint64_t duration_ms)

@@ -35,6 +35,7 @@ struct hub_start {
     uint32_t last; /* START_LAST */
     struct slice resume_id; /* START_RESUME; no NUL in it */
     bool head_sent; /* the client already counts on what comes from now on */
+    uint64_t life_ms; /* its token is good for so long; 0: for ever */
 };
 
 /* Asks the feed to open `subscriber` on its channels: names[i] (checked by channel_check(), no name twice) for member i. Its frames follow the answer. */

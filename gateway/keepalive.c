@@ -8,8 +8,12 @@
 /* Streams looked at in one go, so that a full slot does not hold the worker up. */
 enum { BATCH = 512 };
 
-static void insert(struct keepalive *keepalive, struct subscriber *subscriber, uint64_t delay_ms)
+/* Looks at it again after this, or when it is to be ended. */
+static void insert(struct keepalive *keepalive, struct subscriber *subscriber, uint64_t delay_ms, uint64_t now)
 {
+    uint64_t left_ms = subscriber->rotate_ms > now ? subscriber->rotate_ms - now : 0;
+    if (left_ms < delay_ms)
+        delay_ms = left_ms;
     uint32_t steps = (uint32_t)((delay_ms + keepalive->step_ms - 1) / keepalive->step_ms);
     if (steps == 0)
         steps = 1;
@@ -36,7 +40,7 @@ static void visit(struct keepalive *keepalive, struct subscriber *subscriber, ui
     uint64_t active = hub_active(subscriber);
     uint64_t idle = now > active ? now - active : 0;
     h2o_linklist_unlink(&subscriber->link);
-    insert(keepalive, subscriber, idle < keepalive->period_ms ? keepalive->period_ms - idle : keepalive->period_ms);
+    insert(keepalive, subscriber, idle < keepalive->period_ms ? keepalive->period_ms - idle : keepalive->period_ms, now);
     if (now >= subscriber->rotate_ms) {
         keepalive->on_rotate(keepalive->data, subscriber);
     } else if (vanished(keepalive, subscriber)) {
@@ -82,7 +86,7 @@ void keepalive_init(struct keepalive *keepalive, h2o_loop_t *loop, uint32_t peri
 void keepalive_add(struct keepalive *keepalive, struct subscriber *subscriber)
 {
     subscriber->active_ms = h2o_now(keepalive->timer.loop);
-    insert(keepalive, subscriber, keepalive->period_ms);
+    insert(keepalive, subscriber, keepalive->period_ms, subscriber->active_ms);
 }
 
 uint32_t keepalive_count(const struct keepalive *keepalive)

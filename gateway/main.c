@@ -1,5 +1,6 @@
 #include "gateway/counters.h"
 #include "gateway/gateway.h"
+#include "runtime/sandbox.h"
 #include "runtime/signals.h"
 
 #include <unistd.h>
@@ -7,8 +8,8 @@
 #include <sanitizer/lsan_interface.h>
 #endif
 
-/* Signals are blocked first, so that every thread inherits it; ports are bound before threads start, so that a start that cannot succeed ends
- * with one sentence and nothing half-open. Redis may still be away: streams wait for it. */
+/* Signals are blocked first, so that every thread inherits it; ports are bound and privileges given up before threads start, so that a start that cannot succeed ends
+ * with one sentence and nothing half-open, and no thread has more than the others. Redis may still be away: streams wait for it. */
 int main(int argc, char **argv)
 {
     static struct gateway gateway;
@@ -16,6 +17,7 @@ int main(int argc, char **argv)
     options_load(&gateway.options, argc, argv);
     counters_init();
     gateway_listen(&gateway);
+    sandbox_enter(&(struct sandbox_options){.seccomp = gateway.options.seccomp, .core_dumps = gateway.options.core_dumps});
     gateway_start(&gateway);
     gateway_run(&gateway);
 #ifdef __SANITIZE_ADDRESS__

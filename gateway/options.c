@@ -1,8 +1,9 @@
 #include "gateway/options.h"
 
 #include <stddef.h>
+#include <strings.h>
 
-#include "gateway/cors.h"
+#include "runtime/cors.h"
 #include "gateway/origin.h"
 #include "proto/bus/redis_url.h"
 #include "runtime/config.h"
@@ -17,10 +18,10 @@ static const char *check_redis_url(const char *value)
 static const char *check_publisher_url(const char *value)
 {
     h2o_url_t url;
-    if (h2o_url_parse(value, SIZE_MAX, &url) != 0 || url.scheme != &H2O_URL_SCHEME_HTTP)
-        return "must be http://host:port";
+    if (h2o_url_parse(value, SIZE_MAX, &url) != 0 || (url.scheme != &H2O_URL_SCHEME_HTTP && url.scheme != &H2O_URL_SCHEME_HTTPS))
+        return "must be http://host:port or https://host:port";
     if (url.path.len > 1)
-        return "must be http://host:port without a path";
+        return "must be http://host:port or https://host:port, without a path";
     return NULL;
 }
 
@@ -52,18 +53,28 @@ static const struct config_option table[] = {
     TEXT("ADMIN_HOST", admin_host, "127.0.0.1", "address the admin port listens on"),
     TEXT("TLS_CERT", tls_cert, "", "PEM file with the certificate chain; empty: no TLS"),
     TEXT("TLS_KEY", tls_key, "", "PEM file with its private key"),
+    TEXT("TLS_TICKET_KEYS_FILE", tls_ticket_keys, "",
+         "keys of session tickets, the same file for all replicas: 80 random bytes each, in base64; the first seals, all open; "
+         "empty: one made by the process"),
     {.name = "REDIS_URL",
      .kind = CONFIG_URL,
      .fallback = "redis://127.0.0.1:6379",
      AT(redis_url),
      .check = check_redis_url,
-     .doc = "the bus: `redis://[user:password@]host:port/db` or `unix:///path`"},
+     .doc = "the bus: `redis://[user:password@]host:port/db`, the same with `rediss://` (TLS), or `unix:///path`"},
+    TEXT("REDIS_CA", redis_tls.ca, "", "PEM file with who vouches for Redis's certificate (`rediss://`); empty: the system's"),
+    TEXT("REDIS_CERT", redis_tls.cert, "", "PEM file with the certificate shown to Redis; empty: none"),
+    TEXT("REDIS_KEY", redis_tls.key, "", "PEM file with its private key"),
     {.name = "PUBLISHER_URL",
      .kind = CONFIG_TEXT,
      .fallback = "http://127.0.0.1:4044",
      AT(publisher_url),
      .check = check_publisher_url,
-     .doc = "where POST and other methods on channel paths are passed to"},
+     .doc = "where POST and other methods on channel paths are passed to, `http://host:port` or `https://host:port`"},
+    TEXT("PUBLISHER_CA", publisher_ca, "",
+         "PEM file with who vouches for the publisher's certificate (`https://`); empty: the system's"),
+    TEXT("PUBLISHER_CERT", publisher_cert, "", "PEM file with the certificate shown to the publisher; empty: none"),
+    TEXT("PUBLISHER_KEY", publisher_key, "", "PEM file with its private key"),
     INT("THREADS", threads, "0", 0, 256, "worker threads; 0: one for each core"),
     {.name = "KEEPALIVE_MS",
      .alias = "SSE_KEEP_ALIVE_IN_MS",
@@ -85,7 +96,7 @@ static const struct config_option table[] = {
      .kind = CONFIG_TEXT,
      .fallback = "",
      AT(trusted_proxies),
-     .check = origin_proxies_check,
+     .check = proxies_check,
      .doc = "addresses or networks whose `X-Forwarded-*` headers count, e.g. `10.0.0.0/8,::1`"},
     FLAG("HTTP2_CLEARTEXT", http2_cleartext, "off", "HTTP/2 with prior knowledge and `Upgrade: h2c` on plain ports"),
     INT("BODY_LIMIT", body_limit, "1048576", 1, 67108864, "largest request body passed on, bytes"),
@@ -103,6 +114,9 @@ static const struct config_option table[] = {
     INT("RING_LEN", ring_len, "1000", 1, 10000, "events of a channel kept in memory to answer reconnects without Redis"),
     INT("RING_BYTES", ring_bytes, "4194304", 4096, 1073741824, "… and their bytes, for each channel"),
     INT("REDIS_TIMEOUT_MS", redis_timeout_ms, "5000", 100, 600000, "silence after which a Redis connection counts as dead"),
+    ACCESS_SETTINGS(offsetof(struct options, access)),
+    FLAG("SECCOMP", seccomp, "on", "the kernel refuses all system calls but those a running gateway needs"),
+    FLAG("CORE_DUMPS", core_dumps, "off", "allow core dumps, which hold keys, passwords and tokens"),
     {.name = "LOG_LEVEL",
      .kind = CONFIG_TEXT,
      .fallback = "info",
@@ -110,6 +124,12 @@ static const struct config_option table[] = {
      .check = check_log_level,
      .doc = "`debug`, `info`, `warn` or `error`"},
 };
+
+static void check_pair(const char *one, const char *its, const char *other, const char *others)
+{
+    if ((*its == 0) != (*others == 0))
+        die("%s: must be set together with %s", *its == 0 ? one : other, *its == 0 ? other : one);
+}
 
 void options_load(struct options *options, int argc, char **argv)
 {
@@ -120,7 +140,11 @@ void options_load(struct options *options, int argc, char **argv)
         .count = sizeof(table) / sizeof(table[0]),
     };
     config_main(&config, options, argc, argv);
-    if ((*options->tls_cert == 0) != (*options->tls_key == 0))
-        die("%s: must be set together with %s", *options->tls_cert == 0 ? "TLS_CERT" : "TLS_KEY",
-            *options->tls_cert == 0 ? "TLS_KEY" : "TLS_CERT");
+    check_pair("TLS_CERT", options->tls_cert, "TLS_KEY", options->tls_key);
+    check_pair("PUBLISHER_CERT", options->publisher_cert, "PUBLISHER_KEY", options->publisher_key);
+    if (*options->tls_ticket_keys != 0 && *options->tls_cert == 0)
+        die("TLS_TICKET_KEYS_FILE: needs TLS_CERT");
+    bool https = strncasecmp(options->publisher_url, "https:", 6) == 0;
+    if (!https && (*options->publisher_ca != 0 || *options->publisher_cert != 0))
+        die("%s: is for https://, which PUBLISHER_URL is not", *options->publisher_ca != 0 ? "PUBLISHER_CA" : "PUBLISHER_CERT");
 }

@@ -4,11 +4,18 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "proto/bus/redis_tls.h"
+
+#include "runtime/access.h"
+
 struct options {
     int64_t port, http_port, admin_port;
     const char *host, *admin_host;
-    const char *tls_cert, *tls_key;
+    const char *tls_cert, *tls_key, *tls_ticket_keys;
     const char *redis_url, *publisher_url;
+    struct redis_tls redis_tls;
+    const char *publisher_ca, *publisher_cert, *publisher_key;
+    bool seccomp, core_dumps;
     int64_t threads; /* 0: one for each core */
     int64_t keepalive_ms, retry_ms;
     const char *cors_origins;
@@ -19,6 +26,7 @@ struct options {
     int64_t write_timeout_s, drain_s, max_stream_s;
     int64_t ring_len, ring_bytes;
     int64_t redis_timeout_ms;
+    struct access_options access;
     const char *log_level;
 };
 

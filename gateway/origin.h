@@ -1,18 +1,7 @@
 /* Where a request really came from and over which scheme, when proxies that we trust stand between. */
 #pragma once
 
-#include "runtime/h2o.h"
-
-struct origin_proxies; /* parsed TRUSTED_PROXIES; immutable, shared by threads */
-
-/* NULL when `list` is a comma-separated list of addresses and CIDR networks (or empty), else a static sentence. */
-const char *origin_proxies_check(const char *list);
-
-/* Parses a checked list. Never freed: it lives as long as the process. */
-const struct origin_proxies *origin_proxies_parse(const char *list);
-
-/* Whether this address is in the list. Pure; an IPv4 address mapped into IPv6 counts as the IPv4 one. */
-bool origin_trusted(const struct origin_proxies *proxies, const struct sockaddr *address);
+#include "runtime/proxies.h"
 
 /* The request as its sender meant it: X-Forwarded-Proto, -Host and -Port count only when the peer is a trusted proxy. Views into the
  * request. */
@@ -22,8 +11,8 @@ struct origin {
     struct slice host; /* Host or X-Forwarded-Host, perhaps with ":port" */
     struct slice port; /* X-Forwarded-Port; {NULL, 0} when not told */
 };
-struct origin origin_of(const struct origin_proxies *proxies, h2o_req_t *req);
+struct origin origin_of(const struct proxies *proxies, h2o_req_t *req);
 
 /* "https://host[:port]/path?query" for a request that must go to TLS, in the request's pool. tls_port is our own TLS listener's port, or 0
- * when somebody else terminates TLS. {NULL, 0} when the host is not one that may stand in a URL. */
+ * when somebody else terminates TLS. {NULL, 0} when host or path may not stand in a URL. */
 struct slice origin_https_url(h2o_req_t *req, const struct origin *origin, int tls_port);

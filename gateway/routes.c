@@ -1,5 +1,6 @@
 #include "gateway/routes.h"
 
+#include "gateway/counters.h"
 #include "gateway/edge.h"
 #include "gateway/page.h"
 #include "gateway/stream.h"
@@ -48,6 +49,21 @@ static const struct route *find(struct slice path)
     return NULL;
 }
 
+/* False when the request was answered with a refusal. */
+static bool may_subscribe(h2o_req_t *req, struct stream_request *stream)
+{
+    struct access_pass pass;
+    const char *error = access_check(worker_of(req)->access, req, ACCESS_SUBSCRIBE, stream->channels, stream->count, &pass);
+    if (error != NULL) {
+        metric_add((size_t)COUNT_REFUSED + pass.outcome - 1, 1);
+        http_error(req, pass.status, error);
+        return false;
+    }
+    stream->subject = pass.subject;
+    stream->start.life_ms = pass.life_ms;
+    return true;
+}
+
 static void serve_stream(struct gateway *gateway, h2o_req_t *req, const struct route *route, struct slice path)
 {
     if (!http_accepts(http_header(req, "accept"), SLICE("text"), SLICE("event-stream"))) {
@@ -67,7 +83,7 @@ static void serve_stream(struct gateway *gateway, h2o_req_t *req, const struct r
         error = stream_read_query(&stream, req, route->kind == ROUTE_SUBSCRIBE);
     if (error != NULL)
         http_error(req, 400, error);
-    else
+    else if (may_subscribe(req, &stream))
         stream_serve(gateway, req, &stream);
 }
 
@@ -131,6 +147,8 @@ void routes_register(struct gateway *gateway, h2o_hostconf_t *host)
     struct router *router = (struct router *)h2o_create_handler(path, sizeof(*router));
     router->super.on_req = on_req;
     router->gateway = gateway;
-    h2o_proxy_config_vars_t proxy = {.io_timeout = 30000, .preserve_host = 1, .keepalive_timeout = 2000};
+    h2o_proxy_config_vars_t proxy = {
+        .io_timeout = 30000, .preserve_host = 1, .keepalive_timeout = 2000, .ssl_ctx = gateway->publisher_tls};
     h2o_proxy_register_reverse_proxy(path, &gateway->publisher_url, &proxy);
+    gateway->proxy = path->handlers.entries[path->handlers.size - 1];
 }

@@ -45,6 +45,7 @@ struct subscriber {
     bool busy; /* the transport is writing or not open yet: frames queue */
     bool joining; /* the answer to its join is not complete */
     bool detached; /* closed and nothing of h2o refers to it any more */
+    bool expires; /* rotate_ms is the end of its token */
     uint32_t received; /* bytes the client sent although it has nothing to say */
     struct { /* a ring; memory only while frames wait */
         struct frame **frames;
@@ -55,7 +56,7 @@ struct subscriber {
     } queue;
     uint64_t active_ms; /* when something was last written, as far as not told by its channels */
     uint64_t since_ms; /* while it waits for its client: since when */
-    uint64_t rotate_ms; /* when it is to be ended by MAX_STREAM_SECONDS; UINT64_MAX: never */
+    uint64_t rotate_ms; /* when it is to be ended, by MAX_STREAM_SECONDS or with its token; UINT64_MAX: never */
     struct subscriber_request *request; /* its head is not sent yet; see subscriber_hold() */
     struct ask *page; /* the ask for the next page of its replay, sent when the queue is written */
     h2o_linklist_t link; /* keep-alive slot, then graveyard */

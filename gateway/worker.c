@@ -24,8 +24,10 @@ static void on_close(void *data)
 /* Main thread to worker. */
 struct order {
     h2o_multithread_message_t super;
-    SSL_CTX *tls; /* NULL: drain */
+    bool drain;
     uint64_t drain_ms;
+    SSL_CTX *tls, *publisher_tls; /* NULL: as it was */
+    struct access *access; /* likewise */
 };
 
 static void drain(struct worker *worker, uint64_t duration_ms)
@@ -38,38 +40,70 @@ static void drain(struct worker *worker, uint64_t duration_ms)
     hub_drain(worker->hub, duration_ms);
 }
 
+/* The proxy of libh2o keeps the context it began with for its own life. */
+static void set_publisher_tls(struct worker *worker, SSL_CTX *tls)
+{
+    h2o_http1client_ctx_t *client = h2o_context_get_handler_context(&worker->ctx, worker->gateway->proxy);
+    client->ssl_ctx = tls;
+    SSL_CTX_free(worker->publisher_tls);
+    worker->publisher_tls = tls;
+}
+
+static void set_tls(struct worker *worker, SSL_CTX *tls)
+{
+    tls_slot_set(&worker->tls, tls);
+    worker->accept.ssl_ctx = tls;
+}
+
+static void set_access(struct worker *worker, struct access *access)
+{
+    access_unref(worker->access);
+    worker->access = access;
+}
+
 static void on_orders(h2o_multithread_receiver_t *receiver, h2o_linklist_t *messages)
 {
     struct worker *worker = H2O_STRUCT_FROM_MEMBER(struct worker, orders, receiver);
     while (!h2o_linklist_is_empty(messages)) {
         struct order *order = H2O_STRUCT_FROM_MEMBER(struct order, super.link, messages->next);
         h2o_linklist_unlink(&order->super.link);
-        if (order->tls == NULL) {
+        if (order->drain)
             drain(worker, order->drain_ms);
-        } else {
-            SSL_CTX_free(worker->accept.ssl_ctx);
-            worker->accept.ssl_ctx = order->tls;
-        }
+        if (order->tls != NULL)
+            set_tls(worker, order->tls);
+        if (order->publisher_tls != NULL)
+            set_publisher_tls(worker, order->publisher_tls);
+        if (order->access != NULL)
+            set_access(worker, order->access);
         free(order);
     }
 }
 
-static void send_order(struct worker *worker, SSL_CTX *tls, uint64_t drain_ms)
+static void send_order(struct worker *worker, const struct order *what)
 {
     struct order *order = h2o_mem_alloc(sizeof(*order));
-    *order = (struct order){.tls = tls, .drain_ms = drain_ms};
+    *order = *what;
     h2o_multithread_send_message(&worker->orders, &order->super);
 }
 
 void worker_drain(struct worker *worker, uint64_t duration_ms)
 {
-    send_order(worker, NULL, duration_ms);
+    send_order(worker, &(struct order){.drain = true, .drain_ms = duration_ms});
 }
 
-void worker_set_tls(struct worker *worker, SSL_CTX *tls)
+void worker_set_tls(struct worker *worker, SSL_CTX *tls, SSL_CTX *publisher_tls)
 {
-    SSL_CTX_up_ref(tls);
-    send_order(worker, tls, 0);
+    if (tls != NULL)
+        SSL_CTX_up_ref(tls);
+    if (publisher_tls != NULL)
+        SSL_CTX_up_ref(publisher_tls);
+    if (tls != NULL || publisher_tls != NULL)
+        send_order(worker, &(struct order){.tls = tls, .publisher_tls = publisher_tls});
+}
+
+void worker_set_access(struct worker *worker, struct access *access)
+{
+    send_order(worker, &(struct order){.access = access_ref(access)});
 }
 
 void worker_open(struct worker *worker, struct gateway *gateway, uint32_t number, h2o_loop_t *loop)
@@ -90,9 +124,12 @@ void worker_open(struct worker *worker, struct gateway *gateway, uint32_t number
                                                    .coalesce_ms = (uint32_t)options->coalesce_ms,
                                                    .retry_ms = (int32_t)options->retry_ms});
     h2o_multithread_register_receiver(worker->ctx.queue, &worker->orders, on_orders);
-    if (gateway->tls != NULL)
+    worker->access = access_ref(gateway->access);
+    worker->accept = (h2o_accept_ctx_t){.ctx = &worker->ctx, .hosts = gateway->hosts};
+    if (gateway->tls != NULL) {
         SSL_CTX_up_ref(gateway->tls);
-    worker->accept = (h2o_accept_ctx_t){.ctx = &worker->ctx, .hosts = gateway->hosts, .ssl_ctx = gateway->tls};
+        set_tls(worker, gateway->tls);
+    }
     worker->plain_accept = (h2o_accept_ctx_t){.ctx = &worker->ctx, .hosts = gateway->hosts};
 }
 

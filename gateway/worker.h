@@ -16,5 +16,8 @@ void worker_start(struct worker *worker, struct gateway *gateway, uint32_t numbe
 /* From the main thread: stop accepting, end the streams evenly over this time; the loop goes on until the process ends. */
 void worker_drain(struct worker *worker, uint64_t duration_ms);
 
-/* From the main thread: new connections get this certificate. Takes a reference of its own. */
-void worker_set_tls(struct worker *worker, SSL_CTX *tls);
+/* From the main thread: new connections, of clients and to the publisher, use these; NULL: as before. Takes references of its own. */
+void worker_set_tls(struct worker *worker, SSL_CTX *tls, SSL_CTX *publisher_tls);
+
+/* From the main thread: new requests are judged by this. Takes a reference of its own. */
+void worker_set_access(struct worker *worker, struct access *access);

@@ -24,6 +24,8 @@ static const struct metric table[COUNTERS] = {
     TICKS(TICK_USD_EUR, "usd_eur"),
     [COUNTER_BUS_UP] = {"sse_bus_up", NULL, METRIC_GAUGE, "1 while Redis takes publishes"},
     [COUNTER_CONNECTIONS] = {"sse_publisher_connections", NULL, METRIC_GAUGE, "Open connections on the public listener"},
+    H2_ABUSE_ROWS(COUNTER_H2_ABUSE),
+    ACCESS_REFUSAL_ROWS(COUNTER_REFUSED),
 };
 
 void counters_init(void)

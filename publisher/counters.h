@@ -3,6 +3,8 @@
 
 #include "proto/bus/publish.h"
 #include "publisher/tick.h"
+#include "runtime/access.h"
+#include "runtime/h2_abuse.h"
 #include "runtime/metrics.h"
 
 enum counter {
@@ -11,6 +13,10 @@ enum counter {
     COUNTER_TICKS = COUNTER_STATUS + 4, /* + enum tick_kind */
     COUNTER_BUS_UP = COUNTER_TICKS + TICK_KINDS,
     COUNTER_CONNECTIONS,
+    COUNTER_H2_ABUSE, /* + enum h2_abuse */
+    COUNTER_H2_ABUSE_LAST = COUNTER_H2_ABUSE + H2_ABUSES - 1,
+    COUNTER_REFUSED, /* + enum access_outcome - 1 */
+    COUNTER_REFUSED_LAST = COUNTER_REFUSED + ACCESS_REFUSALS - 1,
     COUNTERS,
 };
 

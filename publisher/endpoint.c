@@ -7,6 +7,7 @@
 struct endpoint {
     h2o_handler_t super;
     struct publish *const *bus;
+    struct access *const *access;
     const struct options *options;
 };
 
@@ -84,7 +85,7 @@ static int on_req(h2o_handler_t *self, h2o_req_t *req)
     struct endpoint *endpoint = (struct endpoint *)self;
     struct post post;
     int status;
-    const char *why = post_read(&post, req, endpoint->options, &status);
+    const char *why = post_read(&post, req, endpoint->options, *endpoint->access, &status);
     if (why == NULL)
         publish_send(*endpoint->bus, &post.publish, on_published, waiting_new(req, post.route));
     else
@@ -101,12 +102,14 @@ static void on_answered(h2o_logger_t *self, h2o_req_t *req)
         metric_add((size_t)(COUNTER_STATUS + hundreds - 2), 1);
 }
 
-void endpoint_register(h2o_hostconf_t *host, struct publish *const *bus, const struct options *options)
+void endpoint_register(h2o_hostconf_t *host, struct publish *const *bus, struct access *const *access,
+                       const struct options *options)
 {
     h2o_pathconf_t *path = h2o_config_register_path(host, "/", 0);
     struct endpoint *endpoint = (struct endpoint *)h2o_create_handler(path, sizeof(*endpoint));
     endpoint->super.on_req = on_req;
     endpoint->bus = bus;
+    endpoint->access = access;
     endpoint->options = options;
     h2o_create_logger(path, sizeof(h2o_logger_t))->log_access = on_answered;
     h2o_create_logger(&host->fallback_path, sizeof(h2o_logger_t))->log_access = on_answered;

@@ -1,16 +1,19 @@
 #include "publisher/publisher.h"
 
 #include "publisher/counters.h"
+#include "runtime/sandbox.h"
 #include "runtime/signals.h"
 
-/* Signals are blocked first, so that the threads which look names up inherit it; the listeners open last, when all that a request
- * needs is there. Redis may still be away then: requests are told so until it comes. */
+/* Signals are blocked first, and privileges given up once the ports are bound, so that the threads which look names up inherit it; accepting begins last, when all
+ * that a request needs is there. Redis may still be away then: requests are told so until it comes. */
 int main(int argc, char **argv)
 {
     static struct publisher publisher;
     signals_block();
     options_load(&publisher.options, argc, argv);
     counters_init();
+    publisher_bind(&publisher);
+    sandbox_enter(&(struct sandbox_options){.seccomp = publisher.options.seccomp, .core_dumps = publisher.options.core_dumps});
     publisher_open(&publisher);
     publisher_listen(&publisher);
     publisher_run(&publisher);

@@ -3,6 +3,7 @@
 #include <stddef.h>
 
 #include "proto/event.h"
+#include "runtime/cors.h"
 
 static const char *check_level(const char *text)
 {
@@ -23,6 +24,10 @@ static const char *check_tickers(const char *text)
 }
 
 #define AT(field) .at = offsetof(struct options, field)
+#define TEXT(name_, field, doc_)                                                   \
+    {                                                                              \
+        .name = name_, .fallback = "", .kind = CONFIG_TEXT, AT(field), .doc = doc_ \
+    }
 #define INT(field, low, high) .kind = CONFIG_INT, .min = low, .max = high, AT(field)
 
 static const struct config_option rows[] = {
@@ -33,12 +38,22 @@ static const struct config_option rows[] = {
      INT(admin_port, 0, 65535),
      .doc = "port of /healthz, /readyz and /metrics, 0 for a free one"},
     {.name = "ADMIN_HOST", .fallback = "127.0.0.1", .kind = CONFIG_TEXT, AT(admin_host), .doc = "its address, empty for every one"},
+    TEXT("TLS_CERT", tls_cert, "PEM file with the certificate chain of the public listener, empty for no TLS"),
+    TEXT("TLS_KEY", tls_key, "PEM file with its private key"),
+    TEXT("TLS_CLIENT_CA", tls_client_ca, "PEM file: only clients with a certificate of one of these are let in; empty for all"),
+    TEXT("TLS_TICKET_KEYS_FILE", tls_ticket_keys,
+         "keys of session tickets, the same file for all replicas: 80 random bytes each, in base64; the first seals, all open; "
+         "empty for one made by the process"),
     {.name = "REDIS_URL",
      .fallback = "redis://127.0.0.1:6379",
      .kind = CONFIG_URL,
      AT(redis_url),
      .check = check_redis,
-     .doc = "Redis 7 or Valkey: redis://[[user]:password@]host[:port][/db] or unix://[[user]:password@]/path[?db=N]"},
+     .doc = "Redis 7 or Valkey: redis://[[user]:password@]host[:port][/db], the same with rediss:// (TLS), or "
+            "unix://[[user]:password@]/path[?db=N]"},
+    TEXT("REDIS_CA", redis_tls.ca, "PEM file with who vouches for Redis's certificate (rediss://), empty for the system's"),
+    TEXT("REDIS_CERT", redis_tls.cert, "PEM file with the certificate shown to Redis, empty for none"),
+    TEXT("REDIS_KEY", redis_tls.key, "PEM file with its private key"),
     {.name = "REDIS_TIMEOUT_MS",
      .fallback = "5000",
      INT(redis_timeout_ms, 100, 600000),
@@ -63,6 +78,23 @@ static const struct config_option rows[] = {
      .fallback = "10000",
      INT(max_connections, 1, 1000000),
      .doc = "open connections of the public listener"},
+    ACCESS_SETTINGS(offsetof(struct options, access)),
+    {.name = "CORS_ORIGINS",
+     .fallback = "http://localhost:3000,https://front-end.surge.sh",
+     .kind = CONFIG_TEXT,
+     AT(cors_origins),
+     .check = cors_origins_check,
+     .doc = "origins whose pages may publish with the token of a cookie, comma-separated; set it as the gateways'"},
+    {.name = "SECCOMP",
+     .fallback = "on",
+     .kind = CONFIG_FLAG,
+     AT(seccomp),
+     .doc = "the kernel refuses all system calls but those a running publisher needs"},
+    {.name = "CORE_DUMPS",
+     .fallback = "off",
+     .kind = CONFIG_FLAG,
+     AT(core_dumps),
+     .doc = "allow core dumps, which hold keys, passwords and tokens"},
     {.name = "LOG_LEVEL",
      .fallback = "info",
      .kind = CONFIG_TEXT,
@@ -84,6 +116,13 @@ void options_load(struct options *options, int argc, char **argv)
     const char *why = redis_url_parse(&options->redis, options->redis_url);
     if (why == NULL)
         why = tick_plan_parse(&options->plan, options->tickers);
+    if (why == NULL && (options->tls_cert[0] == '\0') != (options->tls_key[0] == '\0'))
+        why = options->tls_cert[0] == '\0' ? "TLS_CERT: must be set together with TLS_KEY"
+                                           : "TLS_KEY: must be set together with TLS_CERT";
+    if (why == NULL && options->tls_cert[0] == '\0' && options->tls_client_ca[0] != '\0')
+        why = "TLS_CLIENT_CA: needs TLS_CERT";
+    if (why == NULL && options->tls_cert[0] == '\0' && options->tls_ticket_keys[0] != '\0')
+        why = "TLS_TICKET_KEYS_FILE: needs TLS_CERT";
     if (why != NULL)
         die("%s", why);
     enum log_level level = LOG_INFO;

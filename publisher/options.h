@@ -1,9 +1,12 @@
 /* The publisher's settings. */
 #pragma once
 
+#include <stdbool.h>
+
 #include "runtime/config.h"
-#include "proto/bus/redis_url.h"
+#include "proto/bus/redis_tls.h"
 #include "publisher/tick.h"
+#include "runtime/access.h"
 #include "runtime/log.h"
 
 struct options {
@@ -11,7 +14,10 @@ struct options {
     const char *host;
     int64_t admin_port;
     const char *admin_host;
+    const char *tls_cert, *tls_key, *tls_client_ca, *tls_ticket_keys;
+    bool seccomp, core_dumps;
     const char *redis_url;
+    struct redis_tls redis_tls;
     int64_t redis_timeout_ms;
     int64_t body_limit; /* bytes */
     int64_t history_len;
@@ -19,6 +25,8 @@ struct options {
     int64_t retry_ms;
     const char *tickers;
     int64_t max_connections;
+    struct access_options access;
+    const char *cors_origins;
     const char *log_level;
     /* read from the texts above */
     struct redis_url redis;

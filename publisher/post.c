@@ -4,6 +4,7 @@
 
 #include "proto/channel.h"
 #include "proto/event.h"
+#include "publisher/counters.h"
 #include "runtime/http.h"
 
 /* A request being read. */
@@ -11,6 +12,7 @@ struct reading {
     h2o_req_t *req;
     struct post *post;
     const struct options *options;
+    const struct access *access;
     struct slice retry; /* as the client spelt it; p NULL without */
     H2O_VECTOR(struct body_param) params; /* query first, then form: the later of a name wins */
     int status;
@@ -39,6 +41,16 @@ static const char *read_route(struct reading *reading)
     return channel_check(reading->post->publish.channel);
 }
 
+static const char *check_access(struct reading *reading)
+{
+    struct access_pass pass;
+    const char *why = access_check(reading->access, reading->req, ACCESS_PUBLISH, &reading->post->publish.channel, 1, &pass);
+    if (why == NULL)
+        return NULL;
+    metric_add((size_t)COUNTER_REFUSED + pass.outcome - 1, 1);
+    return fail(reading, pass.status, why);
+}
+
 static const char *check_size(struct reading *reading)
 {
     if (reading->req->entity.len > (size_t)reading->options->body_limit)
@@ -49,8 +61,11 @@ static const char *check_size(struct reading *reading)
     return NULL;
 }
 
+/* Where tokens count, one that came this way, wanted here or not, must not be sent to everyone who listens. */
 static void add_param(struct reading *reading, struct slice name, struct slice value)
 {
+    if (reading->access != NULL && slice_eq(name, SLICE("access_token")))
+        return;
     h2o_vector_reserve(&reading->req->pool, &reading->params, reading->params.size + 1);
     reading->params.entries[reading->params.size++] = (struct body_param){.name = name, .value = value};
 }
@@ -171,11 +186,11 @@ static const char *read_data(struct reading *reading)
     return why;
 }
 
-const char *post_read(struct post *post, h2o_req_t *req, const struct options *options, int *status)
+const char *post_read(struct post *post, h2o_req_t *req, const struct options *options, const struct access *access, int *status)
 {
-    static const char *(*const steps[])(struct reading *) = {read_route,   check_size,  read_query,
-                                                             read_headers, check_event, read_data};
-    struct reading reading = {.req = req, .post = post, .options = options, .status = 400};
+    static const char *(*const steps[])(struct reading *) = {read_route,   check_access, check_size, read_query,
+                                                             read_headers, check_event,  read_data};
+    struct reading reading = {.req = req, .post = post, .options = options, .access = access, .status = 400};
     *post = (struct post){.publish = {.retry_ms = (int32_t)options->retry_ms,
                                       .history_len = options->history_len,
                                       .history_ttl_s = options->history_ttl_s}};

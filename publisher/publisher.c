@@ -6,6 +6,8 @@
 #include "publisher/counters.h"
 #include "publisher/endpoint.h"
 #include "runtime/files.h"
+#include "runtime/h1_guard.h"
+#include "runtime/h2_guard.h"
 #include "runtime/http.h"
 #include "runtime/log.h"
 #include "runtime/signals.h"
@@ -72,12 +74,21 @@ static void open_tickers(struct publisher *publisher)
  * place where the bus will be. */
 void publisher_open(struct publisher *publisher)
 {
+    const char *error;
+    if ((publisher->access = access_load(&publisher->options.access, publisher->options.cors_origins, &error)) == NULL &&
+        error != NULL)
+        die("%s", error);
+    error = h2_guard_start(COUNTER_H2_ABUSE);
+    if (error == NULL)
+        error = h1_guard_start();
+    if (error != NULL)
+        die("%s", error);
     h2o_loop_t *loop = h2o_evloop_create();
     h2o_socket_buffer_prototype._initial_buf.capacity = FIRST_READ_BYTES;
     open_h2o(publisher);
     publisher->check = (struct admin_check){.name = "bus", .run = check_bus, .data = publisher};
     admin_register(publisher->admin_hosts[0], &publisher->check, 1);
-    endpoint_register(publisher->public_hosts[0], &publisher->bus, &publisher->options);
+    endpoint_register(publisher->public_hosts[0], &publisher->bus, &publisher->access, &publisher->options);
     h2o_context_init(&publisher->ctx, loop, &publisher->conf);
     h2o_multithread_register_receiver(publisher->ctx.queue, &publisher->getaddr, h2o_hostinfo_getaddr_receiver);
     open_bus(publisher, loop);
@@ -96,22 +107,55 @@ static void on_close(void *data)
     metric_add(COUNTER_CONNECTIONS, -1);
 }
 
-static struct listener *listen_on(const char *name, const char *host, int64_t port, const struct listener_options *options)
+static int bind_port(const char *name, const char *host, int64_t port)
 {
     const char *error;
     int bound, fd = listener_bind(host, (int)port, &bound, &error);
     if (fd == -1)
         die("%s", error);
+    log_info("listening", log_str("listener", name), log_int("port", bound));
+    return fd;
+}
+
+/* NULL, or a sentence; what could not be read stays as it was. */
+static const char *load_certificates(struct publisher *publisher)
+{
+    struct options *options = &publisher->options;
+    const struct tls_server_files files = {.cert = {"TLS_CERT", options->tls_cert},
+                                           .key = {"TLS_KEY", options->tls_key},
+                                           .client_ca = {"TLS_CLIENT_CA", options->tls_client_ca},
+                                           .ticket_keys = {"TLS_TICKET_KEYS_FILE", options->tls_ticket_keys}};
+    const char *error = NULL, *redis_error = redis_tls_load(&options->redis, &options->redis_tls);
+    SSL_CTX *ctx = options->tls_cert[0] == '\0' ? NULL : tls_server(&files, &error);
+    if (ctx != NULL) {
+        tls_slot_set(&publisher->tls, ctx);
+        publisher->public_accept.ssl_ctx = ctx;
+    }
+    return redis_error != NULL ? redis_error : error;
+}
+
+void publisher_bind(struct publisher *publisher)
+{
+    const struct options *options = &publisher->options;
+    const char *error = load_certificates(publisher);
+    if (error != NULL)
+        die("%s", error);
+    publisher->public_fd = bind_port("public", options->host, options->port);
+    publisher->admin_fd = bind_port("admin", options->admin_host, options->admin_port);
+}
+
+static struct listener *listen_on(int fd, const struct listener_options *options)
+{
     struct listener *listener = listener_start(fd, options);
     close(fd);
-    log_info("listening", log_str("listener", name), log_int("port", bound));
     return listener;
 }
 
 void publisher_listen(struct publisher *publisher)
 {
     const struct options *options = &publisher->options;
-    publisher->public_accept = (h2o_accept_ctx_t){.ctx = &publisher->ctx, .hosts = publisher->public_hosts};
+    publisher->public_accept.ctx = &publisher->ctx;
+    publisher->public_accept.hosts = publisher->public_hosts;
     publisher->admin_accept = (h2o_accept_ctx_t){.ctx = &publisher->ctx, .hosts = publisher->admin_hosts};
     struct listener_options public_options = {
         .accept = &publisher->public_accept,
@@ -120,8 +164,8 @@ void publisher_listen(struct publisher *publisher)
         .on_close = on_close,
     };
     struct listener_options admin_options = {.accept = &publisher->admin_accept, .max_connections = OTHER_FILES / 2};
-    publisher->public_listener = listen_on("public", options->host, options->port, &public_options);
-    publisher->admin_listener = listen_on("admin", options->admin_host, options->admin_port, &admin_options);
+    publisher->public_listener = listen_on(publisher->public_fd, &public_options);
+    publisher->admin_listener = listen_on(publisher->admin_fd, &admin_options);
 }
 
 /* Backstop of the drain: a loop that never comes back ends here. */
@@ -143,15 +187,43 @@ static void drain(struct publisher *publisher, int signo)
     h2o_context_request_shutdown(&publisher->ctx);
 }
 
+/* New connections use what the files hold now, open ones go on; files that can't be used change nothing. */
+static void reload_certificates(struct publisher *publisher)
+{
+    const char *error = load_certificates(publisher);
+    if (error != NULL)
+        log_error("certificate not reloaded", log_str("why", error));
+    else if (publisher->tls.ctx != NULL || publisher->options.redis.secure)
+        log_info("certificate reloaded");
+}
+
+/* New requests are judged by what the key and policy files hold now; a broken one changes nothing. */
+static void reload_access(struct publisher *publisher)
+{
+    const char *error;
+    struct access *access = access_load(&publisher->options.access, publisher->options.cors_origins, &error);
+    if (access != NULL) {
+        access_unref(publisher->access);
+        publisher->access = access;
+        log_info("keys reloaded");
+    } else if (error != NULL) {
+        log_error("keys not reloaded", log_str("why", error));
+    } else if (publisher->tls.ctx == NULL && !publisher->options.redis.secure) {
+        log_info("nothing to reload");
+    }
+}
+
 static void on_signal(void *data, int signo)
 {
     struct publisher *publisher = data;
-    if (signo == SIGHUP)
-        log_info("nothing to reload");
-    else if (publisher->state == PUBLISHER_DRAINING)
+    if (signo == SIGHUP) {
+        reload_certificates(publisher);
+        reload_access(publisher);
+    } else if (publisher->state == PUBLISHER_DRAINING) {
         publisher->state = PUBLISHER_DONE;
-    else
+    } else {
         drain(publisher, signo);
+    }
 }
 
 static void watch_bus(struct publisher *publisher)

@@ -7,6 +7,7 @@
 #include "publisher/ticker.h"
 #include "runtime/admin.h"
 #include "runtime/listener.h"
+#include "runtime/tls.h"
 
 enum publisher_state {
     PUBLISHER_WAITING, /* for Redis, the first time */
@@ -23,14 +24,18 @@ struct publisher {
     h2o_hostconf_t *public_hosts[2], *admin_hosts[2]; /* one and NULL: each listener sees only its own */
     h2o_accept_ctx_t public_accept, admin_accept;
     struct listener *public_listener, *admin_listener;
+    int public_fd, admin_fd; /* listening, until publisher_listen() */
+    struct tls_slot tls; /* of public_accept; empty: plain */
     h2o_multithread_receiver_t getaddr;
     struct publish *bus;
+    struct access *access; /* NULL: everything is open */
     bool bus_up; /* as last seen */
     struct admin_check check;
     struct ticker tickers[TICK_KINDS];
 };
 
 /* In this order, once each; *publisher zeroed but for its options. A failed start dies with a sentence. */
+void publisher_bind(struct publisher *publisher); /* certificates and ports */
 void publisher_open(struct publisher *publisher); /* the loop, its h2o context and the connection to Redis */
 void publisher_listen(struct publisher *publisher);
 void publisher_run(struct publisher *publisher); /* until SIGTERM or SIGINT, and the answers under way are out: at most 5 s more */

@@ -154,8 +154,8 @@ bool http_method_is(h2o_req_t *req, const char *method)
     return slice_eq(slice_of_iovec(req->method), slice_of(method));
 }
 
-/* Path and query; libh2o leaves the absolute form (RFC 9112 section 3.2.2) as it came. */
-static struct slice origin_form(h2o_req_t *req)
+/* libh2o leaves the absolute form (RFC 9112 section 3.2.2) as it came. */
+struct slice http_target(h2o_req_t *req)
 {
     struct slice target = slice_of_iovec(req->path);
     static const char *const schemes[] = {"http://", "https://"};
@@ -204,7 +204,7 @@ static struct slice decode(h2o_req_t *req, struct slice text, bool plus_is_space
 
 struct slice http_path(h2o_req_t *req)
 {
-    struct slice rest = origin_form(req);
+    struct slice rest = http_target(req);
     struct slice raw = slice_split(&rest, '?');
     if (raw.n == 0)
         return SLICE("/");
@@ -215,7 +215,7 @@ struct slice http_path(h2o_req_t *req)
 
 struct slice http_query(h2o_req_t *req)
 {
-    struct slice rest = origin_form(req);
+    struct slice rest = http_target(req);
     slice_split(&rest, '?');
     return rest;
 }
@@ -255,7 +255,7 @@ static bool is_token(struct slice s)
 
 static bool same(struct slice a, struct slice b)
 {
-    return a.n == b.n && strncasecmp(a.p, b.p, a.n) == 0;
+    return a.n == b.n && (a.n == 0 || strncasecmp(a.p, b.p, a.n) == 0);
 }
 
 /* As slice_split(), but a separator within a quoted string does not count. */

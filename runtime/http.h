@@ -23,6 +23,9 @@ struct slice http_header(h2o_req_t *req, const char *name);
 /* Adds a response header; name lower-case and static, value copied into the pool. */
 void http_add_header(h2o_req_t *req, const char *name, struct slice value);
 
+/* Path and query as they came, without the scheme and authority of the absolute form. Perhaps empty, "?query" or "*". */
+struct slice http_target(h2o_req_t *req);
+
 /* The path without its query, percent-decoded into the pool; {NULL, 0} when an escape is broken. Decodes "%2F" like every other escape;
  * takes out no "." or ".." (channel names may hold them). */
 struct slice http_path(h2o_req_t *req);

@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "runtime/h2_guard.h"
 #include "runtime/log.h"
 
 enum {
@@ -31,6 +32,7 @@ struct listener {
 struct connection {
     struct listener *listener;
     SSL *tls; /* see listener_tls() */
+    struct h2_guard *guard; /* see listener_guard() */
     max_align_t memory[]; /* listener_options.per_connection bytes */
 };
 
@@ -167,6 +169,7 @@ static void on_connection_closed(void *data)
 {
     struct connection *connection = data;
     struct listener *listener = connection->listener;
+    h2_guard_free(connection->guard);
     free(connection);
     --listener->open;
     if (listener->options.on_close != NULL)
@@ -219,11 +222,16 @@ static void on_readable(h2o_socket_t *sock, const char *err)
     release(listener);
 }
 
+static uint32_t user_timeout_ms(const struct listener_options *options)
+{
+    return options->user_timeout_ms != 0 ? options->user_timeout_ms : USER_TIMEOUT_MS;
+}
+
 /* Accepted sockets inherit them, which spares each connection the system calls. */
 static void set_options(int fd, const struct listener_options *options)
 {
     int lowat = NOTSENT_LOWAT_BYTES;
-    unsigned timeout = options->user_timeout_ms != 0 ? options->user_timeout_ms : USER_TIMEOUT_MS;
+    unsigned timeout = user_timeout_ms(options);
     setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &lowat, sizeof(lowat));
     setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof(timeout));
 }
@@ -263,4 +271,14 @@ void listener_set_tls(h2o_socket_t *sock, SSL *tls)
 void *listener_connection(h2o_socket_t *sock)
 {
     return ((struct connection *)sock->on_close.data)->memory;
+}
+
+struct h2_guard **listener_guard(h2o_socket_t *sock)
+{
+    return sock->on_close.cb == on_connection_closed ? &((struct connection *)sock->on_close.data)->guard : NULL;
+}
+
+uint32_t listener_user_timeout_ms(h2o_socket_t *sock)
+{
+    return user_timeout_ms(&((struct connection *)sock->on_close.data)->listener->options);
 }

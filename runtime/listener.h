@@ -6,6 +6,7 @@
 
 #include "runtime/h2o.h"
 
+struct h2_guard;
 struct listener; /* one worker's end of one listening socket; lives on that worker's loop */
 
 /* Binds and listens on host ("" is every address, IPv6 and IPv4 where the machine has both) and port (0: one the kernel picks). Returns
@@ -36,3 +37,9 @@ void listener_set_tls(h2o_socket_t *sock, SSL *tls);
 
 /* The per-connection memory of the connection that carries this request or is this socket; freed when the socket closes. */
 void *listener_connection(h2o_socket_t *sock);
+
+/* Where h2_guard keeps what it knows of an accepted connection; freed with it by h2_guard_free(). NULL when the socket was not accepted by a listener. */
+struct h2_guard **listener_guard(h2o_socket_t *sock);
+
+/* listener_options.user_timeout_ms, or what stands for 0, of the listener that accepted the connection. */
+uint32_t listener_user_timeout_ms(h2o_socket_t *sock);

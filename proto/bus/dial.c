@@ -30,6 +30,49 @@ static void finish(struct dial *dial, h2o_socket_t *sock, const char *why)
 
 static void try_next(struct dial *dial, const char *why);
 
+static const char *handshake_sentence(struct dial *dial, const char *err)
+{
+    const char *alert = tls_client_alert(dial->url->tls);
+    if (alert != NULL)
+        snprintf(dial->why, sizeof(dial->why), "Redis refused the TLS session: %s", alert);
+    else if (err == h2o_socket_error_closed)
+        snprintf(dial->why, sizeof(dial->why), "Redis closed the connection in the TLS handshake: is this its TLS port?");
+    else if (strcmp(err, "ssl handshake failure") == 0)
+        snprintf(dial->why, sizeof(dial->why), "the TLS handshake failed: is this Redis's TLS port?");
+    else
+        snprintf(dial->why, sizeof(dial->why), "certificate verify failed: %s", err);
+    return dial->why;
+}
+
+/* libh2o's own check of the name comes after OpenSSL's, which the context made and which is right about addresses too. */
+static void on_handshake(h2o_socket_t *sock, const char *err)
+{
+    struct dial *dial = sock->data;
+    dial->greeting = false;
+    if (err == NULL || err == h2o_socket_error_ssl_cert_name_mismatch) {
+        finish(dial, sock, NULL);
+        return;
+    }
+    const char *why = handshake_sentence(dial, err);
+    h2o_socket_close(sock);
+    dial->sock = NULL;
+    try_next(dial, why);
+}
+
+static bool is_address(const char *host)
+{
+    struct in6_addr unused;
+    return inet_pton(AF_INET, host, &unused) == 1 || inet_pton(AF_INET6, host, &unused) == 1;
+}
+
+/* Server Name Indication is for names only; libh2o leaves it out for the empty one. */
+static void start_handshake(struct dial *dial, h2o_socket_t *sock)
+{
+    const char *host = dial->url->host;
+    dial->greeting = true;
+    h2o_socket_ssl_handshake(sock, dial->url->tls, is_address(host) ? "" : host, on_handshake);
+}
+
 static void on_connect(h2o_socket_t *sock, const char *err)
 {
     struct dial *dial = sock->data;
@@ -37,6 +80,10 @@ static void on_connect(h2o_socket_t *sock, const char *err)
     socklen_t size = sizeof(error);
     if (err != NULL || getsockopt(h2o_socket_get_fd(sock), SOL_SOCKET, SO_ERROR, &error, &size) != 0)
         error = EIO;
+    if (error == 0 && dial->url->secure) {
+        start_handshake(dial, sock);
+        return;
+    }
     if (error == 0) {
         finish(dial, sock, NULL);
         return;
@@ -117,6 +164,7 @@ static void on_lookup(h2o_hostinfo_getaddr_req_t *lookup, const char *error, str
 void dial_start(struct dial *dial)
 {
     dial->count = dial->tried = 0;
+    dial->greeting = false;
     ++dial->first;
     if (dial->url->transport == REDIS_UNIX)
         add_unix(dial);
@@ -139,4 +187,11 @@ void dial_cancel(struct dial *dial)
     if (dial->sock != NULL)
         h2o_socket_close(dial->sock);
     dial->sock = NULL;
+}
+
+const char *dial_late(const struct dial *dial)
+{
+    if (dial->lookup != NULL)
+        return "looking the host name up took too long";
+    return dial->greeting ? "the TLS handshake took too long: is this Redis's TLS port?" : "connecting took too long";
 }

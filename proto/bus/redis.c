@@ -77,7 +77,7 @@ static void log_state(struct redis *redis, enum log_level level, const char *msg
     char place[300];
     LOG_AT(level, msg, log_str("connection", redis->options.name),
            log_str("place", redis_url_place(place, sizeof(place), redis->options.url)),
-           why == NULL ? (struct log_field){.key = NULL} : log_str("why", why));
+           log_str(why == NULL ? NULL : "why", why == NULL ? "" : why));
 }
 
 /* ---- losing the connection ---- */
@@ -267,6 +267,16 @@ static void feed(struct redis *redis, const char *bytes, size_t n)
     }
 }
 
+/* A client certificate is refused after our end of a TLS 1.3 handshake is done: the alert is all that tells. */
+static const char *end_sentence(struct redis *redis, const char *err)
+{
+    const char *alert = redis->options.url->secure ? tls_client_alert(redis->options.url->tls) : NULL;
+    if (alert == NULL)
+        return err == h2o_socket_error_closed ? "Redis closed the connection" : "the connection to Redis broke";
+    snprintf(redis->why_text, sizeof(redis->why_text), "Redis refused the TLS session: %s", alert);
+    return redis->why_text;
+}
+
 static void on_read(h2o_socket_t *sock, const char *err)
 {
     struct redis *redis = sock->data;
@@ -279,7 +289,7 @@ static void on_read(h2o_socket_t *sock, const char *err)
     if (redis->state == DROPPING)
         lose(redis, redis->why);
     else if (err != NULL)
-        lose(redis, err == h2o_socket_error_closed ? "Redis closed the connection" : "the connection to Redis broke");
+        lose(redis, end_sentence(redis, err));
 }
 
 /* ---- the greeting ---- */
@@ -459,7 +469,7 @@ static void on_clock(void *data)
         attempt(redis);
         return;
     case DIALING:
-        lose(redis, redis->dial.lookup != NULL ? "looking the host name up took too long" : "connecting took too long");
+        lose(redis, dial_late(&redis->dial));
         return;
     case GREETING:
         lose(redis, "Redis accepted the connection and did not answer in time");

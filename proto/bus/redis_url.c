@@ -103,6 +103,8 @@ static const char *parse_host(struct redis_url *out, struct slice *text)
     }
     if (host.n == 0)
         return "the host is missing";
+    if (bracketed && memchr(host.p, ':', host.n) == NULL)
+        return "what stands in brackets must be an IPv6 address";
     if (host.n >= sizeof(out->host))
         return "the host is longer than 255 bytes";
     if (!is_host(host, bracketed ? ":.%-_" : ".-_"))
@@ -178,9 +180,12 @@ const char *redis_url_parse(struct redis_url *out, const char *text)
     memset(out, 0, sizeof(*out));
     if (strncasecmp(text, "redis://", 8) == 0)
         return parse_parts(out, slice_of(text + 8), parse_tcp);
+    out->secure = strncasecmp(text, "rediss://", 9) == 0;
+    if (out->secure)
+        return parse_parts(out, slice_of(text + 9), parse_tcp);
     if (strncasecmp(text, "unix://", 7) == 0)
         return parse_parts(out, slice_of(text + 7), parse_unix);
-    return "must begin with redis:// or unix://";
+    return "must begin with redis://, rediss:// or unix://";
 }
 
 char *redis_url_place(char *out, size_t n, const struct redis_url *url)

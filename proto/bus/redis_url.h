@@ -1,8 +1,11 @@
 /* REDIS_URL. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "runtime/tls.h"
 
 struct redis_url {
     enum { REDIS_TCP, REDIS_UNIX } transport;
@@ -12,9 +15,11 @@ struct redis_url {
     char user[128]; /* "" when none */
     char password[512]; /* "" when none */
     int db;
+    bool secure; /* rediss: TLS, and then the owner sets: */
+    SSL_CTX *tls; /* the context of tls_client() for `host`; may be replaced at any time on the connection's thread */
 };
 
-/* Reads redis://[[user]:password@]host[:port][/db] and unix://[[user]:password@]/path/to.sock[?db=N]; user and password are
+/* Reads redis://[[user]:password@]host[:port][/db], the same with rediss://, and unix://[[user]:password@]/path/to.sock[?db=N]; user and password are
  * percent-decoded. NULL, or a static sentence that does not repeat the URL (it may hold a password). */
 const char *redis_url_parse(struct redis_url *out, const char *text);
 

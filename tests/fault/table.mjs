@@ -1,21 +1,23 @@
-// Rewrites a table of README.md from the rows that a run left:  node table.mjs NAME ROWS
+// Rewrites a table of a README.md from the rows that a run left:  node table.mjs NAME ROWS [README]
 import { readFileSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { COLUMNS } from './rows.mjs';
 
-const [name, file] = process.argv.slice(2);
-const readme = fileURLToPath(new URL('README.md', import.meta.url));
+const [name, file, readme = fileURLToPath(new URL('README.md', import.meta.url))] = process.argv.slice(2);
 const rows = readFileSync(file, 'utf8').trim().split('\n').map(line => JSON.parse(line));
-const columns = COLUMNS.filter(column => rows.some(row => column in row));
+const [first] = Object.keys(rows[0]);
+const others = [...new Set(rows.flatMap(row => Object.keys(row)))].filter(column => column !== first && !COLUMNS.includes(column));
+const columns = [...COLUMNS.filter(column => rows.some(row => column in row)), ...others];
+const isText = column => rows.some(row => typeof row[column] === 'string');
 const cell = value => (typeof value === 'number' ? value.toLocaleString('en') : value ?? '');
 const line = cells => `| ${cells.join(' | ')} |`;
 const table = [
     `Made on ${new Date().toISOString().slice(0, 10)} on ${cpus().length} cores, ${cpus()[0].model.trim()}, clients and all programs together.`,
     '',
-    line(['fault', ...columns]),
-    `|---|${columns.map(() => '--:|').join('')}`,
-    ...rows.map(row => line([row.fault, ...columns.map(column => cell(row[column]))])),
+    line([first, ...columns]),
+    `|---|${columns.map(column => (isText(column) ? '---|' : '--:|')).join('')}`,
+    ...rows.map(row => line([row[first], ...columns.map(column => cell(row[column]))])),
 ].join('\n');
 
 const text = readFileSync(readme, 'utf8');

@@ -23,7 +23,12 @@ writeFileSync(other, 'not a certificate');
 const BOTH = [
     ['PORT', 'abc'], ['PORT', '70000'], ['PORT', '-2'], ['PORT', '40 43'], ['PORT', '4043x'], ['PORT', '99999999999999999999'], ['ADMIN_PORT', '65536'],
     ['REDIS_URL', 'http://localhost'], ['REDIS_URL', 'localhost:6379'], ['REDIS_URL', 'redis://h:99999'], ['REDIS_URL', 'unix://'],
-    ['RETRY_MS', '-1'], ['RETRY_MS', '6s'], ['LOG_LEVEL', 'loud'],
+    ['RETRY_MS', '-1'], ['RETRY_MS', '6s'], ['LOG_LEVEL', 'loud'], ['SECCOMP', 'maybe'], ['CORE_DUMPS', 'some'],
+    ['TLS_CERT', cert, {}], ['TLS_KEY', key, {}],
+    ['TLS_CERT', '/no/such/file.pem', { TLS_KEY: key }], ['TLS_CERT', other, { TLS_KEY: key }], ['TLS_KEY', other, { TLS_CERT: cert }],
+    ['TLS_TICKET_KEYS_FILE', other, {}], ['TLS_TICKET_KEYS_FILE', other, { TLS_CERT: cert, TLS_KEY: key }],
+    ['REDIS_CA', cert, {}], ['REDIS_CERT', cert, {}], ['REDIS_CERT', cert, { REDIS_KEY: key }], ['REDIS_CA', other, { REDIS_URL: 'rediss://localhost' }],
+    ['REDIS_CERT', cert, { REDIS_URL: 'rediss://localhost' }], ['REDIS_KEY', other, { REDIS_CERT: cert, REDIS_URL: 'rediss://localhost' }],
 ];
 const GATEWAY = [
     ['HTTP_PORT', 'x'], ['THREADS', '-1'], ['THREADS', 'many'], ['KEEPALIVE_MS', '0'], ['KEEPALIVE_MS', '1.5'], ['SSE_KEEP_ALIVE_IN_MS', 'x'],
@@ -31,11 +36,12 @@ const GATEWAY = [
     ['TRUSTED_PROXIES', '10.0.0.0/33'], ['TRUSTED_PROXIES', 'not an address'], ['TRUSTED_PROXIES', '::1/129'],
     ['CORS_ORIGINS', 'localhost:3000'], ['CORS_ORIGINS', 'http://a.example/path'], ['CORS_ORIGINS', '*,http://a.example'],
     ['PUBLISHER_URL', 'ftp://x'], ['PUBLISHER_URL', 'nonsense'],
-    ['TLS_CERT', cert, {}], ['TLS_KEY', key, {}],
-    ['TLS_CERT', '/no/such/file.pem', { TLS_KEY: key }], ['TLS_CERT', other, { TLS_KEY: key }], ['TLS_KEY', other, { TLS_CERT: cert }],
+    ['PUBLISHER_CA', other, {}], ['PUBLISHER_CERT', cert, {}], ['PUBLISHER_CA', other, { PUBLISHER_URL: 'https://localhost' }],
+    ['PUBLISHER_KEY', other, { PUBLISHER_CERT: cert, PUBLISHER_URL: 'https://localhost' }], ['PUBLISHER_CERT', cert, { PUBLISHER_KEY: key }],
 ];
 const PUBLISHER = [
     ['BODY_LIMIT', '0'], ['BODY_LIMIT', '1M'], ['HISTORY_LEN', '-1'], ['HISTORY_TTL', 'x'],
+    ['TLS_CLIENT_CA', cert, {}], ['TLS_CLIENT_CA', other, { TLS_CERT: cert, TLS_KEY: key }],
     ['TICKERS', 'letters'], ['TICKERS', 'nope:1000'], ['TICKERS', 'letters:-1'], ['TICKERS', 'letters:x'],
 ];
 
@@ -87,10 +93,11 @@ for (const program of ['sse-gateway', 'sse-publisher']) {
     });
 
     test(`${program}: the README's table is what --print-settings prints`, async () => {
-        const readme = readFileSync(join(ROOT, 'README.md'), 'utf8');
+        const file = program === 'sse-gateway' ? 'README.md' : 'publisher/README.md';
+        const readme = readFileSync(join(ROOT, file), 'utf8');
         const mark = `<!-- settings:${program.replace('sse-', '')} -->`;
         const table = readme.split(mark)[1]?.split('<!-- /settings -->')[0];
-        assert.ok(table, `README.md has no ${mark} … <!-- /settings -->`);
+        assert.ok(table, `${file} has no ${mark} … <!-- /settings -->`);
         assert.equal(table.trim(), (await run(program, ['--print-settings'])).out.trim());
     });
 
@@ -132,7 +139,7 @@ test('LOG_LEVEL=error keeps the rest out', async () => {
     const port = await freePort();
     const s = await Stack.start({ publishers: 0, gateways: 0 });
     const { spawn } = await import('node:child_process');
-    const child = spawn(binary('sse-gateway'), { env: { PORT: port, ADMIN_PORT: 0, HOST: '127.0.0.1', REDIS_URL: s.redis.url, LOG_LEVEL: 'error' } });
+    const child = spawn(binary('sse-gateway'), { env: { PORT: port, ADMIN_PORT: 0, HOST: '127.0.0.1', REDIS_URL: s.redis.urlFor('gateway'), LOG_LEVEL: 'error' } });
     let said = '';
     child.stderr.on('data', data => (said += data));
     const { until } = await import('./stack.mjs');

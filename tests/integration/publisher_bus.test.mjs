@@ -221,7 +221,7 @@ test('a bad setting ends the start with one sentence that names it', async () =>
 
 test('a port in use is one clear sentence', async () => {
     const s = await Stack.start({ gateways: 0 });
-    const { code, err } = await run([], { PORT: String(s.pub[0].port), HOST: '127.0.0.1', ADMIN_PORT: '0', REDIS_URL: s.redis.url, TICKERS: 'off' });
+    const { code, err } = await run([], { PORT: String(s.pub[0].port), HOST: '127.0.0.1', ADMIN_PORT: '0', REDIS_URL: s.redis.urlFor('publisher'), TICKERS: 'off' });
     assert.equal(code, 1);
     assert.match(err, new RegExp(`port ${s.pub[0].port} is in use`));
 });

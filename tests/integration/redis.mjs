@@ -1,12 +1,28 @@
 // A private redis-server on a unix socket in its own folder, without persistence, and a small RESP2 client for it.
 import { execFile } from 'node:child_process';
 import { createConnection } from 'node:net';
-import { mkdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { Proc } from './process.mjs';
 import { until } from './wait.mjs';
 
 export class RedisError extends Error {}
+
+const CONTRACT = join(dirname(fileURLToPath(import.meta.url)), '../../proto/README.md');
+const PASSWORD = randomBytes(12).toString('hex'); // of all servers of a test, as replicas of each other have it
+
+// {user: [rules]} as proto/README.md tells people to make them, so that every test shows them to be enough.
+export function documentedUsers(text = readFileSync(CONTRACT, 'utf8')) {
+    const users = {};
+    for (const [, user, rules] of text.replace(/\\\n\s*/g, '').matchAll(/^redis-cli ACL SETUSER (\w+) on '>secret' (.+)$/gm))
+        users[user] = rules.match(/'[^']*'|\S+/g).map(rule => rule.replace(/^'(.*)'$/, '$1').replace(/\\(.)/g, '$1'));
+    for (const user of ['author', 'gateway', 'publisher'])
+        if (!users[user])
+            throw new Error(`${CONTRACT} has no ACL of the user ${user}`);
+    return users;
+}
 
 // Reads one reply at `at` in `buf`: [value, next], or null when it is not complete. Texts come as Buffers.
 function readReply(buf, at) {
@@ -93,18 +109,24 @@ export class RespClient {
 export class Redis extends Proc {
     #client = null;
 
-    // args: settings of redis-server by name, e.g. {requirepass: 'x', maxmemory: '64mb', bin: '/other/redis-server'}.
+    // args: settings of redis-server by name, e.g. {requirepass: 'x', maxmemory: '64mb', bin: '/other/redis-server'}. The test itself is the default user, who may
+    // do all; the programs get the users of the contract (password: requirepass when there is one).
     constructor(folder, { bin = 'redis-server', ...args } = {}) {
         mkdirSync(folder, { recursive: true });
         const socket = join(folder, 'redis.sock');
         const settings = { port: 0, unixsocket: socket, dir: folder, save: '', appendonly: 'no', daemonize: 'no', ...args };
-        super('redis', [bin, ...Object.entries(settings).flatMap(([name, value]) => [`--${name}`, String(value)])]);
+        const users = join(folder, 'users.conf');
+        super('redis', [bin, users, ...Object.entries(settings).flatMap(([name, value]) => [`--${name}`, String(value)])]);
         this.socket = socket;
         this.password = args.requirepass ?? null;
+        this.userPassword = args.requirepass ?? PASSWORD;
+        writeFileSync(users, Object.entries(documentedUsers()).map(([user, rules]) =>
+            `user ${user} on >${this.userPassword} ${rules.join(' ')}\n`).join(''), { mode: 0o600 });
     }
 
-    get url() {
-        return `unix://${this.password === null ? '' : `:${encodeURIComponent(this.password)}@`}${this.socket}`;
+    // REDIS_URL for one of the contract's users; `place` is where Redis is reached, without a user: "redis://localhost:6390".
+    urlFor(user, place = `unix://${this.socket}`) {
+        return place.replace('://', `://${user}:${encodeURIComponent(this.userPassword)}@`);
     }
 
     async start() {

@@ -50,7 +50,7 @@ test('a wrong password is said in a sentence that does not hold it, and put righ
     const s = await Stack.start({ publishers: 0, redis: { start: false, requirepass: 'right-Pa55' } });
     const { gw: [gw], redis } = s;
     await gw.kill();
-    gw.env.REDIS_URL = redis.url.replace('right-Pa55', 'wr0ng-Pa55');
+    gw.env.REDIS_URL = redis.urlFor('gateway').replace('right-Pa55', 'wr0ng-Pa55');
     await redis.start();
     await gw.start({ ready: false });
     await gw.waitLog(/password/i);
@@ -58,8 +58,7 @@ test('a wrong password is said in a sentence that does not hold it, and put righ
     assert.equal(status, 503);
     assert.match(JSON.parse(body).checks.bus, /password/i);
     assert.doesNotMatch(gw.log + body, /wr0ng-Pa55/);
-    await redis.command(['CONFIG', 'SET', 'requirepass', 'wr0ng-Pa55']);
-    redis.password = 'wr0ng-Pa55';
+    await redis.command(['ACL', 'SETUSER', 'gateway', '>wr0ng-Pa55']);
     await gw.waitReady();
     assert.doesNotMatch(gw.log, /Pa55/);
 });

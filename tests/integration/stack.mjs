@@ -184,13 +184,16 @@ export class Stack {
         await Promise.all(this.gw.map(g => g.start(up)));
     }
 
-    #settings(...layers) {
-        const all = Object.assign({ PORT: 0, HOST: '127.0.0.1', ADMIN_PORT: 0, REDIS_URL: this.redis.url }, ...layers);
+    // A REDIS_URL of the test's own gets the program's user, unless it names one.
+    #settings(user, ...layers) {
+        const all = Object.assign({ PORT: 0, HOST: '127.0.0.1', ADMIN_PORT: 0, REDIS_URL: this.redis.urlFor(user) }, ...layers);
+        if (!all.REDIS_URL.includes('@'))
+            all.REDIS_URL = this.redis.urlFor(user, all.REDIS_URL);
         return Object.fromEntries(Object.entries(all).filter(([, v]) => v !== null && v !== undefined).map(([k, v]) => [k, String(v)]));
     }
 
     #publisher(i) {
-        const env = this.#settings({ TICKERS: 'off' }, this.options.env, this.options.publisherEnv[i]);
+        const env = this.#settings('publisher', { TICKERS: 'off' }, this.options.env, this.options.publisherEnv[i]);
         return new Server('sse-publisher', `publisher ${i}`, env, { public: 'PORT', admin: 'ADMIN_PORT' });
     }
 
@@ -205,7 +208,7 @@ export class Stack {
             const { cert, key } = certificate(this.folder);
             layers.push({ TLS_CERT: cert, TLS_KEY: key, HTTP_PORT: 0 });
         }
-        const env = this.#settings(...layers, this.options.env, this.options.gatewayEnv[i]);
+        const env = this.#settings('gateway', ...layers, this.options.env, this.options.gatewayEnv[i]);
         const listeners = { public: 'PORT', admin: 'ADMIN_PORT', ...(env.HTTP_PORT !== undefined ? { plain: 'HTTP_PORT' } : {}) };
         const gateway = new Server('sse-gateway', `gateway ${i}`, env, listeners);
         gateway.tls = tls;

@@ -19,6 +19,7 @@ const LIBRARIES = [
     [/^h2o/, ['runtime']],
     [/^hiredis/, ['proto/bus']],
     [/^openssl/, ['runtime']],
+    [/^seccomp/, ['runtime']],
     [/^(cjose|jansson)/, ['runtime']],
     [/^yajl/, ['publisher', 'gateway']],
     [/^(ut[a-z]+|pthread|sys\/(socket|epoll|un))\.h$/, ['proto/bus', 'runtime', 'gateway', 'publisher']],

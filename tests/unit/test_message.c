@@ -21,6 +21,8 @@ static void test_decode(yajl_val file)
         struct slice payload = exact_copy(vector_bytes(rows.values[i], "payload"));
         const char *name = vector_text(rows.values[i], "name"), *kind = vector_text(rows.values[i], "kind");
         struct message got;
+        if (kind == NULL)
+            vector_die("no kind", name);
         check(same_fault(message_decode(&got, payload), vector_text(rows.values[i], "fault")), "%s: %s", kind, name);
         if (strcmp(kind, "plain") == 0) {
             check(got.kind == MESSAGE_PLAIN && got.body.p == payload.p, "  as it stands");

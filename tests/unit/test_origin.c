@@ -46,8 +46,8 @@ static const struct {
 
 static bool trusted(const char *list, const struct sockaddr_storage *address)
 {
-    const struct origin_proxies *proxies = origin_proxies_parse(list);
-    bool answer = origin_trusted(proxies, (const struct sockaddr *)address);
+    const struct proxies *proxies = proxies_parse(list);
+    bool answer = proxies_trust(proxies, (const struct sockaddr *)address);
     free((void *)proxies);
     return answer;
 }
@@ -62,10 +62,45 @@ static struct sockaddr_storage parse(const char *text)
     return storage;
 }
 
+/* Where FORCE_SSL sends a plain request; url NULL: nowhere. */
+static const struct {
+    const char *fact;
+    struct slice host;
+    const char *target, *url;
+} redirects[] = {
+    {"host and path", {"a.example", 9}, "/sse?a=b", "https://a.example/sse?a=b"},
+    {"the port of the plain side goes", {"a.example:8080", 14}, "/", "https://a.example/"},
+    {"an IPv6 address keeps its brackets", {"[::1]:80", 8}, "/", "https://[::1]/"},
+    {"the absolute form's own authority goes", {"a.example", 9}, "http://b.example/x", "https://a.example/x"},
+    {"a query alone", {"a.example", 9}, "?x", "https://a.example?x"},
+    {"a NUL in the host", {"a\0b", 3}, "/", NULL},
+    {"a host that is a port", {":80", 3}, "/", NULL},
+    {"a user in the host", {"a@b", 3}, "/", NULL},
+    {"a path that would go on with the host", {"a.example", 9}, "@evil.example/", NULL},
+    {"a path with a line break", {"a.example", 9}, "/\r\nx: y", NULL},
+};
+
+static void test_redirects(void)
+{
+    for (size_t i = 0; i != sizeof(redirects) / sizeof(redirects[0]); ++i) {
+        h2o_req_t req = {NULL};
+        struct origin origin = {.host = redirects[i].host};
+        h2o_mem_init_pool(&req.pool);
+        req.input.path = req.path = h2o_iovec_init(redirects[i].target, strlen(redirects[i].target));
+        struct slice url = origin_https_url(&req, &origin, 443);
+        if (redirects[i].url == NULL)
+            check(url.p == NULL, "no redirect: %s", redirects[i].fact);
+        else
+            check_slice(url, slice_of(redirects[i].url), "redirect: %s", redirects[i].fact);
+        h2o_mem_clear_pool(&req.pool);
+    }
+}
+
 int main(void)
 {
+    test_redirects();
     for (size_t i = 0; i != sizeof(lists) / sizeof(lists[0]); ++i)
-        check((origin_proxies_check(lists[i].list) == NULL) == lists[i].good, "TRUSTED_PROXIES='%s' is %s", lists[i].list,
+        check((proxies_check(lists[i].list) == NULL) == lists[i].good, "TRUSTED_PROXIES='%s' is %s", lists[i].list,
               lists[i].good ? "taken" : "refused");
     for (size_t i = 0; i != sizeof(rows) / sizeof(rows[0]); ++i) {
         struct sockaddr_storage address = parse(rows[i].address);

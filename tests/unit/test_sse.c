@@ -16,7 +16,7 @@ static void test_encode(yajl_val file)
 {
     struct vector_rows rows = vector_rows(file, "encode");
     for (size_t i = 0; i != rows.len; ++i) {
-        struct vector_rows none = {NULL, 0}, items = none;
+        struct vector_rows items;
         struct slice data[8], got;
         const char *name = vector_text(rows.values[i], "name");
         struct event event = {.type = vector_bytes(rows.values[i], "event"),
@@ -24,6 +24,8 @@ static void test_encode(yajl_val file)
                               .id = vector_bytes(rows.values[i], "id"),
                               .retry_ms = (int32_t)vector_integer(rows.values[i], "retry", EVENT_RETRY_NONE)};
         yajl_val list = vector_get(rows.values[i], "data");
+        if (!YAJL_IS_ARRAY(list))
+            vector_die("no data", name);
         items = (struct vector_rows){YAJL_GET_ARRAY(list)->values, YAJL_GET_ARRAY(list)->len};
         for (; event.data_count != items.len; ++event.data_count)
             data[event.data_count] = vector_value(items.values[event.data_count]);

@@ -61,6 +61,8 @@ static void write_files(void)
     write_certificate("locked-cert.pem", key);
     EVP_PKEY_free(key);
     FILE *file = fopen(in_folder("text.pem"), "w");
+    if (file == NULL)
+        exit(2);
     fputs("this is no PEM\n", file);
     fclose(file);
 }
@@ -88,9 +90,12 @@ static void test_files(void)
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); ++i) {
         const char *error = NULL, *named = in_folder(rows[i].named);
-        SSL_CTX *ctx = tls_server(in_folder(rows[i].cert), in_folder(rows[i].key), &error);
-        check(ctx == NULL && error != NULL && slice_starts(slice_of(error), slice_of(named)) && strstr(error, rows[i].why) != NULL,
-              "refused: %s (%s)", rows[i].fact, error == NULL ? "no sentence" : error + strlen(named));
+        SSL_CTX *ctx = tls_server(
+            &(struct tls_server_files){.cert = {"CERT", in_folder(rows[i].cert)}, .key = {"KEY", in_folder(rows[i].key)}}, &error);
+        struct slice setting = strcmp(rows[i].named, rows[i].cert) == 0 ? SLICE("CERT: ") : SLICE("KEY: ");
+        check(ctx == NULL && error != NULL && slice_starts(slice_of(error), setting) && strstr(error, named) == error + setting.n &&
+                  strstr(error, rows[i].why) != NULL,
+              "refused: %s (%s)", rows[i].fact, error == NULL ? "no sentence" : error);
         check(ERR_peek_error() == 0, "… and OpenSSL's queue is empty again");
     }
 }
@@ -195,7 +200,8 @@ int main(void)
     signal(SIGPIPE, SIG_IGN);
     write_files();
     test_files();
-    SSL_CTX *ctx = tls_server(in_folder("cert.pem"), in_folder("key.pem"), &error);
+    SSL_CTX *ctx = tls_server(
+        &(struct tls_server_files){.cert = {"CERT", in_folder("cert.pem")}, .key = {"KEY", in_folder("key.pem")}}, &error);
     if (check(ctx != NULL, "a certificate and its key are taken")) {
         /* OpenSSL's build or its openssl.cnf may ask for the same: it must hold without them. */
         check((SSL_CTX_get_options(ctx) & SSL_OP_NO_RENEGOTIATION) != 0, "renegotiation is off by our own choice");

@@ -1,4 +1,4 @@
-#include "gateway/cors.h"
+#include "runtime/cors.h"
 
 #include <strings.h>
 

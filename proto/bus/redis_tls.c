@@ -1,0 +1,35 @@
+#include "proto/bus/redis_tls.h"
+
+#include <string.h>
+
+/* What can be said without reading them. */
+static const char *check(const struct redis_url *url, const struct redis_tls *files)
+{
+    if (!url->secure && files->ca[0] != '\0')
+        return "REDIS_CA: is for rediss://, which REDIS_URL is not";
+    if (!url->secure && files->cert[0] != '\0')
+        return "REDIS_CERT: is for rediss://, which REDIS_URL is not";
+    if (files->cert[0] == '\0' && files->key[0] != '\0')
+        return "REDIS_CERT: must be set together with REDIS_KEY";
+    return files->cert[0] != '\0' && files->key[0] == '\0' ? "REDIS_KEY: must be set together with REDIS_CERT" : NULL;
+}
+
+const char *redis_tls_load(struct redis_url *url, const struct redis_tls *files)
+{
+    const struct tls_client_files pem = {
+        .ca = {"REDIS_CA", files->ca},
+        .cert = {"REDIS_CERT", files->cert},
+        .key = {"REDIS_KEY", files->key},
+    };
+    const char *error = check(url, files);
+    if (error != NULL || !url->secure)
+        return error;
+    SSL_CTX *ctx = tls_client(&pem, url->host, &error);
+    if (ctx == NULL)
+        return error;
+    tls_client_watch(ctx);
+    if (url->tls != NULL)
+        SSL_CTX_free(url->tls); /* sessions hold it for themselves */
+    url->tls = ctx;
+    return NULL;
+}

@@ -1,0 +1,13 @@
+/* The certificates of a rediss:// connection: REDIS_CA, REDIS_CERT and REDIS_KEY. */
+#pragma once
+
+#include "proto/bus/redis_url.h"
+
+/* Paths, "" where there is none. */
+struct redis_tls {
+    const char *ca, *cert, *key;
+};
+
+/* Reads the files, also anew: url->tls is for the connections made from now on. NULL, or a sentence that names the setting; url->tls stays as it was then. Files without
+ * rediss:// are a fault: whoever names them believes in TLS. On the connection's thread. */
+const char *redis_tls_load(struct redis_url *url, const struct redis_tls *files) __attribute__((warn_unused_result));

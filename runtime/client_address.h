@@ -1,0 +1,24 @@
+/* The address of a client, for counting what it does. Pure but for client_address_of(). */
+#pragma once
+
+#include "runtime/h2o.h"
+
+struct proxies;
+
+struct client_address {
+    uint8_t bytes[16]; /* IPv4 as ::ffff:a.b.c.d */
+};
+
+/* False for another family than IPv4 and IPv6. */
+bool client_address_read(struct client_address *out, const struct sockaddr *address);
+
+/* An address as X-Forwarded-For spells it: 192.0.2.1, 2001:db8::1, [2001:db8::1], and with a port 192.0.2.1:80 or [2001:db8::1]:80. */
+bool client_address_parse(struct client_address *out, struct slice text);
+
+/* What one client has: the whole IPv4 address, or the first 64 bits of an IPv6 one. */
+struct client_address client_address_network(struct client_address address);
+
+/* Who sent this request. The peer, unless that is one of the proxies: then the right-most address of X-Forwarded-For that is not one of
+ * them. What stands left of it was written by the client itself, or by somebody else whom we don't know. Where the header does not name
+ * such an address, the last proxy that is known counts. All zero when the connection has no address. */
+struct client_address client_address_of(const struct proxies *proxies, h2o_req_t *req);
