@@ -1,0 +1,105 @@
+/* Input: what stands in a Redis message.
+ * A payload is refused, is plain data as it stands, or is exactly what message_encode() makes of the parts that message_decode() found. The
+ * frame made of it is for a browser one event, without its id line the same event, and its chunk is that of RFC 9112. */
+#include "proto/message.h"
+
+#include "gateway/frame.h"
+#include "proto/event_id.h"
+#include "tests/fuzz/browser.h"
+
+struct seen {
+    size_t count;
+    struct text type, data, id, last_id;
+};
+
+static void on_event(void *data, struct slice type, struct slice text, struct slice last_event_id)
+{
+    struct seen *seen = data;
+    ++seen->count;
+    text_add(&seen->type, type);
+    text_add(&seen->data, text);
+    text_add(&seen->id, last_event_id);
+}
+
+/* What a browser sees of it whose last id is "before". */
+static struct seen look(const struct frame *frame)
+{
+    struct seen seen = {0};
+    struct browser browser = BROWSER_INIT(on_event, &seen);
+    struct text stream = {NULL, 0, 0};
+    text_add(&stream, SLICE("id: before\n\n"));
+    text_add(&stream, frame_body(frame));
+    browser_read(&browser, text_slice(&stream));
+    text_add(&seen.last_id, text_slice(&browser.id));
+    browser_free(&browser);
+    text_free(&stream);
+    return seen;
+}
+
+static void forget(struct seen *seen)
+{
+    text_free(&seen->type);
+    text_free(&seen->data);
+    text_free(&seen->id);
+    text_free(&seen->last_id);
+}
+
+static void check_chunk(const struct frame *frame)
+{
+    struct slice chunk = frame_chunk(frame);
+    char *end;
+    must(strtoul(chunk.p, &end, 16) == frame->body && memcmp(end, "\r\n", 2) == 0 && end + 2 == frame->bytes + frame->head);
+    must(frame->head <= FRAME_CHUNK_HEAD_MAX && memcmp(chunk.p + chunk.n - 2, "\r\n", 2) == 0);
+}
+
+static void check_frame(const struct message *message)
+{
+    struct frame *frame = frame_of_message(message), *bare = frame_without_id(frame);
+    struct seen whole = look(frame), without = look(bare);
+    check_chunk(frame);
+    check_chunk(bare);
+    must(whole.count <= 1 && without.count == whole.count);
+    must(slice_eq(text_slice(&whole.type), text_slice(&without.type)) &&
+         slice_eq(text_slice(&whole.data), text_slice(&without.data)));
+    must(slice_eq(text_slice(&without.last_id), SLICE("before")));
+    must(slice_eq(text_slice(&whole.last_id), message->id.p == NULL ? SLICE("before") : message->id));
+    if (whole.count == 1)
+        must(slice_eq(text_slice(&whole.id), text_slice(&whole.last_id)));
+    if (message->kind == MESSAGE_PLAIN)
+        must(whole.count == 1 && slice_eq(text_slice(&whole.type), SLICE("message")));
+    forget(&whole);
+    forget(&without);
+    frame_unref(bare);
+    frame_unref(frame);
+}
+
+static void check_durable(const struct message *message, struct slice payload)
+{
+    must(position_compare(message->at, message->prev) > 0);
+    must(message->at.ms < (uint64_t)1 << 48 && message->at.seq <= EVENT_ID_SEQ_MAX);
+    must(message->body.p + message->body.n == payload.p + payload.n && sse_check(message->body, NULL) == NULL);
+    size_t room = message_size(message->body.n);
+    char *again = malloc(room);
+    must(again != NULL);
+    must(slice_eq(slice_make(again, message_encode(again, message->at, message->prev, message->body)), payload));
+    must(payload.n <= room);
+    free(again);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct slice payload = slice_make((const char *)data, size);
+    struct message message;
+    bool marked = size != 0 && data[0] == 0x1e;
+    if (message_decode(&message, payload) != NULL) {
+        must(marked);
+        return 0;
+    }
+    must((message.kind == MESSAGE_DURABLE) == marked);
+    if (marked)
+        check_durable(&message, payload);
+    else
+        must(message.body.p == payload.p && message.body.n == payload.n && message.id.p == NULL);
+    check_frame(&message);
+    return 0;
+}

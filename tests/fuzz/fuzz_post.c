@@ -1,0 +1,67 @@
+/* Input: the fields method, target, body (0xff can't be in it), and then header lines.
+ * What post_read() lets through can be published: a channel of the grammar, type, id, retry and key within the rules, data in UTF-8, and JSON where
+ * the body is not text. What it refuses has one of the statuses of the README and a sentence. */
+#include "publisher/post.h"
+
+#include "proto/channel.h"
+#include "proto/event.h"
+#include "runtime/http.h"
+#include "tests/fuzz/json.h"
+#include "tests/fuzz/request.h"
+
+enum { BODY_LIMIT = 2000 };
+
+static void check_good(const struct post *post, h2o_req_t *req)
+{
+    const struct publish_request *publish = &post->publish;
+    struct json_value value;
+    enum body_kind kind;
+    must(slice_eq(slice_of_iovec(req->method), SLICE("POST")) && req->entity.len <= BODY_LIMIT);
+    must(channel_check(publish->channel) == NULL);
+    must(event_check_type(publish->type) == NULL && event_check_id(publish->id) == NULL);
+    must(publish->retry_ms >= 0 && publish->retry_ms <= EVENT_RETRY_MAX && publish->key.n <= 200);
+    for (size_t i = 0; i != publish->key.n; ++i)
+        must(publish->key.p[i] > ' ' && publish->key.p[i] <= '~');
+    must(utf8_valid(publish->data));
+    must(body_kind_of(&kind, http_header(req, "content-type")) == NULL);
+    if (post->body.gen != NULL) {
+        must(slice_eq(post->body.data, publish->data) && json_read(&value, publish->data, BODY_DEPTH_MAX + 1));
+        text_free(&value.normal);
+    } else {
+        must(kind == BODY_TEXT && slice_eq(publish->data, slice_of_iovec(req->entity)));
+    }
+}
+
+static void check_status(h2o_req_t *req, int status, const char *why)
+{
+    static const int statuses[] = {400, 404, 405, 413, 414, 415, 431};
+    bool known = false;
+    for (size_t i = 0; i != sizeof(statuses) / sizeof(statuses[0]); ++i)
+        known = known || status == statuses[i];
+    must(known && why[0] != '\0' && utf8_valid(slice_of(why)));
+    must((status == 405) == (req->res.headers.size == 1));
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static const struct options options = {.body_limit = BODY_LIMIT, .retry_ms = 6000, .history_len = 10, .history_ttl_s = 10};
+    struct slice rest = slice_make((const char *)data, size);
+    struct slice method = next_field(&rest), target = own(next_field(&rest), false), body = own(next_field(&rest), false);
+    struct request request;
+    struct post post;
+    int status = 0;
+    request_open(&request, method, target);
+    request.req.entity = iovec_of_slice(body);
+    while (rest.p != NULL)
+        request_add_header(&request, next_field(&rest));
+    const char *why = post_read(&post, &request.req, &options, NULL, &status);
+    if (why == NULL)
+        check_good(&post, &request.req);
+    else
+        check_status(&request.req, status, why);
+    body_free(&post.body);
+    request_close(&request);
+    disown(target);
+    disown(body);
+    return 0;
+}

@@ -1,0 +1,80 @@
+/* Input: steps, each a field: "a0" to "a3": a channel is added, "r0" to "r3": removed, "h": the peer hangs up, anything else is said by the peer.
+ * A channel's events come only while it is in the set, and its messages only once it was confirmed since it was added. */
+#include "proto/bus/subscribe.h"
+
+#include "tests/fuzz/peer.h"
+
+enum { CHANNELS = 4 };
+
+static struct subscribe *subscribe;
+static struct channel {
+    const char *name;
+    bool wanted, confirmed;
+} channels[CHANNELS] = {{.name = "a"}, {.name = "b"}, {.name = "news/1"}, {.name = "sse:"}};
+
+static void on_subscribed(void *data, void *tag)
+{
+    struct channel *channel = tag;
+    must(data == channels && channel->wanted);
+    channel->confirmed = true;
+}
+
+static void on_message(void *data, void *tag, struct slice payload)
+{
+    struct channel *channel = tag;
+    struct text copy = {NULL, 0, 0};
+    must(data == channels && channel->wanted && channel->confirmed);
+    text_add(&copy, payload);
+    text_free(&copy);
+}
+
+static void on_lost(void *data, const char *why)
+{
+    must(data == channels && why[0] != '\0');
+    for (size_t i = 0; i != CHANNELS; ++i)
+        channels[i].confirmed = false;
+}
+
+static void change(struct channel *channel, bool add)
+{
+    if (channel->wanted == add)
+        return;
+    channel->wanted = add;
+    channel->confirmed = false;
+    if (add)
+        subscribe_add(subscribe, slice_of(channel->name), channel);
+    else
+        subscribe_remove(subscribe, slice_of(channel->name));
+}
+
+static void step(struct slice step)
+{
+    if (step.n == 2 && (step.p[0] == 'a' || step.p[0] == 'r') && step.p[1] >= '0' && step.p[1] < '0' + CHANNELS)
+        change(&channels[step.p[1] - '0'], step.p[0] == 'a');
+    else if (slice_eq(step, SLICE("h")))
+        peer_hang_up();
+    else
+        peer_say(step);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    const struct subscribe_events events = {
+        .on_subscribed = on_subscribed, .on_message = on_message, .on_lost = on_lost, .data = channels};
+    struct slice rest = slice_make((const char *)data, size);
+    struct redis_options options = peer_options(false, false);
+    size_t wanted = 0;
+    for (size_t i = 0; i != CHANNELS; ++i)
+        channels[i].wanted = channels[i].confirmed = false;
+    subscribe = subscribe_open(&options, &events);
+    peer_greet(false, false);
+    must(subscribe_ready(subscribe));
+    while (rest.p != NULL)
+        step(next_field(&rest));
+    for (size_t i = 0; i != CHANNELS; ++i)
+        wanted += channels[i].wanted;
+    must(subscribe_count(subscribe) == wanted && subscribe_ready(subscribe) == (subscribe_why(subscribe) == NULL));
+    subscribe_close(subscribe);
+    peer_end();
+    return 0;
+}
