@@ -7,7 +7,7 @@ import { parseArgs } from 'node:util';
 import { BUILD_DIR, ROOT } from '../integration/stack.mjs';
 import { OURS, plan } from './plan.mjs';
 import { plot } from './plot.mjs';
-import { fault, markdown, replaceBlock } from './report.mjs';
+import { fault, markdown, replaceBlock, summary } from './report.mjs';
 import { RUNS } from './runs.mjs';
 
 const { values: options } = parseArgs({ options: {
@@ -76,10 +76,11 @@ function write(results, path) {
     if (!options.readme)
         return;
     save(results, join(ROOT, 'tests/bench/results.json'));
-    const readme = join(ROOT, 'README.md');
-    const block = `![What a delivery costs, and a stream](tests/bench/results.svg)\n\n${markdown(results)}`;
-    writeFileSync(readme, replaceBlock(readFileSync(readme, 'utf8'), block));
-    say(`written: ${readme}`);
+    for (const [name, text] of [['README.md', summary(results)], ['tests/bench/README.md', markdown(results)]]) {
+        const path = join(ROOT, name);
+        writeFileSync(path, replaceBlock(readFileSync(path, 'utf8'), text));
+        say(`written: ${path}`);
+    }
 }
 
 // What a sample of each kind must have some of.

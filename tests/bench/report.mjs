@@ -90,22 +90,34 @@ function parts(results) {
     ].filter(([, , text]) => text !== '');
 }
 
+const head = ({ machine, versions, rounds, date, commit }) =>
+    `Measured ${date} at ${commit}: ${machine}. ${rounds} rounds, systems interleaved; each cell is the median (minimum–maximum). ` +
+    `256-byte events; server on one core, load programs and Redis on the other; loopback. ${versions.join(', ')}.`;
+
+// For the README: what a reader compares by, and every bound.
+export function summary(results) {
+    const metric = (load, name) => system => cell(results.samples[load]?.[system], name);
+    const columns = [['µs, 1 × 1,000 × 100/s', metric('fan-1000', 'cpu_us')], ['µs, 1 × 10,000 × 10/s', metric('fan-10000', 'cpu_us')],
+        ['µs, 2,000 × 5, 2,000/s', metric('many', 'cpu_us')], ['p99 ms, 1 × 10,000 × 10/s', metric('fan-10000', 'p99_ms')],
+        ['idle stream, KB', metric('idle', 'pss_kb')], ['most deliveries/s', metric('capacity', 'most')]];
+    return [head(results), 'CPU of the server for each delivery (channels × streams × events/s), latency, memory, and the most deliveries a second with p99 ≤ 1 s:',
+        table('', columns), 'The bounds this project set itself; ratios are taken within a round:', bounds(results)].join('\n\n');
+}
+
 export function markdown(results) {
-    const { machine, versions, rounds, date, commit } = results;
     const lost = losses(results);
     return [
-        `Measured ${date} at ${commit}: ${machine}. ${rounds} rounds, systems interleaved; each cell is the median (minimum–maximum). ` +
-            `256-byte events; server on one core, load programs and Redis on the other; loopback. ${versions.join(', ')}.`,
+        head(results),
         ...parts(results).flatMap(([title, note, text]) => [`**${title}**${note && `. ${note}`}`, text]),
         lost.length === 0 ? 'Nothing was lost, doubled or out of order, in any run.' : `What went wrong:\n\n${lost.join('\n')}`,
     ].join('\n\n');
 }
 
-// The text between the markers of README.md replaced.
+// The text between the markers of a README replaced.
 export function replaceBlock(text, block) {
     const begin = '<!-- bench:begin -->', end = '<!-- bench:end -->';
     const from = text.indexOf(begin), to = text.indexOf(end);
     if (from < 0 || to < from)
-        throw new Error(`README.md holds no ${begin} … ${end}`);
+        throw new Error(`the README holds no ${begin} … ${end}`);
     return `${text.slice(0, from + begin.length)}\n\n${block}\n\n${text.slice(to)}`;
 }
