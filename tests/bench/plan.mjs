@@ -20,7 +20,7 @@ const FULL = [
     { name: 'two-workers', kind: 'steady', systems: ['gateway-2', 'nchan-2'], channels: 1, streams: CAPACITY_STREAMS, rate: 6 },
     // four channels: the rate can be set in steps of 2,500 deliveries a second
     { name: 'capacity', kind: 'capacity', systems: ['floor', 'gateway', 'nchan', 'gateway-2', 'nchan-2'], channels: 4, streams: CAPACITY_STREAMS,
-        start: 32, factor: 1.4, precision: 0.03, warm: 1, seconds: 6 },
+        start: 32, factor: 2, precision: 0.05, warm: 1, seconds: 4 },
     { name: 'post', kind: 'post', systems: ['publisher'], channels: 64, connections: 64, seconds: 8 },
     { name: 'churn', kind: 'churn', systems: ['gateway'], idle: 100000, probes: 100, probeRate: 50, quiet: 5, streams: 5000, rate: 5000, seconds: 10 },
 ];
