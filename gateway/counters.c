@@ -41,6 +41,9 @@ static const struct metric table[COUNTERS] = {
     [COUNT_DRAINING] = {"sse_draining", NULL, METRIC_GAUGE, "1 while the process ends its streams to stop"},
     H2_ABUSE_ROWS(COUNT_H2_ABUSE),
     ACCESS_REFUSAL_ROWS(COUNT_REFUSED),
+    LIMIT_ROWS(COUNT_LIMITED),
+    [COUNT_BAD_PROXY] = {"sse_bad_proxy_headers_total", NULL, METRIC_COUNTER,
+                         "connections of trusted proxies closed because their PROXY header was wrong or did not come"},
 };
 
 void counters_init(void)

@@ -3,6 +3,7 @@
 
 #include "runtime/access.h"
 #include "runtime/h2_abuse.h"
+#include "runtime/limits.h"
 #include "runtime/metrics.h"
 
 /* Why a stream was closed: one value, one counter. */
@@ -48,6 +49,9 @@ enum counter {
     COUNT_H2_ABUSE_LAST = COUNT_H2_ABUSE + H2_ABUSES - 1,
     COUNT_REFUSED, /* + enum access_outcome - 1 */
     COUNT_REFUSED_LAST = COUNT_REFUSED + ACCESS_REFUSALS - 1,
+    COUNT_LIMITED, /* + enum limit - 1 */
+    COUNT_LIMITED_LAST = COUNT_LIMITED + LIMIT_KINDS - 1,
+    COUNT_BAD_PROXY,
     COUNTERS,
 };
 

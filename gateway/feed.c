@@ -2,7 +2,6 @@
 
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <uthash.h>
 
 #include "gateway/canary.h"
 #include "gateway/counters.h"
@@ -13,6 +12,7 @@
 #include "proto/channel.h"
 #include "runtime/log.h"
 #include "runtime/monotonic.h"
+#include "runtime/seeded_hash.h"
 #include "runtime/timer.h"
 
 enum {

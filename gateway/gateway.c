@@ -68,6 +68,7 @@ static void parse_options(struct gateway *gateway)
         h2o_url_parse(gateway->options.publisher_url, SIZE_MAX, &gateway->publisher_url) != 0)
         die("settings that passed their check do not parse");
     gateway->proxies = proxies_parse(gateway->options.trusted_proxies);
+    gateway->limits = limits_create(&gateway->options.limits);
     enum log_level level = LOG_INFO;
     log_level_parse(&level, gateway->options.log_level);
     log_set_level(level);

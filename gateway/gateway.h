@@ -7,6 +7,7 @@
 #include "gateway/options.h"
 #include "gateway/origin.h"
 #include "runtime/admin.h"
+#include "runtime/limits.h"
 #include "runtime/listener.h"
 #include "runtime/timer.h"
 #include "runtime/tls.h"
@@ -31,6 +32,7 @@ struct gateway {
     struct redis_url redis_url;
     h2o_url_t publisher_url;
     const struct proxies *proxies;
+    struct limits *limits;
     SSL_CTX *tls; /* NULL: no TLS */
     SSL_CTX *publisher_tls; /* NULL: PUBLISHER_URL is plain */
     h2o_handler_t *proxy; /* to the publisher */

@@ -1,7 +1,6 @@
 #include "gateway/hub.h"
 
 #include <stdlib.h>
-#include <uthash.h>
 
 #include "gateway/audience.h"
 #include "gateway/batch.h"
@@ -11,6 +10,7 @@
 #include "gateway/transport.h"
 #include "gateway/welcome.h"
 #include "runtime/monotonic.h"
+#include "runtime/seeded_hash.h"
 
 enum {
     SLICE_DELIVERIES = 1000, /* in one go before the worker looks at its other sockets again */

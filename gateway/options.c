@@ -98,6 +98,17 @@ static const struct config_option table[] = {
      AT(trusted_proxies),
      .check = proxies_check,
      .doc = "addresses or networks whose `X-Forwarded-*` headers count, e.g. `10.0.0.0/8,::1`"},
+    FLAG("PROXY_PROTOCOL", proxy_protocol, "off",
+         "connections from `TRUSTED_PROXIES` to the public ports begin with a PROXY header, version 1 or 2, and no other does"),
+    INT("MAX_STREAMS", limits.streams, "0", 0, 10000000, "open streams of the process; 0: no limit"),
+    INT("MAX_STREAMS_PER_ADDRESS", limits.address_streams, "0", 0, 10000000,
+        "open streams of one client address (IPv6: of one /64); 0: no limit"),
+    INT("MAX_STREAMS_PER_SUBJECT", limits.subject_streams, "0", 0, 10000000,
+        "open streams of one subject (`sub`) of tokens; 0: no limit"),
+    INT("STREAM_RATE", limits.stream_rate, "0", 0, 100000,
+        "streams that one client address may open a second, at once up to ten seconds' worth; 0: no limit"),
+    INT("PUBLISH_RATE", limits.publish_rate, "0", 0, 100000,
+        "requests to publish that one client address may send a second, at once up to ten seconds' worth; 0: no limit"),
     FLAG("HTTP2_CLEARTEXT", http2_cleartext, "off", "HTTP/2 with prior knowledge and `Upgrade: h2c` on plain ports"),
     INT("BODY_LIMIT", body_limit, "1048576", 1, 67108864, "largest request body passed on, bytes"),
     INT("MAX_CONNECTIONS", max_connections, "0", 0, 10000000,
@@ -142,6 +153,8 @@ void options_load(struct options *options, int argc, char **argv)
     config_main(&config, options, argc, argv);
     check_pair("TLS_CERT", options->tls_cert, "TLS_KEY", options->tls_key);
     check_pair("PUBLISHER_CERT", options->publisher_cert, "PUBLISHER_KEY", options->publisher_key);
+    if (options->proxy_protocol && *options->trusted_proxies == 0)
+        die("PROXY_PROTOCOL: needs TRUSTED_PROXIES");
     if (*options->tls_ticket_keys != 0 && *options->tls_cert == 0)
         die("TLS_TICKET_KEYS_FILE: needs TLS_CERT");
     bool https = strncasecmp(options->publisher_url, "https:", 6) == 0;

@@ -7,6 +7,7 @@
 #include "proto/bus/redis_tls.h"
 
 #include "runtime/access.h"
+#include "runtime/limits.h"
 
 struct options {
     int64_t port, http_port, admin_port;
@@ -21,6 +22,8 @@ struct options {
     const char *cors_origins;
     bool force_ssl, http2_cleartext;
     const char *trusted_proxies;
+    bool proxy_protocol;
+    struct limits_options limits;
     int64_t body_limit, max_connections;
     int64_t queue_bytes, memory_limit, coalesce_ms;
     int64_t write_timeout_s, drain_s, max_stream_s;

@@ -1,5 +1,6 @@
 #include "gateway/routes.h"
 
+#include "gateway/admission.h"
 #include "gateway/counters.h"
 #include "gateway/edge.h"
 #include "gateway/page.h"
@@ -74,6 +75,7 @@ static void serve_stream(struct gateway *gateway, h2o_req_t *req, const struct r
         .welcome = route->welcome,
         .start = {.mode = route->replay == 0 ? START_FRESH : START_LAST, .last = route->replay},
     };
+    struct limits_place *place;
     const char *error = NULL;
     if (route->kind == ROUTE_CHANNEL)
         error = stream_add_channel(&stream, slice_of(route->channel));
@@ -83,7 +85,7 @@ static void serve_stream(struct gateway *gateway, h2o_req_t *req, const struct r
         error = stream_read_query(&stream, req, route->kind == ROUTE_SUBSCRIBE);
     if (error != NULL)
         http_error(req, 400, error);
-    else if (may_subscribe(req, &stream))
+    else if (admission_open(gateway, req, &place) && may_subscribe(req, &stream) && admission_subject(req, place, stream.subject))
         stream_serve(gateway, req, &stream);
 }
 
@@ -107,7 +109,7 @@ static int pass_on(struct gateway *gateway, h2o_req_t *req, const struct route *
         http_error(req, 403, "this origin is not in CORS_ORIGINS");
         return 0;
     }
-    return -1;
+    return admission_publish(gateway, req) ? -1 : 0;
 }
 
 static int on_req(h2o_handler_t *handler, h2o_req_t *req)

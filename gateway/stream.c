@@ -1,5 +1,6 @@
 #include "gateway/stream.h"
 
+#include "gateway/admission.h"
 #include "gateway/connection.h"
 #include "gateway/edge.h"
 #include "gateway/transport.h"
@@ -131,8 +132,7 @@ void stream_serve(struct gateway *gateway, h2o_req_t *req, struct stream_request
         return;
     }
     if (transport == &transport_h2 && !take_place(req)) {
-        http_add_header(req, "retry-after", SLICE("5"));
-        http_error(req, 429, "more than 90 streams on one HTTP/2 connection; open another connection, or use /subscribe");
+        admission_refuse(req, LIMIT_CONNECTION_STREAMS, 5);
         return;
     }
     add_stream_headers(req);

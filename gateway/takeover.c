@@ -6,6 +6,8 @@
 #include <dlfcn.h>
 #include <stdlib.h>
 
+#include "gateway/connection.h"
+
 typedef void socket_write_fn(h2o_socket_t *sock, h2o_iovec_t *bufs, size_t bufcnt, h2o_socket_cb cb);
 
 static socket_write_fn *library_write;
@@ -44,6 +46,7 @@ void takeover(h2o_req_t *req, h2o_iovec_t head, void (*on_done)(void *data, h2o_
     struct handover *handover = h2o_mem_alloc(sizeof(*handover));
     *handover = (struct handover){on_done, data};
     head_instead = &head;
+    connection_of(req)->taken_over = true;
     h2o_http1_upgrade(req, NULL, 0, on_upgraded, handover);
     if (head_instead != NULL)
         abort(); /* takeover_check() passed at the start, so the library cannot have changed */

@@ -5,6 +5,7 @@
 
 #include "gateway/connection.h"
 #include "gateway/counters.h"
+#include "runtime/monotonic.h"
 
 /* libh2o's own 8 KiB stay while it holds a request, and most heads are a few hundred bytes. */
 enum { FIRST_READ_BYTES = 4096 };
@@ -19,6 +20,17 @@ static void on_close(void *data)
 {
     (void)data;
     metric_add(COUNT_CONNECTIONS, -1);
+}
+
+static void on_bad_proxy(void *data)
+{
+    (void)data;
+    metric_add(COUNT_BAD_PROXY, 1);
+}
+
+static void dispose_connection(void *memory)
+{
+    limits_leave(((struct connection *)memory)->place, monotonic_us());
 }
 
 /* Main thread to worker. */
@@ -139,8 +151,11 @@ static struct listener *listen_on(struct worker *worker, int fd, h2o_accept_ctx_
                                        .max_connections = max_connections,
                                        .user_timeout_ms = (uint32_t)worker->gateway->options.write_timeout_s * 1000 + 5000,
                                        .per_connection = sizeof(struct connection),
+                                       .proxies = worker->gateway->options.proxy_protocol ? worker->gateway->proxies : NULL,
                                        .on_open = on_open,
-                                       .on_close = on_close};
+                                       .on_close = on_close,
+                                       .on_bad_proxy = on_bad_proxy,
+                                       .dispose = dispose_connection};
     return fd == -1 ? NULL : listener_start(fd, &options);
 }
 

@@ -26,6 +26,10 @@ static const struct metric table[COUNTERS] = {
     [COUNTER_CONNECTIONS] = {"sse_publisher_connections", NULL, METRIC_GAUGE, "Open connections on the public listener"},
     H2_ABUSE_ROWS(COUNTER_H2_ABUSE),
     ACCESS_REFUSAL_ROWS(COUNTER_REFUSED),
+    [COUNTER_LIMITED] = {"sse_limited_total", "reason=\"publish rate\"", METRIC_COUNTER,
+                         "requests refused with 429 for a limit, by reason"},
+    [COUNTER_BAD_PROXY] = {"sse_bad_proxy_headers_total", NULL, METRIC_COUNTER,
+                           "connections of trusted proxies closed because their PROXY header was wrong or did not come"},
 };
 
 void counters_init(void)

@@ -3,12 +3,14 @@
 #include "publisher/counters.h"
 #include "publisher/post.h"
 #include "runtime/http.h"
+#include "runtime/monotonic.h"
 
 struct endpoint {
     h2o_handler_t super;
     struct publish *const *bus;
     struct access *const *access;
     const struct options *options;
+    struct limits *limits; /* lives as long as the process */
 };
 
 /* A publish whose answer is awaited. It outlives the request when the client goes first: the hook, which dies with the request's
@@ -80,11 +82,30 @@ static void on_published(void *data, const struct publish_answer *answer)
         send_answer(req, route, answer);
 }
 
+/* False when the request was answered with 429. Before its token is looked at, and its body. */
+static bool may_publish(const struct endpoint *endpoint, h2o_req_t *req)
+{
+    unsigned retry_s;
+    char seconds[16];
+    if (!limits_on_publishing(endpoint->limits) || !http_method_is(req, "POST"))
+        return true;
+    struct client_address client = client_address_of(endpoint->options->proxies, req);
+    enum limit limit = limits_publish(endpoint->limits, &client, monotonic_us(), &retry_s);
+    if (limit == LIMIT_NONE)
+        return true;
+    metric_add(COUNTER_LIMITED, 1);
+    http_add_header(req, "retry-after", slice_make(seconds, (size_t)snprintf(seconds, sizeof(seconds), "%u", retry_s)));
+    http_error(req, 429, limit_sentence(limit));
+    return false;
+}
+
 static int on_req(h2o_handler_t *self, h2o_req_t *req)
 {
     struct endpoint *endpoint = (struct endpoint *)self;
     struct post post;
     int status;
+    if (!may_publish(endpoint, req))
+        return 0;
     const char *why = post_read(&post, req, endpoint->options, *endpoint->access, &status);
     if (why == NULL)
         publish_send(*endpoint->bus, &post.publish, on_published, waiting_new(req, post.route));
@@ -111,6 +132,7 @@ void endpoint_register(h2o_hostconf_t *host, struct publish *const *bus, struct 
     endpoint->bus = bus;
     endpoint->access = access;
     endpoint->options = options;
+    endpoint->limits = limits_create(&options->limits);
     h2o_create_logger(path, sizeof(h2o_logger_t))->log_access = on_answered;
     h2o_create_logger(&host->fallback_path, sizeof(h2o_logger_t))->log_access = on_answered;
 }

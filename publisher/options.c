@@ -85,6 +85,22 @@ static const struct config_option rows[] = {
      AT(cors_origins),
      .check = cors_origins_check,
      .doc = "origins whose pages may publish with the token of a cookie, comma-separated; set it as the gateways'"},
+    {.name = "TRUSTED_PROXIES",
+     .fallback = "",
+     .kind = CONFIG_TEXT,
+     AT(trusted_proxies),
+     .check = proxies_check,
+     .doc = "addresses or networks whose X-Forwarded-For counts, e.g. 10.0.0.0/8,::1: the gateways', and proxies before them"},
+    {.name = "PROXY_PROTOCOL",
+     .fallback = "off",
+     .kind = CONFIG_FLAG,
+     AT(proxy_protocol),
+     .doc = "connections from TRUSTED_PROXIES to the public port begin with a PROXY header, version 1 or 2, and no other does"},
+    {.name = "PUBLISH_RATE",
+     .fallback = "0",
+     INT(limits.publish_rate, 0, 100000),
+     .doc = "requests to publish that one client address (IPv6: one /64) may send a second, at once up to ten seconds' worth, 0 "
+            "for no limit"},
     {.name = "SECCOMP",
      .fallback = "on",
      .kind = CONFIG_FLAG,
@@ -123,8 +139,11 @@ void options_load(struct options *options, int argc, char **argv)
         why = "TLS_CLIENT_CA: needs TLS_CERT";
     if (why == NULL && options->tls_cert[0] == '\0' && options->tls_ticket_keys[0] != '\0')
         why = "TLS_TICKET_KEYS_FILE: needs TLS_CERT";
+    if (why == NULL && options->proxy_protocol && options->trusted_proxies[0] == '\0')
+        why = "PROXY_PROTOCOL: needs TRUSTED_PROXIES";
     if (why != NULL)
         die("%s", why);
+    options->proxies = proxies_parse(options->trusted_proxies);
     enum log_level level = LOG_INFO;
     log_level_parse(&level, options->log_level);
     log_set_level(level);

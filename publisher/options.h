@@ -7,7 +7,9 @@
 #include "proto/bus/redis_tls.h"
 #include "publisher/tick.h"
 #include "runtime/access.h"
+#include "runtime/limits.h"
 #include "runtime/log.h"
+#include "runtime/proxies.h"
 
 struct options {
     int64_t port;
@@ -27,10 +29,14 @@ struct options {
     int64_t max_connections;
     struct access_options access;
     const char *cors_origins;
+    const char *trusted_proxies;
+    bool proxy_protocol;
+    struct limits_options limits; /* of which only publish_rate can be set */
     const char *log_level;
     /* read from the texts above */
     struct redis_url redis;
     struct tick_plan plan;
+    const struct proxies *proxies;
 };
 
 extern const struct config_table options_table;

@@ -107,6 +107,12 @@ static void on_close(void *data)
     metric_add(COUNTER_CONNECTIONS, -1);
 }
 
+static void on_bad_proxy(void *data)
+{
+    (void)data;
+    metric_add(COUNTER_BAD_PROXY, 1);
+}
+
 static int bind_port(const char *name, const char *host, int64_t port)
 {
     const char *error;
@@ -160,8 +166,10 @@ void publisher_listen(struct publisher *publisher)
     struct listener_options public_options = {
         .accept = &publisher->public_accept,
         .max_connections = files_for_connections((size_t)options->max_connections, OTHER_FILES),
+        .proxies = options->proxy_protocol ? options->proxies : NULL,
         .on_open = on_open,
         .on_close = on_close,
+        .on_bad_proxy = on_bad_proxy,
     };
     struct listener_options admin_options = {.accept = &publisher->admin_accept, .max_connections = OTHER_FILES / 2};
     publisher->public_listener = listen_on(publisher->public_fd, &public_options);

@@ -12,6 +12,8 @@
 
 #include "runtime/h2_guard.h"
 #include "runtime/log.h"
+#include "runtime/proxies.h"
+#include "runtime/proxy_reader.h"
 
 enum {
     BACKLOG = 4096, /* the kernel caps it at net.core.somaxconn */
@@ -33,7 +35,7 @@ struct connection {
     struct listener *listener;
     SSL *tls; /* see listener_tls() */
     struct h2_guard *guard; /* see listener_guard() */
-    max_align_t memory[]; /* listener_options.per_connection bytes */
+    void *memory[]; /* listener_options.per_connection bytes */
 };
 
 /* One attempt at one address: the descriptor, or -1 with errno set. */
@@ -170,12 +172,33 @@ static void on_connection_closed(void *data)
     struct connection *connection = data;
     struct listener *listener = connection->listener;
     h2_guard_free(connection->guard);
+    if (listener->options.dispose != NULL)
+        listener->options.dispose(connection->memory);
     free(connection);
     --listener->open;
     if (listener->options.on_close != NULL)
         listener->options.on_close(listener->options.data);
     update_polling(listener);
     release(listener);
+}
+
+static void on_proxy_header(void *data, h2o_socket_t *sock, bool good)
+{
+    struct listener *listener = data;
+    if (good) {
+        h2o_accept(listener->options.accept, sock);
+        return;
+    }
+    if (listener->options.on_bad_proxy != NULL)
+        listener->options.on_bad_proxy(listener->options.data);
+    h2o_socket_close(sock);
+}
+
+static bool is_proxy(const struct listener *listener, h2o_socket_t *sock)
+{
+    struct sockaddr_storage peer;
+    return listener->options.proxies != NULL && h2o_socket_getpeername(sock, (struct sockaddr *)&peer) != 0 &&
+           proxies_trust(listener->options.proxies, (struct sockaddr *)&peer);
 }
 
 /* sock->on_close is the application's: libh2o itself never sets it, and it stays with the socket through the TLS handshake, HTTP/2 and a
@@ -191,7 +214,10 @@ static void open_connection(struct listener *listener, h2o_socket_t *sock)
     ++listener->refs;
     if (listener->options.on_open != NULL)
         listener->options.on_open(listener->options.data);
-    h2o_accept(listener->options.accept, sock);
+    if (is_proxy(listener, sock))
+        proxy_reader_start(listener->options.accept->ctx, sock, on_proxy_header, listener);
+    else
+        h2o_accept(listener->options.accept, sock);
 }
 
 static bool is_shortage(int error)

@@ -7,6 +7,7 @@
 #include "runtime/h2o.h"
 
 struct h2_guard;
+struct proxies;
 struct listener; /* one worker's end of one listening socket; lives on that worker's loop */
 
 /* Binds and listens on host ("" is every address, IPv6 and IPv4 where the machine has both) and port (0: one the kernel picks). Returns
@@ -18,9 +19,12 @@ struct listener_options {
     h2o_accept_ctx_t *accept; /* ctx, hosts and, for TLS, ssl_ctx; borrowed for the listener's life */
     size_t max_connections; /* of this listener; at the cap accepting stops and resumes on a close, so EMFILE can't spin the loop */
     uint32_t user_timeout_ms; /* TCP_USER_TIMEOUT: unacknowledged data or a closed window this long abort the connection; 0: 30 s */
-    size_t per_connection; /* bytes of zeroed memory hung on each connection for listener_connection(); 0 for none */
+    size_t per_connection; /* bytes of zeroed memory, aligned for pointers, for listener_connection(); 0 for none */
+    const struct proxies *proxies; /* connections from these begin with a PROXY header; NULL: none does */
     void (*on_open)(void *data); /* may be NULL: a connection was accepted */
     void (*on_close)(void *data); /* may be NULL: … and is gone */
+    void (*on_bad_proxy)(void *data); /* may be NULL: … and will be closed: its PROXY header is wrong, or did not come */
+    void (*dispose)(void *memory); /* may be NULL: the last chance to look at a connection's memory */
     void *data;
 };
 

@@ -2,11 +2,9 @@
 
 #include <stdlib.h>
 
-#define uthash_fatal(msg) h2o_fatal(msg)
-#include <uthash.h>
-
 #include "proto/bus/redis_error.h"
 #include "proto/channel.h"
+#include "runtime/seeded_hash.h"
 #include "runtime/timer.h"
 
 enum { BATCH_MAX = 500 }; /* channels in one command */

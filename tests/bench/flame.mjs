@@ -46,6 +46,9 @@ function colour(name) {
 
 const escape = text => text.replace(/[&<>"]/g, c => `&#${c.charCodeAt(0)};`);
 
+// Some boxes to a line of the file.
+const lines = (rows, each = 10) => Array.from({ length: Math.ceil(rows.length / each) }, (_, i) => rows.slice(i * each, (i + 1) * each).join(''));
+
 export function draw(root, title) {
     const boxes = [];
     let depth = 0;
@@ -72,7 +75,7 @@ export function draw(root, title) {
     });
     return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" font-family="monospace" font-size="10">\n` +
         `<rect width="${WIDTH}" height="${height}" fill="#fff"/><text x="6" y="16" font-size="13">${escape(title)} (${root.samples} samples; ` +
-        `orange: ours, yellow: libh2o and libc, green: OpenSSL, blue: kernel)</text>\n${rows.join('\n')}\n</svg>\n`;
+        `orange: ours, yellow: libh2o and libc, green: OpenSSL, blue: kernel)</text>\n${lines(rows).join('\n')}\n</svg>\n`;
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1]).href) {

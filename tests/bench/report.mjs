@@ -15,7 +15,9 @@ export function number(value) {
 
 // "median (min–max)"
 function cell(samples, metric) {
-    const seen = spread((samples ?? []).map(sample => sample?.[metric]));
+    // the floor keeps so little that what it shares with the reader, its twin, outweighs it
+    const value = sample => (metric === 'pss_kb' && sample ? Math.max(sample[metric], 0) : sample?.[metric]);
+    const seen = spread((samples ?? []).map(value));
     if (seen === null)
         return '';
     return seen.min === seen.max ? number(seen.median) : `${number(seen.median)} (${number(seen.min)}–${number(seen.max)})`;

@@ -96,6 +96,14 @@ static void check_origin(const struct proxies *proxies, struct request *request,
     }
 }
 
+/* Nobody whom we don't trust may say who the client is. */
+static void check_client(const struct proxies *proxies, struct request *request, bool trusted)
+{
+    struct client_address client = client_address_of(proxies, &request->req), peer = {{0}};
+    client_address_read(&peer, (const struct sockaddr *)&request->peer);
+    must(trusted || memcmp(&client, &peer, sizeof(peer)) == 0);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct slice rest = slice_make((const char *)data, size), list_field = next_field(&rest);
@@ -111,6 +119,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         bool trusted = trusts(list, &request.peer);
         must(proxies_trust(proxies, (const struct sockaddr *)&request.peer) == trusted);
         check_origin(proxies, &request, trusted);
+        check_client(proxies, &request, trusted);
         request_close(&request);
         free((void *)(uintptr_t)proxies);
     }

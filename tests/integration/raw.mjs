@@ -4,8 +4,8 @@ import tls from 'node:tls';
 import { until, within } from './wait.mjs';
 
 export class Raw {
-    static async connect(port, { secure = false, alpn } = {}) {
-        const options = { host: '127.0.0.1', port, rejectUnauthorized: false, ALPNProtocols: alpn, allowHalfOpen: true };
+    static async connect(port, { secure = false, alpn, from } = {}) {
+        const options = { host: '127.0.0.1', port, localAddress: from, rejectUnauthorized: false, ALPNProtocols: alpn, allowHalfOpen: true };
         const socket = secure ? tls.connect(options) : net.connect(options);
         const raw = new Raw(socket);
         await within(`connection to port ${port}`, new Promise((resolve, reject) => {

@@ -163,12 +163,12 @@ const given = headers => Object.fromEntries(Object.entries(headers).filter(([, v
 
 const client = url => (url.protocol === 'https:' ? https : http);
 
-// Opens a GET and returns a Stream once the head is there; the body streams on. The status is the caller's to look at.
-export function openStream(address, { headers = {}, method = 'GET' } = {}) {
+// Opens a GET and returns a Stream once the head is there; the body streams on. The status is the caller's to look at. `from`: the client's address.
+export function openStream(address, { headers = {}, method = 'GET', from } = {}) {
     const url = new URL(address);
     return within(`head of ${address}`, new Promise((resolve, reject) => {
         const request = client(url).request(url, {
-            method, agent: false, rejectUnauthorized: false, headers: given({ accept: 'text/event-stream', ...headers }) });
+            method, agent: false, localAddress: from, rejectUnauthorized: false, headers: given({ accept: 'text/event-stream', ...headers }) });
         request.on('error', reject);
         request.on('response', response => {
             request.on('error', () => {});
@@ -179,10 +179,10 @@ export function openStream(address, { headers = {}, method = 'GET' } = {}) {
 }
 
 // A whole exchange: {status, headers, body (text), bytes}. Redirects are not followed.
-export function request(address, { method = 'GET', headers = {}, body = null, agent = false } = {}) {
+export function request(address, { method = 'GET', headers = {}, body = null, agent = false, from } = {}) {
     const url = new URL(address);
     return within(`${method} ${address.slice(0, 100)}`, new Promise((resolve, reject) => {
-        const req = client(url).request(url, { method, agent, rejectUnauthorized: false, headers });
+        const req = client(url).request(url, { method, agent, localAddress: from, rejectUnauthorized: false, headers });
         req.on('error', reject);
         req.on('response', response => {
             const chunks = [];

@@ -128,7 +128,8 @@ static int on_count(h2o_handler_t *self, h2o_req_t *req)
     for (size_t i = 0; counter->requests == 0 && i < sizeof(counter->more); ++i)
         clean = clean && counter->more[i] == 0;
     memset(counter->more, 0xee, sizeof(counter->more));
-    snprintf(body, sizeof(body), "[%d %s]", (int)++counter->requests, clean && (uintptr_t)counter % 16 == 0 ? "good" : "bad");
+    snprintf(body, sizeof(body), "[%d %s]", (int)++counter->requests,
+             clean && (uintptr_t)counter % sizeof(void *) == 0 ? "good" : "bad");
     req->res.status = 200;
     req->res.content_length = strlen(body);
     h2o_send_inline(req, body, strlen(body));
