@@ -75,7 +75,7 @@ static const struct config_option table[] = {
          "PEM file with who vouches for the publisher's certificate (`https://`); empty: the system's"),
     TEXT("PUBLISHER_CERT", publisher_cert, "", "PEM file with the certificate shown to the publisher; empty: none"),
     TEXT("PUBLISHER_KEY", publisher_key, "", "PEM file with its private key"),
-    INT("THREADS", threads, "0", 0, 256, "worker threads; 0: one for each core"),
+    INT("THREADS", threads, "0", 0, 256, "worker threads; 0: one for each core; 1: the whole process is one thread"),
     {.name = "KEEPALIVE_MS",
      .alias = "SSE_KEEP_ALIVE_IN_MS",
      .kind = CONFIG_INT,

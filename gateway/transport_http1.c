@@ -59,7 +59,7 @@ static void http1_flush(struct subscriber *subscriber)
             close_for_error(subscriber, errno);
             return;
         }
-        if (sent > 0)
+        if (sent >= 0) /* of no bytes at all too: an HTTP/1.0 client's last chunk has none */
             account(subscriber, (size_t)sent);
         if (sent < (ssize_t)wanted) {
             subscriber->busy = true;
