@@ -10,6 +10,7 @@ enum {
     NEAR = 3, /* streams that look_ahead() is ahead by */
     FAR = 7,
     FURTHEST = 11,
+    QUEUE_COST = 4, /* of a stream that is written after the walk: a slice of them must still be in the core's cache then */
 };
 
 static void move_entry(struct audience *audience, uint32_t from, uint32_t to)
@@ -79,12 +80,28 @@ static void serve_apart(const struct audience_entry *entry, struct frame *frame,
     subscriber_push(subscriber, subscriber->member_count > 1 ? bare : frame);
 }
 
+/* Whether the next stream shares its connection with the one just served: its bytes then leave in the same write, unless the loop turns in between. */
+static bool goes_along(const struct audience *audience)
+{
+    const struct audience_entry *next = &audience->entries[audience->cursor];
+    if (audience->cursor == 0 || next[-1].fd != TRANSPORT_QUEUE || next->fd != TRANSPORT_QUEUE)
+        return false;
+    const void *connection = transport_connection(next[-1].member->subscriber);
+    return connection != NULL && connection == transport_connection(next->member->subscriber);
+}
+
+static void spend(uint32_t *budget, uint32_t cost)
+{
+    *budget -= *budget < cost ? *budget : cost;
+}
+
 bool audience_serve(struct audience *audience, struct frame *frame, struct frame *bare, uint32_t *budget)
 {
     struct slice chunk = frame_chunk(frame);
     uint32_t served = 0, direct = 0;
-    for (; audience->cursor < audience->count && *budget != 0; --*budget, ++served) {
+    for (; audience->cursor < audience->count && (*budget != 0 || goes_along(audience)); ++served) {
         const struct audience_entry *entry = &audience->entries[audience->cursor++];
+        spend(budget, entry->fd == TRANSPORT_QUEUE ? QUEUE_COST : 1);
         look_ahead(audience);
         if (bare != NULL)
             serve_apart(entry, frame, bare);

@@ -29,8 +29,8 @@ static inline void audience_set_fd(struct audience *audience, const struct membe
     audience->entries[member->index].fd = fd;
 }
 
-/* Goes on with the fan-out of `frame` to at most *budget streams, taking each off the budget; true when all were served. `bare`, when not NULL, is what
- * streams of several channels get instead. */
+/* Goes on with the fan-out of `frame` until the budget is spent, one for a stream that is written to at once and more for others, and then to the end of a
+ * multiplexed connection; true when all were served. `bare`, when not NULL, is what streams of several channels get instead. */
 bool audience_serve(struct audience *audience, struct frame *frame, struct frame *bare, uint32_t *budget);
 
 /* Frees the array, which must be empty of members. */

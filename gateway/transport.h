@@ -18,6 +18,9 @@ bool transport_send(struct subscriber *subscriber, struct frame *frame);
 /* The same once send(2) of the frame's chunk gave `sent` (errno with -1). */
 bool transport_sent(struct subscriber *subscriber, struct frame *frame, ssize_t sent);
 
+/* What it shares with other streams and is written once for all of them: only to be compared. NULL when it has a connection of its own. */
+const void *transport_connection(const struct subscriber *subscriber);
+
 /* Brings what h2_flush() will read of a stream into the cache, for a fan-out that will come to it soon: once far ahead, once nearer, when the pointers that the
  * second step follows have arrived. No more than a hint. */
 enum transport_ahead { TRANSPORT_FAR, TRANSPORT_NEAR };

@@ -96,6 +96,11 @@ static void prefetch_request(const h2o_req_t *req)
         __builtin_prefetch((const char *)req + line * CACHE_LINE);
 }
 
+const void *transport_connection(const struct subscriber *subscriber)
+{
+    return subscriber->transport == &transport_h2 && subscriber->h2 != NULL ? subscriber->h2->req->conn : NULL;
+}
+
 void transport_prefetch(const struct subscriber *subscriber, enum transport_ahead ahead)
 {
     if (subscriber->transport != &transport_h2 || subscriber->h2 == NULL)
