@@ -15,7 +15,7 @@ const FULL = [
     { name: 'fan-1000', kind: 'steady', systems: [...PLAIN, ...TLS, ...H2], channels: 1, streams: 1000, rate: 100 },
     { name: 'fan-10000', kind: 'steady', systems: [...PLAIN, ...TLS, ...H2], channels: 1, streams: 10000, rate: 10 },
     { name: 'many', kind: 'steady', systems: PLAIN.filter(name => name !== 'pushpin'), channels: 2000, streams: 10000, rate: 2000 },
-    { name: 'few', kind: 'steady', systems: PLAIN, channels: 1, streams: 100, rate: 50 },
+    { name: 'few', kind: 'steady', systems: PLAIN, channels: 1, streams: 100, rate: 50, seconds: 24 },
     { name: 'idle', kind: 'idle', systems: [...PLAIN, ...TLS, ...H2], channels: 1, streams: 5000, rest: 3 },
     { name: 'two-workers', kind: 'steady', systems: ['gateway-2', 'nchan-2'], channels: 1, streams: CAPACITY_STREAMS, rate: 6 },
     // four channels: the rate can be set in steps of 2,500 deliveries a second
