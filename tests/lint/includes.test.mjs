@@ -12,6 +12,7 @@ const MAY = {
     'runtime': [],
     'gateway': ['proto', 'proto/bus', 'runtime'],
     'publisher': ['proto', 'proto/bus', 'runtime'],
+    'proto/cli': ['proto', 'runtime'],
 };
 const EXCEPTIONS = { runtime: ['proto/slice.h'] };
 // library → the layers that may include it; every other system header is libc, Linux or a macro-only header
@@ -21,7 +22,8 @@ const LIBRARIES = [
     [/^openssl/, ['runtime']],
     [/^seccomp/, ['runtime']],
     [/^(cjose|jansson)/, ['runtime']],
-    [/^yajl/, ['publisher', 'gateway']],
+    [/^yajl/, ['publisher', 'gateway', 'proto/cli']],
+    [/^curl/, ['proto/cli']],
     [/^(ut[a-z]+|pthread|sys\/(socket|epoll|un))\.h$/, ['proto/bus', 'runtime', 'gateway', 'publisher']],
 ];
 const GENERATED = ['page_html.h', 'sse_lua.h']; // by runtime/embed.cmake, beside their CMakeLists.txt

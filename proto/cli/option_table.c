@@ -1,0 +1,71 @@
+#include "proto/cli/option_table.h"
+
+#define AT(field) .at = offsetof(struct options, field)
+
+const struct option_row option_table[] = {
+    {COMMAND_TAIL, 0, "channel", OPTION_LIST, "NAME", AT(channels), .doc = "a channel to read; may be given up to 100 times"},
+    {COMMAND_TAIL, 0, "last", OPTION_INT, "N", .min = 1, .max = 1000, AT(last), .doc = "begin with the newest N events"},
+    {COMMAND_TAIL, 0, "from", OPTION_TEXT, "ID", AT(from), .doc = "begin with what came after the event of this id"},
+    {COMMAND_TAIL, 0, "count", OPTION_INT, "N", .min = 1, .max = INT64_MAX, AT(count), .doc = "end after N events"},
+    {COMMAND_TAIL | COMMAND_BENCH, 0, "json", OPTION_FLAG, NULL, AT(json),
+     .doc = "JSON lines also on a terminal; in a pipe they are what comes anyway"},
+    {COMMAND_TAIL, 0, "once", OPTION_FLAG, NULL, AT(once), .doc = "don't reconnect: end with the stream"},
+    {COMMAND_TAIL, 0, "idle", OPTION_INT, "SECONDS", .min = 0, .max = 86400, .fallback = 60, AT(idle),
+     .doc = "reconnect when nothing came for so long, not even a keep-alive; 0: never"},
+
+    {COMMAND_PUBLISH, 0, "event", OPTION_TEXT, "TYPE", AT(event), .doc = "the event's type"},
+    {COMMAND_PUBLISH, 0, "id", OPTION_TEXT, "ID", AT(id), .doc = "the event's id; without it the server makes one"},
+    {COMMAND_PUBLISH, 0, "retry", OPTION_INT, "MS", .min = 0, .max = 86400000, .fallback = -1, AT(retry),
+     .doc = "after how long readers shall reconnect"},
+    {COMMAND_PUBLISH, 0, "idempotency-key", OPTION_TEXT, "KEY", AT(idempotency_key),
+     .doc = "a repeat with this key within 5 minutes publishes nothing; with --lines it gets the line's number; without it a new "
+            "one is made"},
+    {COMMAND_PUBLISH, 0, "text", OPTION_FLAG, NULL, AT(text), .doc = "the data is text, taken as it stands; this is the default"},
+    {COMMAND_PUBLISH, 0, "json", OPTION_FLAG, NULL, AT(json), .doc = "the data is JSON: the server checks it"},
+    {COMMAND_PUBLISH, 0, "lines", OPTION_FLAG, NULL, AT(lines),
+     .doc = "each line of the standard input is an event of its own, sent when the one before it is acknowledged"},
+
+    {COMMAND_BENCH, 0, "streams", OPTION_INT, "N", .min = 1, .max = 2000, .fallback = 100, AT(streams), .doc = "streams to open"},
+    {COMMAND_BENCH, 0, "channels", OPTION_INT, "C", .min = 1, .max = 1000, .fallback = 1, AT(spread),
+     .doc = "channels they are spread over"},
+    {COMMAND_BENCH, 0, "rate", OPTION_INT, "R", .min = 1, .max = 10000, .fallback = 10, AT(rate),
+     .doc = "events to publish a second, over all channels"},
+    {COMMAND_BENCH, 0, "seconds", OPTION_INT, "S", .min = 1, .max = 3600, .fallback = 10, AT(seconds),
+     .doc = "how long to publish"},
+
+    {COMMAND_ALL, 0, "url", OPTION_TEXT, "URL", AT(url),
+     .doc = "the server; without it SSE_URL, and without that http://localhost:4043"},
+    {COMMAND_ALL, 'H', "header", OPTION_LIST, "LINE", AT(headers),
+     .doc = "a header to send, 'Name: value'; may be given up to 100 times"},
+    {COMMAND_ALL, 0, "token-file", OPTION_FILE, "FILE", AT(token_file),
+     .doc = "file with the bearer token; without it SSE_TOKEN holds the token itself"},
+    {COMMAND_ALL, 0, "cacert", OPTION_FILE, "FILE", AT(cacert),
+     .doc = "PEM file with who vouches for the server's certificate; without it the system's"},
+    {COMMAND_ALL, 0, "cert", OPTION_FILE, "FILE", AT(cert), .doc = "PEM file with a certificate to show to the server"},
+    {COMMAND_ALL, 0, "key", OPTION_FILE, "FILE", AT(key), .doc = "PEM file with its private key"},
+    {COMMAND_ALL, 0, "http", OPTION_TEXT, "VERSION", AT(http), .doc = "1.1 or 2; without it 2 where TLS agrees on it, else 1.1"},
+    {COMMAND_ALL, 0, "location", OPTION_FLAG, NULL, AT(location), .doc = "follow redirects, at most 5"},
+    {COMMAND_TAIL | COMMAND_PUBLISH, 0, "tries", OPTION_INT, "N", .min = 0, .max = 1000000, .fallback = -1, AT(tries),
+     .doc = "give up after N failures in a row, 0: never; by default tail never does, and publish after 5"},
+    {COMMAND_ALL, 'q', "quiet", OPTION_FLAG, NULL, AT(quiet), .doc = "say nothing on the standard error but why it failed"},
+    {COMMAND_ALL, 'h', "help", OPTION_FLAG, NULL, AT(help), .doc = "this text"},
+};
+
+const size_t option_count = sizeof(option_table) / sizeof(option_table[0]);
+
+const struct command_row command_table[COMMAND_COUNT] = {
+    {COMMAND_TAIL, "tail", "[OPTION...] CHANNEL... | /PATH | URL",
+     "Prints the events of a stream as they come. When the connection is lost it comes back and goes on after the last event."},
+    {COMMAND_PUBLISH, "publish", "[OPTION...] CHANNEL [DATA | -]",
+     "Publishes DATA, or what comes from the standard input, and prints the event's id once the server has acknowledged it."},
+    {COMMAND_BENCH, "bench", "[OPTION...]",
+     "Opens streams, publishes to them, and says what was lost and how long it took. For a look: its own work is in the figures."},
+};
+
+const struct command_row *command_find(enum command command)
+{
+    size_t i = 0;
+    while (i != COMMAND_COUNT - 1 && command_table[i].command != command)
+        ++i;
+    return &command_table[i];
+}

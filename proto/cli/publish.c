@@ -1,0 +1,221 @@
+#include "proto/cli/publish.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "proto/cli/address.h"
+#include "proto/cli/backoff.h"
+#include "proto/cli/client.h"
+#include "proto/cli/lines.h"
+#include "proto/cli/output.h"
+#include "proto/cli/reply.h"
+#include "proto/cli/stop.h"
+#include "runtime/monotonic.h"
+
+enum {
+    ANSWER_MS = 30000,
+    REMEMBERED_MS = 240000, /* a server knows an Idempotency-Key for 5 minutes: no repeat comes near that */
+};
+
+struct publish {
+    const struct options *options;
+    struct client client;
+    struct buffer url, data, key, body, why;
+    uint64_t lines; /* read so far */
+    bool too_long; /* the answer */
+};
+
+static size_t on_body(char *bytes, size_t one, size_t n, void *data)
+{
+    struct publish *publish = data;
+    publish->too_long = publish->too_long || !buffer_add(&publish->body, slice_make(bytes, one * n), REPLY_BODY_MAX);
+    return one * n;
+}
+
+/* The same event again must be known as such, so each has a key, the author's or a random one. */
+static void make_key(struct publish *publish)
+{
+    const char *key = publish->options->idempotency_key;
+    uint64_t random[2];
+    buffer_clear(&publish->key);
+    if (key != NULL && publish->options->lines) {
+        buffer_print(&publish->key, "%s-%" PRIu64, key, publish->lines);
+    } else if (key != NULL) {
+        buffer_print(&publish->key, "%s", key);
+    } else {
+        if (getrandom(random, sizeof(random), 0) != sizeof(random))
+            abort();
+        buffer_print(&publish->key, "sse-cli-%016" PRIx64 "%016" PRIx64, random[0], random[1]);
+    }
+}
+
+static void prepare(struct publish *publish, struct request *request)
+{
+    buffer_clear(&publish->body);
+    buffer_clear(&publish->why);
+    publish->too_long = false;
+    request_init(request, &publish->client, publish->url.p, on_body, publish);
+    curl_easy_setopt(request->easy, CURLOPT_TIMEOUT_MS, (long)ANSWER_MS);
+    request_post(request, buffer_slice(&publish->data), publish->options->json ? "application/json" : "text/plain; charset=utf-8");
+    request_header(request, "Idempotency-Key", publish->key.p);
+    request_start(request, &publish->client);
+}
+
+/* Prints the id that the server answered. */
+static enum reply acknowledge(struct publish *publish)
+{
+    struct buffer id = {NULL, 0, 0};
+    bool found = !publish->too_long && reply_member(&id, buffer_slice(&publish->body), "id");
+    if (found)
+        output_line(buffer_slice(&id));
+    else
+        buffer_print(&publish->why, "the answer holds no id: is this an SSE gateway or publisher?");
+    buffer_free(&id);
+    return found ? REPLY_GOOD : REPLY_REFUSED;
+}
+
+/* What one try came to. `why` says what went wrong. */
+static enum reply judge(struct publish *publish, const struct request *request, CURLcode code)
+{
+    const char *to = NULL;
+    if (code != CURLE_OK) {
+        request_print_fault(request, &publish->why, code);
+        return request_may_pass(code) ? REPLY_LATER : REPLY_REFUSED;
+    }
+    enum reply reply = reply_of(request_status(request));
+    if (reply == REPLY_GOOD)
+        return acknowledge(publish);
+    curl_easy_getinfo(request->easy, CURLINFO_REDIRECT_URL, &to);
+    reply_print(&publish->why, request_status(request), buffer_slice(&publish->body), to);
+    return reply == REPLY_END ? REPLY_REFUSED : reply;
+}
+
+/* One try. `after_s`: for how long the server asked to be left alone. */
+static enum client_end try_once(struct publish *publish, enum reply *reply, int64_t *after_s)
+{
+    struct request request;
+    CURLcode code = CURLE_OK;
+    curl_off_t after = 0;
+    const uint64_t never = 0;
+    prepare(publish, &request);
+    enum client_end end = client_run(&publish->client, &code, &never, 0);
+    if (end == CLIENT_DONE) {
+        *reply = judge(publish, &request, code);
+        curl_easy_getinfo(request.easy, CURLINFO_RETRY_AFTER, &after);
+        *after_s = after;
+    }
+    request_free(&request, &publish->client);
+    return end;
+}
+
+static bool interrupted(struct publish *publish)
+{
+    buffer_clear(&publish->why);
+    buffer_print(&publish->why, "interrupted");
+    return false;
+}
+
+/* Waits for the next try; false when there is none. */
+static bool wait_for_next(struct publish *publish, unsigned failures, int64_t after_s, uint64_t began_ms)
+{
+    uint32_t chance = 0;
+    if (getrandom(&chance, sizeof(chance), GRND_NONBLOCK) < 0)
+        chance = 0;
+    int64_t ms = backoff_ms(-1, failures, after_s, chance);
+    if (publish->options->tries != 0 && failures >= publish->options->tries)
+        return false;
+    if (monotonic_ms() + (uint64_t)ms - began_ms > REMEMBERED_MS) {
+        buffer_print(&publish->why, ", and later the server would not know the event again");
+        return false;
+    }
+    output_note("%s; again in %.1f s", publish->why.p, (double)ms / 1000);
+    return client_wait(&publish->client, ms) == CLIENT_DONE || interrupted(publish);
+}
+
+/* Publishes `data` for sure, or `why` says why not. */
+static bool publish_event(struct publish *publish)
+{
+    uint64_t began_ms = monotonic_ms();
+    make_key(publish);
+    for (unsigned failures = 1;; ++failures) {
+        enum reply reply = REPLY_LATER;
+        int64_t after_s = 0;
+        if (try_once(publish, &reply, &after_s) != CLIENT_DONE)
+            return interrupted(publish);
+        if (reply != REPLY_LATER)
+            return reply == REPLY_GOOD;
+        if (!wait_for_next(publish, failures, after_s, began_ms))
+            return false;
+    }
+}
+
+static int fail(const struct publish *publish)
+{
+    struct buffer shown = {NULL, 0, 0};
+    address_show(&shown, publish->url.p);
+    if (publish->options->lines)
+        output_fault("%s: line %" PRIu64 ": %s", shown.p, publish->lines, publish->why.p);
+    else
+        output_fault("%s: %s", shown.p, publish->why.p);
+    buffer_free(&shown);
+    return 1;
+}
+
+static int input_fault(const struct publish *publish, enum lines outcome)
+{
+    if (stop_asked())
+        output_fault("interrupted");
+    else if (outcome == LINES_TOO_LONG && publish->options->lines)
+        output_fault("standard input: line %" PRIu64 " is longer than 64 MiB", publish->lines + 1);
+    else if (outcome == LINES_TOO_LONG)
+        output_fault("standard input: is longer than 64 MiB");
+    else
+        output_fault("standard input: %s", strerror(errno));
+    return 1;
+}
+
+static int publish_lines(struct publish *publish)
+{
+    enum lines outcome;
+    while ((outcome = lines_next(&publish->data)) == LINES_GOT) {
+        ++publish->lines;
+        if (!publish_event(publish))
+            return fail(publish);
+        if (!output_flush())
+            return output_lost();
+    }
+    return outcome == LINES_END ? 0 : input_fault(publish, outcome);
+}
+
+static int publish_one(struct publish *publish)
+{
+    const struct option_list *arguments = &publish->options->arguments;
+    if (arguments->count == 2 && strcmp(arguments->items[1], "-") != 0) {
+        buffer_print(&publish->data, "%s", arguments->items[1]);
+    } else {
+        enum lines outcome = lines_all(&publish->data);
+        if (outcome != LINES_GOT)
+            return input_fault(publish, outcome);
+    }
+    if (!publish_event(publish))
+        return fail(publish);
+    return output_flush() ? 0 : output_lost();
+}
+
+int publish_run(const struct options *options)
+{
+    struct publish publish = {.options = options};
+    client_init(&publish.client, options);
+    address_channel(&publish.url, options, options->arguments.items[0], true);
+    int status = options->lines ? publish_lines(&publish) : publish_one(&publish);
+    buffer_free(&publish.url);
+    buffer_free(&publish.data);
+    buffer_free(&publish.key);
+    buffer_free(&publish.body);
+    buffer_free(&publish.why);
+    client_free(&publish.client);
+    return status;
+}
