@@ -62,7 +62,7 @@ static void launch(struct canary *canary)
 static void report(const struct canary *canary)
 {
     uint64_t since = canary->back == 0 ? canary->opened_us : canary->back_sent_us;
-    metric_set(COUNT_CANARY_AGE_MS, (int64_t)(monotonic_us() - since) / 1000);
+    metric_set(COUNT_CANARY_AGE, (int64_t)(monotonic_us() - since));
 }
 
 static void on_timer(void *data)
@@ -143,7 +143,7 @@ void canary_message(struct canary *canary, struct slice payload)
     canary->back = number;
     canary->back_sent_us = canary->sent_us[number % SENT_KEPT];
     report(canary);
-    metric_set(COUNT_BUS_ROUND_TRIP_US, (int64_t)(monotonic_us() - canary->back_sent_us));
+    metric_time(COUNT_BUS_ROUND_TRIP, monotonic_us() - canary->back_sent_us);
     if (canary->under_way != NULL && number >= canary->awaited)
         run_waits(canary);
 }

@@ -3,6 +3,8 @@
 #define CLOSES(reason, text) \
     [COUNT_CLOSES + reason] = {"sse_stream_closes_total", "reason=\"" text "\"", METRIC_COUNTER, "streams closed, by reason"}
 
+#define BYTES_HELP "bytes of events from the bus, and of those handed to the kernel or the HTTP/2 layer"
+
 static const struct metric table[COUNTERS] = {
     [COUNT_STREAMS] = {"sse_streams", NULL, METRIC_GAUGE, "open streams"},
     [COUNT_STREAMS_OPENED] = {"sse_streams_opened_total", NULL, METRIC_COUNTER, "streams opened"},
@@ -21,7 +23,8 @@ static const struct metric table[COUNTERS] = {
     [COUNT_EVENTS_IN] = {"sse_events_total", "direction=\"in\"", METRIC_COUNTER, "events from the bus, and deliveries to streams"},
     [COUNT_EVENTS_OUT] = {"sse_events_total", "direction=\"out\"", METRIC_COUNTER,
                           "events from the bus, and deliveries to streams"},
-    [COUNT_BYTES_OUT] = {"sse_bytes_out_total", NULL, METRIC_COUNTER, "bytes of events handed to the kernel or the HTTP/2 layer"},
+    [COUNT_BYTES_IN] = {"sse_bytes_total", "direction=\"in\"", METRIC_COUNTER, BYTES_HELP},
+    [COUNT_BYTES_OUT] = {"sse_bytes_total", "direction=\"out\"", METRIC_COUNTER, BYTES_HELP},
     [COUNT_QUEUED_BYTES] = {"sse_queued_bytes", NULL, METRIC_GAUGE, "bytes that wait in the queues of slow streams"},
     [COUNT_KEEPALIVES] = {"sse_keepalives_total", NULL, METRIC_COUNTER, "comments sent to idle streams"},
     [COUNT_BUS_UP] = {"sse_bus_up", NULL, METRIC_GAUGE, "1 while both connections to Redis are ready"},
@@ -34,11 +37,16 @@ static const struct metric table[COUNTERS] = {
     [COUNT_RESUMES_MEMORY] = {"sse_resumes_total", "source=\"memory\"", METRIC_COUNTER, "streams resumed from a last event id"},
     [COUNT_RESUMES_READ] = {"sse_resumes_total", "source=\"redis\"", METRIC_COUNTER, "streams resumed from a last event id"},
     [COUNT_RESUMES_UNKNOWN] = {"sse_resumes_total", "source=\"unknown\"", METRIC_COUNTER, "streams resumed from a last event id"},
-    [COUNT_BUS_ROUND_TRIP_US] = {"sse_bus_round_trip_microseconds", NULL, METRIC_GAUGE,
-                                 "from publishing the newest canary to receiving it"},
-    [COUNT_CANARY_AGE_MS] = {"sse_bus_canary_age_milliseconds", NULL, METRIC_GAUGE,
-                             "since the newest canary that came back was sent"},
+    [COUNT_BUS_ROUND_TRIP] = {"sse_bus_round_trip_seconds", NULL, METRIC_HISTOGRAM, "from publishing a canary to receiving it"},
+    [COUNT_CANARY_AGE] = {"sse_bus_canary_age_seconds", NULL, METRIC_GAUGE_SECONDS,
+                          "since the newest canary that came back was sent"},
+    [COUNT_FAN_OUT] = {"sse_fan_out_seconds", NULL, METRIC_HISTOGRAM,
+                       "from an event's coming from the bus to its being handed to the last stream of a worker"},
     [COUNT_DRAINING] = {"sse_draining", NULL, METRIC_GAUGE, "1 while the process ends its streams to stop"},
+    [COUNT_MAX_CONNECTIONS] = {"sse_connections_limit", NULL, METRIC_GAUGE, "open connections there may be on the public ports"},
+    [COUNT_MEMORY_LIMIT] = {"sse_queued_limit_bytes", NULL, METRIC_GAUGE, "bytes that may wait in all queues (MEMORY_LIMIT)"},
+    [COUNT_BUILD] = {"sse_build_info", "program=\"sse-gateway\",version=\"" SSE_VERSION "\"", METRIC_INFO,
+                     "which program and version this is"},
     H2_ABUSE_ROWS(COUNT_H2_ABUSE),
     ACCESS_REFUSAL_ROWS(COUNT_REFUSED),
     LIMIT_ROWS(COUNT_LIMITED),

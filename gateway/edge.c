@@ -14,7 +14,8 @@ static enum cors_verdict judge(struct gateway *gateway, h2o_req_t *req)
 
 void edge_add_headers(struct gateway *gateway, h2o_req_t *req)
 {
-    switch (judge(gateway, req)) {
+    enum cors_verdict verdict = judge(gateway, req);
+    switch (verdict) {
     case CORS_LISTED:
         http_add_header(req, "access-control-allow-origin", http_header(req, "origin"));
         http_add_header(req, "access-control-allow-credentials", SLICE("true"));
@@ -26,7 +27,10 @@ void edge_add_headers(struct gateway *gateway, h2o_req_t *req)
     case CORS_REFUSED:
         break;
     }
+    if (verdict == CORS_LISTED || verdict == CORS_ANY)
+        http_add_header(req, "access-control-expose-headers", SLICE("sse-gateway, retry-after"));
     http_add_header(req, "vary", SLICE("origin"));
+    http_add_header(req, "sse-gateway", slice_of(gateway->node));
     if (gateway->options.force_ssl && origin_of(gateway->proxies, req).https)
         http_add_header(req, "strict-transport-security", SLICE("max-age=31536000"));
 }

@@ -3,7 +3,7 @@
 
 #include "gateway/gateway.h"
 
-/* Adds the CORS and HSTS headers for this request to its response. edge_register() does it for every response that h2o sends; streams whose
+/* Adds the CORS and HSTS headers, and the name of this gateway, for this request to its response. edge_register() does it for every response that h2o sends; streams whose
  * head we write ourselves call it. */
 void edge_add_headers(struct gateway *gateway, h2o_req_t *req);
 

@@ -10,6 +10,7 @@
 #include "gateway/source.h"
 #include "proto/bus/subscribe.h"
 #include "proto/channel.h"
+#include "runtime/announce.h"
 #include "runtime/log.h"
 #include "runtime/monotonic.h"
 #include "runtime/seeded_hash.h"
@@ -168,13 +169,15 @@ static void on_event(void *owner, struct frame *frame)
 {
     struct feed_channel *channel = owner;
     struct feed *feed = channel->feed;
-    for (uint32_t w = 0; w < feed->options.worker_count; ++w)
-        if (channel->locals[w] != NULL)
-            tell(
-                feed, w,
-                (struct tell){
-                    .kind = TELL_EVENT,
-                    .event = {.channel = channel->locals[w], .frame = frame_ref(frame), .unsettled = feed->shared.unsettled != 0}});
+    struct tell event = {.kind = TELL_EVENT,
+                         .event = {.frame = frame, .came_us = monotonic_us(), .unsettled = feed->shared.unsettled != 0}};
+    for (uint32_t w = 0; w < feed->options.worker_count; ++w) {
+        if (channel->locals[w] == NULL)
+            continue;
+        event.event.channel = channel->locals[w];
+        frame_ref(frame);
+        tell(feed, w, event);
+    }
 }
 
 static void on_live(void *owner)
@@ -288,12 +291,18 @@ static void on_asks(h2o_multithread_receiver_t *receiver, h2o_linklist_t *messag
 
 /* ---- the two connections ---- */
 
+/* Of the subscription to ANNOUNCE_CHANNEL. */
+static void *nodes_tag(struct feed *feed)
+{
+    return feed;
+}
+
 static void on_subscribed(void *data, void *tag)
 {
     struct feed *feed = data;
     if (tag == canary_tag(feed->canary))
         canary_subscribed(feed->canary);
-    else
+    else if (tag != nodes_tag(feed))
         source_subscribed(((struct feed_channel *)tag)->source);
 }
 
@@ -302,6 +311,8 @@ static void on_message(void *data, void *tag, struct slice payload)
     struct feed *feed = data;
     if (tag == canary_tag(feed->canary))
         canary_message(feed->canary, payload);
+    else if (tag == nodes_tag(feed))
+        feed->options.on_node(feed->options.data, payload);
     else
         source_message(((struct feed_channel *)tag)->source, payload);
 }
@@ -360,9 +371,11 @@ struct feed *feed_open(const struct feed_options *options)
         feed->outboxes[w] = (struct outbox){.to = options->workers[w], .local = options->local};
     h2o_multithread_register_receiver(options->queue, &feed->asks, on_asks);
     timer_init(&feed->retry, options->loop, on_retry, feed);
+    struct topology_options topology = {.loop = options->loop, .getaddr = options->getaddr, .url = options->url};
     struct redis_options redis = {.loop = options->loop,
                                   .getaddr = options->getaddr,
                                   .url = options->url,
+                                  .topology = topology_open(&topology),
                                   .connect_timeout_ms = CONNECT_TIMEOUT_MS,
                                   .reply_timeout_ms = options->redis_timeout_ms,
                                   .data = feed};
@@ -394,6 +407,22 @@ bool feed_turn(struct feed *feed)
     for (uint32_t w = 0; w < feed->options.worker_count; ++w)
         any = outbox_send(&feed->outboxes[w]) || any;
     return any;
+}
+
+void feed_announce(struct feed *feed, struct slice json)
+{
+    char channel[CHANNEL_KEY_MAX];
+    struct slice argv[] = {SLICE("PUBLISH"), slice_make(channel, channel_pubsub(channel, ANNOUNCE_CHANNEL)), json};
+    if (!redis_command(feed->commands, argv, 3, NULL, NULL))
+        return; /* the next one tells all that this one would have */
+}
+
+void feed_hear_nodes(struct feed *feed, bool on)
+{
+    if (on)
+        subscribe_add(feed->subscribe, ANNOUNCE_CHANNEL, nodes_tag(feed));
+    else
+        subscribe_remove(feed->subscribe, ANNOUNCE_CHANNEL);
 }
 
 bool feed_usable(struct feed *feed)

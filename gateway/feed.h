@@ -18,6 +18,8 @@ struct feed_options {
     h2o_multithread_receiver_t *const *workers; /* where each worker takes struct tell; read at the start */
     uint32_t worker_count;
     bool local; /* the only worker is on this same thread */
+    void (*on_node)(void *data, struct slice text); /* see feed_hear_nodes(); the text dies after the call */
+    void *data;
 };
 
 struct feed *feed_open(const struct feed_options *options);
@@ -27,6 +29,12 @@ h2o_multithread_receiver_t *feed_asks(struct feed *feed);
 
 /* Sends on what the last turn of the bus thread's loop has for the workers; after every turn. False when there was nothing. */
 bool feed_turn(struct feed *feed);
+
+/* Tells all nodes; a text of ANNOUNCE_MAX bytes at most. Lost while Redis is away. */
+void feed_announce(struct feed *feed, struct slice json);
+
+/* From now on, or no more, options.on_node is told what all nodes announce, this one included. In turns: on, off, on … */
+void feed_hear_nodes(struct feed *feed, bool on);
 
 /* Whether both connections to Redis are ready. Any thread. */
 bool feed_usable(struct feed *feed);

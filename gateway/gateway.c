@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include "gateway/announcement.h"
 #include "gateway/certificates.h"
 #include "gateway/counters.h"
 #include "gateway/routes.h"
@@ -14,6 +15,7 @@
 #include "runtime/h2_reset.h"
 #include "runtime/log.h"
 #include "runtime/monotonic.h"
+#include "runtime/node_name.h"
 #include "runtime/signals.h"
 #include "runtime/trim.h"
 
@@ -58,20 +60,28 @@ static void configure_admin(struct gateway *gateway)
     h2o_config_init(&gateway->admin_conf);
     gateway->admin_conf.server_name = h2o_iovec_init(H2O_STRLIT("sse-gateway"));
     gateway->admin_hosts[0] = h2o_config_register_host(&gateway->admin_conf, h2o_iovec_init(H2O_STRLIT("default")), 65535);
-    admin_register(gateway->admin_hosts[0], gateway->checks, sizeof(gateway->checks) / sizeof(gateway->checks[0]));
+    admin_register(gateway->admin_hosts[0],
+                   &(struct admin_options){.ready = gateway->checks,
+                                           .ready_count = sizeof(gateway->checks) / sizeof(gateway->checks[0]),
+                                           .alive = gateway->alive,
+                                           .alive_count = gateway->alone ? 0 : gateway->worker_count});
+    announcement_register(gateway);
 }
 
 static void parse_options(struct gateway *gateway)
 {
-    /* each was checked when the settings were read */
-    if (redis_url_parse(&gateway->redis_url, gateway->options.redis_url) != NULL ||
-        h2o_url_parse(gateway->options.publisher_url, SIZE_MAX, &gateway->publisher_url) != 0)
+    const char *error = redis_url_load(&gateway->redis_url, gateway->options.redis_url, gateway->options.redis_sentinel_password);
+    if (error != NULL)
+        die("%s", error);
+    /* was checked when the settings were read */
+    if (h2o_url_parse(gateway->options.publisher_url, SIZE_MAX, &gateway->publisher_url) != 0)
         die("settings that passed their check do not parse");
     gateway->proxies = proxies_parse(gateway->options.trusted_proxies);
     gateway->limits = limits_create(&gateway->options.limits);
     enum log_level level = LOG_INFO;
     log_level_parse(&level, gateway->options.log_level);
     log_set_level(level);
+    gateway->node = node_name(gateway->options.node_name);
 }
 
 void gateway_listen(struct gateway *gateway)
@@ -113,6 +123,19 @@ static const char *check_drain(void *data)
     return gateway->draining ? "shutting down" : NULL;
 }
 
+static void count_limits(const struct gateway *gateway)
+{
+    metric_set(COUNT_MAX_CONNECTIONS, (int64_t)gateway->max_connections);
+    metric_set(COUNT_MEMORY_LIMIT, gateway->options.memory_limit);
+}
+
+/* Heard only while a stream of status.h is open. */
+static void on_node(void *data, struct slice text)
+{
+    struct gateway *gateway = data;
+    status_heard(gateway->status, text);
+}
+
 static void start_feed(struct gateway *gateway)
 {
     const struct options *options = &gateway->options;
@@ -126,6 +149,8 @@ static void start_feed(struct gateway *gateway)
         .workers = gateway->tells,
         .worker_count = gateway->worker_count,
         .local = gateway->alone,
+        .on_node = on_node,
+        .data = gateway,
     };
     gateway->feed = feed_open(&feed);
     gateway->checks[0] = (struct admin_check){.name = "bus", .run = feed_why, .data = gateway->feed};
@@ -143,6 +168,11 @@ static void start_workers(struct gateway *gateway)
     for (uint32_t i = 0; i < gateway->worker_count; ++i)
         worker_start(&gateway->workers[i], gateway, i);
     pthread_barrier_wait(&gateway->barrier);
+    for (uint32_t i = 0; i < gateway->worker_count; ++i) {
+        struct worker *worker = &gateway->workers[i];
+        gateway->alive[i] = (struct admin_check){.name = worker->name, .run = pulse_why, .data = &worker->pulse};
+        pulse_watch(&worker->pulse, gateway->ctx.loop);
+    }
 }
 
 static void start_accepting(struct gateway *gateway)
@@ -160,11 +190,13 @@ void gateway_start(struct gateway *gateway)
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     gateway->worker_count = gateway->options.threads != 0 ? (uint32_t)gateway->options.threads : cores > 0 ? (uint32_t)cores : 1;
     gateway->workers = h2o_mem_alloc(gateway->worker_count * sizeof(*gateway->workers));
+    gateway->alive = h2o_mem_alloc(gateway->worker_count * sizeof(*gateway->alive));
     gateway->tells = h2o_mem_alloc(gateway->worker_count * sizeof(*gateway->tells));
     memset(gateway->workers, 0, gateway->worker_count * sizeof(*gateway->workers));
     gateway->max_connections = files_for_connections((size_t)gateway->options.max_connections, OTHER_FILES);
     gateway->alone = gateway->worker_count == 1;
     metrics_thread();
+    count_limits(gateway);
     configure(gateway);
     configure_admin(gateway);
     h2o_context_init(&gateway->ctx, h2o_evloop_create(), &gateway->admin_conf);
@@ -174,6 +206,7 @@ void gateway_start(struct gateway *gateway)
     start_feed(gateway);
     for (uint32_t i = 0; i < gateway->worker_count; ++i)
         hub_connect(gateway->workers[i].hub, feed_asks(gateway->feed), gateway->alone);
+    announcement_start(gateway);
     start_admin(gateway);
     start_accepting(gateway);
     close(gateway->fd);
@@ -227,7 +260,7 @@ static void reload_access(struct gateway *gateway)
     }
     for (uint32_t i = 0; i < gateway->worker_count; ++i)
         worker_set_access(&gateway->workers[i], access);
-    access_unref(gateway->access);
+    access_free(gateway->access);
     gateway->access = access;
     log_info("keys reloaded");
 }

@@ -6,9 +6,11 @@
 #include "gateway/hub.h"
 #include "gateway/options.h"
 #include "gateway/origin.h"
+#include "gateway/status.h"
 #include "runtime/admin.h"
 #include "runtime/limits.h"
 #include "runtime/listener.h"
+#include "runtime/pulse.h"
 #include "runtime/timer.h"
 #include "runtime/tls.h"
 
@@ -25,10 +27,13 @@ struct worker {
     h2o_multithread_receiver_t orders; /* of the main thread, see worker.c */
     bool draining;
     pthread_t thread;
+    char name[16]; /* of the thread */
+    struct pulse pulse; /* of a thread of its own */
 };
 
 struct gateway {
     struct options options;
+    const char *node; /* node_name() */
     struct redis_url redis_url;
     h2o_url_t publisher_url;
     const struct proxies *proxies;
@@ -43,8 +48,11 @@ struct gateway {
     h2o_context_t ctx; /* of the main thread */
     h2o_accept_ctx_t admin_accept;
     struct listener *admin_listener;
-    struct admin_check checks[2];
+    struct admin_check checks[2]; /* of /readyz */
+    struct admin_check *alive; /* one a worker with a thread of its own */
     struct feed *feed;
+    struct announce announce;
+    struct status *status; /* NULL with STATUS_MS=0 */
     bool alone; /* one worker, which shares the main thread and its loop: nothing crosses between threads then */
     uint32_t worker_count;
     struct worker *workers;

@@ -294,11 +294,12 @@ static bool serve_event(struct hub *hub, struct tell *tell, uint32_t *budget)
     if (audience->cursor == 0) /* else it is the rest of a fan-out */
         batch_join(&channel->batch, tell, audience->shared != 0, hub->batch_bytes);
     audience->active_ms = hub_now(hub);
-    if (!tell->event.unsettled || audience->shared == 0)
-        return audience_serve(audience, tell->event.frame, NULL, budget);
-    struct frame *bare = frame_without_id(tell->event.frame);
+    struct frame *bare = tell->event.unsettled && audience->shared != 0 ? frame_without_id(tell->event.frame) : NULL;
     bool done = audience_serve(audience, tell->event.frame, bare, budget);
-    frame_unref(bare);
+    if (bare != NULL)
+        frame_unref(bare);
+    if (done)
+        metric_time(COUNT_FAN_OUT, monotonic_us() - tell->event.came_us);
     return done;
 }
 

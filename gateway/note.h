@@ -53,6 +53,7 @@ struct tell {
             struct hub_channel *channel;
             struct frame *frame; /* one reference */
             struct tell *next; /* worker only, see batch.h */
+            uint64_t came_us; /* monotonic_us() when it came from the bus */
             bool
                 unsettled; /* other channels still read what they missed: to a stream of several channels this event must not give its id */
         } event;

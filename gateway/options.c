@@ -6,13 +6,21 @@
 #include "runtime/cors.h"
 #include "gateway/origin.h"
 #include "proto/bus/redis_url.h"
+#include "runtime/announce.h"
 #include "runtime/config.h"
 #include "runtime/log.h"
+#include "runtime/node_name.h"
 
 static const char *check_redis_url(const char *value)
 {
     struct redis_url url;
     return redis_url_parse(&url, value);
+}
+
+static const char *check_redis_login(const char *value)
+{
+    struct redis_login login;
+    return redis_url_parse_login(&login, value);
 }
 
 static const char *check_publisher_url(const char *value)
@@ -49,7 +57,7 @@ static const struct config_option table[] = {
     INT("PORT", port, "4043", 0, 65535, "the public port: TLS when `TLS_CERT` is set, else plain; 0 picks a free one"),
     TEXT("HOST", host, "", "address the public ports listen on; empty: all, IPv4 and IPv6"),
     INT("HTTP_PORT", http_port, "-1", -1, 65535, "a plain port beside a TLS `PORT`; -1: none, 0: a free one"),
-    INT("ADMIN_PORT", admin_port, "9043", 0, 65535, "port of `/healthz`, `/readyz` and `/metrics`; keep it private"),
+    INT("ADMIN_PORT", admin_port, "9043", 0, 65535, "port of `/status`, `/healthz`, `/readyz` and `/metrics`; keep it private"),
     TEXT("ADMIN_HOST", admin_host, "127.0.0.1", "address the admin port listens on"),
     TEXT("TLS_CERT", tls_cert, "", "PEM file with the certificate chain; empty: no TLS"),
     TEXT("TLS_KEY", tls_key, "", "PEM file with its private key"),
@@ -61,7 +69,16 @@ static const struct config_option table[] = {
      .fallback = "redis://127.0.0.1:6379",
      AT(redis_url),
      .check = check_redis_url,
-     .doc = "the bus: `redis://[user:password@]host:port/db`, the same with `rediss://` (TLS), or `unix:///path`"},
+     .doc = "the bus: `redis://[user:password@]host:port/db`, `unix:///path`, or "
+            "`redis-sentinel://[user:password@]host:port,host:port/name/db`; "
+            "with TLS `rediss://` and `rediss-sentinel://`"},
+    {.name = "REDIS_SENTINEL_PASSWORD",
+     .kind = CONFIG_SECRET,
+     .fallback = "",
+     AT(redis_sentinel_password),
+     .check = check_redis_login,
+     .doc =
+         "`password` or `user:password` for the sentinels, percent-encoded; empty: those of `REDIS_URL`, if a sentinel wants any"},
     TEXT("REDIS_CA", redis_tls.ca, "", "PEM file with who vouches for Redis's certificate (`rediss://`); empty: the system's"),
     TEXT("REDIS_CERT", redis_tls.cert, "", "PEM file with the certificate shown to Redis; empty: none"),
     TEXT("REDIS_KEY", redis_tls.key, "", "PEM file with its private key"),
@@ -125,6 +142,14 @@ static const struct config_option table[] = {
     INT("RING_LEN", ring_len, "1000", 1, 10000, "events of a channel kept in memory to answer reconnects without Redis"),
     INT("RING_BYTES", ring_bytes, "4194304", 4096, 1073741824, "… and their bytes, for each channel"),
     INT("REDIS_TIMEOUT_MS", redis_timeout_ms, "5000", 100, 600000, "silence after which a Redis connection counts as dead"),
+    {.name = "NODE_NAME",
+     .kind = CONFIG_TEXT,
+     .fallback = "",
+     AT(node_name),
+     .check = node_name_check,
+     .doc = "what this gateway is called in the response header `sse-gateway` and at `/status`; empty: the host's name"},
+    INT("STATUS_MS", status_ms, "2000", 0, ANNOUNCE_INTERVAL_MAX_MS,
+        "how often it tells all nodes how it is, ms, at least 100; 0: not at all, and no `/status`"),
     ACCESS_SETTINGS(offsetof(struct options, access)),
     FLAG("SECCOMP", seccomp, "on", "the kernel refuses all system calls but those a running gateway needs"),
     FLAG("CORE_DUMPS", core_dumps, "off", "allow core dumps, which hold keys, passwords and tokens"),
@@ -157,6 +182,8 @@ void options_load(struct options *options, int argc, char **argv)
         die("PROXY_PROTOCOL: needs TRUSTED_PROXIES");
     if (*options->tls_ticket_keys != 0 && *options->tls_cert == 0)
         die("TLS_TICKET_KEYS_FILE: needs TLS_CERT");
+    if (options->status_ms != 0 && options->status_ms < ANNOUNCE_INTERVAL_MIN_MS)
+        die("STATUS_MS: must be 0 or a number from %d to %d", ANNOUNCE_INTERVAL_MIN_MS, ANNOUNCE_INTERVAL_MAX_MS);
     bool https = strncasecmp(options->publisher_url, "https:", 6) == 0;
     if (!https && (*options->publisher_ca != 0 || *options->publisher_cert != 0))
         die("%s: is for https://, which PUBLISHER_URL is not", *options->publisher_ca != 0 ? "PUBLISHER_CA" : "PUBLISHER_CERT");

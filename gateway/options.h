@@ -13,7 +13,7 @@ struct options {
     int64_t port, http_port, admin_port;
     const char *host, *admin_host;
     const char *tls_cert, *tls_key, *tls_ticket_keys;
-    const char *redis_url, *publisher_url;
+    const char *redis_url, *redis_sentinel_password, *publisher_url;
     struct redis_tls redis_tls;
     const char *publisher_ca, *publisher_cert, *publisher_key;
     bool seccomp, core_dumps;
@@ -29,6 +29,8 @@ struct options {
     int64_t write_timeout_s, drain_s, max_stream_s;
     int64_t ring_len, ring_bytes;
     int64_t redis_timeout_ms;
+    const char *node_name;
+    int64_t status_ms; /* 0: off */
     struct access_options access;
     const char *log_level;
 };

@@ -338,8 +338,8 @@ static bool missed(const struct place *place, const struct frame *first)
         return true;
     if (first == NULL)
         return place->exact && position_compare(place->after, source_last(place->source)) > 0;
-    return position_compare(first->prev, place->after) > 0 ||
-           (place->exact && position_is_none(first->prev) && !position_is_none(place->after));
+    int prev = position_compare(first->prev, place->after);
+    return place->exact ? prev != 0 : prev > 0; /* exact: an event that the next one does not name is not in this history */
 }
 
 static void begin(struct replay *replay, struct place *place)

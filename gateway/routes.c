@@ -13,6 +13,7 @@
 
 enum kind {
     ROUTE_PAGE,
+    ROUTE_ASSET, /* named by the rest of the path */
     ROUTE_CHANNEL, /* one channel, named in the table */
     ROUTE_NAMED, /* one channel, named by the rest of the path */
     ROUTE_SUBSCRIBE, /* the channels named in the query */
@@ -27,6 +28,7 @@ static const struct route {
     bool publish; /* other methods go to the publisher */
 } routes[] = {
     {"/", ROUTE_PAGE, NULL, WELCOME_NOTHING, 0, false},
+    {PAGE_ASSETS, ROUTE_ASSET, NULL, WELCOME_NOTHING, 0, false},
     {"/sse", ROUTE_CHANNEL, "letters", WELCOME_LETTER, 0, false},
     {"/post", ROUTE_CHANNEL, "post", WELCOME_NOTHING, 0, true},
     {"/events", ROUTE_CHANNEL, "counter", WELCOME_NOTHING, 0, false},
@@ -44,7 +46,8 @@ static const struct route *find(struct slice path)
 {
     for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); ++i) {
         struct slice candidate = slice_of(routes[i].path);
-        if (routes[i].kind == ROUTE_NAMED ? slice_starts(path, candidate) : slice_eq(path, candidate))
+        bool rest = routes[i].kind == ROUTE_NAMED || routes[i].kind == ROUTE_ASSET;
+        if (rest ? slice_starts(path, candidate) : slice_eq(path, candidate))
             return &routes[i];
     }
     return NULL;
@@ -92,7 +95,7 @@ static void serve_stream(struct gateway *gateway, h2o_req_t *req, const struct r
 static void serve_page(h2o_req_t *req)
 {
     if (http_accepts(http_header(req, "accept"), SLICE("text"), SLICE("html")))
-        page_serve(req);
+        page_serve(req, "index.html");
     else
         http_error(req, 406, "this is a text/html page, which the Accept header excludes");
 }
@@ -135,6 +138,8 @@ static int on_req(h2o_handler_t *handler, h2o_req_t *req)
         return pass_on(gateway, req, route);
     else if (route->kind == ROUTE_PAGE)
         serve_page(req);
+    else if (route->kind == ROUTE_ASSET)
+        page_serve_asset(req, slice_from(path, strlen(route->path)));
     else
         serve_stream(gateway, req, route, path);
     return 0;

@@ -69,7 +69,7 @@ static void set_tls(struct worker *worker, SSL_CTX *tls)
 
 static void set_access(struct worker *worker, struct access *access)
 {
-    access_unref(worker->access);
+    access_free(worker->access);
     worker->access = access;
 }
 
@@ -115,7 +115,7 @@ void worker_set_tls(struct worker *worker, SSL_CTX *tls, SSL_CTX *publisher_tls)
 
 void worker_set_access(struct worker *worker, struct access *access)
 {
-    send_order(worker, &(struct order){.access = access_ref(access)});
+    send_order(worker, &(struct order){.access = access_share(access)});
 }
 
 void worker_open(struct worker *worker, struct gateway *gateway, uint32_t number, h2o_loop_t *loop)
@@ -136,7 +136,7 @@ void worker_open(struct worker *worker, struct gateway *gateway, uint32_t number
                                                    .coalesce_ms = (uint32_t)options->coalesce_ms,
                                                    .retry_ms = (int32_t)options->retry_ms});
     h2o_multithread_register_receiver(worker->ctx.queue, &worker->orders, on_orders);
-    worker->access = access_ref(gateway->access);
+    worker->access = access_share(gateway->access);
     worker->accept = (h2o_accept_ctx_t){.ctx = &worker->ctx, .hosts = gateway->hosts};
     if (gateway->tls != NULL) {
         SSL_CTX_up_ref(gateway->tls);
@@ -170,11 +170,13 @@ void worker_accept(struct worker *worker)
 static void *run(void *data)
 {
     struct worker *worker = data;
-    char name[16];
-    snprintf(name, sizeof(name), "worker %u", worker->number % 1000);
-    pthread_setname_np(pthread_self(), name);
+    snprintf(worker->name, sizeof(worker->name), "worker %u", worker->number % 1000);
+    pthread_setname_np(pthread_self(), worker->name);
     metrics_thread();
     worker_open(worker, worker->gateway, worker->number, h2o_evloop_create());
+    worker->pulse.name = worker->name;
+    worker->pulse.interval_ms = PULSE_MS;
+    pulse_beat(&worker->pulse, worker->ctx.loop);
     pthread_barrier_wait(&worker->gateway->barrier);
     pthread_barrier_wait(&worker->gateway->barrier);
     worker_accept(worker);

@@ -19,6 +19,7 @@ struct waiting {
     h2o_req_t *req; /* NULL once the request is gone */
     struct waiting **hook; /* in the request's pool */
     enum post_route route;
+    uint64_t began_us;
 };
 
 static void on_request_gone(void *hook)
@@ -28,10 +29,10 @@ static void on_request_gone(void *hook)
         waiting->req = NULL;
 }
 
-static struct waiting *waiting_new(h2o_req_t *req, enum post_route route)
+static struct waiting *waiting_new(h2o_req_t *req, enum post_route route, uint64_t began_us)
 {
     struct waiting *waiting = h2o_mem_alloc(sizeof(*waiting));
-    *waiting = (struct waiting){.req = req, .route = route};
+    *waiting = (struct waiting){.req = req, .route = route, .began_us = began_us};
     waiting->hook = h2o_mem_alloc_shared(&req->pool, sizeof(*waiting->hook), on_request_gone);
     *waiting->hook = waiting;
     return waiting;
@@ -77,6 +78,8 @@ static void on_published(void *data, const struct publish_answer *answer)
     h2o_req_t *req = waiting->req;
     enum post_route route = waiting->route;
     metric_add(COUNTER_PUBLISH + answer->outcome, 1);
+    if (answer->outcome != PUBLISH_BUS_DOWN)
+        metric_time(COUNTER_DURATION, monotonic_us() - waiting->began_us);
     waiting_free(waiting);
     if (req != NULL)
         send_answer(req, route, answer);
@@ -102,13 +105,14 @@ static bool may_publish(const struct endpoint *endpoint, h2o_req_t *req)
 static int on_req(h2o_handler_t *self, h2o_req_t *req)
 {
     struct endpoint *endpoint = (struct endpoint *)self;
+    uint64_t began_us = monotonic_us();
     struct post post;
     int status;
     if (!may_publish(endpoint, req))
         return 0;
     const char *why = post_read(&post, req, endpoint->options, *endpoint->access, &status);
     if (why == NULL)
-        publish_send(*endpoint->bus, &post.publish, on_published, waiting_new(req, post.route));
+        publish_send(*endpoint->bus, &post.publish, on_published, waiting_new(req, post.route, began_us));
     else
         http_error(req, status, why);
     body_free(&post.body);

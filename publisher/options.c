@@ -3,7 +3,9 @@
 #include <stddef.h>
 
 #include "proto/event.h"
+#include "runtime/announce.h"
 #include "runtime/cors.h"
+#include "runtime/node_name.h"
 
 static const char *check_level(const char *text)
 {
@@ -15,6 +17,12 @@ static const char *check_redis(const char *text)
 {
     struct redis_url url;
     return redis_url_parse(&url, text);
+}
+
+static const char *check_login(const char *text)
+{
+    struct redis_login login;
+    return redis_url_parse_login(&login, text);
 }
 
 static const char *check_tickers(const char *text)
@@ -49,8 +57,14 @@ static const struct config_option rows[] = {
      .kind = CONFIG_URL,
      AT(redis_url),
      .check = check_redis,
-     .doc = "Redis 7 or Valkey: redis://[[user]:password@]host[:port][/db], the same with rediss:// (TLS), or "
-            "unix://[[user]:password@]/path[?db=N]"},
+     .doc = "Redis 7 or Valkey: redis://[[user]:password@]host[:port][/db], unix://[[user]:password@]/path[?db=N], or "
+            "redis-sentinel://[[user]:password@]host[:port],host[:port]/name[/db]; with TLS rediss:// and rediss-sentinel://"},
+    {.name = "REDIS_SENTINEL_PASSWORD",
+     .fallback = "",
+     .kind = CONFIG_SECRET,
+     AT(redis_sentinel_password),
+     .check = check_login,
+     .doc = "password or user:password for the sentinels, percent-encoded; empty: those of REDIS_URL, if a sentinel wants any"},
     TEXT("REDIS_CA", redis_tls.ca, "PEM file with who vouches for Redis's certificate (rediss://), empty for the system's"),
     TEXT("REDIS_CERT", redis_tls.cert, "PEM file with the certificate shown to Redis, empty for none"),
     TEXT("REDIS_KEY", redis_tls.key, "PEM file with its private key"),
@@ -58,6 +72,10 @@ static const struct config_option rows[] = {
      .fallback = "5000",
      INT(redis_timeout_ms, 100, 600000),
      .doc = "ms until a Redis that does not answer counts as lost"},
+    {.name = "PUBLISH_REPLICAS",
+     .fallback = "0",
+     INT(replicas, 0, 16),
+     .doc = "Redis replicas that must have an event before it is acknowledged; else 503"},
     {.name = "BODY_LIMIT", .fallback = "1048576", INT(body_limit, 1, 67108864), .doc = "bytes a request's body may have"},
     {.name = "HISTORY_LEN", .fallback = "1000", INT(history_len, 1, 1000000), .doc = "events kept of each channel, approximately"},
     {.name = "HISTORY_TTL",
@@ -78,6 +96,16 @@ static const struct config_option rows[] = {
      .fallback = "10000",
      INT(max_connections, 1, 1000000),
      .doc = "open connections of the public listener"},
+    {.name = "NODE_NAME",
+     .fallback = "",
+     .kind = CONFIG_TEXT,
+     AT(node_name),
+     .check = node_name_check,
+     .doc = "what this publisher is called at the gateways' /status, empty for the host's name"},
+    {.name = "STATUS_MS",
+     .fallback = "2000",
+     INT(status_ms, 0, ANNOUNCE_INTERVAL_MAX_MS),
+     .doc = "how often it tells all nodes how it is, ms, at least 100; 0 for not at all"},
     ACCESS_SETTINGS(offsetof(struct options, access)),
     {.name = "CORS_ORIGINS",
      .fallback = "http://localhost:3000,https://front-end.surge.sh",
@@ -129,7 +157,7 @@ const struct config_table options_table = {
 void options_load(struct options *options, int argc, char **argv)
 {
     config_main(&options_table, options, argc, argv);
-    const char *why = redis_url_parse(&options->redis, options->redis_url);
+    const char *why = redis_url_load(&options->redis, options->redis_url, options->redis_sentinel_password);
     if (why == NULL)
         why = tick_plan_parse(&options->plan, options->tickers);
     if (why == NULL && (options->tls_cert[0] == '\0') != (options->tls_key[0] == '\0'))
@@ -139,6 +167,8 @@ void options_load(struct options *options, int argc, char **argv)
         why = "TLS_CLIENT_CA: needs TLS_CERT";
     if (why == NULL && options->tls_cert[0] == '\0' && options->tls_ticket_keys[0] != '\0')
         why = "TLS_TICKET_KEYS_FILE: needs TLS_CERT";
+    if (why == NULL && options->status_ms != 0 && options->status_ms < ANNOUNCE_INTERVAL_MIN_MS)
+        why = "STATUS_MS: must be 0 or a number from 100 to 60000";
     if (why == NULL && options->proxy_protocol && options->trusted_proxies[0] == '\0')
         why = "PROXY_PROTOCOL: needs TRUSTED_PROXIES";
     if (why != NULL)

@@ -18,9 +18,9 @@ struct options {
     const char *admin_host;
     const char *tls_cert, *tls_key, *tls_client_ca, *tls_ticket_keys;
     bool seccomp, core_dumps;
-    const char *redis_url;
+    const char *redis_url, *redis_sentinel_password;
     struct redis_tls redis_tls;
-    int64_t redis_timeout_ms;
+    int64_t redis_timeout_ms, replicas;
     int64_t body_limit; /* bytes */
     int64_t history_len;
     int64_t history_ttl_s;
@@ -29,6 +29,8 @@ struct options {
     int64_t max_connections;
     struct access_options access;
     const char *cors_origins;
+    const char *node_name;
+    int64_t status_ms; /* 0: off */
     const char *trusted_proxies;
     bool proxy_protocol;
     struct limits_options limits; /* of which only publish_rate can be set */

@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include "publisher/announcement.h"
 #include "publisher/counters.h"
 #include "publisher/endpoint.h"
 #include "runtime/files.h"
@@ -22,11 +23,15 @@ enum {
     OTHER_FILES = 64, /* descriptors that are not public connections */
 };
 
+static const char *check_drain(void *data)
+{
+    const struct publisher *publisher = data;
+    return publisher->state >= PUBLISHER_DRAINING ? "shutting down" : NULL;
+}
+
 static const char *check_bus(void *data)
 {
-    struct publisher *publisher = data;
-    if (publisher->state >= PUBLISHER_DRAINING)
-        return "shutting down";
+    const struct publisher *publisher = data;
     return publish_ready(publisher->bus) ? NULL : publish_why(publisher->bus);
 }
 
@@ -54,7 +59,7 @@ static void open_bus(struct publisher *publisher, h2o_loop_t *loop)
         .connect_timeout_ms = (uint64_t)options->redis_timeout_ms,
         .reply_timeout_ms = (uint64_t)options->redis_timeout_ms,
     };
-    publisher->bus = publish_open(&redis);
+    publisher->bus = publish_open(&redis, (unsigned)options->replicas);
 }
 
 static void open_tickers(struct publisher *publisher)
@@ -86,13 +91,15 @@ void publisher_open(struct publisher *publisher)
     h2o_loop_t *loop = h2o_evloop_create();
     h2o_socket_buffer_prototype._initial_buf.capacity = FIRST_READ_BYTES;
     open_h2o(publisher);
-    publisher->check = (struct admin_check){.name = "bus", .run = check_bus, .data = publisher};
-    admin_register(publisher->admin_hosts[0], &publisher->check, 1);
+    publisher->checks[0] = (struct admin_check){.name = "bus", .run = check_bus, .data = publisher};
+    publisher->checks[1] = (struct admin_check){.name = "drain", .run = check_drain, .data = publisher};
+    admin_register(publisher->admin_hosts[0], &(struct admin_options){.ready = publisher->checks, .ready_count = 2});
     endpoint_register(publisher->public_hosts[0], &publisher->bus, &publisher->access, &publisher->options);
     h2o_context_init(&publisher->ctx, loop, &publisher->conf);
     h2o_multithread_register_receiver(publisher->ctx.queue, &publisher->getaddr, h2o_hostinfo_getaddr_receiver);
     open_bus(publisher, loop);
     open_tickers(publisher);
+    announcement_start(publisher);
 }
 
 static void on_open(void *data)
@@ -171,6 +178,7 @@ void publisher_listen(struct publisher *publisher)
         .on_close = on_close,
         .on_bad_proxy = on_bad_proxy,
     };
+    metric_set(COUNTER_CONNECTIONS_LIMIT, (int64_t)public_options.max_connections);
     struct listener_options admin_options = {.accept = &publisher->admin_accept, .max_connections = OTHER_FILES / 2};
     publisher->public_listener = listen_on(publisher->public_fd, &public_options);
     publisher->admin_listener = listen_on(publisher->admin_fd, &admin_options);
@@ -187,6 +195,7 @@ static void drain(struct publisher *publisher, int signo)
 {
     log_info("draining", log_str("signal", signo == SIGTERM ? "SIGTERM" : "SIGINT"));
     publisher->state = PUBLISHER_DRAINING;
+    metric_set(COUNTER_DRAINING, 1);
     signal(SIGALRM, on_alarm);
     alarm(DRAIN_SECONDS);
     for (size_t i = 0; i != publisher->options.plan.count; ++i)
@@ -211,7 +220,7 @@ static void reload_access(struct publisher *publisher)
     const char *error;
     struct access *access = access_load(&publisher->options.access, publisher->options.cors_origins, &error);
     if (access != NULL) {
-        access_unref(publisher->access);
+        access_free(publisher->access);
         publisher->access = access;
         log_info("keys reloaded");
     } else if (error != NULL) {

@@ -6,6 +6,7 @@
 #include "publisher/options.h"
 #include "publisher/ticker.h"
 #include "runtime/admin.h"
+#include "runtime/announce.h"
 #include "runtime/listener.h"
 #include "runtime/tls.h"
 
@@ -30,7 +31,8 @@ struct publisher {
     struct publish *bus;
     struct access *access; /* NULL: everything is open */
     bool bus_up; /* as last seen */
-    struct admin_check check;
+    struct admin_check checks[2];
+    struct announce announce;
     struct ticker tickers[TICK_KINDS];
 };
 

@@ -9,15 +9,21 @@
 #include "runtime/bearer.h"
 #include "runtime/cors.h"
 #include "runtime/http.h"
-#include "runtime/jwt.h"
+#include "runtime/token_cache.h"
 
-struct access {
+/* What all threads have of one generation. Immutable. */
+struct files {
     _Atomic unsigned refs;
     struct jwt_keys *keys;
     struct policy *policy;
     struct jwt_options jwt;
     struct bearer_options bearer;
     const char *origins;
+};
+
+struct access {
+    struct files *files;
+    struct token_cache *tokens;
 };
 
 /* ---- settings ---- */
@@ -64,21 +70,38 @@ static const char *useless(const struct access_options *options)
                                            : NULL;
 }
 
-static const char *load(struct access *access, const struct access_options *options)
+static const char *load(struct files *files, const struct access_options *options)
 {
     static char sentence[600];
     const char *why = NULL, *setting = "JWT_KEY_FILE", *path = options->key_file;
-    access->keys = jwt_keys_load(path, &why);
-    if (access->keys != NULL && options->policy_file[0] == '\0') {
-        access->policy = policy_default();
-    } else if (access->keys != NULL) {
+    files->keys = jwt_keys_load(path, &why);
+    if (files->keys != NULL && options->policy_file[0] == '\0') {
+        files->policy = policy_default();
+    } else if (files->keys != NULL) {
         setting = "POLICY_FILE", path = options->policy_file;
-        access->policy = policy_load(path, &why);
+        files->policy = policy_load(path, &why);
     }
-    if (access->policy != NULL)
+    if (files->policy != NULL)
         return NULL;
     snprintf(sentence, sizeof(sentence), "%s: %.300s: %s", setting, path, why);
     return sentence;
+}
+
+static void unref(struct files *files)
+{
+    if (atomic_fetch_sub_explicit(&files->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    jwt_keys_free(files->keys);
+    policy_free(files->policy);
+    free(files);
+}
+
+/* Takes the reference. */
+static struct access *create(struct files *files)
+{
+    struct access *access = h2o_mem_alloc(sizeof(*access));
+    *access = (struct access){files, token_cache_create(files->keys, &files->jwt)};
+    return access;
 }
 
 struct access *access_load(const struct access_options *options, const char *origins, const char **error)
@@ -93,30 +116,31 @@ struct access *access_load(const struct access_options *options, const char *ori
         }
         return NULL;
     }
-    struct access *access = h2o_mem_alloc(sizeof(*access));
-    *access = (struct access){.refs = 1,
-                              .jwt = {.issuer = options->issuer, .audience = options->audience},
-                              .bearer = {.cookie = options->cookie, .query = options->query},
-                              .origins = origins};
-    if ((*error = load(access, options)) == NULL)
-        return access;
-    access_unref(access);
+    struct files *files = h2o_mem_alloc(sizeof(*files));
+    *files = (struct files){.refs = 1,
+                            .jwt = {.issuer = options->issuer, .audience = options->audience},
+                            .bearer = {.cookie = options->cookie, .query = options->query},
+                            .origins = origins};
+    if ((*error = load(files, options)) == NULL)
+        return create(files);
+    unref(files);
     return NULL;
 }
 
-struct access *access_ref(struct access *access)
+struct access *access_share(const struct access *access)
 {
-    if (access != NULL)
-        atomic_fetch_add_explicit(&access->refs, 1, memory_order_relaxed);
-    return access;
+    if (access == NULL)
+        return NULL;
+    atomic_fetch_add_explicit(&access->files->refs, 1, memory_order_relaxed);
+    return create(access->files);
 }
 
-void access_unref(struct access *access)
+void access_free(struct access *access)
 {
-    if (access == NULL || atomic_fetch_sub_explicit(&access->refs, 1, memory_order_acq_rel) != 1)
+    if (access == NULL)
         return;
-    jwt_keys_free(access->keys);
-    policy_free(access->policy);
+    token_cache_free(access->tokens);
+    unref(access->files);
     free(access);
 }
 
@@ -145,10 +169,10 @@ static const char *refuse(h2o_req_t *req, struct access_pass *pass, enum access_
 
 /* Whether a page that may write here sent this; a browser adds the cookie to the requests of any page. One of the listed origins,
  * or by the browser's own word our page, or, of a browser that doesn't say, a page of our host. */
-static bool from_own_page(const struct access *access, h2o_req_t *req)
+static bool from_own_page(const struct files *files, h2o_req_t *req)
 {
     struct slice site = http_header(req, "sec-fetch-site");
-    enum cors_verdict verdict = cors_judge(access->origins, http_header(req, "origin"), slice_of_iovec(req->input.authority));
+    enum cors_verdict verdict = cors_judge(files->origins, http_header(req, "origin"), slice_of_iovec(req->input.authority));
     if (verdict == CORS_LISTED)
         return true;
     if (site.p != NULL)
@@ -164,12 +188,12 @@ static uint64_t life_ms(int64_t expires_s, const struct timespec *now)
     return expires_s * 1000 > now_ms ? (uint64_t)(expires_s * 1000 - now_ms) : 1;
 }
 
-static bool all_granted(const struct access *access, const struct jwt_claims *claims, enum access_action action,
+static bool all_granted(const struct policy *policy, const struct jwt_claims *claims, enum access_action action,
                         const struct slice *channels, size_t count)
 {
     const struct grants *grants = action == ACCESS_SUBSCRIBE ? &claims->subscribe : &claims->publish;
     for (size_t i = 0; i < count; ++i)
-        if (!policy_open(access->policy, action, channels[i]) && !grants_allow(grants, channels[i]))
+        if (!policy_open(policy, action, channels[i]) && !grants_allow(grants, channels[i]))
             return false;
     return true;
 }
@@ -177,26 +201,24 @@ static bool all_granted(const struct access *access, const struct jwt_claims *cl
 static const char *check_token(const struct access *access, h2o_req_t *req, struct slice token, enum access_action action,
                                const struct slice *channels, size_t count, struct access_pass *pass)
 {
-    struct jwt_claims claims;
+    const struct jwt_claims *claims;
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
-    const char *why = jwt_verify(&claims, access->keys, &access->jwt, token, now.tv_sec);
+    const char *why = token_cache_verify(access->tokens, &claims, token, now.tv_sec);
     if (why != NULL)
         return refuse(req, pass, ACCESS_BAD_TOKEN, why);
-    if (!all_granted(access, &claims, action, channels, count))
-        why = refuse(req, pass, ACCESS_NOT_GRANTED, "the token does not grant this");
-    else
-        pass->life_ms = life_ms(claims.expires_s, &now);
-    if (why == NULL && claims.subject.p != NULL)
-        pass->subject = slice_of_iovec(h2o_strdup(&req->pool, claims.subject.p, claims.subject.n));
-    jwt_claims_free(&claims);
-    return why;
+    if (!all_granted(access->files->policy, claims, action, channels, count))
+        return refuse(req, pass, ACCESS_NOT_GRANTED, "the token does not grant this");
+    pass->life_ms = life_ms(claims->expires_s, &now);
+    if (claims->subject.p != NULL)
+        pass->subject = slice_of_iovec(h2o_strdup(&req->pool, claims->subject.p, claims->subject.n));
+    return NULL;
 }
 
-static bool all_open(const struct access *access, enum access_action action, const struct slice *channels, size_t count)
+static bool all_open(const struct policy *policy, enum access_action action, const struct slice *channels, size_t count)
 {
     for (size_t i = 0; i < count; ++i)
-        if (!policy_open(access->policy, action, channels[i]))
+        if (!policy_open(policy, action, channels[i]))
             return false;
     return true;
 }
@@ -205,15 +227,15 @@ const char *access_check(const struct access *access, h2o_req_t *req, enum acces
                          size_t count, struct access_pass *pass)
 {
     *pass = (struct access_pass){.outcome = ACCESS_GRANTED};
-    if (access == NULL || all_open(access, action, channels, count))
+    if (access == NULL || all_open(access->files->policy, action, channels, count))
         return NULL;
     struct bearer bearer;
-    const char *why = bearer_find(&bearer, req, &access->bearer);
+    const char *why = bearer_find(&bearer, req, &access->files->bearer);
     if (why != NULL)
         return refuse(req, pass, ACCESS_BAD_REQUEST, why);
     if (bearer.token.p == NULL)
         return refuse(req, pass, ACCESS_NO_TOKEN, "this needs a token: Authorization: Bearer TOKEN");
-    if (bearer.by_cookie && action == ACCESS_PUBLISH && !from_own_page(access, req))
+    if (bearer.by_cookie && action == ACCESS_PUBLISH && !from_own_page(access->files, req))
         return refuse(req, pass, ACCESS_FOREIGN_ORIGIN,
                       "a token in a cookie publishes only for pages of this host or of CORS_ORIGINS");
     return check_token(access, req, bearer.token, action, channels, count, pass);

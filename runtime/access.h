@@ -1,5 +1,5 @@
 /* Who may subscribe to and publish on which channel: the token of a request, what it grants, what is open to everyone, and the
- * answers of RFC 6750 to all others. One for each generation of the files it was read from; immutable, so any thread may use it. */
+ * answers of RFC 6750 to all others. One for each generation of the files it was read from, and each thread that asks it. */
 #pragma once
 
 #include "runtime/config.h"
@@ -60,9 +60,10 @@ struct access;
  * publish with a cookie's token beside those of the server's own host. All texts stay borrowed. One thread at a time. */
 struct access *access_load(const struct access_options *options, const char *origins, const char **error);
 
-/* References, from any thread; unref takes NULL. */
-struct access *access_ref(struct access *access);
-void access_unref(struct access *access);
+/* Another one for another thread, of the same files but with a memory of its own for tokens found valid; both from any thread. NULL
+ * gives and takes NULL. */
+struct access *access_share(const struct access *access);
+void access_free(struct access *access);
 
 /* How a request came out. */
 enum access_outcome {

@@ -10,15 +10,10 @@ struct handler {
     h2o_handler_t super;
     const char *path;
     void (*answer)(struct handler *handler, h2o_req_t *req);
+    const char *good, *bad; /* /healthz and /readyz: the status when no check fails, and else */
     const struct admin_check *checks;
     size_t count;
 };
-
-static void answer_health(struct handler *handler, h2o_req_t *req)
-{
-    (void)handler;
-    http_send(req, 200, "application/json", SLICE("{\"status\":\"ok\"}"));
-}
 
 static void answer_metrics(struct handler *handler, h2o_req_t *req)
 {
@@ -43,7 +38,7 @@ static h2o_iovec_t append_failure(h2o_req_t *req, h2o_iovec_t text, const char *
     return h2o_concat(&req->pool, text, h2o_iovec_init(item, n));
 }
 
-static void answer_ready(struct handler *handler, h2o_req_t *req)
+static void answer_checks(struct handler *handler, h2o_req_t *req)
 {
     h2o_iovec_t failures = {NULL, 0};
     for (size_t i = 0; i < handler->count; ++i) {
@@ -51,13 +46,14 @@ static void answer_ready(struct handler *handler, h2o_req_t *req)
         if (why != NULL)
             failures = append_failure(req, failures, handler->checks[i].name, why);
     }
-    if (failures.len == 0) {
-        http_send(req, 200, "application/json", SLICE("{\"status\":\"ready\"}"));
-        return;
-    }
-    h2o_iovec_t body = h2o_concat(&req->pool, h2o_iovec_init(H2O_STRLIT("{\"status\":\"not ready\",\"checks\":{")), failures,
-                                  h2o_iovec_init(H2O_STRLIT("}}")));
-    http_send(req, 503, "application/json", slice_of_iovec(body));
+    const char *status = failures.len == 0 ? handler->good : handler->bad;
+    h2o_iovec_t body = h2o_concat(&req->pool, h2o_iovec_init(H2O_STRLIT("{\"status\":\"")), h2o_iovec_init(status, strlen(status)));
+    if (failures.len == 0)
+        body = h2o_concat(&req->pool, body, h2o_iovec_init(H2O_STRLIT("\"}")));
+    else
+        body =
+            h2o_concat(&req->pool, body, h2o_iovec_init(H2O_STRLIT("\",\"checks\":{")), failures, h2o_iovec_init(H2O_STRLIT("}}")));
+    http_send(req, failures.len == 0 ? 200 : 503, "application/json", slice_of_iovec(body));
 }
 
 static int on_request(h2o_handler_t *self, h2o_req_t *req)
@@ -87,11 +83,17 @@ static struct handler *add(h2o_hostconf_t *host, const char *path, void (*answer
     return handler;
 }
 
-void admin_register(h2o_hostconf_t *host, const struct admin_check *checks, size_t count)
+void admin_register(h2o_hostconf_t *host, const struct admin_options *options)
 {
-    add(host, "/healthz", answer_health);
     add(host, "/metrics", answer_metrics);
-    struct handler *ready = add(host, "/readyz", answer_ready);
-    ready->checks = checks;
-    ready->count = count;
+    struct handler *alive = add(host, "/healthz", answer_checks);
+    alive->good = "ok";
+    alive->bad = "stuck";
+    alive->checks = options->alive;
+    alive->count = options->alive_count;
+    struct handler *ready = add(host, "/readyz", answer_checks);
+    ready->good = "ready";
+    ready->bad = "not ready";
+    ready->checks = options->ready;
+    ready->count = options->ready_count;
 }

@@ -10,9 +10,16 @@ struct admin_check {
     void *data;
 };
 
+/* Both lists are borrowed. */
+struct admin_options {
+    const struct admin_check *ready; /* whether it should get traffic: these fail at once */
+    size_t ready_count;
+    const struct admin_check *alive; /* whether it must be started anew: these fail only when nothing else can help */
+    size_t alive_count;
+};
+
 /* Adds the three handlers to a host of the caller's own global configuration:
- *     GET /healthz  200 {"status":"ok"} while the loop turns
+ *     GET /healthz  200 {"status":"ok"}, or 503 {"status":"stuck","checks":{"worker 1":"…"}}; no answer when this thread's own loop is stuck
  *     GET /readyz   200 {"status":"ready"}, or 503 {"status":"not ready","checks":{"bus":"…"}} naming each check that fails
- *     GET /metrics  Prometheus text
- * `checks` is borrowed. */
-void admin_register(h2o_hostconf_t *host, const struct admin_check *checks, size_t count);
+ *     GET /metrics  Prometheus text */
+void admin_register(h2o_hostconf_t *host, const struct admin_options *options);

@@ -10,6 +10,7 @@
 #include <strings.h>
 
 #include "runtime/config_print.h"
+#include "runtime/healthcheck.h"
 #include "runtime/log.h"
 
 enum { FILE_MAX_BYTES = 65536 };
@@ -176,7 +177,16 @@ static const char *from_process(const char *name)
     return getenv(name);
 }
 
-enum action { ACTION_RUN, ACTION_HELP, ACTION_VERSION, ACTION_PRINT_SETTINGS, ACTION_PRINT_CONFIG, ACTION_CHECK_CONFIG };
+enum action {
+    ACTION_RUN,
+    ACTION_HEALTHCHECK,
+    ACTION_HEALTHCHECK_LIVE,
+    ACTION_HELP,
+    ACTION_VERSION,
+    ACTION_PRINT_SETTINGS,
+    ACTION_PRINT_CONFIG,
+    ACTION_CHECK_CONFIG,
+};
 
 static enum action parse_arguments(int argc, char **argv)
 {
@@ -189,6 +199,11 @@ static enum action parse_arguments(int argc, char **argv)
     };
     if (argc < 2)
         return ACTION_RUN;
+    if (strcmp(argv[1], "healthcheck") == 0) {
+        if (argc > 3 || (argc == 3 && strcmp(argv[2], "--live") != 0))
+            die("healthcheck takes --live or nothing");
+        return argc == 2 ? ACTION_HEALTHCHECK : ACTION_HEALTHCHECK_LIVE;
+    }
     if (argc > 2)
         die("one argument at a time; --help lists them");
     for (size_t i = ACTION_HELP; i < sizeof(names) / sizeof(names[0]); ++i)
@@ -197,11 +212,33 @@ static enum action parse_arguments(int argc, char **argv)
     die("unknown argument '%.100s'; --help lists those there are", argv[1]);
 }
 
-_Noreturn static void finish(void)
+_Noreturn static void finish(int status)
 {
     if (fflush(stdout) != 0)
         die("standard output can't be written: %s", strerror(errno));
-    exit(0);
+    exit(status);
+}
+
+/* Needs the admin port's two settings and no other, so what else is wrong can't hide how the running program is. */
+static int check_health(const struct config_table *table, void *settings, const char *path)
+{
+    const char *host = NULL, *why = NULL;
+    int64_t port = -1;
+    for (size_t i = 0; why == NULL && i < table->count; ++i) {
+        const struct config_option *option = &table->options[i];
+        bool is_host = strcmp(option->name, "ADMIN_HOST") == 0, is_port = strcmp(option->name, "ADMIN_PORT") == 0;
+        if (is_host || is_port)
+            why = load_option(option, settings, from_process);
+        if (is_host && why == NULL)
+            host = *(const char **)field(option, settings);
+        else if (is_port && why == NULL)
+            port = *(int64_t *)field(option, settings);
+    }
+    if (why != NULL)
+        die("%s", why);
+    if (host == NULL || port <= 0)
+        die("ADMIN_PORT: healthcheck must know which, and 0 lets the kernel choose");
+    return healthcheck(host, port, path);
 }
 
 void config_main(const struct config_table *table, void *settings, int argc, char **argv)
@@ -214,12 +251,14 @@ void config_main(const struct config_table *table, void *settings, int argc, cha
     else if (action == ACTION_PRINT_SETTINGS)
         config_print_settings(table);
     if (action == ACTION_HELP || action == ACTION_VERSION || action == ACTION_PRINT_SETTINGS)
-        finish();
+        finish(0);
+    if (action == ACTION_HEALTHCHECK || action == ACTION_HEALTHCHECK_LIVE)
+        finish(check_health(table, settings, action == ACTION_HEALTHCHECK ? "/readyz" : "/healthz"));
     const char *why = config_load(table, settings, from_process);
     if (why != NULL)
         die("%s", why);
     if (action == ACTION_PRINT_CONFIG)
         config_print_values(table, settings);
     if (action == ACTION_PRINT_CONFIG || action == ACTION_CHECK_CONFIG)
-        finish();
+        finish(0);
 }

@@ -33,6 +33,7 @@ struct config_table {
 };
 
 /* Handles the command line and the environment for a program, then returns with *settings filled (strings live as long as the process).
+ *     healthcheck [--live]: how the running program of these settings is (see healthcheck.h), exit 0 or 1
  *     --help, --version, --print-settings (the README's rows): printed, exit 0
  *     --print-config: every setting and its value, secrets masked, exit 0; --check-config: exit 0 when the settings are good
  *     an unknown argument or a bad setting: die() with one sentence that names it

@@ -80,6 +80,8 @@ static void print_arguments(void)
     static const struct {
         const char *name, *doc;
     } arguments[] = {
+        {"healthcheck", "asks the running program for /readyz: one line, exit status 0 or 1"},
+        {"healthcheck --live", "the same for /healthz"},
         {"--help", "this text"},
         {"--version", "the version"},
         {"--check-config", "exit status 0 when all settings are good, else 1 and the first fault"},
@@ -88,7 +90,7 @@ static void print_arguments(void)
     };
     puts("Arguments (without one the program runs):");
     for (size_t i = 0; i < sizeof(arguments) / sizeof(arguments[0]); ++i)
-        printf("  %-16s  %s\n", arguments[i].name, arguments[i].doc);
+        printf("  %-18s  %s\n", arguments[i].name, arguments[i].doc);
 }
 
 void config_print_help(const struct config_table *table)

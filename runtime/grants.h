@@ -7,7 +7,7 @@ enum { PATTERN_MAX = 200 /* bytes */, GRANTS_MAX = 100 };
 
 struct grants {
     size_t count;
-    struct slice patterns[GRANTS_MAX]; /* borrowed */
+    const struct slice *patterns; /* borrowed; GRANTS_MAX at most */
 };
 
 /* Whether the pattern names this channel: byte for byte, but each '*' stands for any run of bytes, the empty one and '/' included.

@@ -86,7 +86,9 @@ int phr_parse_request(const char *buf, size_t len, const char **method, size_t *
     int result = library.parse_request(buf, len, method, method_len, path, path_len, minor_version, headers, num_headers, last_len);
     if (result <= 0)
         return result;
-    return has_bare_lf(buf, (size_t)result) || !is_unambiguous(*minor_version, headers, *num_headers) ? -1 : result;
+    if (*method_len == 0 || *path_len == 0 || has_bare_lf(buf, (size_t)result))
+        return -1;
+    return is_unambiguous(*minor_version, headers, *num_headers) ? result : -1;
 }
 
 /* --- chunks --- */

@@ -3,6 +3,7 @@
 #include <cjose/jws.h>
 #include <jansson.h>
 #include <openssl/err.h>
+#include <stdlib.h>
 
 #define MALFORMED "the token is malformed"
 
@@ -87,77 +88,128 @@ static bool is_or_holds(const json_t *value, const char *text)
     return is_text(value, text);
 }
 
-static const char *check_times(struct jwt_claims *claims, const json_t *json, int64_t now_s)
+static bool read_times(struct jwt_claims *claims, const json_t *json)
 {
-    int64_t from_s;
-    if (!read_time(json_object_get(json, "exp"), INT64_MAX, &claims->expires_s) ||
-        !read_time(json_object_get(json, "nbf"), INT64_MIN, &from_s))
-        return "the exp or nbf of the token is no number";
+    return read_time(json_object_get(json, "exp"), INT64_MAX, &claims->expires_s) &&
+           read_time(json_object_get(json, "nbf"), INT64_MIN, &claims->from_s);
+}
+
+const char *jwt_check_times(const struct jwt_claims *claims, int64_t now_s)
+{
     if (now_s - JWT_LEEWAY_S >= claims->expires_s)
         return "the token has expired";
-    if (now_s + JWT_LEEWAY_S < from_s)
+    if (now_s + JWT_LEEWAY_S < claims->from_s)
         return "the token is not valid yet";
     return NULL;
 }
 
-static const char *check_parties(struct jwt_claims *claims, const json_t *json, const struct jwt_options *options)
+static const char *check_parties(const json_t *json, const struct jwt_options *options)
 {
     const json_t *subject = json_object_get(json, "sub");
     if (options->issuer[0] != '\0' && !is_text(json_object_get(json, "iss"), options->issuer))
         return "the token is not of the issuer that is trusted here";
     if (options->audience[0] != '\0' && !is_or_holds(json_object_get(json, "aud"), options->audience))
         return "the token is for another audience";
-    if (subject != NULL && !json_is_string(subject))
-        return "the sub of the token is no string";
-    if (subject != NULL)
-        claims->subject = slice_make(json_string_value(subject), json_string_length(subject));
-    return NULL;
+    return subject == NULL || json_is_string(subject) ? NULL : "the sub of the token is no string";
 }
 
-static bool read_grants(struct grants *grants, const json_t *list)
+/* Of patterns, at most GRANTS_MAX; NULL is none. */
+static bool is_list(const json_t *list)
 {
     if (list != NULL && (!json_is_array(list) || json_array_size(list) > GRANTS_MAX))
         return false;
     for (size_t i = 0; i < json_array_size(list); ++i) {
-        const json_t *pattern = json_array_get(list, i);
-        size_t n = json_string_length(pattern);
+        size_t n = json_string_length(json_array_get(list, i));
         if (n == 0 || n > PATTERN_MAX)
             return false;
-        grants->patterns[grants->count++] = slice_make(json_string_value(pattern), n);
     }
     return true;
 }
 
-static const char *check_grants(struct jwt_claims *claims, const json_t *json)
+static const char *check_grants(const json_t *sse)
 {
-    const json_t *sse = json_object_get(json, "sse");
     if (sse != NULL && !json_is_object(sse))
         return "the sse claim of the token is no object";
-    if (!read_grants(&claims->subscribe, json_object_get(sse, "subscribe")) ||
-        !read_grants(&claims->publish, json_object_get(sse, "publish")))
+    if (!is_list(json_object_get(sse, "subscribe")) || !is_list(json_object_get(sse, "publish")))
         return "the sse claim of the token holds something else than lists of at most 100 channel patterns";
     return NULL;
+}
+
+static size_t list_size(const json_t *list)
+{
+    size_t size = json_array_size(list) * sizeof(struct slice);
+    for (size_t i = 0; i < json_array_size(list); ++i)
+        size += json_string_length(json_array_get(list, i));
+    return size;
+}
+
+/* Where the next pattern and the next text go. */
+struct packer {
+    struct slice *pattern;
+    char *text;
+};
+
+static struct slice pack_text(struct packer *packer, const json_t *string)
+{
+    size_t n = json_string_length(string);
+    struct slice packed = slice_make(memcpy(packer->text, json_string_value(string), n), n);
+    packer->text += n;
+    return packed;
+}
+
+static struct grants pack_list(struct packer *packer, const json_t *list)
+{
+    struct grants grants = {.count = json_array_size(list), .patterns = packer->pattern};
+    for (size_t i = 0; i < grants.count; ++i)
+        *packer->pattern++ = pack_text(packer, json_array_get(list, i));
+    return grants;
+}
+
+/* One block of memory with what is needed of the JSON, which was checked: it may be kept for long. */
+static void pack(struct jwt_claims *claims, const json_t *json)
+{
+    const json_t *sse = json_object_get(json, "sse"), *subject = json_object_get(json, "sub");
+    const json_t *subscribe = json_object_get(sse, "subscribe"), *publish = json_object_get(sse, "publish");
+    claims->size = list_size(subscribe) + list_size(publish) + json_string_length(subject) + 1;
+    if ((claims->memory = malloc(claims->size)) == NULL)
+        abort();
+    struct packer packer = {.pattern = claims->memory};
+    packer.text = (char *)(packer.pattern + json_array_size(subscribe) + json_array_size(publish));
+    claims->subscribe = pack_list(&packer, subscribe);
+    claims->publish = pack_list(&packer, publish);
+    if (subject != NULL)
+        claims->subject = pack_text(&packer, subject);
+}
+
+static const char *read_claims(struct jwt_claims *claims, const json_t *json, const struct jwt_options *options, int64_t now_s)
+{
+    if (!read_times(claims, json))
+        return "the exp or nbf of the token is no number";
+    const char *why = jwt_check_times(claims, now_s);
+    if (why == NULL)
+        why = check_parties(json, options);
+    if (why == NULL)
+        why = check_grants(json_object_get(json, "sse"));
+    if (why == NULL)
+        pack(claims, json);
+    return why;
 }
 
 const char *jwt_verify(struct jwt_claims *claims, const struct jwt_keys *keys, const struct jwt_options *options,
                        struct slice token, int64_t now_s)
 {
     json_t *json = NULL;
-    memset(claims, 0, sizeof(*claims));
+    *claims = (struct jwt_claims){.memory = NULL};
     if (token.n > JWT_MAX)
-        return "the token is longer than 8192 bytes";
+        return JWT_TOO_LONG;
     if (!looks_like_jws(token))
         return MALFORMED;
     const char *why = open_token(&json, keys, token);
     /* what OpenSSL left in this thread's queue would look like a fault of the next TLS connection */
     ERR_clear_error();
-    claims->json = json;
     if (why == NULL)
-        why = check_times(claims, json, now_s);
-    if (why == NULL)
-        why = check_parties(claims, json, options);
-    if (why == NULL)
-        why = check_grants(claims, json);
+        why = read_claims(claims, json, options, now_s);
+    json_decref(json);
     if (why != NULL)
         jwt_claims_free(claims);
     return why;
@@ -165,6 +217,6 @@ const char *jwt_verify(struct jwt_claims *claims, const struct jwt_keys *keys, c
 
 void jwt_claims_free(struct jwt_claims *claims)
 {
-    json_decref(claims->json);
-    memset(claims, 0, sizeof(*claims));
+    free(claims->memory);
+    *claims = (struct jwt_claims){.memory = NULL};
 }

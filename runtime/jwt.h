@@ -12,6 +12,8 @@ enum {
     JWT_LEEWAY_S = 10, /* by which the clock of the issuer may differ */
 };
 
+#define JWT_TOO_LONG "the token is longer than 8192 bytes"
+
 struct jwt_options {
     const char *issuer; /* "iss" must be this; "": anything */
     const char *audience; /* "aud" must be or hold this; "": anything */
@@ -25,14 +27,18 @@ struct jwt_options {
  * Each is optional here, "nbf" too; "aud" may be a list. "subscribe" and "publish" are lists of at most 100 patterns (see grants.h) of
  * 1 to 200 bytes. */
 struct jwt_claims {
-    int64_t expires_s; /* Unix time; INT64_MAX: never */
+    int64_t from_s, expires_s; /* Unix time; INT64_MIN: always was, INT64_MAX: never does */
     struct slice subject; /* {NULL, 0} without */
     struct grants subscribe, publish;
-    void *json; /* holds the texts until jwt_claims_free() */
+    void *memory; /* holds the patterns and texts until jwt_claims_free() */
+    size_t size; /* its bytes */
 };
 
 /* NULL and *claims, or a static sentence why the token is not valid at now_s (Unix time); *claims is empty then. */
 const char *jwt_verify(struct jwt_claims *claims, const struct jwt_keys *keys, const struct jwt_options *options,
                        struct slice token, int64_t now_s);
+
+/* NULL, or the sentence that jwt_verify() has for a token that has expired at now_s or is not valid yet. */
+const char *jwt_check_times(const struct jwt_claims *claims, int64_t now_s);
 
 void jwt_claims_free(struct jwt_claims *claims);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -57,21 +58,89 @@ int64_t metric_sum(size_t id)
     return sum;
 }
 
+static const uint32_t bounds_us[METRIC_BOUNDS] = {50,    100,    250,    500,    1000,    2500,    5000,    10000,   25000,
+                                                  50000, 100000, 250000, 500000, 1000000, 2500000, 5000000, 10000000};
+
+void metric_time(size_t id, uint64_t us)
+{
+    size_t bucket = 0;
+    while (bucket != METRIC_BOUNDS && us > bounds_us[bucket])
+        ++bucket;
+    metric_add(id + bucket, 1);
+    metric_add(id + METRIC_BOUNDS + 1, (int64_t)us);
+}
+
 static void print_head(FILE *out, const char *name, enum metric_kind kind, const char *help)
 {
-    fprintf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, kind == METRIC_COUNTER ? "counter" : "gauge");
+    static const char *const types[] = {[METRIC_COUNTER] = "counter",
+                                        [METRIC_GAUGE] = "gauge",
+                                        [METRIC_GAUGE_SECONDS] = "gauge",
+                                        [METRIC_HISTOGRAM] = "histogram",
+                                        [METRIC_INFO] = "gauge"};
+    fprintf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, types[kind]);
+}
+
+/* "name_suffix{labels,le="…"} ", as much of it as there is. */
+static void print_name(FILE *out, const struct metric *row, const char *suffix, const char *le)
+{
+    const char *labels = row->labels == NULL ? "" : row->labels;
+    fprintf(out, "%s%s", row->name, suffix);
+    if (labels[0] != '\0' || le != NULL)
+        fprintf(out, "{%s%s%s%s%s}", labels, labels[0] != '\0' && le != NULL ? "," : "", le == NULL ? "" : "le=\"",
+                le == NULL ? "" : le, le == NULL ? "" : "\"");
+    putc(' ', out);
+}
+
+/* Microseconds in seconds. */
+static void print_seconds(FILE *out, int64_t us)
+{
+    fprintf(out, "%s%" PRId64 ".%06d\n", us < 0 ? "-" : "", us < 0 ? -us / 1000000 : us / 1000000,
+            (int)(us < 0 ? -us % 1000000 : us % 1000000));
+}
+
+/* The count is made from the buckets, so that the two agree whatever is counted meanwhile. */
+static void print_histogram(FILE *out, size_t id)
+{
+    const struct metric *row = &rows[id];
+    int64_t count = 0;
+    for (size_t i = 0; i <= METRIC_BOUNDS; ++i) {
+        char le[24] = "+Inf";
+        if (i != METRIC_BOUNDS)
+            snprintf(le, sizeof(le), "%g", bounds_us[i] / 1e6);
+        count += metric_sum(id + i);
+        print_name(out, row, "_bucket", le);
+        fprintf(out, "%" PRId64 "\n", count);
+    }
+    print_name(out, row, "_sum", NULL);
+    print_seconds(out, metric_sum(id + METRIC_BOUNDS + 1));
+    print_name(out, row, "_count", NULL);
+    fprintf(out, "%" PRId64 "\n", count);
+}
+
+static void print_row(FILE *out, size_t id)
+{
+    const struct metric *row = &rows[id];
+    if (row->kind == METRIC_HISTOGRAM) {
+        print_histogram(out, id);
+        return;
+    }
+    print_name(out, row, "", NULL);
+    if (row->kind == METRIC_GAUGE_SECONDS)
+        print_seconds(out, metric_sum(id));
+    else
+        fprintf(out, "%" PRId64 "\n", row->kind == METRIC_INFO ? 1 : metric_sum(id));
 }
 
 static void print_rows(FILE *out)
 {
+    const char *last = "";
     for (size_t i = 0; i < row_count; ++i) {
-        const struct metric *row = &rows[i];
-        if (i == 0 || strcmp(row->name, rows[i - 1].name) != 0)
-            print_head(out, row->name, row->kind, row->help);
-        if (row->labels == NULL)
-            fprintf(out, "%s %" PRId64 "\n", row->name, metric_sum(i));
-        else
-            fprintf(out, "%s{%s} %" PRId64 "\n", row->name, row->labels, metric_sum(i));
+        if (rows[i].name == NULL)
+            continue; /* of a histogram */
+        if (strcmp(rows[i].name, last) != 0)
+            print_head(out, rows[i].name, rows[i].kind, rows[i].help);
+        last = rows[i].name;
+        print_row(out, i);
     }
 }
 
@@ -101,6 +170,13 @@ static int64_t open_fds(void)
         count += entry->d_name[0] != '.';
     closedir(dir);
     return count;
+}
+
+static int64_t max_fds(void)
+{
+    struct rlimit files = {0, 0};
+    getrlimit(RLIMIT_NOFILE, &files);
+    return (int64_t)files.rlim_cur;
 }
 
 static double seconds(clockid_t clock)
@@ -133,6 +209,8 @@ static void print_process(FILE *out)
     fprintf(out, "process_cpu_seconds_total %.3f\n", seconds(CLOCK_PROCESS_CPUTIME_ID));
     print_head(out, "process_open_fds", METRIC_GAUGE, "Open file descriptors.");
     fprintf(out, "process_open_fds %" PRId64 "\n", open_fds());
+    print_head(out, "process_max_fds", METRIC_GAUGE, "Open file descriptors the process may have.");
+    fprintf(out, "process_max_fds %" PRId64 "\n", max_fds());
     print_head(out, "process_start_time_seconds", METRIC_GAUGE, "Start time of the process in seconds since 1970.");
     fprintf(out, "process_start_time_seconds %.2f\n", seconds(CLOCK_REALTIME) - seconds(CLOCK_BOOTTIME) + started_after_boot());
 }

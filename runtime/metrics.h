@@ -1,11 +1,20 @@
-/* Counters and gauges, one cell for each thread and metric, so that counting takes no lock and shares no cache line. */
+/* Counters, gauges and histograms, one cell for each thread and number, so that counting takes no lock and shares no cache line. */
 #pragma once
 
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
-enum metric_kind { METRIC_COUNTER, METRIC_GAUGE };
+enum metric_kind {
+    METRIC_COUNTER,
+    METRIC_GAUGE,
+    METRIC_GAUGE_SECONDS, /* a gauge whose cells hold microseconds */
+    METRIC_HISTOGRAM, /* of times, shown in seconds; takes METRIC_HISTOGRAM_ROWS rows, of which it is the first and the others stay empty */
+    METRIC_INFO, /* always 1: what counts are its labels */
+};
+
+/* The upper ends of a histogram's buckets go from 50 µs to 10 s; then one without end, and the sum. */
+enum { METRIC_BOUNDS = 17, METRIC_HISTOGRAM_ROWS = METRIC_BOUNDS + 2 };
 
 struct metric {
     const char *name; /* Prometheus name; rows of one name stand together and share kind and help */
@@ -36,9 +45,12 @@ static inline void metric_set(size_t id, int64_t value)
     atomic_store_explicit(&metrics_cells[id], value, memory_order_relaxed);
 }
 
+/* One more time, in microseconds, for the histogram whose first row is `id`. */
+void metric_time(size_t id, uint64_t us);
+
 /* The sum over all threads. Any thread. */
 int64_t metric_sum(size_t id);
 
 /* Prometheus text format 0.0.4 of all rows, malloc'd and NUL-terminated; the caller frees it. Any thread. Adds the standard
- * process_resident_memory_bytes, process_cpu_seconds_total, process_open_fds and process_start_time_seconds. */
+ * process_resident_memory_bytes, process_cpu_seconds_total, process_open_fds, process_max_fds and process_start_time_seconds. */
 char *metrics_render(size_t *length);

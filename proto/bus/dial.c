@@ -6,6 +6,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "proto/bus/redis_tls.h"
+
 static const char *sentence(int error)
 {
     switch (error) {
@@ -68,8 +70,9 @@ static bool is_address(const char *host)
 /* Server Name Indication is for names only; libh2o leaves it out for the empty one. */
 static void start_handshake(struct dial *dial, h2o_socket_t *sock)
 {
-    const char *host = dial->url->host;
+    const char *host = dial->node.host;
     dial->greeting = true;
+    redis_tls_expect(dial->url->tls, host, is_address(host));
     h2o_socket_ssl_handshake(sock, dial->url->tls, is_address(host) ? "" : host, on_handshake);
 }
 
@@ -135,11 +138,11 @@ static void add_address(struct dial *dial, const void *address, socklen_t length
 
 static bool add_numeric(struct dial *dial)
 {
-    struct sockaddr_in in4 = {.sin_family = AF_INET, .sin_port = htons(dial->url->port)};
-    struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons(dial->url->port)};
-    if (inet_pton(AF_INET, dial->url->host, &in4.sin_addr) == 1)
+    struct sockaddr_in in4 = {.sin_family = AF_INET, .sin_port = htons(dial->node.port)};
+    struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons(dial->node.port)};
+    if (inet_pton(AF_INET, dial->node.host, &in4.sin_addr) == 1)
         add_address(dial, &in4, sizeof(in4));
-    else if (inet_pton(AF_INET6, dial->url->host, &in6.sin6_addr) == 1)
+    else if (inet_pton(AF_INET6, dial->node.host, &in6.sin6_addr) == 1)
         add_address(dial, &in6, sizeof(in6));
     return dial->count != 0;
 }
@@ -161,17 +164,19 @@ static void on_lookup(h2o_hostinfo_getaddr_req_t *lookup, const char *error, str
     try_next(dial, error != NULL ? error : "the host name has no address");
 }
 
-void dial_start(struct dial *dial)
+void dial_start(struct dial *dial, const struct redis_node *node)
 {
     dial->count = dial->tried = 0;
     dial->greeting = false;
     ++dial->first;
-    if (dial->url->transport == REDIS_UNIX)
+    if (node != NULL)
+        dial->node = *node;
+    if (node == NULL)
         add_unix(dial);
     else if (!add_numeric(dial)) {
         char port[8];
-        snprintf(port, sizeof(port), "%u", dial->url->port);
-        dial->lookup = h2o_hostinfo_getaddr(dial->getaddr, h2o_iovec_init(dial->url->host, strlen(dial->url->host)),
+        snprintf(port, sizeof(port), "%u", dial->node.port);
+        dial->lookup = h2o_hostinfo_getaddr(dial->getaddr, h2o_iovec_init(dial->node.host, strlen(dial->node.host)),
                                             h2o_iovec_init(port, strlen(port)), AF_UNSPEC, SOCK_STREAM, IPPROTO_TCP,
                                             AI_ADDRCONFIG | AI_NUMERICSERV, on_lookup, dial);
         return;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "proto/bus/confirm.h"
 #include "proto/bus/redis_error.h"
 #include "proto/channel.h"
 #include "proto/event.h"
@@ -20,6 +21,8 @@
 /* FCALL sse_publish 1 KEY DATA, and eight options of two words. */
 enum { ARGS_MAX = 5 + 2 * 8 };
 
+enum { REPLICAS_TIMEOUT_MS = 1000 };
+
 enum library {
     LIBRARY_ABSENT, /* no connection */
     LIBRARY_LOADING,
@@ -29,6 +32,7 @@ enum library {
 
 struct publish {
     struct redis *redis;
+    struct confirm confirm; /* replicas: 0 if none need to have it */
     enum library library;
     const char *why; /* why the last load failed; NULL: it did not */
     struct log_limit limit;
@@ -42,6 +46,9 @@ struct send {
     bool repeated;
     size_t argc;
     struct slice argv[ARGS_MAX];
+    struct confirm_item held;
+    struct publish_answer answer; /* while it is held; its id is in `bytes` */
+    size_t room;
     char bytes[];
 };
 
@@ -99,6 +106,7 @@ static void on_lost(void *data, const char *why)
     struct publish *publish = data;
     (void)why;
     publish->library = LIBRARY_ABSENT;
+    confirm_lost(&publish->confirm, LOST_SENTENCE);
 }
 
 /* ---- answers ---- */
@@ -158,6 +166,27 @@ static void answer_error(struct send *send, const redisReply *reply)
     answer_failure(send->cb, send->data, PUBLISH_BUS_DOWN, why);
 }
 
+static void on_confirmed(void *data, const char *why)
+{
+    struct send *send = data;
+    if (why == NULL)
+        send->cb(send->data, &send->answer);
+    else
+        answer_failure(send->cb, send->data, PUBLISH_BUS_DOWN, why);
+    free(send);
+}
+
+/* Also for what was published before: its first answer may never have come for want of replicas. */
+static void hold(struct send *send, const struct publish_answer *answer)
+{
+    send->answer = *answer;
+    send->answer.id = slice_make(send->bytes, answer->id.n);
+    h2o_memcpy(send->bytes, answer->id.p, answer->id.n);
+    send->held = (struct confirm_item){.cb = on_confirmed, .data = send};
+    confirm_hold(&send->publish->confirm, &send->held);
+}
+
+static bool queue(struct send *send);
 static bool repeat(struct send *send);
 
 static void on_answer(void *data, const redisReply *reply, const char *why)
@@ -167,7 +196,10 @@ static void on_answer(void *data, const redisReply *reply, const char *why)
     (void)why;
     if (reply == NULL)
         answer_failure(send->cb, send->data, PUBLISH_BUS_DOWN, LOST_SENTENCE);
-    else if (read_answer(&answer, reply))
+    else if (read_answer(&answer, reply) && answer.id.n <= send->room && send->publish->confirm.replicas != 0) {
+        hold(send, &answer);
+        return;
+    } else if (read_answer(&answer, reply))
         send->cb(send->data, &answer);
     else if (redis_error_is(reply, "ERR Function not found") && repeat(send))
         return;
@@ -185,7 +217,7 @@ static bool repeat(struct send *send)
     send->repeated = true;
     if (publish->library == LIBRARY_LOADED)
         load(publish, LIBRARY_RELOADING);
-    return redis_command(publish->redis, send->argv, send->argc, on_answer, send);
+    return queue(send);
 }
 
 /* ---- requests ---- */
@@ -236,7 +268,7 @@ static struct send *make_send(struct publish *publish, const struct publish_requ
     enum { NUMBERS = 3 * 24 };
     size_t room = CHANNEL_KEY_MAX + request->data.n + request->type.n + request->id.n + request->key.n + NUMBERS;
     struct send *send = h2o_mem_alloc(sizeof(*send) + room);
-    *send = (struct send){.publish = publish, .cb = cb, .data = data};
+    *send = (struct send){.publish = publish, .cb = cb, .data = data, .room = room};
     size_t key_len = channel_pubsub(send->bytes, request->channel);
     char *end = send->bytes + key_len;
     struct slice event = request->count ? SLICE("") : keep(&end, request->data);
@@ -247,9 +279,26 @@ static struct send *make_send(struct publish *publish, const struct publish_requ
     return send;
 }
 
+static bool queue(struct send *send)
+{
+    struct publish *publish = send->publish;
+    if (!redis_command(publish->redis, send->argv, send->argc, on_answer, send))
+        return false;
+    if (publish->confirm.replicas != 0)
+        confirm_sent(&publish->confirm);
+    return true;
+}
+
 /* ---- interface ---- */
 
-struct publish *publish_open(const struct redis_options *options)
+/* WAIT must have answered before the connection counts as dead, also when it stands behind another one. */
+static uint64_t replicas_timeout(const struct redis_options *options)
+{
+    uint64_t most = options->reply_timeout_ms / 3;
+    return most < REPLICAS_TIMEOUT_MS ? most : REPLICAS_TIMEOUT_MS;
+}
+
+struct publish *publish_open(const struct redis_options *options, unsigned replicas)
 {
     struct publish *publish = h2o_mem_alloc(sizeof(*publish));
     *publish = (struct publish){.library = LIBRARY_ABSENT};
@@ -259,6 +308,7 @@ struct publish *publish_open(const struct redis_options *options)
     own.on_push = NULL;
     own.data = publish;
     publish->redis = redis_open(&own);
+    publish->confirm = (struct confirm){.redis = publish->redis, .replicas = replicas, .timeout_ms = replicas_timeout(options)};
     return publish;
 }
 
@@ -266,6 +316,7 @@ void publish_close(struct publish *publish)
 {
     publish->library = LIBRARY_ABSENT;
     redis_close(publish->redis);
+    confirm_lost(&publish->confirm, LOST_SENTENCE);
     free(publish);
 }
 
@@ -290,8 +341,16 @@ void publish_send(struct publish *publish, const struct publish_request *request
         return;
     }
     struct send *send = make_send(publish, request, cb, data);
-    if (!redis_command(publish->redis, send->argv, send->argc, on_answer, send)) {
+    if (!queue(send)) {
         free(send);
         answer_failure(cb, data, PUBLISH_BUS_DOWN, "Redis does not keep up: too much waits to be sent to it");
     }
+}
+
+void publish_tell(struct publish *publish, struct slice channel, struct slice text)
+{
+    char name[CHANNEL_KEY_MAX];
+    struct slice argv[] = {SLICE("PUBLISH"), slice_make(name, channel_pubsub(name, channel)), text};
+    if (!publish_ready(publish) || !redis_command(publish->redis, argv, 3, NULL, NULL))
+        return;
 }

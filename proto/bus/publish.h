@@ -25,7 +25,7 @@ enum publish_outcome {
     PUBLISH_DONE, /* appended and sent */
     PUBLISH_DUPLICATE, /* id or key was seen in the last 5 minutes: id and position are those of the first time, nothing was sent */
     PUBLISH_UNCHANGED, /* only_changed, and it had not: id and position are the newest event's, nothing was sent */
-    PUBLISH_BUS_DOWN, /* not connected, connection lost before the answer, or Redis can't write now (LOADING, READONLY, OOM, …) */
+    PUBLISH_BUS_DOWN, /* not connected, connection lost before the answer, Redis can't write now (LOADING, READONLY, OOM, …), or too few replicas have it */
     PUBLISH_REFUSED, /* the function said no: a fault of the request that the edge should have found */
 };
 
@@ -40,11 +40,15 @@ struct publish_answer {
 typedef void (*publish_cb)(void *data, const struct publish_answer *answer);
 
 /* Opens the connection; options->on_* and ->data are ignored. On every connect the library is loaded (FUNCTION LOAD REPLACE) before it
- * counts as ready. A Redis below 7 is one clear sentence in the log and in publish_why(), and is tried again later. */
-struct publish *publish_open(const struct redis_options *options);
+ * counts as ready. A Redis below 7 is one clear sentence in the log and in publish_why(), and is tried again later. `replicas`: how many must have an event
+ * before it counts as published. */
+struct publish *publish_open(const struct redis_options *options, unsigned replicas);
 void publish_close(struct publish *publish);
 bool publish_ready(const struct publish *publish);
 const char *publish_why(const struct publish *publish);
+
+/* Plain PUBLISH on this channel (its name is trusted): no history, no answer, lost while the bus is away. */
+void publish_tell(struct publish *publish, struct slice channel, struct slice text);
 
 /* Sends it; cb always runs exactly once, perhaps before this returns (bus down). "Function not found" (someone flushed the functions)
  * loads the library anew and sends once more. */

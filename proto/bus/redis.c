@@ -8,6 +8,7 @@
 #include <sys/random.h>
 
 #include "proto/bus/dial.h"
+#include "proto/bus/greeting.h"
 #include "proto/bus/pipeline.h"
 #include "proto/bus/redis_error.h"
 #include "proto/bus/resp.h"
@@ -26,8 +27,8 @@ enum {
 
 enum state {
     WAITING, /* for the next attempt */
-    DIALING, /* name look-up and connect */
-    GREETING, /* AUTH, SELECT, CLIENT SETNAME and PING are on their way */
+    DIALING, /* where it is, name look-up and connect */
+    GREETING,
     READY,
     DROPPING, /* marked; goes when the walk over its replies, or the turn, is over */
 };
@@ -35,7 +36,12 @@ enum state {
 struct redis {
     struct redis_options options;
     enum state state;
+    struct topology *topology;
+    bool own_topology;
+    struct topology_seeker seeker;
+    bool located; /* dial.node is where it is, or was */
     struct dial dial;
+    struct greeting greeting;
     h2o_socket_t *sock;
     redisReader *reader;
     struct pipeline pipeline;
@@ -51,7 +57,7 @@ struct redis {
     bool listening; /* a push command was sent on this connection: messages may arrive */
     unsigned walking; /* callbacks of the owner that are running */
     const char *why;
-    char why_text[160];
+    char why_text[160]; /* of TLS */
     struct log_limit ready_limit, lost_limit;
 };
 
@@ -74,9 +80,13 @@ static void set_state(struct redis *redis, enum state next)
 
 static void log_state(struct redis *redis, enum log_level level, const char *msg, const char *why)
 {
-    char place[300];
-    LOG_AT(level, msg, log_str("connection", redis->options.name),
-           log_str("place", redis_url_place(place, sizeof(place), redis->options.url)),
+    char place[REDIS_PLACE_MAX];
+    const struct redis_url *url = redis->topology->url;
+    if (redis->located)
+        redis_node_place(place, sizeof(place), url, url->kind == REDIS_UNIX ? NULL : &redis->dial.node);
+    else
+        redis_url_place(place, sizeof(place), url);
+    LOG_AT(level, msg, log_str("connection", redis->options.name), log_str("place", place),
            log_str(why == NULL ? NULL : "why", why == NULL ? "" : why));
 }
 
@@ -102,6 +112,7 @@ static void fail_commands(struct redis *redis, const char *why)
 
 static void hang_up(struct redis *redis)
 {
+    topology_forget(&redis->seeker);
     dial_cancel(&redis->dial);
     timer_stop(&redis->clock);
     h2o_timeout_unlink(&redis->turn_end.entry);
@@ -199,17 +210,17 @@ static void on_turn_end(h2o_timeout_entry_t *entry)
         send_queued(redis);
 }
 
-static void queue(struct redis *redis, const struct slice *argv, size_t argc, const struct pipeline_item *item)
+static void send_soon(struct redis *redis)
 {
-    resp_write(&redis->queued, argv, argc);
-    pipeline_add(&redis->pipeline, item);
     if (redis->sending->size == 0)
         call_at_turn_end(redis);
 }
 
-static void queue_own(struct redis *redis, const struct slice *argv, size_t argc, redis_reply_cb cb)
+static void queue(struct redis *redis, const struct slice *argv, size_t argc, const struct pipeline_item *item)
 {
-    queue(redis, argv, argc, &(struct pipeline_item){.cb = cb, .data = redis, .since_ms = monotonic_ms(), .left = 1});
+    resp_write(&redis->queued, argv, argc);
+    pipeline_add(&redis->pipeline, item);
+    send_soon(redis);
 }
 
 /* ---- receiving ---- */
@@ -247,6 +258,8 @@ static void on_reply(struct redis *redis, const redisReply *reply)
     } else {
         struct pipeline_item item = pipeline_take(&redis->pipeline);
         call_back(redis, item.cb, item.data, reply, NULL);
+        if (redis->topology->role == TOPOLOGY_PRIMARY && redis_error_is(reply, "READONLY "))
+            drop(redis, redis_error_down(reply)); /* it was the primary */
     }
 }
 
@@ -270,7 +283,7 @@ static void feed(struct redis *redis, const char *bytes, size_t n)
 /* A client certificate is refused after our end of a TLS 1.3 handshake is done: the alert is all that tells. */
 static const char *end_sentence(struct redis *redis, const char *err)
 {
-    const char *alert = redis->options.url->secure ? tls_client_alert(redis->options.url->tls) : NULL;
+    const char *alert = redis->topology->url->secure ? tls_client_alert(redis->topology->url->tls) : NULL;
     if (alert == NULL)
         return err == h2o_socket_error_closed ? "Redis closed the connection" : "the connection to Redis broke";
     snprintf(redis->why_text, sizeof(redis->why_text), "Redis refused the TLS session: %s", alert);
@@ -294,66 +307,11 @@ static void on_read(h2o_socket_t *sock, const char *err)
 
 /* ---- the greeting ---- */
 
-/* What an error means before the connection is ready. Only for commands whose arguments are no secret: Redis repeats them. */
-static const char *greeting_fault(struct redis *redis, const redisReply *reply)
-{
-    const char *why = redis_error_down(reply);
-    if (why != NULL)
-        return why;
-    snprintf(redis->why_text, sizeof(redis->why_text), "Redis refused the connection: %.100s", reply->str);
-    return redis->why_text;
-}
-
-static void on_auth(void *data, const redisReply *reply, const char *why)
-{
-    struct redis *redis = data;
-    (void)why;
-    if (reply == NULL || !redis_error(reply))
-        return;
-    if (redis_error_is(reply, "ERR AUTH <password> called without") || redis_error_is(reply, "ERR Client sent AUTH, but no"))
-        drop(redis, "a password is given, but Redis has none");
-    else if (redis_error_is(reply, "WRONGPASS ") || redis_error_is(reply, "ERR invalid password"))
-        drop(redis, redis->options.url->user[0] != 0 ? "user or password was refused" : "the password was refused");
-    else
-        drop(redis, redis_error_down(reply) != NULL ? redis_error_down(reply) : "Redis refused AUTH");
-}
-
-static void on_select(void *data, const redisReply *reply, const char *why)
-{
-    struct redis *redis = data;
-    (void)why;
-    if (reply == NULL || !redis_error(reply))
-        return;
-    if (redis_error_is(reply, "ERR DB index")) {
-        snprintf(redis->why_text, sizeof(redis->why_text), "database %d does not exist", redis->options.url->db);
-        drop(redis, redis->why_text);
-    } else {
-        drop(redis, greeting_fault(redis, reply));
-    }
-}
-
-/* The name is for people: a Redis or a proxy that does not take it is good enough. */
-static void on_setname(void *data, const redisReply *reply, const char *why)
-{
-    struct redis *redis = data;
-    (void)why;
-    if (reply != NULL && redis_error_down(reply) != NULL)
-        drop(redis, redis_error_down(reply));
-}
-
 static void check_replies(struct redis *redis);
+static void greet(struct redis *redis);
 
-/* PING is the first command that Redis refuses while it can't serve; whoever may not send it has still had an answer. */
-static void on_greeted(void *data, const redisReply *reply, const char *why)
+static void become_ready(struct redis *redis)
 {
-    struct redis *redis = data;
-    (void)why;
-    if (reply == NULL)
-        return;
-    if (redis_error(reply) && !redis_error_is(reply, "NOPERM ")) {
-        drop(redis, greeting_fault(redis, reply));
-        return;
-    }
     set_state(redis, READY);
     redis->ready_ms = redis->heard_ms;
     check_replies(redis);
@@ -363,23 +321,33 @@ static void on_greeted(void *data, const redisReply *reply, const char *why)
         redis->options.on_ready(redis->options.data);
 }
 
+static void on_greeting(void *data, const redisReply *reply, const char *why)
+{
+    struct redis *redis = data;
+    (void)why;
+    if (reply == NULL)
+        return;
+    switch (greeting_answer(&redis->greeting, reply)) {
+    case GREETING_MORE:
+        return;
+    case GREETING_DONE:
+        become_ready(redis);
+        return;
+    case GREETING_AGAIN:
+        greet(redis);
+        return;
+    case GREETING_FAILED:
+        drop(redis, redis->greeting.why);
+        return;
+    }
+}
+
 static void greet(struct redis *redis)
 {
-    const struct redis_url *url = redis->options.url;
-    char db[16], name[128];
-    struct slice auth[3] = {SLICE("AUTH")};
-    size_t n = 1;
-    if (url->user[0] != 0)
-        auth[n++] = slice_of(url->user);
-    auth[n++] = slice_of(url->password);
-    if (url->password[0] != 0)
-        queue_own(redis, auth, n, on_auth);
-    snprintf(db, sizeof(db), "%d", url->db);
-    if (url->db != 0)
-        queue_own(redis, (struct slice[]){SLICE("SELECT"), slice_of(db)}, 2, on_select);
-    snprintf(name, sizeof(name), "sse-gateway:%s", redis->options.name);
-    queue_own(redis, (struct slice[]){SLICE("CLIENT"), SLICE("SETNAME"), slice_of(name)}, 3, on_setname);
-    queue_own(redis, (struct slice[]){SLICE("PING")}, 1, on_greeted);
+    struct pipeline_item item = {.cb = on_greeting, .data = redis, .since_ms = monotonic_ms(), .left = 1};
+    for (size_t left = greeting_write(&redis->greeting, &redis->queued); left != 0; --left)
+        pipeline_add(&redis->pipeline, &item);
+    send_soon(redis);
 }
 
 /* ---- connecting ---- */
@@ -402,7 +370,7 @@ static void on_dialed(void *data, h2o_socket_t *sock, const char *why)
         lose(redis, why);
         return;
     }
-    if (redis->options.url->transport == REDIS_TCP)
+    if (redis->topology->url->kind != REDIS_UNIX)
         tune(h2o_socket_get_fd(sock), redis->options.reply_timeout_ms);
     redis->sock = sock;
     sock->data = redis;
@@ -412,21 +380,50 @@ static void on_dialed(void *data, h2o_socket_t *sock, const char *why)
     redis->reader->maxbuf = READER_KEEP;
     set_state(redis, GREETING);
     h2o_socket_read_start(sock, on_read);
+    greeting_begin(&redis->greeting, redis->topology, redis->options.name);
     greet(redis);
 }
 
 static void attempt(struct redis *redis)
 {
     set_state(redis, DIALING);
+    redis->located = false;
     timer_start(&redis->clock, redis->options.connect_timeout_ms);
-    dial_start(&redis->dial);
+    topology_ask(redis->topology, &redis->seeker);
+}
+
+static void on_found(void *data, const struct redis_node *node, const char *why)
+{
+    struct redis *redis = data;
+    if (why != NULL) {
+        lose(redis, why);
+        return;
+    }
+    redis->located = true;
+    dial_start(&redis->dial, node);
+}
+
+/* What is under way to another node, or stands there, goes at once, and the next attempt comes soon. */
+static void on_moved(void *data, const struct redis_node *node)
+{
+    static const char why[] = "the sentinels name another primary";
+    struct redis *redis = data;
+    if (redis->state != WAITING && redis_node_eq(node, &redis->dial.node))
+        return;
+    redis->backoff_ms = BACKOFF_MIN_MS;
+    if (redis->state == WAITING)
+        timer_start(&redis->clock, 0);
+    else if (redis->state == DIALING)
+        lose(redis, why);
+    else
+        drop(redis, why);
 }
 
 /* ---- time ---- */
 
 static void ping(struct redis *redis)
 {
-    queue_own(redis, (struct slice[]){SLICE("PING")}, 1, NULL);
+    queue(redis, (struct slice[]){SLICE("PING")}, 1, &(struct pipeline_item){.since_ms = monotonic_ms(), .left = 1});
 }
 
 /* Finds what is overdue and sets the clock to when something next could be. */
@@ -469,7 +466,7 @@ static void on_clock(void *data)
         attempt(redis);
         return;
     case DIALING:
-        lose(redis, dial_late(&redis->dial));
+        lose(redis, redis->located ? dial_late(&redis->dial) : topology_late(redis->topology));
         return;
     case GREETING:
         lose(redis, "Redis accepted the connection and did not answer in time");
@@ -484,17 +481,26 @@ static void on_clock(void *data)
 
 /* ---- interface ---- */
 
+static struct topology *open_topology(const struct redis_options *options)
+{
+    return topology_open(&(struct topology_options){.loop = options->loop, .getaddr = options->getaddr, .url = options->url});
+}
+
 struct redis *redis_open(const struct redis_options *options)
 {
     struct redis *redis = h2o_mem_alloc(sizeof(*redis));
     *redis = (struct redis){.options = *options, .backoff_ms = BACKOFF_MIN_MS, .why = "not connected to Redis yet"};
-    redis->dial =
-        (struct dial){.loop = options->loop, .getaddr = options->getaddr, .url = options->url, .on_done = on_dialed, .data = redis};
+    redis->own_topology = options->topology == NULL;
+    redis->topology = options->topology != NULL ? options->topology : open_topology(options);
+    redis->seeker = (struct topology_seeker){.on_found = on_found, .on_moved = on_moved, .data = redis};
+    redis->dial = (struct dial){
+        .loop = options->loop, .getaddr = options->getaddr, .url = redis->topology->url, .on_done = on_dialed, .data = redis};
     h2o_buffer_init(&redis->queued, &buffer_prototype);
     h2o_buffer_init(&redis->sending, &buffer_prototype);
     h2o_timeout_init(options->loop, &redis->turn_end.timeout, 0);
     redis->turn_end.entry.cb = on_turn_end;
     timer_init(&redis->clock, options->loop, on_clock, redis);
+    topology_join(redis->topology, &redis->seeker);
     attempt(redis);
     return redis;
 }
@@ -511,6 +517,9 @@ void redis_close(struct redis *redis)
     h2o_buffer_dispose(&redis->sending);
     timer_dispose(&redis->clock);
     h2o_timeout_dispose(redis->options.loop, &redis->turn_end.timeout);
+    topology_leave(&redis->seeker);
+    if (redis->own_topology)
+        topology_close(redis->topology);
     free(redis);
 }
 

@@ -4,7 +4,7 @@
 
 #include <hiredis/hiredis.h>
 
-#include "proto/bus/redis_url.h"
+#include "proto/bus/topology.h"
 #include "proto/slice.h"
 #include "runtime/h2o.h"
 
@@ -15,8 +15,9 @@ struct redis_options {
     h2o_multithread_receiver_t
         *getaddr; /* registered with h2o_hostinfo_getaddr_receiver on the same loop: names are looked up off it */
     const struct redis_url *url; /* borrowed for the connection's life */
+    struct topology *topology; /* where Redis is, shared with others, which outlives the connection; NULL: one of its own, of `url` */
     const char *name; /* "subscriber" or "commands": for logs and CLIENT SETNAME ("sse-gateway:subscriber"); [A-Za-z0-9:-] */
-    uint64_t connect_timeout_ms; /* look-up, connect, AUTH and SELECT together */
+    uint64_t connect_timeout_ms; /* where it is, look-up, connect and greeting together */
     uint64_t
         reply_timeout_ms; /* the oldest unanswered command may be this old; then the connection counts as dead and is dropped. A
                                   PING is sent whenever nothing was received for half of it, so a silent peer is found as well */

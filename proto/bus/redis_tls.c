@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "runtime/h2o.h"
+
 /* What can be said without reading them. */
 static const char *check(const struct redis_url *url, const struct redis_tls *files)
 {
@@ -24,7 +26,7 @@ const char *redis_tls_load(struct redis_url *url, const struct redis_tls *files)
     const char *error = check(url, files);
     if (error != NULL || !url->secure)
         return error;
-    SSL_CTX *ctx = tls_client(&pem, url->host, &error);
+    SSL_CTX *ctx = tls_client(&pem, url->nodes[0].host, &error);
     if (ctx == NULL)
         return error;
     tls_client_watch(ctx);
@@ -32,4 +34,14 @@ const char *redis_tls_load(struct redis_url *url, const struct redis_tls *files)
         SSL_CTX_free(url->tls); /* sessions hold it for themselves */
     url->tls = ctx;
     return NULL;
+}
+
+/* A session takes its context's parameters along when it is made, so one context serves several hosts, one after the other. */
+void redis_tls_expect(SSL_CTX *tls, const char *host, bool is_address)
+{
+    X509_VERIFY_PARAM *param = SSL_CTX_get0_param(tls);
+    X509_VERIFY_PARAM_set1_host(param, NULL, 0);
+    X509_VERIFY_PARAM_set1_ip(param, NULL, 0);
+    if ((is_address ? X509_VERIFY_PARAM_set1_ip_asc(param, host) : X509_VERIFY_PARAM_set1_host(param, host, 0)) != 1)
+        h2o_fatal("no host to check a certificate against"); /* else any certificate would do */
 }

@@ -6,7 +6,7 @@
 
 #include "proto/slice.h"
 
-enum { DEFAULT_PORT = 6379 };
+enum { REDIS_PORT = 6379, SENTINEL_PORT = 26379 };
 
 static int hex_digit(char c)
 {
@@ -40,16 +40,28 @@ static const char *percent_decode(char *out, size_t size, struct slice text, con
     return NULL;
 }
 
+static const char *decode_login(struct redis_login *out, struct slice user, struct slice password)
+{
+    if (password.n == 0)
+        return "the password is empty";
+    const char *error = percent_decode(out->user, sizeof(out->user), user, "the user is longer than 127 bytes");
+    return error != NULL ? error
+                         : percent_decode(out->password, sizeof(out->password), password, "the password is longer than 511 bytes");
+}
+
 static const char *parse_user(struct redis_url *out, struct slice text)
 {
     struct slice rest = text, user = slice_split(&rest, ':');
     if (rest.p == NULL)
         return "what stands before '@' must be user:password or :password";
-    if (rest.n == 0)
-        return "the password is empty";
-    const char *error = percent_decode(out->user, sizeof(out->user), user, "the user is longer than 127 bytes");
-    return error != NULL ? error
-                         : percent_decode(out->password, sizeof(out->password), rest, "the password is longer than 511 bytes");
+    return decode_login(&out->login, user, rest);
+}
+
+const char *redis_url_parse_login(struct redis_login *out, const char *text)
+{
+    struct slice rest = slice_of(text), user = slice_split(&rest, ':');
+    *out = (struct redis_login){"", ""};
+    return rest.p == NULL ? decode_login(out, SLICE(""), user) : decode_login(out, user, rest);
 }
 
 /* Decimal digits only; -1 for anything else or above max. */
@@ -84,7 +96,7 @@ static bool is_host(struct slice host, const char *extra)
 }
 
 /* Takes the host off the front of *text: what is left is empty or begins with what follows the host. */
-static const char *parse_host(struct redis_url *out, struct slice *text)
+static const char *parse_host(struct redis_node *out, struct slice *text)
 {
     struct slice host = *text;
     bool bracketed = host.n != 0 && host.p[0] == '[';
@@ -114,9 +126,9 @@ static const char *parse_host(struct redis_url *out, struct slice *text)
     return NULL;
 }
 
-static const char *parse_port(struct redis_url *out, struct slice text)
+static const char *parse_port(struct redis_node *out, struct slice text, uint16_t fallback)
 {
-    out->port = DEFAULT_PORT;
+    out->port = fallback;
     if (text.n == 0)
         return NULL;
     if (text.p[0] != ':')
@@ -128,20 +140,55 @@ static const char *parse_port(struct redis_url *out, struct slice text)
     return NULL;
 }
 
+static const char *parse_node(struct redis_url *out, struct slice text, uint16_t port)
+{
+    if (out->node_count == REDIS_NODES_MAX)
+        return "there are more than 8 sentinels";
+    struct redis_node *node = &out->nodes[out->node_count++];
+    const char *error = parse_host(node, &text);
+    return error != NULL ? error : parse_port(node, text, port);
+}
+
 static const char *parse_tcp(struct redis_url *out, struct slice authority, struct slice rest)
 {
-    out->transport = REDIS_TCP;
-    const char *error = parse_host(out, &authority);
-    if (error == NULL)
-        error = parse_port(out, authority);
+    out->kind = REDIS_TCP;
+    const char *error = parse_node(out, authority, REDIS_PORT);
     if (error == NULL && rest.n > 1)
         error = parse_db(out, slice_from(rest, 1));
     return error;
 }
 
+/* The characters that Redis itself lets stand in it. */
+static const char *parse_name(struct redis_url *out, struct slice name)
+{
+    if (name.n == 0)
+        return "the name of the primary is missing (redis-sentinel://host:26379/NAME)";
+    if (name.n >= sizeof(out->name))
+        return "the name of the primary is longer than 127 bytes";
+    if (!is_host(name, ".-_"))
+        return "the name of the primary holds a character other than A-Z a-z 0-9 . - _";
+    memcpy(out->name, name.p, name.n);
+    out->name[name.n] = 0;
+    return NULL;
+}
+
+static const char *parse_sentinel(struct redis_url *out, struct slice authority, struct slice rest)
+{
+    const char *error = NULL;
+    out->kind = REDIS_SENTINEL;
+    do
+        error = parse_node(out, slice_split(&authority, ','), SENTINEL_PORT);
+    while (error == NULL && authority.p != NULL);
+    if (error != NULL)
+        return error;
+    rest = rest.n == 0 ? rest : slice_from(rest, 1);
+    error = parse_name(out, slice_split(&rest, '/'));
+    return error == NULL && rest.n != 0 ? parse_db(out, rest) : error;
+}
+
 static const char *parse_unix(struct redis_url *out, struct slice authority, struct slice rest)
 {
-    out->transport = REDIS_UNIX;
+    out->kind = REDIS_UNIX;
     if (authority.n != 0 || rest.n == 0)
         return "the path of the socket must begin with '/' (unix:///run/redis.sock)";
     struct slice path = slice_split(&rest, '?');
@@ -177,22 +224,78 @@ static const char *parse_parts(struct redis_url *out, struct slice text,
 
 const char *redis_url_parse(struct redis_url *out, const char *text)
 {
+    static const struct {
+        const char *scheme;
+        bool secure;
+        const char *(*parse)(struct redis_url *, struct slice authority, struct slice rest);
+    } schemes[] = {
+        {"redis://", false, parse_tcp},
+        {"rediss://", true, parse_tcp},
+        {"unix://", false, parse_unix},
+        {"redis-sentinel://", false, parse_sentinel},
+        {"rediss-sentinel://", true, parse_sentinel},
+    };
     memset(out, 0, sizeof(*out));
-    if (strncasecmp(text, "redis://", 8) == 0)
-        return parse_parts(out, slice_of(text + 8), parse_tcp);
-    out->secure = strncasecmp(text, "rediss://", 9) == 0;
-    if (out->secure)
-        return parse_parts(out, slice_of(text + 9), parse_tcp);
-    if (strncasecmp(text, "unix://", 7) == 0)
-        return parse_parts(out, slice_of(text + 7), parse_unix);
-    return "must begin with redis://, rediss:// or unix://";
+    for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); ++i) {
+        size_t n = strlen(schemes[i].scheme);
+        if (strncasecmp(text, schemes[i].scheme, n) != 0)
+            continue;
+        out->secure = schemes[i].secure;
+        return parse_parts(out, slice_of(text + n), schemes[i].parse);
+    }
+    return "must begin with redis://, rediss://, unix://, redis-sentinel:// or rediss-sentinel://";
+}
+
+const char *redis_url_load(struct redis_url *out, const char *url, const char *sentinel_password)
+{
+    static char sentence[160];
+    const char *error = redis_url_parse(out, url);
+    const char *setting = error != NULL ? "REDIS_URL" : "REDIS_SENTINEL_PASSWORD";
+    if (error == NULL && sentinel_password[0] != 0 && out->kind != REDIS_SENTINEL)
+        error = "is for redis-sentinel://, which REDIS_URL is not";
+    else if (error == NULL && sentinel_password[0] != 0)
+        error = redis_url_parse_login(&out->sentinel_login, sentinel_password);
+    if (error == NULL)
+        return NULL;
+    snprintf(sentence, sizeof(sentence), "%s: %s", setting, error);
+    return sentence;
+}
+
+char *redis_node_place(char *out, size_t n, const struct redis_url *url, const struct redis_node *node)
+{
+    if (node == NULL)
+        snprintf(out, n, "%s", url->path);
+    else
+        snprintf(out, n, strchr(node->host, ':') != NULL ? "[%s]:%u" : "%s:%u", node->host, node->port);
+    return out;
 }
 
 char *redis_url_place(char *out, size_t n, const struct redis_url *url)
 {
-    if (url->transport == REDIS_UNIX)
-        snprintf(out, n, "%s", url->path);
-    else
-        snprintf(out, n, strchr(url->host, ':') != NULL ? "[%s]:%u" : "%s:%u", url->host, url->port);
+    char place[272];
+    size_t used = 0;
+    if (url->kind != REDIS_SENTINEL)
+        return redis_node_place(out, n, url, url->kind == REDIS_UNIX ? NULL : &url->nodes[0]);
+    for (size_t i = 0; i <= url->node_count && used < n; ++i) {
+        const char *mark = i == 0 ? "" : i == url->node_count ? "/" : ",";
+        const char *item = i == url->node_count ? url->name : redis_node_place(place, sizeof(place), url, &url->nodes[i]);
+        used += (size_t)snprintf(out + used, n - used, "%s%s", mark, item);
+    }
     return out;
+}
+
+bool redis_node_eq(const struct redis_node *a, const struct redis_node *b)
+{
+    return a->port == b->port && strcasecmp(a->host, b->host) == 0;
+}
+
+bool redis_node_read(struct redis_node *out, struct slice host, struct slice port)
+{
+    int number = parse_number(port, UINT16_MAX);
+    if (number < 1 || host.n >= sizeof(out->host) || !is_host(host, ":.%-_"))
+        return false;
+    memcpy(out->host, host.p, host.n);
+    out->host[host.n] = 0;
+    out->port = (uint16_t)number;
+    return true;
 }

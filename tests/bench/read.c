@@ -123,7 +123,7 @@ static void open_all(struct reader *reader)
 }
 
 struct settings {
-    const char *to, *path, *protocol;
+    const char *to, *path, *protocol, *header_file;
     unsigned streams, channels, per_connection, opening;
     bool tls;
 };
@@ -138,6 +138,7 @@ static void parse(struct settings *settings, int argc, char **argv)
         {"protocol", required_argument, NULL, 'P'},
         {"per-connection", required_argument, NULL, 'n'},
         {"opening", required_argument, NULL, 'o'},
+        {"header-file", required_argument, NULL, 'h'},
         {"tls", no_argument, NULL, 'T'},
         {NULL, 0, NULL, 0},
     };
@@ -152,6 +153,9 @@ static void parse(struct settings *settings, int argc, char **argv)
             break;
         case 'P':
             settings->protocol = optarg;
+            break;
+        case 'h':
+            settings->header_file = optarg;
             break;
         case 'T':
             settings->tls = true;
@@ -175,6 +179,8 @@ static void parse(struct settings *settings, int argc, char **argv)
         bench_fail("read needs --to, --path and --streams");
     if (strcmp(settings->protocol, "h1") != 0 && strcmp(settings->protocol, "h2") != 0)
         bench_fail("--protocol is h1 or h2");
+    if (settings->header_file != NULL && strcmp(settings->protocol, "h1") != 0)
+        bench_fail("--header-file is for --protocol h1");
     bench_pattern(settings->path);
 }
 
@@ -191,6 +197,8 @@ int bench_read(int argc, char **argv)
         .opening_max = settings.opening,
         .tls = settings.tls ? link_tls(http2 ? "h2" : "http/1.1") : NULL,
     };
+    if (settings.header_file != NULL)
+        header_file_read(&reader.headers, settings.header_file);
     streams_create(&reader.streams, settings.streams, settings.channels, settings.path);
     reader_create(&reader);
     open_all(&reader);

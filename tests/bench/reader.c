@@ -10,7 +10,7 @@
 #include "tests/bench/http1.h"
 #include "tests/bench/http2.h"
 
-enum { EVENTS_MAX = 512, PER_SOURCE = 25000, PATIENCE_S = 30, REQUEST_MAX = 1024 };
+enum { EVENTS_MAX = 512, PER_SOURCE = 25000, PATIENCE_S = 30, PATH_MAX_BYTES = 512, REQUEST_MAX = HEADER_LINE_MAX + 1024 };
 
 struct connection {
     struct link link;
@@ -43,6 +43,7 @@ void reader_dispose(struct reader *reader)
     for (unsigned i = 0; i < reader->connection_count; ++i)
         drop(&reader->connections[i]);
     free(reader->connections);
+    header_file_dispose(&reader->headers);
     close(reader->epoll);
     streams_dispose(&reader->streams);
     SSL_CTX_free(reader->tls);
@@ -57,10 +58,11 @@ static void close_connection(struct reader *reader, struct connection *connectio
 
 static const char *request_http1(struct reader *reader, struct connection *connection)
 {
-    char request[REQUEST_MAX], path[REQUEST_MAX / 2];
+    char request[REQUEST_MAX], path[PATH_MAX_BYTES];
     stream_path(&reader->streams, connection->first, path, sizeof(path));
-    int n = snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\nhost: %s\r\naccept: text/event-stream\r\n\r\n", path,
-                     reader->authority);
+    const char *header = header_file_line(&reader->headers, connection->first->number);
+    int n = snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\nhost: %s\r\naccept: text/event-stream\r\n%s%s\r\n", path,
+                     reader->authority, header, header[0] == 0 ? "" : "\r\n");
     if (n < 0 || (size_t)n >= sizeof(request))
         bench_fail("the path is too long");
     return link_write(&connection->link, request, (size_t)n) ? NULL : "the connection broke";

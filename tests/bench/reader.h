@@ -1,14 +1,16 @@
 /* The connections that carry the streams of `bench read`, and their event loop. */
 #pragma once
 
-#include "tests/bench/stream.h"
+#include "tests/bench/header_file.h"
 #include "tests/bench/link.h"
+#include "tests/bench/stream.h"
 
 struct connection;
 
 struct reader {
     struct sockaddr_in to;
     const char *authority; /* "HOST:PORT" */
+    struct header_file headers; /* stream i sends its line i, from the first again after the last; empty: none. HTTP/1.1 only */
     bool http2;
     unsigned per_connection; /* streams; 1 without HTTP/2 */
     unsigned opening_max; /* streams whose head is waited for at a time */

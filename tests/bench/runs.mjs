@@ -73,8 +73,13 @@ async function window(system, reader, { channels, rate, warm, seconds }) {
 const fitted = (system, load) =>
     (system.reader.protocol === 'h2' ? { ...load, streams: Math.max(1, Math.floor(load.streams / PER_CONNECTION)) * PER_CONNECTION } : load);
 
-const steady = (load, name) => using(name, system =>
-    opened(system, fitted(system, load), async (reader, opening) => ({ ...await window(system, reader, load), ...opening })));
+const steady = (load, name) => using(name, async system => {
+    const full = fitted(system, load);
+    const first = load.again ? await opened(system, full, (_, { open_cpu_us: cpu }) => ({ new_cpu_us: cpu })) : {};
+    if (load.again)
+        await system.gateway.waitMetric('sse_streams', 0, { ms: 30000 });
+    return opened(system, full, async (reader, opening) => ({ ...await window(system, reader, load), ...opening, ...first }));
+});
 
 const idle = (load, name) => using(name, async system => {
         // what the first connection brings in belongs to no stream

@@ -17,10 +17,12 @@ import { Proc } from '../integration/process.mjs';
 import { family } from './measure.mjs';
 import { PER_CONNECTION } from './plan.mjs';
 import { BENCH, CLIENT_CORE, DESCRIPTORS, SERVER_CORE, flags, place } from './programs.mjs';
+import { tokens } from './tokens.mjs';
 
 const PEERS = fileURLToPath(new URL('peers', import.meta.url));
 const NCHAN = '/usr/lib/nginx/modules/ngx_nchan_module.so';
 const START_MS = 30000;
+const TOKENS = 10000; // as many as the load `auth` has streams
 
 // The peer's settings file with its @NAMES@ filled in.
 function fill(name, folder, values) {
@@ -142,7 +144,7 @@ class Gateway extends System {
     path = '/channels/bench-%d';
     pattern = 'sse:bench-*';
 
-    async start({ tls = false, h2 = false }) {
+    async start({ tls = false, h2 = false, alg = null }) {
         await this.runRedis();
         await this.runPublisher(false);
         const settings = { PORT: 0, HOST: '127.0.0.1', ADMIN_PORT: 0, REDIS_URL: this.redisUrl, THREADS: this.workers, DRAIN_SECONDS: 0 };
@@ -152,9 +154,12 @@ class Gateway extends System {
         } else if (h2) {
             settings.HTTP2_CLEARTEXT = 'on';
         }
+        const { keys, headers } = alg ? tokens(this.folder, { alg, count: TOKENS }) : {};
+        if (alg)
+            settings.JWT_KEY_FILE = keys;
         this.gateway = await this.run(new Server('sse-gateway', this.name, texts(settings), { public: 'PORT', admin: 'ADMIN_PORT' }));
         this.address = `127.0.0.1:${this.gateway.ports.public}`;
-        this.reader = { tls, ...(h2 ? { protocol: 'h2', 'per-connection': PER_CONNECTION } : {}) };
+        this.reader = { tls, ...(h2 ? { protocol: 'h2', 'per-connection': PER_CONNECTION } : {}), 'header-file': headers };
         this.publish = { via: 'redis', to: `127.0.0.1:${this.redisPort}` };
     }
 
@@ -230,6 +235,8 @@ const SYSTEMS = {
     'gateway-h2': () => [new Gateway('gateway-h2'), { h2: true }],
     'gateway-h2-tls': () => [new Gateway('gateway-h2-tls'), { tls: true, h2: true }],
     'gateway-2': () => [new Gateway('gateway-2', { workers: 2 }), {}],
+    'gateway-hs256': () => [new Gateway('gateway-hs256'), { alg: 'HS256' }],
+    'gateway-es256': () => [new Gateway('gateway-es256'), { alg: 'ES256' }],
     'publisher': () => [new Publisher('publisher', { pinned: false }), {}],
     'nchan': () => [new Nchan('nchan'), {}],
     'nchan-2': () => [new Nchan('nchan-2', { workers: 2 }), {}],

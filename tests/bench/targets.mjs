@@ -6,7 +6,7 @@ const ratio = (a, b) => (a === null || b === null || b === 0 ? null : a / b);
 const over = (load, metric, system, other, otherLoad = load) => pick => ratio(pick(load, system, metric), pick(otherLoad, other, metric));
 const figure = (load, system, metric) => pick => pick(load, system, metric);
 
-const CPU = 'CPU for each delivery';
+const CPU = 'CPU for each delivery', OPENING = 'CPU to open a stream with a token';
 
 export const TARGETS = [
     { what: `${CPU}, 1 × 1,000 × 100/s: gateway / floor`, most: 1.10, of: over('fan-1000', 'cpu_us', 'gateway', 'floor') },
@@ -32,6 +32,12 @@ export const TARGETS = [
     { what: `${CPU}, HTTP/2 over TLS, 1 × 9,990 × 10/s`, unit: 'µs', most: 0.8, of: figure('fan-10000', 'gateway-h2-tls', 'cpu_us') },
     { what: 'CPU to open a stream: gateway / Nchan', most: 1, of: over('fan-10000', 'open_cpu_us', 'gateway', 'nchan') },
     { what: 'time to open 10,000 streams', unit: 'ms', most: 2000, of: figure('fan-10000', 'gateway', 'open_ms') },
+    { what: `${OPENING}, HS256, again: gateway / without`, most: 1.2, of: over('auth', 'open_cpu_us', 'gateway-hs256', 'gateway') },
+    { what: `${OPENING}, ES256, again: gateway / without`, most: 1.2, of: over('auth', 'open_cpu_us', 'gateway-es256', 'gateway') },
+    { what: `${OPENING}, HS256, first time: gateway / without`, most: 1.2, stretch: true, of: over('auth', 'new_cpu_us', 'gateway-hs256', 'gateway') },
+    { what: `${OPENING}, ES256, first time: gateway / without`, most: 1.2, stretch: true, of: over('auth', 'new_cpu_us', 'gateway-es256', 'gateway') },
+    { what: `${CPU}, opened with a token of HS256: gateway / without`, most: 1.05, of: over('auth', 'cpu_us', 'gateway-hs256', 'gateway') },
+    { what: `${CPU}, opened with a token of ES256: gateway / without`, most: 1.05, of: over('auth', 'cpu_us', 'gateway-es256', 'gateway') },
     { what: 'POST, 64 connections: acknowledged each second', unit: '', least: 20000, of: figure('post', 'publisher', 'per_second') },
     { what: 'POST, 64 connections: p99', unit: 'ms', most: 20, of: figure('post', 'publisher', 'p99_ms') },
     { what: '100,000 channels, 5,000 come and go a second: longest pause', unit: 'ms', most: 50, of: figure('churn', 'gateway', 'pause_ms') },

@@ -1,49 +1,18 @@
-// Headless Chromium's own EventSource and fetch against the gateways: from the page they serve, and across origins.
-import { after, before, test } from 'node:test';
+// Headless Chromium's own EventSource and fetch against the gateways, across origins.
+import { after, test } from 'node:test';
 import assert from 'node:assert/strict';
-import { createServer } from 'node:http';
-import { chromium } from 'playwright-core';
-import { SCALE, Stack } from '../integration/stack.mjs';
-
-const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-    '--disable-component-update', '--disable-sync'];
-const TIMEOUT = { timeout: 60000 * SCALE };
-
-// An origin of its own: a server of one empty page.
-function origin() {
-    return new Promise(resolve => {
-        const server = createServer((_, response) => response.writeHead(200, { 'content-type': 'text/html' }).end('<!doctype html><title>page</title>'));
-        server.listen(0, '127.0.0.1', () => resolve({ url: `http://localhost:${server.address().port}`, close: () => server.close() }));
-    });
-}
+import { Stack } from '../integration/stack.mjs';
+import { TIMEOUT, origin, until, withPage as open } from './browser.mjs';
 
 const [allowed, refused] = await Promise.all([origin(), origin()]);
 const s = await Stack.start({ gateways: 2, tls: [1], env: { TICKERS: 'letters:200,counter:200,usd_eur:100', CORS_ORIGINS: allowed.url, RETRY_MS: 200 } });
-let browser;
-
-before(async () => {
-    browser = await chromium.launch({ executablePath: process.env.CHROMIUM || '/usr/bin/chromium', args: FLAGS, timeout: 30000 * SCALE });
-});
-after(async () => {
-    await browser?.close();
+after(() => {
     allowed.close();
     refused.close();
 });
 
-// Runs `body` with a page at `url`; anything the page throws fails the test.
-async function withPage(url, body) {
-    const context = await browser.newContext({ ignoreHTTPSErrors: true });
-    const page = await context.newPage();
-    const errors = [];
-    page.on('pageerror', error => errors.push(error.message));
-    try {
-        await page.goto(url);
-        await body(page);
-        assert.deepEqual(errors, []);
-    } finally {
-        await context.close();
-    }
-}
+// The pages of this file ask the gateways, which are another origin than theirs, and what is refused says so in the console.
+const withPage = (url, body) => open(url, body, { strangers: true });
 
 // In the page: opens an EventSource that leaves what it hears in window.heard[name].
 const listen = (page, name, url, types = ['message']) => page.evaluate(([as, address, kinds]) => {
@@ -55,8 +24,6 @@ const listen = (page, name, url, types = ['message']) => page.evaluate(([as, add
     for (const type of kinds)
         source.addEventListener(type, event => log.events.push({ type, data: event.data, id: event.lastEventId }));
 }, [name, url, types]);
-
-const until = (page, fn, arg) => page.waitForFunction(fn, arg, { timeout: 15000 * SCALE, polling: 20 });
 
 test('EventSource from an allowed origin hears the letters of both gateways, one of them over HTTP/2', TIMEOUT, async () => {
     await withPage(allowed.url, async page => {
@@ -131,21 +98,3 @@ test('the browser comes back by itself after the gateway was killed', TIMEOUT, a
         assert.deepEqual(await page.evaluate(() => window.heard.r.events.map(event => event.data)), ['before', 'after']);
     });
 });
-
-for (const [what, url] of [['plain', () => s.gw[0].url], ['TLS', () => s.gw[1].httpsUrl]])
-    test(`the page at / shows the live streams and posts a message (${what})`, TIMEOUT, async () => {
-        await withPage(url(), async page => {
-            await until(page, () => /^[a-z]$/.test(document.querySelector('#letter').textContent));
-            await until(page, () => /^\d+$/.test(document.querySelector('#counter').textContent));
-            await until(page, () => /\d/.test(document.querySelector('#rate').textContent));
-            const before = Number(await page.textContent('#counter'));
-            await until(page, from => Number(document.querySelector('#counter').textContent) > from + 2, before);
-            await s.redis.subscribed('post');
-            await page.fill('#message', `hello from ${what} <b>`);
-            await page.click('button');
-            await until(page, text => document.querySelector('#posts li')?.textContent.includes(text), `hello from ${what} <b>`);
-            assert.equal(await page.inputValue('#message'), '');
-            if (process.env.SCREENSHOTS)
-                await page.screenshot({ path: `${process.env.SCREENSHOTS}/page-${what}.png` });
-        });
-    });

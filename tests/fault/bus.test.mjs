@@ -2,13 +2,13 @@
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
-import { Redis, freePort, until } from '../integration/stack.mjs';
+import { Redis, SCALE, freePort, until } from '../integration/stack.mjs';
 import { AOF, FAULT_SCALE, Load } from './load.mjs';
 import { since } from './rows.mjs';
 
 const LIMIT = { timeout: 240000 };
 const TIMEOUT_MS = 2000; // REDIS_TIMEOUT_MS in these tests
-const NOTICED_MS = TIMEOUT_MS + 500; // … and the time to look
+const NOTICED_MS = TIMEOUT_MS + 500 * SCALE; // … and the time to look
 const FAST = { env: { REDIS_TIMEOUT_MS: TIMEOUT_MS } };
 
 async function repeat(ms, period, action) {

@@ -59,6 +59,7 @@ static void answer(struct commands *commands, const char *did, bool good)
     number("lost", tally->lost);
     number("duplicated", tally->duplicated);
     number("twins", tally->twins);
+    number("retold", tally->retold);
     number("out_of_order", tally->out_of_order);
     number("gaps", tally->gaps);
     number("told", tally->told);

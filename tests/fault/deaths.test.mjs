@@ -1,6 +1,7 @@
 // kill -9, in the middle of the load.
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
+import { SCALE } from '../integration/stack.mjs';
 import { AOF, Load, scaled } from './load.mjs';
 
 const LIMIT = { timeout: 240000 };
@@ -57,7 +58,7 @@ test('kill -9 of a gateway loses nothing on streams of several channels; twins o
     const seconds = await load.recovery();
     const report = await load.finish(t, 'kill -9 each gateway, 5 channels in each stream', { seconds });
     assert.ok(report.reconnects >= report.streams);
-    assert.ok(report.twins < report.events / 100, `${report.twins} twins`);
+    assert.ok(report.twins < report.events * SCALE / 100, `${report.twins} twins`);
 });
 
 test('SIGTERM of publishers, one after the other, loses nothing', LIMIT, async t => {

@@ -2,6 +2,7 @@
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
 import { request } from '../integration/sse.mjs';
+import { SCALE } from '../integration/stack.mjs';
 import { AOF, Load } from './load.mjs';
 
 const LIMIT = { timeout: 240000 };
@@ -26,7 +27,7 @@ test('-LOADING: a Redis that still loads loses nothing, and readiness says so', 
     const { redis, gw, pub } = load.stack;
     const commands = load.author.acknowledged * 6; // an event is about six commands in the AOF
     await redis.kill('SIGKILL');
-    redis.argv.push('--key-load-delay', String(Math.round(4e6 / commands)));
+    redis.argv.push('--key-load-delay', String(Math.round(4e6 * SCALE / commands)));
     const up = redis.start();
     await Promise.all([gw[0], pub[0]].map(server =>
         server.wait(`${server.name} says that Redis loads`, async () => /load/i.test((await server.ready()).body), 20000)));

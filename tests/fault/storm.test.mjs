@@ -2,7 +2,7 @@
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { Stack, until } from '../integration/stack.mjs';
+import { SANITIZED, SCALE, Stack, until } from '../integration/stack.mjs';
 import { fill, reads } from './history.mjs';
 import { Follow } from './follow.mjs';
 import { scaled } from './load.mjs';
@@ -36,7 +36,7 @@ async function hold(s, follow) {
 
 test('thousands of clients that resume at once cost Redis one read for each channel and gateway', LIMIT, async t => {
     const streams = scaled(5000);
-    const s = await Stack.start({ gateways: 2, env: { DRAIN_SECONDS: 0 } });
+    const s = await Stack.start({ gateways: 2, env: { DRAIN_SECONDS: 0, REDIS_TIMEOUT_MS: 5000 * SCALE } }); // a read that is repeated would count
     await fill(s.redis, { channels: CHANNELS, to: 500 });
     const follow = await Follow.start(t, s.gw.map(gw => gw.port), { streams, channels: CHANNELS, start: 500, delay: 0 });
     await hold(s, follow);
@@ -97,7 +97,7 @@ test('a history longer than memory and one read comes whole, paced by the client
     await settled(gw, STREAMS * 50000);
     const grown = (residentKb(gw) - before) / 1024;
     assert.ok(await gw.metric('sse_queued_bytes') < STREAMS * 400000, 'one page waits for each stream');
-    assert.ok(grown < 80, `${grown.toFixed(0)} MB more for ${STREAMS} clients behind ${HISTORY * PAD / 1e6} MB each`);
+    assert.ok(SANITIZED || grown < 80, `${grown.toFixed(0)} MB more for ${STREAMS} clients behind ${HISTORY * PAD / 1e6} MB each`);
     const start = performance.now();
     await follow.unstall(STREAMS);
     const report = await follow.expect(HISTORY + 500, 120000);
@@ -106,6 +106,6 @@ test('a history longer than memory and one read comes whole, paced by the client
     row(t, `a history of ${HISTORY.toLocaleString('en')} KB read late: ${grown.toFixed(0)} MB of memory, ${most.toFixed(0)} MB at the end`, figures(report, { seconds }));
     assert.deepEqual(clean(report), CLEAN);
     assert.equal(report.events, STREAMS * (HISTORY + 500));
-    assert.ok(most < 120, `${most.toFixed(0)} MB more at the end`);
+    assert.ok(SANITIZED || most < 120, `${most.toFixed(0)} MB more at the end`);
     await follow.stop();
 });

@@ -26,6 +26,8 @@ static void again(struct track *track, struct tally *tally, uint32_t back, bool 
         track->seen |= bit;
     } else if (undecided) {
         ++tally->twins;
+    } else if (track->gap) {
+        ++tally->retold;
     } else {
         ++tally->duplicated;
     }

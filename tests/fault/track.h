@@ -15,6 +15,7 @@ struct tally {
     uint64_t lost; /* numbers that never came, though nobody said so */
     uint64_t duplicated; /* came a second time */
     uint64_t twins; /* … where the last event id can't decide: several channels, the very millisecond it names */
+    uint64_t retold; /* … right behind a `gap` event: the first one is of a history that is gone */
     uint64_t out_of_order; /* came after a higher one */
     uint64_t gaps; /* `gap` events */
     uint64_t told; /* numbers missing behind one */

@@ -179,13 +179,13 @@ static void check_masked(const struct config_option *option, void *settings)
     const char *value = *(char **)field_of(option, settings);
     struct redis_url url;
     struct text printed = {NULL, 0, 0}, bare = {NULL, 0, 0};
-    if (redis_url_parse(&url, value) != NULL || strlen(url.password) < 4 || strpbrk(url.password, "*:@/=?") != NULL)
+    if (redis_url_parse(&url, value) != NULL || strlen(url.login.password) < 4 || strpbrk(url.login.password, "*:@/=?") != NULL)
         return;
     print(&printed, option, settings);
-    text_add(&bare, slice_of("REDIS_URL=unix redis rediss db="));
+    text_add(&bare, slice_of("REDIS_URL=unix redis rediss -sentinel db="));
     text_add(&bare, slice_make(value, strcspn(strstr(value, "//"), ":") + (size_t)(strstr(value, "//") - value)));
     text_add(&bare, slice_of(strrchr(value, '@')));
-    must(strstr(bare.p, url.password) != NULL || strstr(printed.p, url.password) == NULL);
+    must(strstr(bare.p, url.login.password) != NULL || strstr(printed.p, url.login.password) == NULL);
     text_free(&printed);
     text_free(&bare);
 }

@@ -63,7 +63,7 @@ static void check_expiry(int flags, struct slice token, int64_t expires_s)
     if (expires_s == INT64_MAX)
         return;
     must(expires_s > NOW_S - JWT_LEEWAY_S);
-    must(verify(&claims, flags, token, expires_s + JWT_LEEWAY_S) != NULL && claims.json == NULL);
+    must(verify(&claims, flags, token, expires_s + JWT_LEEWAY_S) != NULL && claims.memory == NULL);
     must(verify(&claims, flags, token, expires_s + JWT_LEEWAY_S - 1) == NULL);
     jwt_claims_free(&claims);
 }
@@ -98,7 +98,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         sign(&token, head, text, (flags & 1) != 0);
     struct slice exact = own(text_slice(&token), false);
     const char *why = verify(&claims, flags, exact, NOW_S);
-    must(why == NULL || (why[0] != '\0' && claims.json == NULL && claims.subject.p == NULL && claims.subscribe.count == 0));
+    must(why == NULL || (why[0] != '\0' && claims.memory == NULL && claims.subject.p == NULL && claims.subscribe.count == 0));
     must(why != NULL || ((flags & 3) == 0 && exact.n <= JWT_MAX));
     if (why == NULL) {
         check_valid(&claims, head, text);

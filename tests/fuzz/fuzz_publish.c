@@ -45,7 +45,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     struct slice rest = slice_make((const char *)data + 1, size - 1);
     struct redis_options options = peer_options(false, false);
-    struct publish *publish = publish_open(&options);
+    struct publish *publish = publish_open(&options, 0);
     size_t sent = 0;
     answered = 0;
     peer_greet(false, false);

@@ -15,8 +15,9 @@ static struct {
 
 /* ---- in place of dial.c ---- */
 
-void dial_start(struct dial *dial)
+void dial_start(struct dial *dial, const struct redis_node *node)
 {
+    (void)node;
     int fds[2];
     if (peer.fd != -1)
         close(peer.fd);
@@ -105,9 +106,9 @@ struct redis_options peer_options(bool user, bool db)
     static struct redis_url url;
     if (peer.loop == NULL)
         peer.loop = h2o_evloop_create();
-    url = (struct redis_url){.transport = REDIS_UNIX, .path = "/peer", .db = db ? 3 : 0};
-    snprintf(url.user, sizeof(url.user), "%s", user ? "user" : "");
-    snprintf(url.password, sizeof(url.password), "%s", user ? "secret" : "");
+    url = (struct redis_url){.kind = REDIS_UNIX, .path = "/peer", .db = db ? 3 : 0};
+    snprintf(url.login.user, sizeof(url.login.user), "%s", user ? "user" : "");
+    snprintf(url.login.password, sizeof(url.login.password), "%s", user ? "secret" : "");
     return (struct redis_options){
         .loop = peer.loop, .url = &url, .name = "fuzz", .connect_timeout_ms = 600000, .reply_timeout_ms = 600000};
 }

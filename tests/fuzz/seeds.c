@@ -98,6 +98,14 @@ static void write_sse(void)
     yajl_tree_free(file);
 }
 
+static void write_streams(void)
+{
+    yajl_val file = vector_file("stream.json");
+    write_column(file, "read", "bytes", "sse_parser", SLICE("\x01"), SLICE(""));
+    write_column(file, "read", "bytes", "sse_parser", SLICE("\x05"), SLICE(""));
+    yajl_tree_free(file);
+}
+
 static void write_messages(void)
 {
     yajl_val file = vector_file("message.json");
@@ -167,6 +175,7 @@ int main(int argc, char **argv)
     mkdir(folder, 0777);
     write_channels();
     write_sse();
+    write_streams();
     write_messages();
     write_event_ids();
     write_lines(argv[2]);

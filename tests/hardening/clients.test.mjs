@@ -8,11 +8,11 @@ import { join } from 'node:path';
 import { SANITIZED, SCALE, until } from '../integration/stack.mjs';
 import { H2 } from '../integration/sse.mjs';
 import { FLAG, Frames, TYPE, block, frame, u32 } from './frames.mjs';
-import { Stage } from './stage.mjs';
+import { HARDENING_SCALE, Stage } from './stage.mjs';
 
 const run = promisify(execFile);
 const LIMIT = { timeout: 120000 * SCALE };
-const REQUESTS = SANITIZED ? 10000 : 100000;
+const REQUESTS = (SANITIZED ? 10000 : 100000) * HARDENING_SCALE;
 const stage = await Stage.start();
 const { gw, pub } = stage;
 

@@ -118,6 +118,8 @@ const REFUSED = {
     'a chunk longer than its size': `${POST}transfer-encoding: chunked\r\n\r\n2\r\n{}xx\r\n0\r\n\r\n`,
     'two Host': `${POST}host: y\r\ncontent-length: 2\r\n\r\n{}`,
     'no Host': `${POST.replace('host: x\r\n', '')}content-length: 2\r\n\r\n{}`,
+    'no method': ` ${POST.slice('POST '.length)}content-length: 2\r\n\r\n{}`,
+    'no path': `${POST.replace('/channels/smuggled', '')}content-length: 2\r\n\r\n{}`,
     'HTTP/0.9': 'GET /no-such-path\r\n\r\n',
 };
 // Taken, with the hidden request as one of its own: every recipient sees these ends.

@@ -9,6 +9,9 @@ import { Agent } from 'node:http';
 export const STREAMS = 100, EVENTS_PER_SECOND = 50;
 const CHANNEL = 'watched';
 
+// Part of the full size, for CI: how long a flood lasts, how many requests the load generators send.
+export const HARDENING_SCALE = Number(process.env.HARDENING_SCALE || 1);
+
 // One line for each question, one JSON for each answer.
 class Watch {
     static async start(port) {
@@ -109,7 +112,7 @@ export class Stage {
 }
 
 // attack.c, once or (again: true) with a new connection after each that was closed; what it reports.
-export async function attack(server, kind, { seconds = 2, again = false } = {}) {
+export async function attack(server, kind, { seconds = 2 * HARDENING_SCALE, again = false } = {}) {
     const child = spawn(binary('attack'), [server.port, kind, seconds, ...(again ? ['again'] : [])], { stdio: ['ignore', 'pipe', 'inherit'] });
     let text = '';
     child.stdout.setEncoding('utf8').on('data', chunk => (text += chunk));

@@ -307,6 +307,43 @@ test('SIGHUP brings the keys of the file: old tokens go, new ones come, open str
     await reload(servers, 'keys reloaded');
 });
 
+// Enough connections that each of the two threads takes some.
+const many = (url, headers) => Promise.all(Array.from({ length: 40 }, () => request(url, { method: 'HEAD', headers })));
+const allAre = (answers, status) => answers.every(answer => answer.status === status);
+
+test('a token that every thread has found valid is refused by all of them once its key is gone, and no longer grants what the new policy closes', async () => {
+    const keys = join(folder, 'rotated.json'), policy = join(folder, 'rotated.policy');
+    const write = async (kid, pair) => writeFileSync(keys, JSON.stringify({ keys: [await jwk(pair, kid)] }));
+    await write('first', first);
+    writeFileSync(policy, 'read open\n');
+    const stack = await Stack.start({ publishers: 0, env: { JWT_KEY_FILE: keys, POLICY_FILE: policy, THREADS: 2 } });
+    const [server] = stack.gw, url = `${server.url}/channels/news`, headers = await bearer();
+    for (let i = 0; i < 3; ++i)
+        assert.ok(allAre(await many(url, headers), 200));
+    assert.ok(allAre(await many(`${server.url}/subscribe?channel=news&channel=open`, headers), 200));
+    writeFileSync(policy, 'closed open\n');
+    await reload([server], 'keys reloaded');
+    await until('each thread has the new policy', async () => allAre(await many(`${server.url}/subscribe?channel=news&channel=open`, headers), 403));
+    assert.ok(allAre(await many(url, headers), 200));
+    await write('first', second);
+    await reload([server], 'keys reloaded');
+    await until('each thread refuses it', async () => allAre(await many(url, headers), 401));
+    for (const answer of await many(url, headers))
+        assert.match(answer.headers['www-authenticate'], /the signature of the token is wrong/);
+    await write('first', first);
+    await reload([server], 'keys reloaded');
+    await until('with its key it is good again', async () => allAre(await many(url, headers), 200));
+});
+
+test('a token that has been found valid is refused once it has expired', async () => {
+    const exp = inSeconds(-10 + Math.ceil(3 * SCALE)), brief = await bearer({ exp }); // 10 s of leeway
+    const status = async () => [(await request(news, { method: 'HEAD', headers: brief })).status, (await post(`${pub.url}/channels/news`, brief)).status];
+    assert.deepEqual([await status(), await status()], [[200, 200], [200, 200]]);
+    await until('both refuse it', async () => `${await status()}` === '401,401', 15000);
+    assert.ok(Date.now() >= (exp + 10) * 1000, 'not too early');
+    assert.match(refused(await request(news, { headers: brief }), 401, 'invalid_token'), /expired/);
+});
+
 test('POLICY_FILE says what is open; its first matching line decides, and SIGHUP brings a new one', async () => {
     writeFileSync(policyFile, 'closed news/staff\nread news/*   # all others\npublic chat/*\nwrite inbox/*\n');
     const policed = await Stack.start({ env: { ...env, POLICY_FILE: policyFile } });

@@ -285,9 +285,9 @@ test('a body of broken chunks or that stops halfway publishes nothing', async ()
     await broken.waitText(/^HTTP\/1\.1 400 [^]*\r\n\r\n\{"error":"[^"]+"\}$/);
     const half = await Raw.connect(pub.port);
     half.send('POST /post HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nContent-Length: 100\r\n\r\nhalf');
-    const open = await pub.metric('sse_publisher_connections');
+    const open = await pub.metric('sse_connections');
     half.close();
-    await pub.waitMetric('sse_publisher_connections', value => value < open);
+    await pub.waitMetric('sse_connections', value => value < open);
     assert.deepEqual(await footprint(), before);
 });
 
@@ -409,9 +409,9 @@ test('metrics count answers by class, publishes by outcome, and open connections
     assert.equal(await pub.metric('sse_bus_up'), 1);
     const agent = new http.Agent({ keepAlive: true });
     await request(`${pub.url}/post`, { method: 'POST', agent });
-    await pub.waitMetric('sse_publisher_connections', 1);
+    await pub.waitMetric('sse_connections', 1);
     agent.destroy();
-    await pub.waitMetric('sse_publisher_connections', 0);
+    await pub.waitMetric('sse_connections', 0);
 });
 
 test('at the information level nothing is logged for a request', () => {

@@ -167,7 +167,7 @@ test('SIGTERM: not ready, no new connections, the answer under way is sent, exit
     let status, ended;
     try {
         const answer = post(pub).then(got => (status = got.status));
-        await until('the post is on its way', async () => (await pub.metric('sse_publisher_connections')) === 2);
+        await until('the post is on its way', async () => (await pub.metric('sse_connections')) === 2);
         ended = pub.kill('SIGTERM');
         await pub.waitLogged({ msg: 'draining' });
         assert.match((await pub.ready()).body, /shutting down/);
@@ -191,7 +191,7 @@ test('SIGTERM: a request that never gets its answer holds the end up for five se
     const [pub] = s.pub;
     const raw = await Raw.connect(pub.port);
     raw.send('POST /post HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nContent-Length: 100\r\n\r\nhalf');
-    await until('it is connected', async () => (await pub.metric('sse_publisher_connections')) === 1);
+    await until('it is connected', async () => (await pub.metric('sse_connections')) === 1);
     const start = performance.now();
     assert.deepEqual(await pub.kill('SIGTERM'), { code: 0, signal: null });
     const took = performance.now() - start;

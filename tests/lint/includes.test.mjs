@@ -26,7 +26,7 @@ const LIBRARIES = [
     [/^curl/, ['proto/cli']],
     [/^(ut[a-z]+|pthread|sys\/(socket|epoll|un))\.h$/, ['proto/bus', 'runtime', 'gateway', 'publisher']],
 ];
-const GENERATED = ['page_html.h', 'sse_lua.h']; // by runtime/embed.cmake, beside their CMakeLists.txt
+const GENERATED = ['page_files.h', 'sse_lua.h']; // by runtime/embed.cmake, beside their CMakeLists.txt
 
 const sources = files.filter(name => isC(name) && dirname(name) in MAY);
 const includes = (text, open) => [...text.matchAll(/^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]/gm)].filter(m => m[1] === open).map(m => m[2]);

@@ -4,14 +4,16 @@
 #include "runtime/metrics.h"
 #include "server.h"
 
-static const char *bus_fault, *disk_fault;
+static const char *bus_fault, *disk_fault, *thread_fault;
 
 static const char *check_fault(void *data)
 {
     return *(const char **)data;
 }
 
-static const struct admin_check checks[] = {{"bus", check_fault, &bus_fault}, {"disk", check_fault, &disk_fault}};
+static const struct admin_check ready[] = {{"bus", check_fault, &bus_fault}, {"disk", check_fault, &disk_fault}};
+static const struct admin_check alive[] = {{"worker 0", check_fault, &thread_fault}};
+static const struct admin_options options = {ready, 2, alive, 1};
 
 static const struct metric table[] = {{"sse_tries_total", NULL, METRIC_COUNTER, "Tries."}};
 
@@ -37,11 +39,17 @@ static bool holds(struct slice answer, const char *text)
 static void test_health(struct server *s)
 {
     bus_fault = "down";
-    check(answers(ask(s, "GET", "/healthz"), "200 OK", "{\"status\":\"ok\"}"), "/healthz is ok, whatever the checks say");
+    check(answers(ask(s, "GET", "/healthz"), "200 OK", "{\"status\":\"ok\"}"),
+          "/healthz is ok, whatever the checks of /readyz say");
     check(answers(ask(s, "GET", "/healthz?x=1"), "200 OK", "{\"status\":\"ok\"}"), "a query changes nothing");
     struct slice answer = ask(s, "HEAD", "/healthz");
     check(answers(answer, "200 OK", "") && holds(answer, "Content-Length: 15\r\n"), "HEAD gets the head alone");
     check(holds(answer, "cache-control: no-store\r\n"), "no cache keeps it");
+    thread_fault = "stuck";
+    check(
+        answers(ask(s, "GET", "/healthz"), "503 Service Unavailable", "{\"status\":\"stuck\",\"checks\":{\"worker 0\":\"stuck\"}}"),
+        "a thread that hangs is named");
+    thread_fault = NULL;
     answer = ask(s, "POST", "/healthz");
     check(answers(answer, "405 Method Not Allowed", "{\"error\":\"only GET and HEAD are possible here\"}") &&
               holds(answer, "allow: GET, HEAD\r\n"),
@@ -53,6 +61,7 @@ static void test_health(struct server *s)
 static void test_ready(struct server *s)
 {
     bus_fault = disk_fault = NULL;
+    thread_fault = "stuck";
     check(answers(ask(s, "GET", "/readyz"), "200 OK", "{\"status\":\"ready\"}"), "ready when every check is good");
     bus_fault = "the password was \"refused\"";
     check(answers(ask(s, "GET", "/readyz"), "503 Service Unavailable",
@@ -85,7 +94,7 @@ int main(void)
     metrics_init(table, 1);
     metrics_thread();
     server_init(&s);
-    admin_register(s.host, checks, sizeof(checks) / sizeof(checks[0]));
+    admin_register(s.host, &options);
     server_open(&s, 10, 0);
     test_health(&s);
     test_ready(&s);

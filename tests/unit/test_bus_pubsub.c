@@ -513,7 +513,7 @@ static void check_publisher(struct server *server)
 {
     struct redis_url url;
     struct redis_options options = options_for(url_of(&url, "redis://127.0.0.1:%d", server->port));
-    struct publish *publish = publish_open(&options);
+    struct publish *publish = publish_open(&options, 0);
     open_subscriber(&options);
     add("p", 1);
     check(!publish_ready(publish) && publish_why(publish) != NULL, "not ready at first: %s", publish_why(publish));
@@ -550,7 +550,7 @@ static void check_no_functions(void)
         struct redis_url url;
         server_start(&server);
         struct redis_options options = options_for(url_of(&url, "unix://%s%s", rows[i].user, server.sock));
-        struct publish *publish = publish_open(&options);
+        struct publish *publish = publish_open(&options, 0);
         check(run_until(publish_ready(publish) || strcmp(publish_why(publish), rows[i].why) == 0), "%s", rows[i].why);
         struct answer answer = send_one(publish, request("p", "x"));
         check(answer.outcome == PUBLISH_BUS_DOWN && strcmp(answer.why, rows[i].why) == 0, "publishing says so, too");

@@ -44,7 +44,7 @@ static const struct {
 
 static void test_list(void)
 {
-    struct grants grants = {.count = 2, .patterns = {SLICE("a"), SLICE("b/*")}};
+    struct grants grants = {.count = 2, .patterns = (struct slice[]){SLICE("a"), SLICE("b/*")}};
     check(grants_allow(&grants, SLICE("b/c")), "the second pattern counts as much");
     check(!grants_allow(&grants, SLICE("c")), "what none names is not granted");
     grants.count = 1;

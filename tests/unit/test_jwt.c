@@ -50,7 +50,7 @@ static void test_token(yajl_val row)
     if (why == NULL && want == NULL)
         check_claims(fact, row, &claims);
     else
-        check(claims.json == NULL && claims.subscribe.count == 0 && claims.publish.count == 0, "%s: no claims", fact);
+        check(claims.memory == NULL && claims.subscribe.count == 0 && claims.publish.count == 0, "%s: no claims", fact);
     if (why == NULL)
         jwt_claims_free(&claims);
     jwt_keys_free(keys);

@@ -9,13 +9,29 @@
 
 #include "tests/check.h"
 
-enum { STREAMS, OPENED, CLOSED_DRAIN, CLOSED_QUEUE, ROWS };
+enum {
+    STREAMS,
+    OPENED,
+    CLOSED_DRAIN,
+    CLOSED_QUEUE,
+    TOOK,
+    TOOK_LAST = TOOK + METRIC_HISTOGRAM_ROWS - 1,
+    TOOK_LONG,
+    TOOK_LONG_LAST = TOOK_LONG + METRIC_HISTOGRAM_ROWS - 1,
+    AGE,
+    BUILD,
+    ROWS,
+};
 
 static const struct metric table[ROWS] = {
     [STREAMS] = {"sse_streams", NULL, METRIC_GAUGE, "Open streams."},
     [OPENED] = {"sse_opened_total", NULL, METRIC_COUNTER, "Streams opened."},
     [CLOSED_DRAIN] = {"sse_closed_total", "reason=\"drain\"", METRIC_COUNTER, "Streams closed."},
     [CLOSED_QUEUE] = {"sse_closed_total", "reason=\"queue full\"", METRIC_COUNTER, "Streams closed."},
+    [TOOK] = {"sse_took_seconds", "way=\"short\"", METRIC_HISTOGRAM, "Time it took."},
+    [TOOK_LONG] = {"sse_took_seconds", "way=\"long\"", METRIC_HISTOGRAM, "Time it took."},
+    [AGE] = {"sse_age_seconds", NULL, METRIC_GAUGE_SECONDS, "Age."},
+    [BUILD] = {"sse_build_info", "version=\"1\"", METRIC_INFO, "Build."},
 };
 
 enum { THREADS = 4, ROUNDS = 20000 };
@@ -29,6 +45,7 @@ static void *count(void *cells)
     metric_add(STREAMS, 5);
     metric_add(STREAMS, -3);
     metric_set(CLOSED_QUEUE, 7);
+    metric_time(TOOK, 2000000);
     return NULL;
 }
 
@@ -94,6 +111,58 @@ static void test_text(void)
     free(text);
 }
 
+/* The text from the line that begins with `from` on, cut before the line that begins with `to`. */
+static struct slice part(const char *text, const char *from, const char *to)
+{
+    const char *at = strstr(text, from);
+    const char *end = at == NULL ? NULL : strstr(at, to);
+    return at == NULL ? (struct slice){NULL, 0} : slice_make(at, end == NULL ? strlen(at) : (size_t)(end - at));
+}
+
+static void test_histogram(void)
+{
+    static const uint64_t times_us[] = {0, 50, 51, 100, 999, 1000, 1001, 10000000, 10000001, 3600000000};
+    for (size_t i = 0; i < sizeof(times_us) / sizeof(times_us[0]); ++i)
+        metric_time(TOOK_LONG, times_us[i]);
+    metric_set(AGE, 1500250);
+    size_t n;
+    char *text = metrics_render(&n);
+    check_slice(part(text, "sse_took_seconds_bucket{way=\"long\"", "# HELP sse_age"),
+                SLICE("sse_took_seconds_bucket{way=\"long\",le=\"5e-05\"} 2\n"
+                      "sse_took_seconds_bucket{way=\"long\",le=\"0.0001\"} 4\n"
+                      "sse_took_seconds_bucket{way=\"long\",le=\"0.00025\"} 4\n"
+                      "sse_took_seconds_bucket{way=\"long\",le=\"0.0005\"} 4\n"
+                      "sse_took_seconds_bucket{way=\"long\",le=\"0.001\"} 6\n"
+                      "sse_took_seconds_bucket{way=\"long\",le=\"0.0025\"} 7\n"
+                      "sse_took_seconds_bucket{way=\"long\",le=\"0.005\"} 7\n"
+                      "sse_took_seconds_bucket{way=\"long\",le=\"0.01\"} 7\n"
+                      "sse_took_seconds_bucket{way=\"long\",le=\"0.025\"} 7\n"
+                      "sse_took_seconds_bucket{way=\"long\",le=\"0.05\"} 7\n"
+                      "sse_took_seconds_bucket{way=\"long\",le=\"0.1\"} 7\n"
+                      "sse_took_seconds_bucket{way=\"long\",le=\"0.25\"} 7\n"
+                      "sse_took_seconds_bucket{way=\"long\",le=\"0.5\"} 7\n"
+                      "sse_took_seconds_bucket{way=\"long\",le=\"1\"} 7\n"
+                      "sse_took_seconds_bucket{way=\"long\",le=\"2.5\"} 7\n"
+                      "sse_took_seconds_bucket{way=\"long\",le=\"5\"} 7\n"
+                      "sse_took_seconds_bucket{way=\"long\",le=\"10\"} 8\n"
+                      "sse_took_seconds_bucket{way=\"long\",le=\"+Inf\"} 10\n"
+                      "sse_took_seconds_sum{way=\"long\"} 3620.003202\n"
+                      "sse_took_seconds_count{way=\"long\"} 10\n"),
+                "a time counts in every bucket whose end it does not pass");
+    check_slice(part(text, "# HELP sse_took", "sse_took_seconds_bucket{way=\"short\",le=\"0.0001\"}"),
+                SLICE("# HELP sse_took_seconds Time it took.\n# TYPE sse_took_seconds histogram\n"
+                      "sse_took_seconds_bucket{way=\"short\",le=\"5e-05\"} 0\n"),
+                "one head for both histograms");
+    check_slice(part(text, "sse_took_seconds_sum{way=\"short\"", "sse_took_seconds_bucket{way=\"long\""),
+                SLICE("sse_took_seconds_sum{way=\"short\"} 8.000000\nsse_took_seconds_count{way=\"short\"} 4\n"),
+                "which is the sum of all threads");
+    check_slice(part(text, "# HELP sse_age", "# HELP process"),
+                SLICE("# HELP sse_age_seconds Age.\n# TYPE sse_age_seconds gauge\nsse_age_seconds 1.500250\n"
+                      "# HELP sse_build_info Build.\n# TYPE sse_build_info gauge\nsse_build_info{version=\"1\"} 1\n"),
+                "microseconds are shown in seconds, and what is only told is 1");
+    free(text);
+}
+
 static void test_process(void)
 {
     double rss = process_value("process_resident_memory_bytes");
@@ -105,6 +174,7 @@ static void test_process(void)
     check(fds >= 3 && process_value("process_open_fds") == fds + 10, "open descriptors are counted (%.0f)", fds);
     for (int i = 0; i < 10; ++i)
         close(extra[i]);
+    check(process_value("process_max_fds") >= fds + 10, "and how many there may be");
     double age = (double)time(NULL) - process_value("process_start_time_seconds");
     check(age > -2 && age < 60, "the process started a moment ago (%.2f s)", age);
     double cpu = process_value("process_cpu_seconds_total");
@@ -116,6 +186,7 @@ int main(void)
     metrics_init(table, ROWS);
     test_threads();
     test_text();
+    test_histogram();
     test_process();
     return check_end();
 }

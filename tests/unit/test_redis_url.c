@@ -37,12 +37,13 @@ static void check_tcp(void)
         const char *error = redis_url_parse(&url, rows[i].text), *text = rows[i].text;
         if (!check(error == NULL, "%s is a URL", text))
             continue;
-        check(url.transport == REDIS_TCP && url.port == rows[i].port && url.db == rows[i].db, "%s: port and database", text);
+        check(url.kind == REDIS_TCP && url.node_count == 1 && url.nodes[0].port == rows[i].port && url.db == rows[i].db,
+              "%s: port and database", text);
         check(url.secure == (strncasecmp(text, "rediss:", 7) == 0) && url.tls == NULL, "%s: %s", text,
               url.secure ? "TLS" : "no TLS");
-        check_slice(slice_of(url.host), slice_of(rows[i].host), "%s: host", text);
-        check_slice(slice_of(url.user), slice_of(rows[i].user), "%s: user", text);
-        check_slice(slice_of(url.password), slice_of(rows[i].password), "%s: password", text);
+        check_slice(slice_of(url.nodes[0].host), slice_of(rows[i].host), "%s: host", text);
+        check_slice(slice_of(url.login.user), slice_of(rows[i].user), "%s: user", text);
+        check_slice(slice_of(url.login.password), slice_of(rows[i].password), "%s: password", text);
         check_slice(slice_of(redis_url_place(place, sizeof(place), &url)), slice_of(rows[i].place), "%s: place", text);
     }
 }
@@ -63,11 +64,94 @@ static void check_unix(void)
         char place[300];
         if (!check(redis_url_parse(&url, rows[i].text) == NULL, "%s is a URL", rows[i].text))
             continue;
-        check(url.transport == REDIS_UNIX && url.db == rows[i].db, "%s: database", rows[i].text);
+        check(url.kind == REDIS_UNIX && url.db == rows[i].db, "%s: database", rows[i].text);
         check_slice(slice_of(url.path), slice_of(rows[i].path), "%s: path", rows[i].text);
-        check_slice(slice_of(url.user), slice_of(rows[i].user), "%s: user", rows[i].text);
-        check_slice(slice_of(url.password), slice_of(rows[i].password), "%s: password", rows[i].text);
+        check_slice(slice_of(url.login.user), slice_of(rows[i].user), "%s: user", rows[i].text);
+        check_slice(slice_of(url.login.password), slice_of(rows[i].password), "%s: password", rows[i].text);
         check_slice(slice_of(redis_url_place(place, sizeof(place), &url)), slice_of(rows[i].path), "%s: place", rows[i].text);
+    }
+}
+
+static void check_sentinel(void)
+{
+    static const struct {
+        const char *text, *name, *password;
+        int db;
+        size_t count;
+        bool secure;
+        const char *place;
+    } rows[] = {
+        {"redis-sentinel://a/events", "events", "", 0, 1, false, "a:26379/events"},
+        {"Redis-Sentinel://a:1,10.0.0.7,[::1]:7/My.name_1-2/3", "My.name_1-2", "", 3, 3, false,
+         "a:1,10.0.0.7:26379,[::1]:7/My.name_1-2"},
+        {"rediss-sentinel://bob:p%40ss@word@a,b/n/0", "n", "p@ss@word", 0, 2, true, "a:26379,b:26379/n"},
+        {"redis-sentinel://1,2,3,4,5,6,7,8/n", "n", "", 0, 8, false,
+         "1:26379,2:26379,3:26379,4:26379,5:26379,6:26379,7:26379,8:26379/n"},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); ++i) {
+        struct redis_url url;
+        char place[REDIS_PLACE_MAX];
+        if (!check(redis_url_parse(&url, rows[i].text) == NULL, "%s is a URL", rows[i].text))
+            continue;
+        check(url.kind == REDIS_SENTINEL && url.node_count == rows[i].count && url.db == rows[i].db && url.secure == rows[i].secure,
+              "%s: sentinels, database, TLS", rows[i].text);
+        check_slice(slice_of(url.name), slice_of(rows[i].name), "%s: name", rows[i].text);
+        check_slice(slice_of(url.login.password), slice_of(rows[i].password), "%s: password", rows[i].text);
+        check_slice(slice_of(redis_url_place(place, sizeof(place), &url)), slice_of(rows[i].place), "%s: place", rows[i].text);
+    }
+}
+
+static void check_sentinel_password(void)
+{
+    static const struct {
+        const char *url, *text, *user, *password; /* or a part of the sentence */
+    } rows[] = {
+        {"redis-sentinel://a/n", "", "", ""},
+        {"redis-sentinel://a/n", "sesame", "", "sesame"},
+        {"redis-sentinel://u:other@a/n", "bob:ses%3Aame:", "bob", "ses:ame:"},
+        {"redis-sentinel://a/n", ":sesame", "", "sesame"},
+        {"redis-sentinel://a/n", "bob:", NULL, "REDIS_SENTINEL_PASSWORD: the password is empty"},
+        {"redis-sentinel://a/n", "sesame%4", NULL, "REDIS_SENTINEL_PASSWORD: a '%'"},
+        {"redis://a", "sesame", NULL, "REDIS_SENTINEL_PASSWORD: is for redis-sentinel://"},
+        {"redis-sentinel://a", "sesame", NULL, "REDIS_URL: the name of the primary is missing"},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); ++i) {
+        struct redis_url url;
+        const char *error = redis_url_load(&url, rows[i].url, rows[i].text);
+        if (rows[i].user == NULL) {
+            check(error != NULL && strstr(error, rows[i].password) == error && strstr(error, "sesame") == NULL, "%s",
+                  rows[i].password);
+        } else if (check(error == NULL, "'%s' is a password", rows[i].text)) {
+            check_slice(slice_of(url.sentinel_login.user), slice_of(rows[i].user), "'%s': user", rows[i].text);
+            check_slice(slice_of(url.sentinel_login.password), slice_of(rows[i].password), "'%s': password", rows[i].text);
+        }
+    }
+}
+
+static void check_nodes(void)
+{
+    static const struct {
+        const char *host, *port;
+        bool good;
+    } rows[] = {{"10.0.0.1", "6379", true},
+                {"::1", "1", true},
+                {"redis-1.local", "65535", true},
+                {"", "1", false},
+                {"h", "0", false},
+                {"h", "65536", false},
+                {"h", "", false},
+                {"h", "1x", false},
+                {"a b", "1", false},
+                {"a,b", "1", false},
+                {"a@b", "1", false},
+                {"a/b", "1", false},
+                {TIMES_50("12345") "123456", "1", false}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); ++i) {
+        struct redis_node node, again = {"", 0};
+        bool good = redis_node_read(&node, slice_of(rows[i].host), slice_of(rows[i].port));
+        check(good == rows[i].good, "%.20s %s: %s", rows[i].host, rows[i].port, rows[i].good ? "a node" : "no node");
+        check(!good || (strcmp(node.host, rows[i].host) == 0 && redis_node_eq(&node, &node) && !redis_node_eq(&node, &again)),
+              "as it stands");
     }
 }
 
@@ -114,6 +198,22 @@ static void check_refused(void)
         {"redis://" TIMES_50("12345") "123456", "255 bytes"},
         {"redis://" TIMES_50("12345") ":sesame@h", "127 bytes"},
         {"redis://:" TIMES_50("12345") TIMES_50("12345") "123456789012@h", "511 bytes"},
+        {"redis://a,b", "character"},
+        {"redis-sentinel://", "host is missing"},
+        {"redis-sentinel://a", "name of the primary is missing"},
+        {"redis-sentinel://sesame:sesame@a/", "name of the primary is missing"},
+        {"redis-sentinel://a//1", "name of the primary is missing"},
+        {"redis-sentinel://a/n/x", "database"},
+        {"redis-sentinel://a/n/1/2", "database"},
+        {"redis-sentinel://a/n?db=1", "name of the primary holds"},
+        {"redis-sentinel://a/ses ame", "name of the primary holds"},
+        {"redis-sentinel://a/" TIMES_50("123"), "longer than 127"},
+        {"redis-sentinel://a,/n", "host is missing"},
+        {"redis-sentinel://,a/n", "host is missing"},
+        {"redis-sentinel://a:0,b/n", "port"},
+        {"redis-sentinel://::1,b/n", "brackets"},
+        {"redis-sentinel://sesame@a/n", "user:password"},
+        {"redis-sentinel://1,2,3,4,5,6,7,8,9/n", "more than 8"},
         {"unix://run/redis.sock", "begin with '/'"},
         {"unix://", "begin with '/'"},
         {"unix://sesame@/s", "user:password"},
@@ -141,12 +241,17 @@ static void check_short_place(void)
     char place[6];
     check(redis_url_parse(&url, "redis://localhost:1") == NULL, "a URL");
     check_slice(slice_of(redis_url_place(place, sizeof(place), &url)), SLICE("local"), "a place that does not fit is cut");
+    check(redis_url_parse(&url, "redis-sentinel://a:1,b:2/n") == NULL, "a URL");
+    check_slice(slice_of(redis_url_place(place, sizeof(place), &url)), SLICE("a:1,b"), "nor one of sentinels");
 }
 
 int main(void)
 {
     check_tcp();
     check_unix();
+    check_sentinel();
+    check_sentinel_password();
+    check_nodes();
     check_refused();
     check_short_place();
     return check_end();
