@@ -1,0 +1,6 @@
+// nginx with deploy/lb/nginx.conf: what holds behind all of them, and what is its own.
+import { Site } from './site.mjs';
+import { facts } from './facts.mjs';
+
+const site = await Site.start('nginx');
+facts(site);
