@@ -1,0 +1,148 @@
+// deploy/howto.md does what it says: its marked blocks run in their order as a person would run them, with deploy/local itself, and print what it shows.
+//
+//     <!-- run -->           the next fence (sh, js) runs and ends with status 0
+//     <!-- run: NAME -->     it is a stream: it stays open; of the name `local` it is deploy/local, which ends the one before and every stream
+//     <!-- prints -->        the next fence is all that the last run printed
+//     <!-- prints: NAME -->  … is what NAME printed since it was last looked at; more may follow
+//
+// Ports are replaced by those that deploy/local chose. Ids may be others.
+import { after, test } from 'node:test';
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { existsSync, readFileSync, symlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import { BUILD_DIR, ROOT, binary, tempFolder, until, within } from './stack.mjs';
+
+const NAME = 'deploy/howto.md';
+const TEXT = readFileSync(join(ROOT, NAME), 'utf8');
+const steps = [];
+for (const [, verb, name = '', language, body] of TEXT.matchAll(/^<!-- (run|prints)(?:: (\w+))? -->\n```(\w+)\n([^]*?)^```$/gm))
+    if (verb === 'prints' && name === '')
+        steps.at(-1).shown = body;
+    else
+        steps.push({ verb, name, language, body });
+
+binary('sse-gateway');
+const home = tempFolder(); // also stands for the root of the repository: what the commands leave behind goes with it
+for (const name of ['deploy', 'proto', 'tests'])
+    symlinkSync(join(ROOT, name), join(home, name));
+const cache = tempFolder();
+const env = { PATH: process.env.PATH, HOME: home, XDG_CACHE_HOME: cache, LANG: 'C.UTF-8', BUILD_DIR };
+let ports = {};
+
+const children = new Set();
+const argv = { sh: body => ['bash', '-euo', 'pipefail', '-c', body], js: body => ['node', '--input-type=module', '--eval', body] };
+
+class Run {
+    out = '';
+    err = '';
+    seen = 0;
+
+    constructor({ language, body }, more = {}) {
+        const [command, ...args] = argv[language](body.replace(/localhost:(\d{4})\b/g, (_, port) => `localhost:${ports[port] ?? port}`));
+        this.child = spawn(command, args, { cwd: home, env: { ...env, ...more }, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+        children.add(this);
+        this.child.stdout.setEncoding('utf8').on('data', text => (this.out += text));
+        this.child.stderr.setEncoding('utf8').on('data', text => (this.err += text));
+        this.ended = new Promise(resolve => this.child.on('close', (code, signal) => {
+            children.delete(this);
+            resolve(code ?? signal);
+        }));
+    }
+
+    detail = () => `\n--- printed ---\n${this.out}\n--- stderr ---\n${this.err}`;
+
+    // Its whole group: bash and what it started.
+    async end() {
+        if (children.has(this))
+            process.kill(-this.child.pid, 'SIGTERM');
+        await within('it ends', this.ended, 20000);
+    }
+
+    async shows(pattern) {
+        const found = () => new RegExp(`^${pattern}`).exec(this.out.slice(this.seen));
+        this.seen += (await until(`it prints what ${NAME} shows`, found, undefined, this.detail))[0].length;
+    }
+}
+
+async function endAll() {
+    await Promise.all([...children].filter(run => run !== local).map(run => run.end()));
+    await local?.end();
+    local = null;
+}
+after(endAll);
+
+// deploy/local, once it is ready: where it listens and what it calls Redis.
+let local = null;
+async function startLocal(step) {
+    await endAll();
+    ports = {};
+    local = new Run(step);
+    await until('deploy/local is ready', () => {
+        assert.equal(local.child.exitCode, null, local.detail());
+        return /^Ready/m.test(local.out);
+    }, 40000, local.detail);
+    const port = re => re.exec(local.out)[1];
+    ports = { 4043: port(/^Gateway 1 +http:\/\/localhost:(\d+)/m), 9043: port(/^Gateway 1 .* http:\/\/127\.0\.0\.1:(\d+)/m), 4143: port(/^Gateway 2 +https:\/\/localhost:(\d+)/m),
+        4144: port(/^Gateway 2 .* and http:\/\/localhost:(\d+)/m), 4044: port(/^Publisher +http:\/\/localhost:(\d+)/m) };
+    env.REDIS = port(/-s (\S+) PUBLISH/);
+}
+
+const ID = '[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-8[0-9a-f]{3}-[0-9a-f]{12}';
+const patternOf = text => text.trimEnd().replace(/[.*+?^${}()|[\]\\]/g, '\\$&').replace(new RegExp(ID, 'g'), ID) + '\\n*';
+
+const streams = new Map();
+for (const step of steps) {
+    const { verb, name, body, shown } = step;
+    const line = body.split('\n')[0].slice(0, 100);
+    if (verb === 'prints')
+        test(`${NAME} shows of ${name}: ${line}`, () => streams.get(name).shows(patternOf(body)));
+    else if (name === 'local')
+        test(`${NAME} starts: ${line}`, { timeout: 120000 }, () => startLocal(step));
+    else
+        test(`${NAME} runs: ${line}`, async () => {
+            const run = new Run(step);
+            if (name !== '') {
+                streams.set(name, run);
+                return until('the stream is open', () => /^(id|event|data): /m.test(run.out), undefined, run.detail);
+            }
+            assert.equal(await within('it ends', run.ended, 20000).catch(error => error.message), 0, run.detail());
+            if (shown !== undefined)
+                assert.match(run.out, new RegExp(`^${patternOf(shown)}$`));
+        });
+}
+
+test(`each marker of ${NAME} stands before a fence, and each command is marked`, () => {
+    const parsed = steps.length + steps.filter(step => step.shown !== undefined).length;
+    assert.equal(parsed, [...TEXT.matchAll(/^<!-- (run|prints)\b/gm)].length);
+    const unmarked = [...TEXT.matchAll(/(^.*)\n```sh\n(.*)/gm)].filter(([, before]) => !before.startsWith('<!-- run'));
+    assert.deepEqual(unmarked.map(([, , command]) => command), []);
+});
+
+test(`${NAME} names files, headings, settings and metrics that are there`, () => {
+    const slug = heading => heading.toLowerCase().replace(/[^\w\- ]/g, '').replaceAll(' ', '-');
+    const headings = path => [...readFileSync(path, 'utf8').matchAll(/^#+ (.*)$/gm)].map(match => slug(match[1]));
+    for (const [, path, hash] of TEXT.matchAll(/\]\(([^)#:]*)(?:#([^)]*))?\)/g)) {
+        const file = path === '' ? join(ROOT, NAME) : join(ROOT, 'deploy', path);
+        assert.ok(existsSync(file), path);
+        assert.ok(hash === undefined || headings(file).includes(hash), `${path}#${hash}`);
+    }
+    const code = ['README.md', 'publisher/README.md', 'deploy/observability/README.md', 'deploy/lb/README.md'].map(path => readFileSync(join(ROOT, path), 'utf8')).join('\n');
+    const settings = new Set([...TEXT.matchAll(/\b([A-Z][A-Z0-9]*_[A-Z_]+)\b/g)].map(match => match[1]));
+    assert.deepEqual([...settings].filter(name => !code.includes(`\`${name}\``)), []);
+    const metrics = new Set([...TEXT.matchAll(/`(sse_[a-z_]+)(?:\{|`)/g)].map(match => match[1]));
+    assert.deepEqual([...metrics].filter(name => name !== 'sse_token' && name !== 'sse_publish' && !code.includes(`\`${name}\``)), []);
+});
+
+// The table of costs may be rounded, but not other than what was measured by more than a third.
+test(`${NAME} has the costs of README.md`, () => {
+    const readme = readFileSync(join(ROOT, 'README.md'), 'utf8');
+    const measured = (row, column) => Number(readme.split('\n').find(line => line.startsWith(`| ${row} |`)).split('|')[column + 1].trim().split(' ')[0]);
+    const said = re => Number(re.exec(TEXT)[1]);
+    const pairs = [[said(/a delivery, HTTP\/1\.1 .*? \| ([\d.]+) µs/), measured('**SSE Gateway**', 2)], [said(/few streams \| ([\d.]+) µs/), measured('**SSE Gateway**', 3)],
+        [said(/TLS in the gateway \| ([\d.]+) µs/), measured('**SSE Gateway**, TLS', 2)], [said(/HTTP\/2, 90 streams a connection \| ([\d.]+) µs/), measured('**SSE Gateway**, HTTP/2', 2)],
+        [said(/with TLS ([\d.]+) µs/), measured('**SSE Gateway**, HTTP/2 over TLS', 2)], [said(/an idle stream \| ([\d.]+) KB/), measured('**SSE Gateway**', 5)],
+        [said(/with TLS ([\d.]+) KB/), measured('**SSE Gateway**, TLS', 5)], [said(/HTTP\/2 ([\d.]+) KB/), measured('**SSE Gateway**, HTTP/2', 5)]];
+    for (const [written, real] of pairs)
+        assert.ok(written > real / 1.33 && written < real * 1.33, `${written} is written, ${real} was measured`);
+});
