@@ -183,6 +183,7 @@ export class Cluster {
         if (left.length)
             await this.docker('rm', '-f', ...left);
         await this.compose('down', '-v');
+        await this.docker('image', 'prune', '-f'); // of earlier builds
     }
 
     // They trust the certificate that the cluster made for itself, and no other.
