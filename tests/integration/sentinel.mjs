@@ -171,6 +171,12 @@ export class SentinelSet {
         return next;
     }
 
+    // Of the newest failover that a sentinel knows of; each failover has a higher one.
+    async epoch() {
+        const masters = await Promise.all(this.sentinels.filter(one => one.running).map(one => one.command(['SENTINEL', 'MASTER', NAME])));
+        return Math.max(...masters.map(fields => Number(fields[fields.indexOf('config-epoch') + 1])));
+    }
+
     async failover() {
         const old = await this.primary();
         await this.sentinels.find(one => one.running).command(['SENTINEL', 'FAILOVER', NAME]);

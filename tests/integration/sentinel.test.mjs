@@ -106,7 +106,7 @@ test('a planned failover: all connections follow, the streams go on, the functio
 test('the primary is killed: its replica takes over; when it comes back nobody uses it', async () => {
     await set.inStep();
     const s = await set.stack();
-    const old = await set.primary();
+    const old = await set.primary(), epoch = await set.epoch();
     const stream = await openStream(`${s.gw[0].url}/channels/killed`);
     await set.subscribed('killed');
     await publish(s, 'killed', 'one');
@@ -120,7 +120,9 @@ test('the primary is killed: its replica takes over; when it comes back nobody u
     await quiet(2500); // some polls
     await allReady(s);
     assert.deepEqual(await connections(old), []);
-    assert.equal(all(s).flatMap(program => program.logged(MOVED)).length, 2, 'each moved once');
+    // one on a machine that keeps up; a slow one may see Sentinel change its mind
+    const failovers = await set.epoch() - epoch, moves = all(s).flatMap(program => program.logged(MOVED)).length;
+    assert.ok(moves >= 2 && moves <= 2 * failovers, `${moves} moves of two programs for ${failovers} failovers`);
     stream.close();
     await s.stop();
 });
