@@ -163,6 +163,18 @@ test('docker pause of Redis for 5 seconds closes no stream', options, async t =>
     await cluster.healthy(SERVICES);
 });
 
+test('Redis restarts: its histories are there again, and no stream is closed', options, async t => {
+    const [redis] = await cluster.containers('redis');
+    const length = async () => Number(await cluster.compose('exec', '-T', 'redis', 'cli', 'XLEN', '{sse:cluster}:log'));
+    const before = await length();
+    const report = await under(t, 'docker restart Redis', async () => {
+        await cluster.docker('restart', redis.id);
+        await cluster.healthy(SERVICES);
+    });
+    assert.ok(before >= POSTS && await length() >= Math.min(before, POSTS), `${before} events before, ${await length()} after`);
+    assert.equal(report.reconnects, 0);
+});
+
 test('HAProxy reloads, and open streams stay', options, async t => {
     const [haproxy] = await cluster.containers('haproxy');
     const workers = async () => [...(await cluster.docker('top', haproxy.id, '-o', 'pid,ppid')).matchAll(/^(\d+) +(\d+)$/gm)]
