@@ -108,12 +108,14 @@ test('the filter of the units lets pass what the programs\' own lets pass', { sk
 
 const noBoot = skip || (process.getuid() !== 0 ? 'needs root' : !has('redis-server') || !existsSync('/lib/systemd/systemd') ? 'no systemd or no redis-server here'
     : spawnSync('unshare', ['--mount', '--pid', '--fork', '--cgroup', '--net', 'true']).status !== 0 ? 'no namespaces here' : false);
-test('installed, started, used, reloaded, killed, updated, stopped, removed and purged, by a real systemd', { skip: noBoot }, () => {
+test('installed, started, used, reloaded, killed, updated, stopped, removed and purged, by a real systemd', { skip: noBoot }, t => {
     const shared = join(folder, 'shared');
     mkdirSync(shared);
     copyFileSync(deb, join(shared, 'package.deb'));
     run(join(ROOT, 'tests/integration/systemd_boot'), [shared, join(ROOT, 'tests/integration/package_life.sh')]);
     const output = readFileSync(join(shared, 'output'), 'utf8');
+    if (output === 'no dynamic users\n')
+        return t.skip('systemd can start no service under a user of its own here');
     const locked = 'root 0 capabilities 0000000000000000 NoNewPrivs: 1 Seccomp: 2';
     assert.deepEqual(output.trim().split('\n'), [
         'installed: 0', 'enabled: disabled inactive inactive', 'started: 0', 'gateway: {"status":"ready"}', 'publisher: {"status":"ready"}', 'stream: data: hi',
