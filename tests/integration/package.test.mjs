@@ -114,8 +114,8 @@ test('installed, started, used, reloaded, killed, updated, stopped, removed and 
     copyFileSync(deb, join(shared, 'package.deb'));
     run(join(ROOT, 'tests/integration/systemd_boot'), [shared, join(ROOT, 'tests/integration/package_life.sh')]);
     const output = readFileSync(join(shared, 'output'), 'utf8');
-    if (output === 'no dynamic users\n')
-        return t.skip('systemd can start no service under a user of its own here');
+    if (output === 'no user namespaces\n')
+        return t.skip('the kernel makes no user namespaces here: in a chroot?');
     const locked = 'root 0 capabilities 0000000000000000 NoNewPrivs: 1 Seccomp: 2';
     assert.deepEqual(output.trim().split('\n'), [
         'installed: 0', 'enabled: disabled inactive inactive', 'started: 0', 'gateway: {"status":"ready"}', 'publisher: {"status":"ready"}', 'stream: data: hi',

@@ -1,8 +1,8 @@
 # The life of the Debian package on a machine with systemd: run by systemd_boot, read by package.test.mjs as "key: value" lines.
-# In a chroot, for one, systemd starts no service of any user but root.
+# The units ask for PrivateUsers=, and the kernel makes no user namespace in a chroot (clone(2), EPERM).
 mkdir -p /run/systemd/system
-printf '[Service]\nType=oneshot\nDynamicUser=yes\nExecStart=/bin/true\n' >/run/systemd/system/probe.service
-systemctl start probe.service 2>/dev/null || { echo 'no dynamic users'; exit 0; }
+printf '[Service]\nType=oneshot\nDynamicUser=yes\nPrivateUsers=yes\nExecStart=/bin/true\n' >/run/systemd/system/probe.service
+systemctl start probe.service 2>/dev/null || { echo 'no user namespaces'; exit 0; }
 say() { echo "$1: ${*:2}"; }
 wait_for() { for ((i = 0; i < 150; ++i)); do "$@" >/dev/null 2>&1 && return; sleep 0.1; done; return 1; }
 pid() { systemctl show -P MainPID "$1"; }
