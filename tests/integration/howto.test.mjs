@@ -1,26 +1,16 @@
 // deploy/howto.md does what it says: its marked blocks run in their order as a person would run them, with deploy/local itself, and print what it shows.
-//
-//     <!-- run -->           the next fence (sh, js) runs and ends with status 0
-//     <!-- run: NAME -->     it is a stream: it stays open; of the name `local` it is deploy/local, which ends the one before and every stream
-//     <!-- prints -->        the next fence is all that the last run printed
-//     <!-- prints: NAME -->  … is what NAME printed since it was last looked at; more may follow
-//
+// See blocks.mjs for the markers; the stream called `local` is deploy/local, which ends the one before and all streams.
 // Ports are replaced by those that deploy/local chose. Ids may be others.
 import { after, test } from 'node:test';
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import { existsSync, readFileSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
+import { Run, markersOf, patternOf, running, stepsOf } from './blocks.mjs';
 import { BUILD_DIR, ROOT, binary, tempFolder, until, within } from './stack.mjs';
 
 const NAME = 'deploy/howto.md';
 const TEXT = readFileSync(join(ROOT, NAME), 'utf8');
-const steps = [];
-for (const [, verb, name = '', language, body] of TEXT.matchAll(/^<!-- (run|prints)(?:: (\w+))? -->\n```(\w+)\n([^]*?)^```$/gm))
-    if (verb === 'prints' && name === '')
-        steps.at(-1).shown = body;
-    else
-        steps.push({ verb, name, language, body });
+const steps = stepsOf(TEXT);
 
 binary('sse-gateway');
 const home = tempFolder(); // also stands for the root of the repository: what the commands leave behind goes with it
@@ -30,43 +20,12 @@ const cache = tempFolder();
 const env = { PATH: process.env.PATH, HOME: home, XDG_CACHE_HOME: cache, LANG: 'C.UTF-8', BUILD_DIR };
 let ports = {};
 
-const children = new Set();
 const argv = { sh: body => ['bash', '-euo', 'pipefail', '-c', body], js: body => ['node', '--input-type=module', '--eval', body] };
-
-class Run {
-    out = '';
-    err = '';
-    seen = 0;
-
-    constructor({ language, body }, more = {}) {
-        const [command, ...args] = argv[language](body.replace(/localhost:(\d{4})\b/g, (_, port) => `localhost:${ports[port] ?? port}`));
-        this.child = spawn(command, args, { cwd: home, env: { ...env, ...more }, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
-        children.add(this);
-        this.child.stdout.setEncoding('utf8').on('data', text => (this.out += text));
-        this.child.stderr.setEncoding('utf8').on('data', text => (this.err += text));
-        this.ended = new Promise(resolve => this.child.on('close', (code, signal) => {
-            children.delete(this);
-            resolve(code ?? signal);
-        }));
-    }
-
-    detail = () => `\n--- printed ---\n${this.out}\n--- stderr ---\n${this.err}`;
-
-    // Its whole group: bash and what it started.
-    async end() {
-        if (children.has(this))
-            process.kill(-this.child.pid, 'SIGTERM');
-        await within('it ends', this.ended, 20000);
-    }
-
-    async shows(pattern) {
-        const found = () => new RegExp(`^${pattern}`).exec(this.out.slice(this.seen));
-        this.seen += (await until(`it prints what ${NAME} shows`, found, undefined, this.detail))[0].length;
-    }
-}
+const start = ({ language, body }) =>
+    new Run(argv[language](body.replace(/localhost:(\d{4})\b/g, (_, port) => `localhost:${ports[port] ?? port}`)), { cwd: home, env });
 
 async function endAll() {
-    await Promise.all([...children].filter(run => run !== local).map(run => run.end()));
+    await Promise.all([...running].filter(run => run !== local).map(run => run.end()));
     await local?.end();
     local = null;
 }
@@ -77,7 +36,7 @@ let local = null;
 async function startLocal(step) {
     await endAll();
     ports = {};
-    local = new Run(step);
+    local = start(step);
     await until('deploy/local is ready', () => {
         assert.equal(local.child.exitCode, null, local.detail());
         return /^Ready/m.test(local.out);
@@ -87,9 +46,6 @@ async function startLocal(step) {
         4144: port(/^Gateway 2 .* and http:\/\/localhost:(\d+)/m), 4044: port(/^Publisher +http:\/\/localhost:(\d+)/m) };
     env.REDIS = port(/-s (\S+) PUBLISH/);
 }
-
-const ID = '[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-8[0-9a-f]{3}-[0-9a-f]{12}';
-const patternOf = text => text.trimEnd().replace(/[.*+?^${}()|[\]\\]/g, '\\$&').replace(new RegExp(ID, 'g'), ID) + '\\n*';
 
 const streams = new Map();
 for (const step of steps) {
@@ -101,7 +57,7 @@ for (const step of steps) {
         test(`${NAME} starts: ${line}`, { timeout: 120000 }, () => startLocal(step));
     else
         test(`${NAME} runs: ${line}`, async () => {
-            const run = new Run(step);
+            const run = start(step);
             if (name !== '') {
                 streams.set(name, run);
                 return until('the stream is open', () => /^(id|event|data): /m.test(run.out), undefined, run.detail);
@@ -113,8 +69,7 @@ for (const step of steps) {
 }
 
 test(`each marker of ${NAME} stands before a fence, and each command is marked`, () => {
-    const parsed = steps.length + steps.filter(step => step.shown !== undefined).length;
-    assert.equal(parsed, [...TEXT.matchAll(/^<!-- (run|prints)\b/gm)].length);
+    assert.equal(...markersOf(TEXT, steps));
     const unmarked = [...TEXT.matchAll(/(^.*)\n```sh\n(.*)/gm)].filter(([, before]) => !before.startsWith('<!-- run'));
     assert.deepEqual(unmarked.map(([, , command]) => command), []);
 });

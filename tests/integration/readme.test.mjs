@@ -1,25 +1,15 @@
 // README.md does what it says: its marked blocks run in their order against real programs, and print what it shows.
-//
-//     <!-- run -->           the next fence (sh, js, python) runs and ends with status 0
-//     <!-- run: NAME -->     it is a stream: it stays open
-//     <!-- prints -->        the next fence is all that the last run printed
-//     <!-- prints: NAME -->  … is what NAME printed since it was last looked at; more may follow
-//
-// Ports are replaced by the test's. Ids, positions, letters, counts and rates may be others of their kind.
+// See blocks.mjs for the markers. Ports are replaced by the test's. Ids, positions, letters, counts and rates may be others of their kind.
 import { after, test } from 'node:test';
 import assert from 'node:assert/strict';
-import { spawn, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { Run, markersOf, patternOf, running, stepsOf } from './blocks.mjs';
 import { ROOT, Stack, tempFolder, until, within } from './stack.mjs';
 
 const readme = readFileSync(join(ROOT, 'README.md'), 'utf8');
-const steps = [];
-for (const [, verb, name = '', language, body] of readme.matchAll(/^<!-- (run|prints)(?:: (\w+))? -->\n```(\w+)\n([^]*?)^```$/gm))
-    if (verb === 'prints' && name === '')
-        steps.at(-1).shown = body;
-    else
-        steps.push({ verb, name, language, body });
+const steps = stepsOf(readme);
 
 // As deploy/local starts it: the second gateway has TLS, and a plain port beside it.
 const s = await Stack.start({ gateways: 2, tls: [1], env: { TICKERS: 'letters:200,counter:200,usd_eur:100' } });
@@ -41,72 +31,40 @@ const argv = {
 };
 const missing = ({ language, body }) => (language === 'python' && !pythonFor(body) ? 'no python3, or it lacks the module' : false);
 
-const children = new Set();
-after(() => children.forEach(({ pid }) => process.kill(-pid, 'SIGKILL')));
+after(() => Promise.all([...running].map(run => run.end('SIGKILL'))));
 
-class Run {
-    out = '';
-    err = '';
-    seen = 0;
-
-    constructor({ language, body }) {
-        const [command, ...args] = argv[language](body.replace(/localhost:(\d{4})\b/g, (_, port) => `127.0.0.1:${PORTS[port]}`));
-        this.child = spawn(command, args, { cwd: join(ROOT, 'tests'), env, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
-        children.add(this.child);
-        this.child.stdout.setEncoding('utf8').on('data', text => (this.out += text));
-        this.child.stderr.setEncoding('utf8').on('data', text => (this.err += text));
-        this.ended = new Promise(resolve => this.child.on('close', (code, signal) => {
-            children.delete(this.child);
-            resolve(code ?? signal);
-        }));
-    }
-
-    detail = () => `\n--- printed ---\n${this.out}\n--- stderr ---\n${this.err}`;
-
-    open() {
-        return until('the stream is open', () => /^< HTTP\/\S+ 200/m.test(this.err) || this.out !== '', undefined, this.detail);
-    }
-
-    async shows(pattern) {
-        const found = () => new RegExp(`^${pattern}`).exec(this.out.slice(this.seen));
-        this.seen += (await until('it prints what README.md shows', found, undefined, this.detail))[0].length;
-    }
+function start({ language, body }) {
+    const command = argv[language](body.replace(/localhost:(\d{4})\b/g, (_, port) => `127.0.0.1:${PORTS[port]}`));
+    return new Run(command, { cwd: join(ROOT, 'tests'), env });
 }
 
-const escaped = text => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
+const isOpen = run => until('the stream is open', () => /^< HTTP\/\S+ 200/m.test(run.err) || run.out !== '', undefined, run.detail);
 
-// The shown text as a pattern: what differs from run to run may be anything of its kind.
-function patternOf(text) {
-    return escaped(text.trimEnd())
-        .replace(/[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-8[0-9a-f]{3}-[0-9a-f]{12}/g, '[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-8[0-9a-f]{3}-[0-9a-f]{12}')
-        .replace(/^\d{13}-\d+$/gm, '\\d{13}-\\d+')
-        .replace(/^data: \d+$/gm, 'data: \\d+')
-        .replace(/"msg":"[a-z]"/g, '"msg":"[a-z]"')
-        .replace(/"rate":\d+\\\.\d+/g, '"rate":\\d\\.\\d{4}') + '\\n*';
-}
+// What differs from run to run may be anything of its kind.
+const KINDS = [[/^\d{13}-\d+$/gm, '\\d{13}-\\d+'], [/^data: \d+$/gm, 'data: \\d+'], [/"msg":"[a-z]"/g, '"msg":"[a-z]"'],
+    [/"rate":\d+\\\.\d+/g, '"rate":\\d\\.\\d{4}']];
 
 const streams = new Map();
 for (const step of steps) {
     const { verb, name, body, shown } = step;
     const line = body.split('\n')[0].slice(0, 100);
     if (verb === 'prints')
-        test(`README shows of ${name}: ${line}`, () => streams.get(name).shows(patternOf(body)));
+        test(`README shows of ${name}: ${line}`, () => streams.get(name).shows(patternOf(body, KINDS)));
     else
         test(`README runs: ${line}`, { skip: missing(step) }, async () => {
-            const run = new Run(step);
+            const run = start(step);
             if (name !== '') {
                 streams.set(name, run);
-                return run.open();
+                return isOpen(run);
             }
             assert.equal(await within('it ends', run.ended).catch(error => error.message), 0, run.detail());
             if (shown !== undefined)
-                assert.match(run.out, new RegExp(`^${patternOf(shown)}$`));
+                assert.match(run.out, new RegExp(`^${patternOf(shown, KINDS)}$`));
         });
 }
 
 test('README has blocks of each kind, and each marker stands before a fence', () => {
-    const parsed = steps.length + steps.filter(step => step.shown !== undefined).length;
-    assert.equal(parsed, [...readme.matchAll(/^<!-- (run|prints)\b/gm)].length);
+    assert.equal(...markersOf(readme, steps));
     for (const language of ['sh', 'js', 'python', 'text'])
         assert.ok(steps.some(step => step.language === language), language);
     for (const [, port] of steps.map(step => step.body).join('').matchAll(/localhost:(\d{4})\b/g))
