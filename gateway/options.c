@@ -87,7 +87,7 @@ static const struct config_option table[] = {
      .fallback = "http://127.0.0.1:4044",
      AT(publisher_url),
      .check = check_publisher_url,
-     .doc = "where POST and other methods on channel paths are passed to, `http://host:port` or `https://host:port`"},
+     .doc = "where POSTs on channel paths are passed to, `http://host:port` or `https://host:port`"},
     TEXT("PUBLISHER_CA", publisher_ca, "",
          "PEM file with who vouches for the publisher's certificate (`https://`); empty: the system's"),
     TEXT("PUBLISHER_CERT", publisher_cert, "", "PEM file with the certificate shown to the publisher; empty: none"),

@@ -25,7 +25,7 @@ static const struct route {
     const char *channel;
     enum welcome welcome;
     uint32_t replay; /* events a fresh stream begins with */
-    bool publish; /* other methods go to the publisher */
+    bool publish; /* POSTs go to the publisher */
 } routes[] = {
     {"/", ROUTE_PAGE, NULL, WELCOME_NOTHING, 0, false},
     {PAGE_ASSETS, ROUTE_ASSET, NULL, WELCOME_NOTHING, 0, false},
@@ -100,12 +100,14 @@ static void serve_page(h2o_req_t *req)
         http_error(req, 406, "this is a text/html page, which the Accept header excludes");
 }
 
-/* Methods that are not ours to answer: the publisher's, or nobody's. -1 lets the next handler, the proxy, have it. */
+/* What only the publisher can answer. -1 lets the next handler, the proxy, have it. */
 static int pass_on(struct gateway *gateway, h2o_req_t *req, const struct route *route)
 {
-    if (!route->publish) {
-        http_add_header(req, "allow", SLICE(METHODS_STREAM));
-        http_error(req, 405, "only GET, HEAD and OPTIONS are for this path");
+    if (!route->publish || !http_method_is(req, "POST")) {
+        http_add_header(req, "allow", slice_of(route->publish ? METHODS_CHANNEL : METHODS_STREAM));
+        http_error(req, 405,
+                   route->publish ? "only GET, HEAD, OPTIONS and POST are for this path"
+                                  : "only GET, HEAD and OPTIONS are for this path");
         return 0;
     }
     if (!edge_may_write(gateway, req)) {

@@ -53,6 +53,12 @@ test('a wrong method is 405 and Allow names the right ones', async () => {
             await refused(answer, 405, `${method} ${path}`);
             assert.match(answer.headers.allow, /\bGET\b/);
         }
+    for (const path of ['/post', '/channels/x'])
+        for (const method of ['PUT', 'DELETE', 'PATCH']) {
+            const answer = await request(gw.url + path, { method });
+            await refused(answer, 405, `${method} ${path}`);
+            assert.deepEqual(answer.headers.allow.split(', ').sort(), ['GET', 'HEAD', 'OPTIONS', 'POST']);
+        }
 });
 
 test('a channel name out of the grammar is 400 and the sentence says why', async () => {

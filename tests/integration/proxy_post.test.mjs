@@ -50,8 +50,6 @@ test('the publisher\'s errors come through as they are', async () => {
     const cases = [
         ['/post', 'POST', JSON_TYPE, '{"broken', 400],
         ['/post', 'POST', { 'content-type': 'image/png' }, 'x', 415],
-        ['/post', 'PUT', JSON_TYPE, '{}', 405],
-        ['/post', 'DELETE', {}, null, 405],
         ['/channels/x%20y', 'POST', JSON_TYPE, '{}', 400],
     ];
     for (const [path, method, headers, body, status] of cases) {
