@@ -1,12 +1,10 @@
 #include "gateway/transport.h"
 
 #include "gateway/hub.h"
+#include "runtime/h2_data.h"
 #include "runtime/h2_reset.h"
 
-enum {
-    BATCH_FRAMES = 16, /* queued frames in one h2o_send() */
-    CACHE_LINE = 64,
-};
+enum { BATCH_FRAMES = 16 /* queued frames in one h2o_send() */ };
 
 /* One stream of an HTTP/2 connection. Lives in the request's pool and dies with it, which is how we learn that the request is gone. */
 struct h2_stream {
@@ -16,7 +14,19 @@ struct h2_stream {
     uint32_t in_flight; /* frames at the queue's front that h2o is sending */
 };
 
-static void h2_flush(struct subscriber *subscriber)
+/* What leaves with this turn of the loop. */
+static void write_now(struct subscriber *subscriber)
+{
+    h2o_req_t *req = subscriber->h2->req;
+    for (struct frame *frame; subscriber->queue.count != 0; subscriber_written(subscriber, 1, 0)) {
+        frame = subscriber_queued(subscriber, 0);
+        if (frame->body == 0 || !h2_data(req, frame_body(frame)))
+            break;
+    }
+}
+
+/* What waits for its client. */
+static void write_later(struct subscriber *subscriber)
 {
     struct h2_stream *stream = subscriber->h2;
     h2o_iovec_t bufs[BATCH_FRAMES];
@@ -32,6 +42,13 @@ static void h2_flush(struct subscriber *subscriber)
     stream->in_flight = count;
     subscriber->busy = true;
     h2o_send(stream->req, bufs, filled, H2O_SEND_STATE_IN_PROGRESS);
+}
+
+static void h2_flush(struct subscriber *subscriber)
+{
+    write_now(subscriber);
+    if (subscriber->queue.count != 0)
+        write_later(subscriber);
 }
 
 static void on_proceed(h2o_generator_t *generator, h2o_req_t *req)
@@ -85,17 +102,6 @@ static void h2_open(h2o_req_t *req, struct subscriber *subscriber)
     h2o_send(req, NULL, 0, H2O_SEND_STATE_IN_PROGRESS);
 }
 
-/* Of the request, what h2o_send() reads and writes; libh2o keeps its own stream, windows and buffers, right before it. */
-static void prefetch_request(const h2o_req_t *req)
-{
-    __builtin_prefetch(&req->_generator);
-    __builtin_prefetch(&req->_ostr_top);
-    __builtin_prefetch(&req->bytes_sent);
-    __builtin_prefetch(&req->_timeout_entry);
-    for (int line = -3; line <= 0; ++line)
-        __builtin_prefetch((const char *)req + line * CACHE_LINE);
-}
-
 const void *transport_connection(const struct subscriber *subscriber)
 {
     return subscriber->transport == &transport_h2 && subscriber->h2 != NULL ? subscriber->h2->req->conn : NULL;
@@ -106,7 +112,7 @@ void transport_prefetch(const struct subscriber *subscriber, enum transport_ahea
     if (subscriber->transport != &transport_h2 || subscriber->h2 == NULL)
         return;
     if (ahead == TRANSPORT_NEAR) {
-        prefetch_request(subscriber->h2->req);
+        h2_data_prefetch(subscriber->h2->req);
     } else {
         __builtin_prefetch(subscriber->h2);
         __builtin_prefetch(subscriber->queue.frames);

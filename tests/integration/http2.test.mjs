@@ -8,6 +8,7 @@ import { promisify } from 'node:util';
 import { Stack } from './stack.mjs';
 import { H2, openStream, request } from './sse.mjs';
 import { Raw } from './raw.mjs';
+import { Frames, TYPE, frame, setting, u32 } from '../hardening/frames.mjs';
 
 const run = promisify(execFile);
 const JSON_TYPE = { 'content-type': 'application/json' };
@@ -94,6 +95,22 @@ for (const [what, address] of [['TLS', () => secure.httpsUrl], ['prior knowledge
         h2.close();
     });
 
+    test(`HTTP/2 with ${what}: windows and frame sizes of every kind, and all events whole and in order`, async () => {
+        const windows = [2000, 16384, 65535, 1 << 20];
+        const clients = await Promise.all(windows.map(initialWindowSize => H2.connect(address(), { settings: { initialWindowSize } })));
+        const streams = (await Promise.all(clients.map(h2 => Promise.all([1, 2, 3].map(() => h2.open('/channels/sizes')))))).flat();
+        await s.redis.subscribed('sizes');
+        const sizes = [1, 270, 300, 5000, 16300, 16384, 16400, 2, 40000, 81900, 82000, 3, 1, 150000, 4];
+        const events = sizes.map((n, i) => String.fromCharCode(97 + i).repeat(n));
+        for (const round of [1, 2]) {
+            await Promise.all(events.map(data => s.redis.publish('sizes', data)));
+            for (const stream of streams)
+                assert.ok((await stream.take(events.length, 20000)).every((event, i) => event.data === events[i]), `round ${round}`);
+        }
+        for (const h2 of clients)
+            h2.close();
+    });
+
     test(`HTTP/2 with ${what}: HEAD, errors and the page work beside a stream`, async () => {
         const h2 = await H2.connect(address());
         const stream = await h2.open('/channels/x');
@@ -104,6 +121,31 @@ for (const [what, address] of [['TLS', () => secure.httpsUrl], ['prior knowledge
         assert.match((await h2.request('/', { headers: { accept: 'text/html' } })).body, /<html/i);
         assert.equal(stream.ended, null);
         h2.close();
+    });
+}
+
+// RFC 9113 section 5.2: a window is a promise of the client to take so many bytes, and of nobody to take one more.
+for (const [whose, settings, stream, window] of [['a stream', setting(4, 5000), 1, 5000], ['a connection', setting(4, 1 << 24), 0, 65535]]) {
+    test(`what the window of ${whose} allows is sent to the byte, and the rest when it opens`, async () => {
+        const client = await Frames.connect(clear.ports.public, { settings });
+        const data = () => client.frames.filter(one => one.type === TYPE.DATA).map(one => one.payload);
+        const bytes = () => data().reduce((sum, payload) => sum + payload.length, 0);
+        client.request('GET', '/channels/windows');
+        await client.wait('a head', TYPE.HEADERS, () => true);
+        await s.redis.subscribed('windows');
+        const events = Array.from({ length: 100 }, (_, i) => `${i} ${'w'.repeat(2000)}`);
+        for (const event of events)
+            await s.redis.publish('windows', event);
+        await client.wait('the window is used up', TYPE.DATA, () => bytes() >= window);
+        client.send(frame(TYPE.PING, 0, 0, '12345678'));
+        await client.wait('an answer behind the data', TYPE.PING, () => true);
+        assert.equal(bytes(), window);
+        client.send(frame(TYPE.WINDOW_UPDATE, 0, stream, u32(1 << 20)), frame(TYPE.WINDOW_UPDATE, 0, 1 - stream, u32(1 << 20)));
+        await client.wait('the last event', TYPE.DATA, () => Buffer.concat(data()).includes(`${events.at(-1)}\n`));
+        const got = Buffer.concat(data()).toString().split('\n').filter(line => line.startsWith('data: ')).map(line => line.slice(6));
+        assert.deepEqual(got, events);
+        assert.ok(data().every(payload => payload.length <= 16384));
+        client.close();
     });
 }
 

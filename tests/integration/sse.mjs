@@ -199,8 +199,8 @@ export function request(address, { method = 'GET', headers = {}, body = null, ag
 
 // One HTTP/2 connection: TLS by ALPN for https addresses, prior knowledge for http ones.
 export class H2 {
-    static async connect(address) {
-        const session = http2.connect(address, { rejectUnauthorized: false });
+    static async connect(address, options = {}) {
+        const session = http2.connect(address, { rejectUnauthorized: false, ...options });
         const ready = new Promise((resolve, reject) => {
             session.on('connect', resolve);
             session.on('error', reject);
