@@ -1,8 +1,8 @@
 // What is measured, on which systems. Interleaved: each round takes all systems of a load, one after the other.
 
-const TOKENS = ['gateway-hs256', 'gateway-es256'];
+const TOKENS = ['gateway-hs256', 'gateway-es256'], TLS_TOKENS = ['gateway-tls-hs256', 'gateway-tls-es256'];
 const BARE = ['floor', 'floor-uring', 'floor-tls', 'gateway', 'gateway-tls', 'gateway-h2', 'gateway-h2-tls', 'gateway-2'];
-export const OURS = [...BARE, ...TOKENS];
+export const OURS = [...BARE, ...TOKENS, ...TLS_TOKENS];
 export const PEERS = ['nchan', 'nchan-2', 'node', 'pushpin'];
 const PLAIN = ['floor', 'gateway', 'nchan', 'node', 'pushpin', 'floor-uring'];
 const TLS = ['floor-tls', 'gateway-tls'];
@@ -18,7 +18,7 @@ const FULL = [
     { name: 'fan-10000', kind: 'steady', systems: [...PLAIN, ...TLS, ...H2], channels: 1, streams: 10000, rate: 10 },
     { name: 'many', kind: 'steady', systems: PLAIN.filter(name => name !== 'pushpin'), channels: 2000, streams: 10000, rate: 2000 },
     { name: 'few', kind: 'steady', systems: PLAIN, channels: 1, streams: 100, rate: 50, seconds: 24 },
-    { name: 'auth', kind: 'steady', systems: ['gateway', ...TOKENS], channels: 1, streams: 10000, rate: 10, again: true },
+    { name: 'auth', kind: 'steady', systems: ['gateway', ...TOKENS, 'gateway-tls', ...TLS_TOKENS], channels: 1, streams: 10000, rate: 10, again: true },
     { name: 'idle', kind: 'idle', systems: [...PLAIN, ...TLS, ...H2], channels: 1, streams: 5000, rest: 3 },
     { name: 'two-workers', kind: 'steady', systems: ['gateway-2', 'nchan-2'], channels: 1, streams: CAPACITY_STREAMS, rate: 6 },
     // four channels: the rate can be set in steps of 2,500 deliveries a second
@@ -67,6 +67,8 @@ export const NAMES = {
     'gateway-2': '**SSE Gateway**, two workers',
     'gateway-hs256': '**SSE Gateway**, tokens of HS256',
     'gateway-es256': '**SSE Gateway**, tokens of ES256',
+    'gateway-tls-hs256': '**SSE Gateway**, TLS, tokens of HS256',
+    'gateway-tls-es256': '**SSE Gateway**, TLS, tokens of ES256',
     'nchan': 'Nchan with Redis',
     'nchan-2': 'Nchan with Redis, two workers',
     'node': 'Node: better-sse with ioredis',

@@ -75,7 +75,7 @@ function parts(results) {
         ['Opening and idling', 'PSS of the server’s processes for each of 5,000 idle streams, 3 seconds after they opened; HTTP/2: 90 streams to a connection.',
             table('', [['idle stream, KB', metric('idle', 'pss_kb')], ['CPU to open one, µs', metric('fan-10000', 'open_cpu_us')],
                 ['10,000 opened in, ms', metric('fan-10000', 'open_ms')], ['CPU to open one of 5,000, µs', metric('idle', 'open_cpu_us')]])],
-        ['Tokens', '1 channel, 10,000 streams, 10/s, HTTP/1.1. Each stream has its own token; they open, close, and open again.',
+        ['Tokens', '1 channel, 10,000 streams, 10/s, HTTP/1.1, without and with TLS. Each stream has its own token; they open, close, and open again.',
             table('', [['CPU to open one, µs', metric('auth', 'new_cpu_us')], ['CPU to open it again, µs', metric('auth', 'open_cpu_us')],
                 ['CPU for each delivery, µs', metric('auth', 'cpu_us')]])],
         ['Most deliveries a second with p99 ≤ 1 s, 10,000 streams', 'Two workers: nothing is pinned, load programs and Redis compete for the same cores.',
