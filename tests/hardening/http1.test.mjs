@@ -60,9 +60,8 @@ for (const server of [gw, pub])
                 raws.forEach(raw => raw.send(Buffer.from(text, 'latin1')));
                 await Promise.all(raws.map(raw => until('an answer', () => statuses(raw).length === expected.length || raw.ended, 8000)));
                 // who closes with bytes unread resets the connection, and the reset may overtake the answer (RFC 9112 section 9.6)
-                const answered = raws.filter(raw => text.length < 400000 || statuses(raw).length !== 0);
-                assert.notEqual(answered.length, 0);
-                answered.forEach(raw => assert.deepEqual(statuses(raw), expected));
+                const overtaken = raw => text.length > 400000 && raw.ended && statuses(raw).length === 0;
+                raws.filter(raw => !overtaken(raw)).forEach(raw => assert.deepEqual(statuses(raw), expected));
                 raws.forEach(raw => raw.close());
             });
             assert.ok(SANITIZED || noticed.peak < noticed.before + 30000, `${noticed.before} KB grew to ${noticed.peak}`);
