@@ -9,17 +9,19 @@
 #include "proto/channel.h"
 #include "runtime/monotonic.h"
 
-enum { SENT_KEPT = 64 };
+enum {
+    SENT_KEPT = 64,
+    TRIES = 1 << 18, /* for a name in a slot of the shard: enough where it has but one of them */
+};
 
 struct canary {
     struct canary_options options;
-    /* "!canary." and chance: '!' is not in the grammar of channel names, so no client can listen to it */
+    /* "!canary." and chance: '!' is not in the grammar of channel names, so no client can listen to it; "" while it has none */
     char name[32];
     bool subscribed;
     uint64_t sent; /* number of the newest that left */
     uint64_t sent_us[SENT_KEPT]; /* when, by number */
     uint64_t back; /* number of the newest that came back */
-    uint64_t opened_us;
     uint64_t back_sent_us; /* when that one left */
     struct canary_wait *under_way; /* wait for canary `awaited` */
     uint64_t awaited;
@@ -33,7 +35,7 @@ static bool publish(struct canary *canary)
     if (!canary->subscribed)
         return false;
     uint64_t number = canary->sent + 1;
-    struct slice argv[] = {SLICE("PUBLISH"), slice_make(channel, channel_pubsub(channel, slice_of(canary->name))),
+    struct slice argv[] = {canary->options.words->publish, slice_make(channel, channel_pubsub(channel, slice_of(canary->name))),
                            slice_make(text, (size_t)snprintf(text, sizeof(text), "%" PRIu64, number))};
     if (!redis_command(canary->options.commands, argv, 3, NULL, NULL))
         return false;
@@ -59,35 +61,53 @@ static void launch(struct canary *canary)
     canary->queued_tail = &canary->queued;
 }
 
-static void report(const struct canary *canary)
-{
-    uint64_t since = canary->back == 0 ? canary->opened_us : canary->back_sent_us;
-    metric_set(COUNT_CANARY_AGE, (int64_t)(monotonic_us() - since));
-}
-
 static void on_timer(void *data)
 {
     struct canary *canary = data;
-    report(canary);
     launch(canary);
     if (canary->under_way == NULL)
         publish(canary);
+    canary->options.on_beat(canary->options.data);
     timer_start(&canary->timer, canary->options.interval_ms);
 }
 
 struct canary *canary_open(const struct canary_options *options)
 {
     struct canary *canary = h2o_mem_alloc(sizeof(*canary));
-    uint64_t chance = 0;
-    *canary = (struct canary){.options = *options, .opened_us = monotonic_us()};
+    *canary = (struct canary){.options = *options};
     canary->queued_tail = &canary->queued;
-    if (getrandom(&chance, sizeof(chance), 0) != sizeof(chance))
-        abort();
-    snprintf(canary->name, sizeof(canary->name), "!canary.%016" PRIx64, chance);
     timer_init(&canary->timer, options->loop, on_timer, canary);
     timer_start(&canary->timer, options->interval_ms);
-    subscribe_add(options->subscribe, slice_of(canary->name), canary);
     return canary;
+}
+
+static bool is_placed(const struct canary *canary, const struct shards *shards, const struct shard *shard)
+{
+    return canary->name[0] != 0 && shards_of(shards, slot_of(slice_of(canary->name))) == shard;
+}
+
+static void choose_name(struct canary *canary, const struct shards *shards, const struct shard *shard)
+{
+    uint64_t chance = 0;
+    if (getrandom(&chance, sizeof(chance), 0) != sizeof(chance))
+        abort();
+    canary->name[0] = 0;
+    for (uint64_t i = 0; i < TRIES && !is_placed(canary, shards, shard); ++i)
+        snprintf(canary->name, sizeof(canary->name), "!canary.%016" PRIx64, chance + i);
+    if (!is_placed(canary, shards, shard))
+        canary->name[0] = 0; /* at the next move */
+}
+
+void canary_place(struct canary *canary, const struct shards *shards, const struct shard *shard)
+{
+    if (is_placed(canary, shards, shard))
+        return;
+    canary_lost(canary);
+    if (canary->name[0] != 0)
+        subscribe_remove(canary->options.subscribe, slice_of(canary->name));
+    choose_name(canary, shards, shard);
+    if (canary->name[0] != 0)
+        subscribe_add(canary->options.subscribe, slice_of(canary->name), canary);
 }
 
 void *canary_tag(struct canary *canary)
@@ -142,7 +162,7 @@ void canary_message(struct canary *canary, struct slice payload)
         return;
     canary->back = number;
     canary->back_sent_us = canary->sent_us[number % SENT_KEPT];
-    report(canary);
+    canary->options.on_back(canary->options.data);
     metric_time(COUNT_BUS_ROUND_TRIP, monotonic_us() - canary->back_sent_us);
     if (canary->under_way != NULL && number >= canary->awaited)
         run_waits(canary);
@@ -154,7 +174,18 @@ void canary_barrier(struct canary *canary, struct canary_wait *wait)
     launch(canary);
 }
 
-uint64_t canary_age_ms(const struct canary *canary)
+void canary_close(struct canary *canary)
 {
-    return canary->back == 0 ? UINT64_MAX : (monotonic_us() - canary->back_sent_us) / 1000;
+    canary_unsent(canary);
+    for (struct canary_wait *wait = canary->queued, *next; wait != NULL; wait = next) {
+        next = wait->next;
+        wait->cb(wait->data);
+    }
+    timer_dispose(&canary->timer);
+    free(canary);
+}
+
+uint64_t canary_proven_us(const struct canary *canary)
+{
+    return canary->back_sent_us;
 }

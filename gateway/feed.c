@@ -3,33 +3,25 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#include "gateway/canary.h"
 #include "gateway/counters.h"
 #include "gateway/outbox.h"
 #include "gateway/replay.h"
-#include "gateway/source.h"
-#include "proto/bus/subscribe.h"
-#include "proto/channel.h"
+#include "gateway/trunk.h"
 #include "runtime/announce.h"
 #include "runtime/log.h"
 #include "runtime/monotonic.h"
 #include "runtime/seeded_hash.h"
 #include "runtime/timer.h"
 
-enum {
-    CONNECT_TIMEOUT_MS = 3000,
-    RETRY_MS = 250,
-    CANARY_INTERVAL_MS = 1000,
-    CANARY_LATE_MIN_MS = 1500, /* a bus that keeps a canary for REDIS_TIMEOUT_MS, but within these bounds, does not work */
-    CANARY_LATE_MAX_MS = 3500,
-};
+enum { RETRY_MS = 250 };
 
 /* A stream on its way to live. Goes with its ask. */
 struct opening {
     struct feed *feed;
     struct ask *ask;
     struct opening *next; /* in the list where it waits */
-    struct canary_wait wait;
+    uint32_t barriers; /* that it waits for: one at each shard that has a channel of its */
+    struct canary_wait waits[]; /* one a channel, at most */
 };
 
 struct openings {
@@ -40,6 +32,8 @@ struct openings {
 struct feed_channel {
     struct feed *feed;
     struct source *source;
+    struct trunk *trunk; /* to its shard; NULL: none is known to have it */
+    uint16_t slot;
     struct openings waiting; /* for this channel */
     uint32_t listeners;
     UT_hash_handle hh;
@@ -50,11 +44,11 @@ struct feed {
     struct feed_options options;
     h2o_multithread_receiver_t asks;
     struct outbox *outboxes; /* one a worker */
-    struct subscribe *subscribe;
-    struct redis *commands;
+    struct trunks *trunks;
     struct source_shared shared;
     struct feed_channel *channels; /* uthash by name */
-    struct canary *canary;
+    bool hears_nodes;
+    struct trunk *nodes; /* where ANNOUNCE_CHANNEL is subscribed; NULL: nowhere */
     struct openings retrying; /* their read failed */
     struct timer retry;
     atomic_bool usable; /* the same, for all threads: answers come at once */
@@ -73,24 +67,9 @@ static void tell(struct feed *feed, uint32_t worker, struct tell message)
     outbox_put(&feed->outboxes[worker], &copy->super);
 }
 
-static void count_up(struct feed *feed)
-{
-    bool up = subscribe_ready(feed->subscribe) && redis_ready(feed->commands);
-    metric_set(COUNT_BUS_UP, up);
-    atomic_store_explicit(&feed->usable, up, memory_order_relaxed);
-    if (up && !feed->up)
-        log_info("ready");
-    feed->up = up;
-}
-
 /* ---- opening streams ---- */
 
 static void advance(struct opening *opening);
-
-static void on_barrier(void *data)
-{
-    advance(data);
-}
 
 static void append(struct openings *list, struct opening *opening)
 {
@@ -117,6 +96,72 @@ static void advance_all(struct openings *list)
     }
 }
 
+static void retry_later(struct opening *opening)
+{
+    append(&opening->feed->retrying, opening);
+    if (!timer_running(&opening->feed->retry))
+        timer_start(&opening->feed->retry, RETRY_MS);
+}
+
+static struct feed_channel *find_channel(struct feed *feed, struct slice name)
+{
+    struct feed_channel *channel;
+    HASH_FIND(hh, feed->channels, name.p, name.n, channel);
+    return channel;
+}
+
+static void on_barrier(void *data)
+{
+    struct opening *opening = data;
+    if (--opening->barriers == 0)
+        advance(opening);
+}
+
+static bool waits_at(const struct opening *opening, const struct canary *canary, struct canary *const *canaries)
+{
+    for (uint32_t i = 0; i < opening->barriers; ++i)
+        if (canaries[i] == canary)
+            return true;
+    return false;
+}
+
+/* Goes on when each shard that has one of its channels has sent all that was published there before now. */
+static void wait_for_barriers(struct opening *opening)
+{
+    struct ask *ask = opening->ask;
+    struct canary **canaries = h2o_mem_alloc(ask->count * sizeof(*canaries));
+    opening->barriers = 0;
+    for (uint32_t i = 0; i < ask->count; ++i) {
+        const struct feed_channel *channel = find_channel(opening->feed, slice_of(ask->channels[i].name));
+        if (channel == NULL || channel->trunk == NULL || waits_at(opening, channel->trunk->canary, canaries))
+            continue;
+        canaries[opening->barriers] = channel->trunk->canary;
+        opening->waits[opening->barriers++] = (struct canary_wait){.cb = on_barrier, .data = opening};
+    }
+    if (opening->barriers == 0)
+        retry_later(opening);
+    for (uint32_t i = 0, count = opening->barriers; i < count; ++i)
+        canary_barrier(canaries[i], &opening->waits[i]);
+    free(canaries);
+}
+
+/* Of a stream over several shards, each of which has to be heard: else the ids that it is given now would stand for what has not come yet. */
+static bool is_settled(const struct opening *opening)
+{
+    const struct ask *ask = opening->ask;
+    const struct trunk *first = NULL;
+    uint64_t now_us = monotonic_us();
+    bool several = false, settled = true;
+    for (uint32_t i = 0; i < ask->count && ask->count != 1; ++i) {
+        const struct feed_channel *channel = find_channel(opening->feed, slice_of(ask->channels[i].name));
+        const struct trunk *trunk = channel == NULL ? NULL : channel->trunk;
+        first = first == NULL ? trunk : first;
+        several = several || trunk != first;
+        settled = settled && trunk != NULL && trunk_settled(trunk, now_us);
+    }
+    return settled || !several;
+}
+
 /* From the last page on the worker's queue carries every event of these channels behind it, so the seam between replay and live is the queue's
  * own order. */
 static void answer(struct opening *opening)
@@ -139,21 +184,21 @@ static void advance(struct opening *opening)
     struct source *wait_at;
     switch (replay_prepare(opening->ask->replay, &wait_at)) {
     case REPLAY_READY:
-        answer(opening);
+        if (is_settled(opening))
+            answer(opening);
+        else
+            wait_for_barriers(opening);
         break;
     case REPLAY_SOURCE:
         append(&((struct feed_channel *)source_owner(wait_at))->waiting, opening);
         break;
     case REPLAY_BARRIER:
-        opening->wait = (struct canary_wait){.cb = on_barrier, .data = opening};
-        canary_barrier(opening->feed->canary, &opening->wait);
+        wait_for_barriers(opening);
         break;
     case REPLAY_READ:
         break;
     case REPLAY_RETRY:
-        append(&opening->feed->retrying, opening);
-        if (!timer_running(&opening->feed->retry))
-            timer_start(&opening->feed->retry, RETRY_MS);
+        retry_later(opening);
         break;
     }
 }
@@ -169,8 +214,9 @@ static void on_event(void *owner, struct frame *frame)
 {
     struct feed_channel *channel = owner;
     struct feed *feed = channel->feed;
-    struct tell event = {.kind = TELL_EVENT,
-                         .event = {.frame = frame, .came_us = monotonic_us(), .unsettled = feed->shared.unsettled != 0}};
+    uint64_t now_us = monotonic_us();
+    bool unsettled = feed->shared.unsettled != 0 || !trunks_settled(feed->trunks, now_us);
+    struct tell event = {.kind = TELL_EVENT, .event = {.frame = frame, .came_us = now_us, .unsettled = unsettled}};
     for (uint32_t w = 0; w < feed->options.worker_count; ++w) {
         if (channel->locals[w] == NULL)
             continue;
@@ -207,6 +253,11 @@ static void on_retry(void *data)
 
 /* ---- the set of channels ---- */
 
+static const struct source_shard *shard_of(const struct trunk *trunk)
+{
+    return trunk == NULL ? NULL : &trunk->shard;
+}
+
 static struct feed_channel *create_channel(struct feed *feed, struct slice name)
 {
     size_t locals = feed->options.worker_count * sizeof(struct hub_channel *);
@@ -214,9 +265,12 @@ static struct feed_channel *create_channel(struct feed *feed, struct slice name)
     memset(channel, 0, sizeof(*channel) + locals);
     channel->feed = feed;
     memcpy(name_of(channel), name.p, name.n);
-    channel->source = source_create(&feed->shared, channel, name);
+    channel->slot = slot_of(name);
+    channel->trunk = trunks_of(feed->trunks, channel->slot);
+    channel->source = source_create(&feed->shared, shard_of(channel->trunk), channel, name);
     HASH_ADD_KEYPTR(hh, feed->channels, name_of(channel), name.n, channel);
-    subscribe_add(feed->subscribe, name, channel);
+    if (channel->trunk != NULL)
+        subscribe_add(channel->trunk->subscribe, name, channel);
     metric_add(COUNT_CHANNELS, 1);
     return channel;
 }
@@ -224,19 +278,33 @@ static struct feed_channel *create_channel(struct feed *feed, struct slice name)
 static void drop_channel(struct feed_channel *channel)
 {
     struct feed *feed = channel->feed;
-    subscribe_remove(feed->subscribe, source_name(channel->source));
+    if (channel->trunk != NULL)
+        subscribe_remove(channel->trunk->subscribe, source_name(channel->source));
     HASH_DEL(feed->channels, channel);
     source_destroy(channel->source);
     free(channel);
     metric_add(COUNT_CHANNELS, -1);
 }
 
+static void move_channel(struct feed_channel *channel)
+{
+    struct slice name = source_name(channel->source);
+    struct trunk *trunk = trunks_of(channel->feed->trunks, channel->slot);
+    if (trunk == channel->trunk)
+        return;
+    if (channel->trunk != NULL)
+        subscribe_remove(channel->trunk->subscribe, name);
+    channel->trunk = trunk;
+    source_move(channel->source, shard_of(trunk));
+    if (trunk != NULL)
+        subscribe_add(trunk->subscribe, name, channel);
+}
+
 /* The channel of this name, known to be listened to by the asking worker from now on. */
 static struct feed_channel *listen_for(struct feed *feed, uint32_t worker, const struct ask_channel *asked)
 {
     struct slice name = slice_of(asked->name);
-    struct feed_channel *channel;
-    HASH_FIND(hh, feed->channels, name.p, name.n, channel);
+    struct feed_channel *channel = find_channel(feed, name);
     if (channel == NULL)
         channel = create_channel(feed, name);
     if (channel->locals[worker] == NULL)
@@ -251,7 +319,7 @@ static void join(struct feed *feed, struct ask *ask)
         struct source **sources = h2o_mem_alloc(ask->count * sizeof(*sources));
         for (uint32_t i = 0; i < ask->count; ++i)
             sources[i] = listen_for(feed, ask->worker, &ask->channels[i])->source;
-        ask->opening = h2o_mem_alloc(sizeof(*ask->opening));
+        ask->opening = h2o_mem_alloc(sizeof(*ask->opening) + ask->count * sizeof(ask->opening->waits[0]));
         *ask->opening = (struct opening){.feed = feed, .ask = ask};
         ask->replay = replay_create(ask, sources, &feed->shared, on_own_read, ask->opening);
         free(sources);
@@ -261,9 +329,7 @@ static void join(struct feed *feed, struct ask *ask)
 
 static void leave(struct feed *feed, struct ask *ask)
 {
-    struct slice name = slice_of(ask->channels[0].name);
-    struct feed_channel *channel;
-    HASH_FIND(hh, feed->channels, name.p, name.n, channel);
+    struct feed_channel *channel = find_channel(feed, slice_of(ask->channels[0].name));
     if (channel != NULL && channel->locals[ask->worker] == ask->channels[0].local) {
         channel->locals[ask->worker] = NULL;
         if (--channel->listeners == 0)
@@ -289,7 +355,7 @@ static void on_asks(h2o_multithread_receiver_t *receiver, h2o_linklist_t *messag
     }
 }
 
-/* ---- the two connections ---- */
+/* ---- the bus ---- */
 
 /* Of the subscription to ANNOUNCE_CHANNEL. */
 static void *nodes_tag(struct feed *feed)
@@ -299,67 +365,80 @@ static void *nodes_tag(struct feed *feed)
 
 static void on_subscribed(void *data, void *tag)
 {
-    struct feed *feed = data;
-    if (tag == canary_tag(feed->canary))
-        canary_subscribed(feed->canary);
-    else if (tag != nodes_tag(feed))
+    if (tag != nodes_tag(data))
         source_subscribed(((struct feed_channel *)tag)->source);
 }
 
 static void on_message(void *data, void *tag, struct slice payload)
 {
     struct feed *feed = data;
-    if (tag == canary_tag(feed->canary))
-        canary_message(feed->canary, payload);
-    else if (tag == nodes_tag(feed))
+    if (tag == nodes_tag(feed))
         feed->options.on_node(feed->options.data, payload);
     else
         source_message(((struct feed_channel *)tag)->source, payload);
 }
 
-static void on_subscriber_lost(void *data, const char *why)
+static void on_unsubscribed(void *data, void *tag)
+{
+    if (tag != nodes_tag(data))
+        source_lost(((struct feed_channel *)tag)->source);
+}
+
+static void on_subscriber_lost(void *data, struct trunk *trunk)
 {
     struct feed *feed = data;
-    (void)why;
-    metric_add(COUNT_BUS_LOST, 1);
     for (struct feed_channel *channel = feed->channels; channel != NULL; channel = channel->hh.next)
-        source_lost(channel->source);
-    canary_lost(feed->canary);
-    count_up(feed);
+        if (channel->trunk == trunk)
+            source_lost(channel->source);
 }
 
-static void on_subscriber_ready(void *data)
-{
-    count_up(data);
-}
-
-static void on_time(void *data, const redisReply *reply, const char *why)
+static void on_doubt(void *data, struct trunk *trunk)
 {
     struct feed *feed = data;
-    if (why != NULL || reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 || reply->element[0]->type != REDIS_REPLY_STRING ||
-        reply->element[1]->type != REDIS_REPLY_STRING)
+    for (struct feed_channel *channel = feed->channels; channel != NULL; channel = channel->hh.next)
+        if (channel->trunk == trunk)
+            source_doubt(channel->source);
+}
+
+static void hear_nodes(struct feed *feed, struct trunk *trunk)
+{
+    if (feed->nodes == trunk)
         return;
-    int64_t now = strtoll(reply->element[0]->str, NULL, 10) * 1000 + strtoll(reply->element[1]->str, NULL, 10) / 1000;
-    feed->shared.clock_ms = now - (int64_t)monotonic_ms();
-    feed->shared.clock_known = true;
+    if (feed->nodes != NULL)
+        subscribe_remove(feed->nodes->subscribe, ANNOUNCE_CHANNEL);
+    feed->nodes = trunk;
+    if (trunk != NULL)
+        subscribe_add(trunk->subscribe, ANNOUNCE_CHANNEL, nodes_tag(feed));
 }
 
-static void on_commands_ready(void *data)
+static struct trunk *nodes_trunk(const struct feed *feed)
 {
-    struct feed *feed = data;
-    struct slice argv[] = {SLICE("TIME")};
-    if (!redis_command(feed->commands, argv, 1, on_time, feed))
-        return; /* lost again: on_commands_lost() follows */
-    count_up(feed);
-    on_retry(feed);
+    return feed->hears_nodes ? trunks_of(feed->trunks, slot_of(ANNOUNCE_CHANNEL)) : NULL;
 }
 
-static void on_commands_lost(void *data, const char *why)
+static void on_moved(void *data)
 {
     struct feed *feed = data;
-    (void)why;
-    canary_unsent(feed->canary);
-    count_up(feed);
+    for (struct feed_channel *channel = feed->channels; channel != NULL; channel = channel->hh.next)
+        move_channel(channel);
+    hear_nodes(feed, nodes_trunk(feed));
+}
+
+static void on_change(void *data)
+{
+    struct feed *feed = data;
+    bool up = trunks_ready(feed->trunks);
+    metric_set(COUNT_BUS_UP, up);
+    atomic_store_explicit(&feed->usable, up, memory_order_relaxed);
+    if (up && !feed->up)
+        log_info("ready");
+    feed->up = up;
+}
+
+static void on_beat(void *data)
+{
+    struct feed *feed = data;
+    feed->shared.margin_ms = trunks_margin_ms(feed->trunks);
 }
 
 struct feed *feed_open(const struct feed_options *options)
@@ -371,28 +450,26 @@ struct feed *feed_open(const struct feed_options *options)
         feed->outboxes[w] = (struct outbox){.to = options->workers[w], .local = options->local};
     h2o_multithread_register_receiver(options->queue, &feed->asks, on_asks);
     timer_init(&feed->retry, options->loop, on_retry, feed);
-    struct topology_options topology = {.loop = options->loop, .getaddr = options->getaddr, .url = options->url};
-    struct redis_options redis = {.loop = options->loop,
-                                  .getaddr = options->getaddr,
-                                  .url = options->url,
-                                  .topology = topology_open(&topology),
-                                  .connect_timeout_ms = CONNECT_TIMEOUT_MS,
-                                  .reply_timeout_ms = options->redis_timeout_ms,
-                                  .data = feed};
-    redis.name = "sse-gateway:commands";
-    redis.on_ready = on_commands_ready;
-    redis.on_lost = on_commands_lost;
-    feed->commands = redis_open(&redis);
-    redis.name = "sse-gateway:subscriber";
-    feed->subscribe = subscribe_open(
-        &redis, &(struct subscribe_events){on_subscribed, on_message, on_subscriber_ready, on_subscriber_lost, feed});
-    feed->shared = (struct source_shared){.commands = feed->commands,
+    feed->trunks = trunks_open(&(struct trunks_options){.loop = options->loop,
+                                                        .getaddr = options->getaddr,
+                                                        .url = options->url,
+                                                        .redis_timeout_ms = options->redis_timeout_ms,
+                                                        .weights = options->weights,
+                                                        .on_subscribed = on_subscribed,
+                                                        .on_message = on_message,
+                                                        .on_unsubscribed = on_unsubscribed,
+                                                        .on_subscriber_lost = on_subscriber_lost,
+                                                        .on_doubt = on_doubt,
+                                                        .on_commands = on_retry,
+                                                        .on_change = on_change,
+                                                        .on_moved = on_moved,
+                                                        .on_beat = on_beat,
+                                                        .data = feed});
+    feed->shared = (struct source_shared){.margin_ms = trunks_margin_ms(feed->trunks),
                                           .limits = options->ring,
                                           .on_event = on_event,
                                           .on_read_failed = on_read_failed,
                                           .on_live = on_live};
-    feed->canary = canary_open(&(struct canary_options){
-        .loop = options->loop, .commands = feed->commands, .subscribe = feed->subscribe, .interval_ms = CANARY_INTERVAL_MS});
     return feed;
 }
 
@@ -411,18 +488,13 @@ bool feed_turn(struct feed *feed)
 
 void feed_announce(struct feed *feed, struct slice json)
 {
-    char channel[CHANNEL_KEY_MAX];
-    struct slice argv[] = {SLICE("PUBLISH"), slice_make(channel, channel_pubsub(channel, ANNOUNCE_CHANNEL)), json};
-    if (!redis_command(feed->commands, argv, 3, NULL, NULL))
-        return; /* the next one tells all that this one would have */
+    trunks_publish(feed->trunks, ANNOUNCE_CHANNEL, json);
 }
 
 void feed_hear_nodes(struct feed *feed, bool on)
 {
-    if (on)
-        subscribe_add(feed->subscribe, ANNOUNCE_CHANNEL, nodes_tag(feed));
-    else
-        subscribe_remove(feed->subscribe, ANNOUNCE_CHANNEL);
+    feed->hears_nodes = on;
+    hear_nodes(feed, nodes_trunk(feed));
 }
 
 bool feed_usable(struct feed *feed)
@@ -430,19 +502,7 @@ bool feed_usable(struct feed *feed)
     return atomic_load_explicit(&feed->usable, memory_order_relaxed);
 }
 
-static uint64_t canary_late_ms(const struct feed *feed)
-{
-    uint64_t timeout = feed->options.redis_timeout_ms;
-    return timeout < CANARY_LATE_MIN_MS ? CANARY_LATE_MIN_MS : timeout > CANARY_LATE_MAX_MS ? CANARY_LATE_MAX_MS : timeout;
-}
-
 const char *feed_why(void *data)
 {
-    const struct feed *feed = data;
-    const char *why = subscribe_why(feed->subscribe);
-    if (why == NULL)
-        why = redis_why(feed->commands);
-    if (why != NULL)
-        return why;
-    return canary_age_ms(feed->canary) > canary_late_ms(feed) ? "no message comes back from Redis" : NULL;
+    return trunks_why(((struct feed *)data)->trunks);
 }

@@ -4,7 +4,7 @@
 
 #include "gateway/note.h"
 #include "gateway/ring.h"
-#include "proto/bus/redis_url.h"
+#include "proto/bus/reading.h"
 
 struct feed;
 
@@ -14,6 +14,7 @@ struct feed_options {
     h2o_multithread_receiver_t *getaddr; /* see struct redis_options */
     const struct redis_url *url; /* borrowed */
     uint64_t redis_timeout_ms;
+    struct reading_weights weights; /* all 0 where the bus is no cluster */
     struct ring_limits ring;
     h2o_multithread_receiver_t *const *workers; /* where each worker takes struct tell; read at the start */
     uint32_t worker_count;
@@ -36,8 +37,8 @@ void feed_announce(struct feed *feed, struct slice json);
 /* From now on, or no more, options.on_node is told what all nodes announce, this one included. In turns: on, off, on … */
 void feed_hear_nodes(struct feed *feed, bool on);
 
-/* Whether both connections to Redis are ready. Any thread. */
+/* Whether all connections to Redis are ready. Any thread. */
 bool feed_usable(struct feed *feed);
 
-/* NULL while both connections to Redis are ready, else why not; for /readyz, on the bus thread. `feed` is a struct feed. */
+/* NULL while all connections to Redis are ready and messages come back, else why not; for /readyz, on the bus thread. `feed` is a struct feed. */
 const char *feed_why(void *feed);

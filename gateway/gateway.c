@@ -73,6 +73,9 @@ static void parse_options(struct gateway *gateway)
     const char *error = redis_url_load(&gateway->redis_url, gateway->options.redis_url, gateway->options.redis_sentinel_password);
     if (error != NULL)
         die("%s", error);
+    reading_weights_parse(&gateway->weights, gateway->options.subscribe_weights);
+    if (gateway->redis_url.kind != REDIS_CLUSTER && gateway->weights.replica != 0)
+        die("SUBSCRIBE_WEIGHTS: replicas are for redis-cluster://, which REDIS_URL is not");
     /* was checked when the settings were read */
     if (h2o_url_parse(gateway->options.publisher_url, SIZE_MAX, &gateway->publisher_url) != 0)
         die("settings that passed their check do not parse");
@@ -145,6 +148,7 @@ static void start_feed(struct gateway *gateway)
         .getaddr = &gateway->ctx.receivers.hostinfo_getaddr,
         .url = &gateway->redis_url,
         .redis_timeout_ms = (uint64_t)options->redis_timeout_ms,
+        .weights = gateway->weights,
         .ring = {.frames = (uint32_t)options->ring_len, .bytes = (size_t)options->ring_bytes},
         .workers = gateway->tells,
         .worker_count = gateway->worker_count,

@@ -35,6 +35,7 @@ struct gateway {
     struct options options;
     const char *node; /* node_name() */
     struct redis_url redis_url;
+    struct reading_weights weights; /* SUBSCRIBE_WEIGHTS */
     h2o_url_t publisher_url;
     const struct proxies *proxies;
     struct limits *limits;

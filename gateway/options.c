@@ -5,6 +5,7 @@
 
 #include "runtime/cors.h"
 #include "gateway/origin.h"
+#include "proto/bus/reading.h"
 #include "proto/bus/redis_url.h"
 #include "runtime/announce.h"
 #include "runtime/config.h"
@@ -21,6 +22,12 @@ static const char *check_redis_login(const char *value)
 {
     struct redis_login login;
     return redis_url_parse_login(&login, value);
+}
+
+static const char *check_subscribe_weights(const char *value)
+{
+    struct reading_weights weights;
+    return reading_weights_parse(&weights, value);
 }
 
 static const char *check_publisher_url(const char *value)
@@ -69,9 +76,10 @@ static const struct config_option table[] = {
      .fallback = "redis://127.0.0.1:6379",
      AT(redis_url),
      .check = check_redis_url,
-     .doc = "the bus: `redis://[user:password@]host:port/db`, `unix:///path`, or "
-            "`redis-sentinel://[user:password@]host:port,host:port/name/db`; "
-            "with TLS `rediss://` and `rediss-sentinel://`"},
+     .doc = "the bus: `redis://[user:password@]host:port/db`, `unix:///path`, "
+            "`redis-sentinel://[user:password@]host:port,host:port/name/db`, or "
+            "`redis-cluster://[user:password@]host:port,host:port`; "
+            "with TLS `rediss://`, `rediss-sentinel://` and `rediss-cluster://`"},
     {.name = "REDIS_SENTINEL_PASSWORD",
      .kind = CONFIG_SECRET,
      .fallback = "",
@@ -79,6 +87,13 @@ static const struct config_option table[] = {
      .check = check_redis_login,
      .doc =
          "`password` or `user:password` for the sentinels, percent-encoded; empty: those of `REDIS_URL`, if a sentinel wants any"},
+    {.name = "SUBSCRIBE_WEIGHTS",
+     .kind = CONFIG_TEXT,
+     .fallback = "primary=1",
+     AT(subscribe_weights),
+     .check = check_subscribe_weights,
+     .doc = "of a cluster: at which node of each shard it listens, by chance; `primary=0,replica=1`: at a replica, where there is "
+            "one"},
     TEXT("REDIS_CA", redis_tls.ca, "", "PEM file with who vouches for Redis's certificate (`rediss://`); empty: the system's"),
     TEXT("REDIS_CERT", redis_tls.cert, "", "PEM file with the certificate shown to Redis; empty: none"),
     TEXT("REDIS_KEY", redis_tls.key, "", "PEM file with its private key"),

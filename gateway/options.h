@@ -31,6 +31,7 @@ struct options {
     int64_t redis_timeout_ms;
     const char *node_name;
     int64_t status_ms; /* 0: off */
+    const char *subscribe_weights; /* "": the primaries */
     struct access_options access;
     const char *log_level;
 };

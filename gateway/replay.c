@@ -70,23 +70,47 @@ static struct position since(struct position time)
     return time.ms == 0 ? POSITION_NONE : (struct position){time.ms - 1, UINT64_MAX};
 }
 
-static struct position newest_of(const struct replay *replay)
+static const struct source_shard *shard_at(const struct replay *replay, uint32_t i)
+{
+    return source_shard(replay->places[i].source);
+}
+
+/* Of all channels, or of those of one shard. */
+static struct position newest_of(const struct replay *replay, const struct source_shard *shard)
 {
     struct position newest = POSITION_NONE;
     for (uint32_t i = 0; i < replay->ask->count; ++i)
-        if (position_compare(source_last(replay->places[i].source), newest) > 0)
+        if ((shard == NULL || shard == shard_at(replay, i)) && position_compare(source_last(replay->places[i].source), newest) > 0)
             newest = source_last(replay->places[i].source);
     return newest;
+}
+
+static bool spans_shards(const struct replay *replay)
+{
+    for (uint32_t i = 1; i < replay->ask->count; ++i)
+        if (shard_at(replay, i) != shard_at(replay, 0))
+            return true;
+    return false;
+}
+
+/* Where a channel goes on whose own position the time `at`, of the shard `of`, stands for. Nothing orders the events of two shards but their clocks and what had come when. */
+static struct position place_of_time(const struct replay *replay, uint32_t i, struct position at, const struct source_shard *of)
+{
+    uint64_t margin = shard_at(replay, i) == of ? 0 : replay->shared->margin_ms;
+    at.ms = at.ms > margin ? at.ms - margin : 0;
+    return since(at);
 }
 
 /* The id was of channel `found` (or, with count, of no one of them): each other channel goes on from its time. */
 static enum replay_need found_at(struct replay *replay, uint32_t found, struct position at)
 {
-    if (!replay->barrier_passed && position_compare(at, newest_of(replay)) > 0)
+    uint32_t count = replay->ask->count;
+    const struct source_shard *of = found != count ? shard_at(replay, found) : spans_shards(replay) ? NULL : shard_at(replay, 0);
+    if (!replay->barrier_passed && position_compare(at, newest_of(replay, of)) > 0)
         return REPLAY_BARRIER;
-    for (uint32_t i = 0; i < replay->ask->count; ++i) {
+    for (uint32_t i = 0; i < count; ++i) {
         replay->places[i].exact = i == found;
-        replay->places[i].after = i == found ? at : since(at);
+        replay->places[i].after = i == found ? at : place_of_time(replay, i, at, of);
     }
     replay->resolved = true;
     return REPLAY_READY;
@@ -118,8 +142,7 @@ static void on_scanned(void *data, const struct history_entry *entries, size_t c
 
 static enum replay_need scan(struct replay *replay, struct position after)
 {
-    replay->scanning = history_after(replay->shared->commands, source_name(replay->places[replay->read_at].source), after,
-                                     READ_ENTRIES, on_scanned, replay);
+    replay->scanning = source_read_after(replay->places[replay->read_at].source, after, READ_ENTRIES, on_scanned, replay);
     return replay->scanning ? REPLAY_READ : REPLAY_RETRY;
 }
 
@@ -226,7 +249,7 @@ static enum replay_need read_page(struct replay *replay, uint32_t at)
     struct place *place = &replay->places[at];
     replay->read_at = at;
     metric_add(COUNT_HISTORY_READS, 1);
-    bool sent = history_after(replay->shared->commands, source_name(place->source), place->after, READ_ENTRIES, on_page, replay);
+    bool sent = source_read_after(place->source, place->after, READ_ENTRIES, on_page, replay);
     return sent ? REPLAY_READ : REPLAY_RETRY;
 }
 
@@ -244,8 +267,7 @@ static enum replay_need resolve_last(struct replay *replay, struct source **wait
             return REPLAY_SOURCE;
         if (ring->count < last && ring->count != 0 && !position_is_none(ring_at(ring, 0)->prev)) {
             replay->read_at = i;
-            return history_last(replay->shared->commands, source_name(place->source), last, on_newest, replay) ? REPLAY_READ
-                                                                                                               : REPLAY_RETRY;
+            return source_read_last(place->source, last, on_newest, replay) ? REPLAY_READ : REPLAY_RETRY;
         }
         place->after =
             ring->count == 0 ? source_last(place->source) : ring_at(ring, ring->count < last ? 0 : ring->count - last)->prev;
@@ -260,10 +282,11 @@ static enum replay_need resolve_fresh(struct replay *replay)
 {
     const struct ask *ask = replay->ask;
     bool head_sent = ask->head_sent || monotonic_ms() - ask->asked_ms >= REPLAY_HEAD_MS;
-    struct position asked = {(uint64_t)((int64_t)ask->asked_ms + replay->shared->clock_ms), 0};
     for (uint32_t i = 0; i < ask->count; ++i) {
+        const struct source_shard *shard = shard_at(replay, i);
+        struct position asked = {(uint64_t)((int64_t)ask->asked_ms + shard->clock_ms), 0};
         struct position last = source_last(replay->places[i].source);
-        replay->places[i].after = head_sent && replay->shared->clock_known ? since(asked) : last;
+        replay->places[i].after = head_sent && shard->clock_known ? since(asked) : last;
         if (position_compare(replay->places[i].after, last) > 0)
             replay->places[i].after = last;
     }
@@ -424,14 +447,26 @@ static void count_resume(struct replay *replay)
     metric_add(unknown ? COUNT_RESUMES_UNKNOWN : read ? COUNT_RESUMES_READ : COUNT_RESUMES_MEMORY, 1);
 }
 
-/* The time in several channels that stands for the present: the events of that very millisecond may come (again) to who returns with it, so where the
- * newest event is long past, it is the millisecond after it. */
+/* Milliseconds since 1970 by the clock of the shard that is behind the others; 0: not known. */
+static int64_t now_ms(const struct replay *replay)
+{
+    int64_t now = INT64_MAX;
+    for (uint32_t i = 0; i < replay->ask->count; ++i) {
+        const struct source_shard *shard = shard_at(replay, i);
+        int64_t its = shard->clock_known ? (int64_t)monotonic_ms() + shard->clock_ms : 0;
+        now = its < now ? its : now;
+    }
+    return now;
+}
+
+/* The time in several channels that stands for the present: the events of that very millisecond (over several shards: of the margin before it, too) may come (again)
+ * to who returns with it, so where the newest event is long past, it is so much after it. */
 static struct position present(const struct replay *replay)
 {
-    struct position newest = newest_of(replay);
-    int64_t now = (int64_t)monotonic_ms() + replay->shared->clock_ms;
-    if (replay->shared->clock_known && !position_is_none(newest) && (int64_t)newest.ms + LONG_PAST_MS < now)
-        newest = (struct position){newest.ms + 1, 0};
+    struct position newest = newest_of(replay, NULL);
+    uint64_t margin = spans_shards(replay) ? replay->shared->margin_ms : 0;
+    if (!position_is_none(newest) && (int64_t)(newest.ms + margin) + LONG_PAST_MS < now_ms(replay))
+        newest = (struct position){newest.ms + margin + 1, 0};
     return newest;
 }
 
@@ -439,7 +474,7 @@ static struct position present(const struct replay *replay)
 static void format_place(const struct replay *replay, const struct frame *first, char out[EVENT_ID_LEN + 1])
 {
     if (replay->ask->count == 1)
-        event_id_format(out, source_name(replay->places[0].source), first != NULL ? first->prev : newest_of(replay));
+        event_id_format(out, source_name(replay->places[0].source), first != NULL ? first->prev : newest_of(replay, NULL));
     else
         event_id_format(out, SLICE(""), first != NULL ? (struct position){first->at.ms, 0} : present(replay));
 }

@@ -4,6 +4,8 @@
 
 #include "gateway/counters.h"
 #include "gateway/gap.h"
+#include "gateway/held.h"
+#include "gateway/payload.h"
 #include "proto/event_id.h"
 #include "runtime/log.h"
 
@@ -19,15 +21,12 @@ enum trust {
     DOUBTED, /* since the subscription is a new one: the next read begins with `last` itself */
     SEARCHED, /* `last` is not there: what follows the oldest event of the ring is read, for the first that was not handed on */
     FORGOTTEN, /* nothing of the ring is there, nor after it: the newest entry is read */
-};
-
-struct held {
-    struct frame **frames;
-    size_t count, capacity, bytes;
+    CHALLENGED, /* an event came that is older than `last` and was not handed on: the next read begins with `last` itself */
 };
 
 struct source {
     struct source_shared *shared;
+    const struct source_shard *shard;
     void *owner;
     enum state state;
     bool reading; /* a read is under way; its callback comes exactly once */
@@ -39,6 +38,8 @@ struct source {
     bool anew; /* the history was seen empty: all that it will hold comes after `last`, whatever its position */
     struct position common; /* while SEARCHED: all that the history has up to here was handed on */
     bool found_common; /* … and there was something */
+    struct position newcomer, newcomer_prev; /* while CHALLENGED: the event's, and what it says of the one before it */
+    struct position stray; /* of the event that was found not to be of this history */
     bool unsettled; /* counted in shared->unsettled */
     bool caught_up; /* while what was held is taken */
     bool reread; /* held messages were let go: the history has them */
@@ -54,10 +55,11 @@ struct source {
 
 static void start_read(struct source *source);
 
-struct source *source_create(struct source_shared *shared, void *owner, struct slice name)
+struct source *source_create(struct source_shared *shared, const struct source_shard *shard, void *owner, struct slice name)
 {
     struct source *source = h2o_mem_alloc(sizeof(*source) + name.n);
-    *source = (struct source){.shared = shared, .owner = owner, .state = SUBSCRIBING, .wanted = 1, .name_len = name.n};
+    *source =
+        (struct source){.shared = shared, .shard = shard, .owner = owner, .state = SUBSCRIBING, .wanted = 1, .name_len = name.n};
     memcpy(source->name, name.p, name.n);
     return source;
 }
@@ -74,23 +76,36 @@ static void set_state(struct source *source, enum state next)
     source->state = next;
 }
 
-static void release_held(struct source *source)
-{
-    for (size_t i = 0; i < source->held.count; ++i)
-        frame_unref(source->held.frames[i]);
-    free(source->held.frames);
-    source->held = (struct held){NULL, 0, 0, 0};
-}
-
 void source_destroy(struct source *source)
 {
-    release_held(source);
+    held_clear(&source->held);
     ring_clear(&source->ring);
     if (source->unsettled)
         --source->shared->unsettled;
     source->destroyed = true;
     if (!source->reading)
         free(source);
+}
+
+void source_move(struct source *source, const struct source_shard *shard)
+{
+    source_lost(source);
+    source->shard = shard;
+}
+
+const struct source_shard *source_shard(const struct source *source)
+{
+    return source->shard;
+}
+
+bool source_read_after(const struct source *source, struct position after, size_t limit, history_cb cb, void *data)
+{
+    return source->shard != NULL && history_after(source->shard->commands, source_name(source), after, limit, cb, data);
+}
+
+bool source_read_last(const struct source *source, size_t limit, history_cb cb, void *data)
+{
+    return source->shard != NULL && history_last(source->shard->commands, source_name(source), limit, cb, data);
 }
 
 struct slice source_name(const struct source *source)
@@ -113,28 +128,9 @@ struct position source_last(const struct source *source)
     return source->last;
 }
 
-/* The frame of a message, or NULL when it is malformed: counted and logged, nothing of it reaches a client. */
-static struct frame *frame_of_payload(struct source *source, struct slice payload)
+static struct frame *frame_of_entry(const struct source *source, const struct history_entry *entry)
 {
-    static struct log_limit limit;
-    struct message message;
-    const char *error = message_decode(&message, payload);
-    if (error == NULL)
-        return frame_of_message(&message);
-    metric_add(COUNT_BUS_MALFORMED, 1);
-    if (log_allowed(&limit))
-        log_warn("bus message dropped", log_slice("channel", source_name(source)), log_str("error", error));
-    return NULL;
-}
-
-/* The frame of an entry of the history; NULL when it is not one of ours. */
-static struct frame *frame_of_entry(struct source *source, const struct history_entry *entry)
-{
-    struct frame *frame = entry->payload.p == NULL ? NULL : frame_of_payload(source, entry->payload);
-    if (frame == NULL || (frame->durable && position_compare(frame->at, entry->at) == 0))
-        return frame;
-    frame_unref(frame);
-    return NULL;
+    return payload_entry_frame(source_name(source), entry);
 }
 
 /* Hands on the next event. */
@@ -178,17 +174,7 @@ static bool follows(const struct source *source, const struct frame *frame)
 
 static void hold(struct source *source, struct frame *frame)
 {
-    struct held *held = &source->held;
-    if (held->count != 0 && held->bytes + frame->body > source->shared->limits.bytes) {
-        release_held(source);
-        source->reread = true;
-    }
-    if (held->count == held->capacity) {
-        held->capacity = held->capacity == 0 ? 8 : held->capacity * 2;
-        held->frames = h2o_mem_realloc(held->frames, held->capacity * sizeof(*held->frames));
-    }
-    held->frames[held->count++] = frame_ref(frame);
-    held->bytes += frame->body;
+    source->reread = held_add(&source->held, frame, source->shared->limits.bytes) || source->reread;
 }
 
 /* Whether an event that seems to be old really was handed on: it stands in the ring, or is older than the ring. */
@@ -200,15 +186,55 @@ static bool in_ring(const struct source *source, const struct frame *frame)
 
 /* `last` was wrong: the history was deleted and the clock went back, or somebody published a position that was not the bus's own. What the
  * new event says of the one before it is believed instead. */
-static void start_over(struct source *source, struct frame *frame)
+static void start_over(struct source *source, struct position previous)
 {
     ring_clear(&source->ring);
     source->depth = 0;
-    source->last = frame->prev;
+    source->last = previous;
     source->interrupted = false;
-    set_state(source, READING);
+}
+
+/* Of an event that the history, read to its end since, does not have: whether it was of another one. A primary that slept through its shard's failover runs what lay in its
+ * sockets, and its cluster passes that on. A history that was trimmed or deleted holds nothing between `last` and an event before it. */
+static bool is_stray(const struct source *source, const struct frame *frame)
+{
+    return !position_is_none(frame->prev) && position_compare(frame->prev, source->last) < 0;
+}
+
+static void drop_stray(const struct source *source)
+{
+    payload_dropped(source_name(source), "its history is no more");
+}
+
+/* The frame waits for what the history says. */
+static void consult(struct source *source, struct frame *frame)
+{
     hold(source, frame);
+    set_state(source, READING);
     start_read(source);
+}
+
+/* Which of the two is of another history, `last` or the event that seems to be older and was not handed on? The history is asked. */
+static void challenge(struct source *source, struct frame *frame)
+{
+    source->trust = CHALLENGED;
+    source->newcomer = frame->at;
+    source->newcomer_prev = frame->prev;
+    consult(source, frame);
+}
+
+static void take_older_one(struct source *source, struct frame *frame)
+{
+    if (in_ring(source, frame))
+        return;
+    if (position_compare(frame->at, source->stray) == 0) {
+        drop_stray(source);
+    } else if (position_is_none(frame->prev)) { /* the history begins with it */
+        start_over(source, frame->prev);
+        consult(source, frame);
+    } else {
+        challenge(source, frame);
+    }
 }
 
 /* An event that just arrived, or was held until now. */
@@ -217,19 +243,18 @@ static void take(struct source *source, struct frame *frame)
     if (source->state != LIVE) {
         hold(source, frame);
     } else if (already_seen(source, frame)) {
-        if (!in_ring(source, frame))
-            start_over(source, frame);
+        take_older_one(source, frame);
     } else if (follows(source, frame)) {
         emit(source, frame);
+    } else if (source->caught_up && !source->reread && is_stray(source, frame)) {
+        drop_stray(source);
     } else if (source->caught_up && !source->reread) {
         emit_gap(source, frame->prev); /* the history was read to its end since this came, and does not have it */
         emit(source, frame);
     } else {
         metric_add(COUNT_HOLES, 1);
         source->reread = false;
-        hold(source, frame);
-        set_state(source, READING);
-        start_read(source);
+        consult(source, frame);
     }
 }
 
@@ -251,7 +276,7 @@ static void catch_up(struct source *source)
 
 void source_message(struct source *source, struct slice payload)
 {
-    struct frame *frame = frame_of_payload(source, payload);
+    struct frame *frame = payload_frame(source_name(source), payload);
     if (frame == NULL)
         return;
     metric_add(COUNT_EVENTS_IN, 1);
@@ -450,10 +475,22 @@ static bool forget(struct source *source, const struct history_entry *entries, s
     return true;
 }
 
+/* If `last` stands there the newcomer does not belong to it; else it is believed. */
+static bool decide(struct source *source, const struct history_entry *entries, size_t count)
+{
+    source->trust = TRUSTED;
+    if (count != 0 && position_compare(entries[0].at, source->last) == 0 && !is_fork(source, entries, count)) {
+        source->stray = source->newcomer;
+        return take_all(source, entries, count);
+    }
+    start_over(source, source->newcomer_prev);
+    return false;
+}
+
 static void on_missed(void *data, const struct history_entry *entries, size_t count, const char *why)
 {
     static bool (*const takes[])(struct source *, const struct history_entry *, size_t) = {
-        [TRUSTED] = take_all, [DOUBTED] = check_last, [SEARCHED] = search, [FORGOTTEN] = forget};
+        [TRUSTED] = take_all, [DOUBTED] = check_last, [SEARCHED] = search, [FORGOTTEN] = forget, [CHALLENGED] = decide};
     struct source *source = data;
     if (!read_ended(source, why))
         return;
@@ -471,20 +508,19 @@ static struct position just_before(struct position position)
 
 static bool read_missed(struct source *source)
 {
-    struct redis *redis = source->shared->commands;
-    struct slice name = source_name(source);
     source->asked = source->trust;
     switch (source->trust) {
     case DOUBTED:
-        return history_after(redis, name, just_before(source->last), PAGE, on_missed, source);
+    case CHALLENGED:
+        return source_read_after(source, just_before(source->last), PAGE, on_missed, source);
     case SEARCHED:
-        return history_after(redis, name, source->common, PAGE, on_missed, source);
+        return source_read_after(source, source->common, PAGE, on_missed, source);
     case FORGOTTEN:
-        return history_last(redis, name, 1, on_missed, source);
+        return source_read_last(source, 1, on_missed, source);
     case TRUSTED:
         break;
     }
-    return history_after(redis, name, source->anew ? POSITION_NONE : source->last, PAGE, on_missed, source);
+    return source_read_after(source, source->anew ? POSITION_NONE : source->last, PAGE, on_missed, source);
 }
 
 static void start_read(struct source *source)
@@ -495,7 +531,7 @@ static void start_read(struct source *source)
         source->reading = read_missed(source);
     } else if (!source->known || source->wanted > source->depth) {
         source->asking = source->wanted;
-        source->reading = history_last(source->shared->commands, source_name(source), source->asking, on_newest, source);
+        source->reading = source_read_last(source, source->asking, on_newest, source);
     }
     if (source->reading)
         metric_add(COUNT_HISTORY_READS, 1);
@@ -513,6 +549,14 @@ void source_lost(struct source *source)
 {
     set_state(source, SUBSCRIBING);
     source->interrupted = true;
+}
+
+void source_doubt(struct source *source)
+{
+    if (source->state != SUBSCRIBING) {
+        source_lost(source);
+        source_subscribed(source);
+    }
 }
 
 void source_retry(struct source *source)

@@ -2,7 +2,7 @@
  *
  *     SUBSCRIBING ──confirmed──► READING ──caught up──► LIVE ──hole──► READING
  *          ▲                        │                    │
- *          └───── connection lost ──┴────────────────────┘
+ *          └───── subscription lost ┴────────────────────┘
  *
  * While it is not LIVE, messages that arrive are held, and follow what the history says, each once. */
 #pragma once
@@ -12,20 +12,35 @@
 
 struct source;
 
-/* What all sources of a feed share; outlives them. */
-struct source_shared {
+/* Where histories are read: one shard, as its sources see it. */
+struct source_shard {
+    struct redis *commands;
     bool clock_known; /* since the first connection */
     int64_t clock_ms; /* Redis's clock (milliseconds since 1970) less monotonic_ms() */
+};
+
+/* What all sources of a feed share; outlives them. */
+struct source_shared {
+    uint64_t
+        margin_ms; /* of time between two shards: what came from one shard before an event of another has no older position than that event's less this */
     uint32_t unsettled; /* kept by the sources: how many of them were LIVE once and are reading what they missed */
-    struct redis *commands; /* where histories are read */
     struct ring_limits limits;
     void (*on_event)(void *owner, struct frame *frame); /* the next event of the channel, in order; the frame is borrowed */
     void (*on_read_failed)(void *owner, const char *why); /* source_retry() will be needed */
     void (*on_live)(void *owner); /* it became LIVE, or its ring reached deeper: what waited may ask again */
 };
 
-/* A source that waits for its subscription. `name` is copied; `owner` comes back in the callbacks. */
-struct source *source_create(struct source_shared *shared, void *owner, struct slice name);
+/* A source that waits for its subscription. `name` is copied; `owner` comes back in the callbacks. `shard`: NULL where none has the channel now. */
+struct source *source_create(struct source_shared *shared, const struct source_shard *shard, void *owner, struct slice name);
+
+/* The channel has moved: its subscription there is to come. The shard before is not used any more, but for a read under way. */
+void source_move(struct source *source, const struct source_shard *shard);
+const struct source_shard *source_shard(const struct source *source);
+
+/* See history.h; for readers of their own. False also where no shard has the channel now. */
+bool source_read_after(const struct source *source, struct position after, size_t limit, history_cb cb, void *data)
+    __attribute__((warn_unused_result));
+bool source_read_last(const struct source *source, size_t limit, history_cb cb, void *data) __attribute__((warn_unused_result));
 
 /* Frees it, or lets it free itself when the read that is under way has ended. No callback runs after this. */
 void source_destroy(struct source *source);
@@ -36,6 +51,7 @@ void *source_owner(const struct source *source);
 /* From the subscriber connection. */
 void source_subscribed(struct source *source);
 void source_lost(struct source *source);
+void source_doubt(struct source *source); /* messages may have been lost on the way; the subscription is still the same */
 void source_message(struct source *source, struct slice payload);
 
 /* Tries again what could not be read: for when the command connection is back, or time has passed. */

@@ -57,8 +57,10 @@ static const struct config_option rows[] = {
      .kind = CONFIG_URL,
      AT(redis_url),
      .check = check_redis,
-     .doc = "Redis 7 or Valkey: redis://[[user]:password@]host[:port][/db], unix://[[user]:password@]/path[?db=N], or "
-            "redis-sentinel://[[user]:password@]host[:port],host[:port]/name[/db]; with TLS rediss:// and rediss-sentinel://"},
+     .doc = "Redis 7 or Valkey: redis://[[user]:password@]host[:port][/db], unix://[[user]:password@]/path[?db=N], "
+            "redis-sentinel://[[user]:password@]host[:port],host[:port]/name[/db], or "
+            "redis-cluster://[[user]:password@]host[:port],host[:port]; "
+            "with TLS rediss://, rediss-sentinel:// and rediss-cluster://"},
     {.name = "REDIS_SENTINEL_PASSWORD",
      .fallback = "",
      .kind = CONFIG_SECRET,

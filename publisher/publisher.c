@@ -32,7 +32,7 @@ static const char *check_drain(void *data)
 static const char *check_bus(void *data)
 {
     const struct publisher *publisher = data;
-    return publish_ready(publisher->bus) ? NULL : publish_why(publisher->bus);
+    return publish_why(publisher->bus);
 }
 
 static void open_h2o(struct publisher *publisher)

@@ -24,7 +24,7 @@ static void on_ticked(void *data, const struct publish_answer *answer)
 
 static void send_tick(struct ticker *ticker, uint64_t number)
 {
-    if (!publish_ready(ticker->bus))
+    if (!publish_serves(ticker->bus, slice_of(tick_name(ticker->kind))))
         return;
     char data[TICK_DATA_MAX], key[TICK_KEY_MAX];
     size_t data_len = tick_data(data, ticker->kind, number), key_len = tick_key(key, ticker->kind, number);

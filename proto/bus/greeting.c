@@ -5,9 +5,9 @@
 #include "proto/bus/redis_error.h"
 #include "proto/bus/resp.h"
 
-/* In this order. The role comes early: to a Redis that is not the primary nothing else needs to be said. PING is the first command that Redis refuses while it
+/* In this order. Mode and role come early: to a Redis that is not the right one nothing else needs to be said. PING is the first command that Redis refuses while it
  * can't serve. */
-enum step { AUTH, ROLE, SELECT, SETNAME, PING, STEPS };
+enum step { AUTH, MODE, ROLE, SELECT, SETNAME, PING, STEPS };
 
 /* The sentinels' own, if one was set; else who wants a password is told that of the URL. */
 static const struct redis_login *login_of(const struct greeting *greeting)
@@ -47,6 +47,8 @@ static size_t say_step(const struct greeting *greeting, enum step step, h2o_buff
     switch (step) {
     case AUTH:
         return greeting->authenticate ? say_auth(login_of(greeting), out) : 0;
+    case MODE: /* HELLO without arguments changes nothing, and every user may say it */
+        return topology->role == TOPOLOGY_SENTINEL ? 0 : say(out, (struct slice[]){SLICE("HELLO")}, 1);
     case ROLE:
         return topology->role == TOPOLOGY_PRIMARY ? say(out, (struct slice[]){SLICE("ROLE")}, 1) : 0;
     case SELECT:
@@ -100,6 +102,24 @@ static const char *auth_fault(struct greeting *greeting, const redisReply *reply
     return redis_error_down(reply) != NULL ? redis_error_down(reply) : "Redis refused AUTH";
 }
 
+static struct slice text_of(const redisReply *reply)
+{
+    return reply->type == REDIS_REPLY_STRING ? slice_make(reply->str, reply->len) : SLICE("");
+}
+
+/* Names and values, among them "mode": "standalone", "cluster" or "sentinel". What has no HELLO is no cluster. */
+static const char *mode_fault(struct greeting *greeting, const redisReply *reply)
+{
+    bool is_cluster = false, wanted = greeting->topology->url->kind == REDIS_CLUSTER;
+    for (size_t i = 0; reply->type == REDIS_REPLY_ARRAY && i + 1 < reply->elements; i += 2)
+        if (slice_eq(text_of(reply->element[i]), SLICE("mode")))
+            is_cluster = slice_eq(text_of(reply->element[i + 1]), SLICE("cluster"));
+    if (is_cluster == wanted || redis_error_down(reply) != NULL)
+        return redis_error_down(reply);
+    return wanted ? "this Redis is no node of a cluster: REDIS_URL must begin with redis:// or rediss://, not with -cluster://"
+                  : "this Redis is a node of a cluster: REDIS_URL must begin with redis-cluster:// or rediss-cluster://";
+}
+
 /* "master", or "slave", and more. */
 static const char *role_fault(struct greeting *greeting, const redisReply *reply)
 {
@@ -109,8 +129,10 @@ static const char *role_fault(struct greeting *greeting, const redisReply *reply
         return refusal(greeting, reply);
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements == 0 || reply->element[0]->type != REDIS_REPLY_STRING)
         return "Redis does not say whether it is the primary";
-    struct slice role = slice_make(reply->element[0]->str, reply->element[0]->len);
-    return slice_eq(role, SLICE("master")) ? NULL : "what the sentinels name as the primary is none";
+    if (slice_eq(text_of(reply->element[0]), SLICE("master")))
+        return NULL;
+    return greeting->topology->url->kind == REDIS_CLUSTER ? "what the cluster names as a primary is none"
+                                                          : "what the sentinels name as the primary is none";
 }
 
 static const char *select_fault(struct greeting *greeting, const redisReply *reply)
@@ -145,7 +167,8 @@ static bool wants_password(const struct greeting *greeting, const redisReply *re
 enum greeting_result greeting_answer(struct greeting *greeting, const redisReply *reply)
 {
     static const char *(*const faults[])(struct greeting *, const redisReply *) = {
-        [AUTH] = auth_fault, [ROLE] = role_fault, [SELECT] = select_fault, [SETNAME] = setname_fault, [PING] = ping_fault};
+        [AUTH] = auth_fault,     [MODE] = mode_fault,       [ROLE] = role_fault,
+        [SELECT] = select_fault, [SETNAME] = setname_fault, [PING] = ping_fault};
     int step = __builtin_ctz(greeting->steps);
     greeting->steps &= greeting->steps - 1;
     if (step == PING && wants_password(greeting, reply)) {

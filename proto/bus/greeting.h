@@ -1,4 +1,4 @@
-/* What is said first on a new connection, and what the answers mean: AUTH, ROLE, SELECT, CLIENT SETNAME, PING, as far as they are needed. */
+/* What is said first on a new connection, and what the answers mean: AUTH, HELLO, ROLE, SELECT, CLIENT SETNAME, PING, as far as they are needed. */
 #pragma once
 
 #include <hiredis/hiredis.h>

@@ -12,6 +12,7 @@ struct pipeline_item {
     uint64_t since_ms; /* when it was queued */
     size_t left; /* replies to come: one for each channel of SUBSCRIBE and UNSUBSCRIBE, else 1 */
     bool push; /* its replies go to on_push */
+    bool loose; /* … and don't count: the next reply that is no push, or an error, ends it */
 };
 
 struct pipeline {

@@ -1,356 +1,225 @@
 #include "proto/bus/publish.h"
 
-#include <assert.h>
-#include <stdio.h>
 #include <stdlib.h>
 
-#include "proto/bus/confirm.h"
-#include "proto/bus/redis_error.h"
+#include "proto/bus/publish_shard.h"
+#include "proto/bus/pubsub_words.h"
+#include "proto/bus/shards.h"
 #include "proto/channel.h"
-#include "proto/event.h"
-#include "runtime/log.h"
-#include "sse_lua.h" /* made of sse.lua by CMakeLists.txt */
+#include "runtime/monotonic.h"
+#include "runtime/timer.h"
 
-#define LOST_SENTENCE                                                                                                           \
-    "the connection to Redis was lost before it answered; the event may or may not have been published: send it again with an " \
-    "Idempotency-Key"
+enum {
+    AGAIN_MIN_MS = 10, /* before a channel that is being moved is tried again; then twice as long, and so on */
+    AGAIN_MAX_MS = 200,
+    PATIENCE_MS = 2000, /* … for so long, or half of the time that Redis has to answer */
+    WAITING_MAX = 64 << 20, /* bytes of events that may wait so */
+};
 
-/* What the function's own errors begin with. */
-#define REFUSAL "ERR sse_publish: "
-
-/* FCALL sse_publish 1 KEY DATA, and eight options of two words. */
-enum { ARGS_MAX = 5 + 2 * 8 };
-
-enum { REPLICAS_TIMEOUT_MS = 1000 };
-
-enum library {
-    LIBRARY_ABSENT, /* no connection */
-    LIBRARY_LOADING,
-    LIBRARY_LOADED,
-    LIBRARY_RELOADING, /* Redis has lost it; what is sent now comes after the load and finds it */
+/* The connection to one shard. */
+struct outlet {
+    struct shard *at;
+    struct publish_shard *shard;
+    bool young; /* it came to a bus that was ready, and was not ready itself since: who has an event for it may wait */
+    struct outlet *next;
 };
 
 struct publish {
-    struct redis *redis;
-    struct confirm confirm; /* replicas: 0 if none need to have it */
-    enum library library;
-    const char *why; /* why the last load failed; NULL: it did not */
-    struct log_limit limit;
+    struct redis_options redis;
+    unsigned replicas;
+    struct shards *shards;
+    struct outlet *outlets; /* one a shard */
+    bool was_ready;
+    h2o_linklist_t waiting; /* to be sent again */
+    size_t waiting_bytes;
+    struct timer again;
+    char why[512];
 };
 
-/* One publish under way: its command is kept until the answer, for the case that Redis has lost the library. */
-struct send {
-    struct publish *publish;
-    publish_cb cb;
-    void *data;
-    bool repeated;
-    size_t argc;
-    struct slice argv[ARGS_MAX];
-    struct confirm_item held;
-    struct publish_answer answer; /* while it is held; its id is in `bytes` */
-    size_t room;
-    char bytes[];
-};
+/* ---- again ---- */
 
-/* ---- the function library ---- */
+static void route(struct publish *publish, struct publish_send *send);
 
-static void fail_load(struct publish *publish, const char *why)
+static uint64_t patience_ms(const struct publish *publish)
 {
-    publish->why = why;
-    redis_drop(publish->redis, why);
+    uint64_t most = publish->redis.reply_timeout_ms / 2;
+    return most < PATIENCE_MS ? most : PATIENCE_MS;
 }
 
-static const char *load_fault(struct publish *publish, const redisReply *reply)
-{
-    const char *down = redis_error_down(reply);
-    if (down != NULL)
-        return down;
-    if (redis_error_is(reply, "ERR unknown command"))
-        return "Redis is too old: functions need version 7";
-    if (redis_error_is(reply, "NOPERM "))
-        return "the Redis user may not load functions";
-    if (log_allowed(&publish->limit))
-        log_error("redis refused the function library", log_str("error", reply->str));
-    return "Redis refused the function library";
-}
-
-static void on_loaded(void *data, const redisReply *reply, const char *why)
+static void on_again(void *data, struct publish_send *send, const char *why)
 {
     struct publish *publish = data;
-    (void)why;
-    if (reply == NULL)
-        return;
-    if (redis_error(reply)) {
-        fail_load(publish, load_fault(publish, reply));
+    uint64_t now = monotonic_ms();
+    if (send->refused_ms == 0)
+        send->refused_ms = now;
+    if (now - send->refused_ms >= patience_ms(publish) || publish->waiting_bytes + send->room > WAITING_MAX) {
+        publish_send_fail(send, PUBLISH_BUS_DOWN, why);
         return;
     }
-    publish->library = LIBRARY_LOADED;
-    publish->why = NULL;
+    send->delay_ms = send->delay_ms == 0 ? AGAIN_MIN_MS : send->delay_ms * 2 < AGAIN_MAX_MS ? send->delay_ms * 2 : AGAIN_MAX_MS;
+    send->due_ms = now + send->delay_ms;
+    h2o_linklist_insert(&publish->waiting, &send->link);
+    publish->waiting_bytes += send->room;
+    if (!timer_running(&publish->again))
+        timer_start(&publish->again, AGAIN_MIN_MS);
 }
 
-static void load(struct publish *publish, enum library state)
+static void send_due(struct publish *publish, uint64_t now)
 {
-    struct slice argv[] = {SLICE("FUNCTION"), SLICE("LOAD"), SLICE("REPLACE"), slice_make((const char *)sse_lua, sse_lua_len)};
-    publish->library = state;
-    if (!redis_command(publish->redis, argv, 4, on_loaded, publish))
-        fail_load(publish, "too much waits to be sent to Redis");
-}
-
-static void on_ready(void *data)
-{
-    load(data, LIBRARY_LOADING);
-}
-
-static void on_lost(void *data, const char *why)
-{
-    struct publish *publish = data;
-    (void)why;
-    publish->library = LIBRARY_ABSENT;
-    confirm_lost(&publish->confirm, LOST_SENTENCE);
-}
-
-/* ---- answers ---- */
-
-static void answer_failure(publish_cb cb, void *data, enum publish_outcome outcome, const char *why)
-{
-    cb(data, &(struct publish_answer){.outcome = outcome, .why = why});
-}
-
-static bool outcome_of(enum publish_outcome *out, struct slice text)
-{
-    static const struct {
-        struct slice text;
-        enum publish_outcome outcome;
-    } outcomes[] = {
-        {{"published", 9}, PUBLISH_DONE},
-        {{"duplicate", 9}, PUBLISH_DUPLICATE},
-        {{"unchanged", 9}, PUBLISH_UNCHANGED},
-    };
-    for (size_t i = 0; i < sizeof(outcomes) / sizeof(outcomes[0]); ++i)
-        if (slice_eq(text, outcomes[i].text)) {
-            *out = outcomes[i].outcome;
-            return true;
+    h2o_linklist_t before; /* some may have to wait again */
+    h2o_linklist_init_anchor(&before);
+    h2o_linklist_insert_list(&before, &publish->waiting);
+    while (!h2o_linklist_is_empty(&before)) {
+        struct publish_send *send = H2O_STRUCT_FROM_MEMBER(struct publish_send, link, before.next);
+        h2o_linklist_unlink(&send->link);
+        if (send->due_ms > now) {
+            h2o_linklist_insert(&publish->waiting, &send->link);
+            continue;
         }
-    return false;
+        publish->waiting_bytes -= send->room;
+        route(publish, send);
+    }
 }
 
-/* The function answers with three bulk strings: id, position, outcome. */
-static bool read_answer(struct publish_answer *out, const redisReply *reply)
+static void on_timer(void *data)
 {
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 3)
-        return false;
-    struct slice text[3];
-    for (size_t i = 0; i < 3; ++i) {
-        if (reply->element[i]->type != REDIS_REPLY_STRING)
-            return false;
-        text[i] = slice_make(reply->element[i]->str, reply->element[i]->len);
-    }
-    *out = (struct publish_answer){.id = text[0]};
-    return position_parse(&out->at, text[1]) && outcome_of(&out->outcome, text[2]);
+    struct publish *publish = data;
+    send_due(publish, monotonic_ms());
+    if (!h2o_linklist_is_empty(&publish->waiting))
+        timer_start(&publish->again, AGAIN_MIN_MS);
 }
 
-static void answer_error(struct send *send, const redisReply *reply)
+/* ---- the shards ---- */
+
+static void on_shard(void *data, struct shard *shard)
 {
-    const char *why = redis_error_down(reply);
-    if (redis_error_is(reply, REFUSAL)) {
-        answer_failure(send->cb, send->data, PUBLISH_REFUSED, reply->str + sizeof(REFUSAL) - 1);
-        return;
-    }
-    if (why == NULL && redis_error_is(reply, "NOPERM "))
-        why = "the Redis user may not publish";
+    struct publish *publish = data;
+    struct outlet *outlet = h2o_mem_alloc(sizeof(*outlet));
+    struct redis_options redis = publish->redis;
+    redis.topology = shard->topology;
+    *outlet = (struct outlet){.at = shard, .young = publish->was_ready, .next = publish->outlets};
+    outlet->shard = publish_shard_open(
+        &(struct publish_shard_options){.redis = &redis, .replicas = publish->replicas, .on_again = on_again, .data = publish});
+    shard->owner = outlet;
+    publish->outlets = outlet;
+}
+
+static void close_outlet(struct outlet **at)
+{
+    struct outlet *outlet = *at;
+    *at = outlet->next;
+    publish_shard_close(outlet->shard);
+    free(outlet);
+}
+
+static void on_gone(void *data, struct shard *shard)
+{
+    struct outlet **at = &((struct publish *)data)->outlets;
+    while ((*at)->at != shard)
+        at = &(*at)->next;
+    close_outlet(at);
+}
+
+static void on_moved(void *data)
+{
+    send_due(data, UINT64_MAX);
+}
+
+static struct outlet *outlet_of(const struct publish *publish, uint16_t slot)
+{
+    const struct shard *shard = shards_of(publish->shards, slot);
+    return shard == NULL ? NULL : shard->owner;
+}
+
+/* Why it can't be published to now, or NULL. */
+static const char *why_not(struct publish *publish, const struct outlet *outlet)
+{
+    const char *why = outlet == NULL ? shards_why(publish->shards) : publish_shard_why(outlet->shard);
+    if (outlet == NULL)
+        return why != NULL ? why : "no shard has the channel's slot";
+    return why == NULL ? NULL : shard_sentence(publish->why, sizeof(publish->why), publish->shards, outlet->at, why);
+}
+
+static void route(struct publish *publish, struct publish_send *send)
+{
+    struct outlet *outlet = outlet_of(publish, send->slot);
+    const char *why = why_not(publish, outlet);
     if (why == NULL) {
-        why = "Redis could not run the publishing function";
-        if (log_allowed(&send->publish->limit))
-            log_error("publish failed", log_str("error", redis_error(reply) ? reply->str : "an answer of another form"));
+        outlet->young = false;
+        publish_shard_send(outlet->shard, send);
+    } else if (outlet != NULL && outlet->young) {
+        on_again(publish, send, why);
+    } else {
+        publish_send_fail(send, PUBLISH_BUS_DOWN, why);
     }
-    answer_failure(send->cb, send->data, PUBLISH_BUS_DOWN, why);
-}
-
-static void on_confirmed(void *data, const char *why)
-{
-    struct send *send = data;
-    if (why == NULL)
-        send->cb(send->data, &send->answer);
-    else
-        answer_failure(send->cb, send->data, PUBLISH_BUS_DOWN, why);
-    free(send);
-}
-
-/* Also for what was published before: its first answer may never have come for want of replicas. */
-static void hold(struct send *send, const struct publish_answer *answer)
-{
-    send->answer = *answer;
-    send->answer.id = slice_make(send->bytes, answer->id.n);
-    h2o_memcpy(send->bytes, answer->id.p, answer->id.n);
-    send->held = (struct confirm_item){.cb = on_confirmed, .data = send};
-    confirm_hold(&send->publish->confirm, &send->held);
-}
-
-static bool queue(struct send *send);
-static bool repeat(struct send *send);
-
-static void on_answer(void *data, const redisReply *reply, const char *why)
-{
-    struct send *send = data;
-    struct publish_answer answer;
-    (void)why;
-    if (reply == NULL)
-        answer_failure(send->cb, send->data, PUBLISH_BUS_DOWN, LOST_SENTENCE);
-    else if (read_answer(&answer, reply) && answer.id.n <= send->room && send->publish->confirm.replicas != 0) {
-        hold(send, &answer);
-        return;
-    } else if (read_answer(&answer, reply))
-        send->cb(send->data, &answer);
-    else if (redis_error_is(reply, "ERR Function not found") && repeat(send))
-        return;
-    else
-        answer_error(send, reply);
-    free(send);
-}
-
-/* Not having been found, the function has done nothing: sending it again can't publish twice. One load serves all that were under way. */
-static bool repeat(struct send *send)
-{
-    struct publish *publish = send->publish;
-    if (send->repeated)
-        return false;
-    send->repeated = true;
-    if (publish->library == LIBRARY_LOADED)
-        load(publish, LIBRARY_RELOADING);
-    return queue(send);
-}
-
-/* ---- requests ---- */
-
-static size_t write_number(char *out, size_t size, int64_t number)
-{
-    return (size_t)snprintf(out, size, "%lld", (long long)number);
-}
-
-static void add_option(struct send *send, struct slice name, struct slice value)
-{
-    assert(send->argc + 2 <= ARGS_MAX);
-    send->argv[send->argc++] = name;
-    send->argv[send->argc++] = value;
-}
-
-/* Copies s to *end; returns the copy. */
-static struct slice keep(char **end, struct slice s)
-{
-    struct slice copy = slice_make(*end, s.n);
-    *end = (char *)h2o_memcpy(*end, s.p, s.n) + s.n;
-    return copy;
-}
-
-static void add_options(struct send *send, const struct publish_request *request, char *end)
-{
-    char number[24];
-    if (request->type.n != 0)
-        add_option(send, SLICE("event"), keep(&end, request->type));
-    if (request->id.n != 0)
-        add_option(send, SLICE("id"), keep(&end, request->id));
-    if (request->key.n != 0)
-        add_option(send, SLICE("key"), keep(&end, request->key));
-    if (request->retry_ms == EVENT_RETRY_NONE)
-        add_option(send, SLICE("retry"), SLICE("none"));
-    else
-        add_option(send, SLICE("retry"), keep(&end, slice_make(number, write_number(number, sizeof(number), request->retry_ms))));
-    add_option(send, SLICE("maxlen"), keep(&end, slice_make(number, write_number(number, sizeof(number), request->history_len))));
-    add_option(send, SLICE("ttl"), keep(&end, slice_make(number, write_number(number, sizeof(number), request->history_ttl_s))));
-    if (request->only_changed)
-        add_option(send, SLICE("changed"), SLICE("1"));
-    if (request->count)
-        add_option(send, SLICE("count"), SLICE("1"));
-}
-
-static struct send *make_send(struct publish *publish, const struct publish_request *request, publish_cb cb, void *data)
-{
-    enum { NUMBERS = 3 * 24 };
-    size_t room = CHANNEL_KEY_MAX + request->data.n + request->type.n + request->id.n + request->key.n + NUMBERS;
-    struct send *send = h2o_mem_alloc(sizeof(*send) + room);
-    *send = (struct send){.publish = publish, .cb = cb, .data = data, .room = room};
-    size_t key_len = channel_pubsub(send->bytes, request->channel);
-    char *end = send->bytes + key_len;
-    struct slice event = request->count ? SLICE("") : keep(&end, request->data);
-    struct slice words[] = {SLICE("FCALL"), SLICE("sse_publish"), SLICE("1"), slice_make(send->bytes, key_len), event};
-    memcpy(send->argv, words, sizeof(words));
-    send->argc = sizeof(words) / sizeof(words[0]);
-    add_options(send, request, end);
-    return send;
-}
-
-static bool queue(struct send *send)
-{
-    struct publish *publish = send->publish;
-    if (!redis_command(publish->redis, send->argv, send->argc, on_answer, send))
-        return false;
-    if (publish->confirm.replicas != 0)
-        confirm_sent(&publish->confirm);
-    return true;
 }
 
 /* ---- interface ---- */
 
-/* WAIT must have answered before the connection counts as dead, also when it stands behind another one. */
-static uint64_t replicas_timeout(const struct redis_options *options)
-{
-    uint64_t most = options->reply_timeout_ms / 3;
-    return most < REPLICAS_TIMEOUT_MS ? most : REPLICAS_TIMEOUT_MS;
-}
-
 struct publish *publish_open(const struct redis_options *options, unsigned replicas)
 {
     struct publish *publish = h2o_mem_alloc(sizeof(*publish));
-    *publish = (struct publish){.library = LIBRARY_ABSENT};
-    struct redis_options own = *options;
-    own.on_ready = on_ready;
-    own.on_lost = on_lost;
-    own.on_push = NULL;
-    own.data = publish;
-    publish->redis = redis_open(&own);
-    publish->confirm = (struct confirm){.redis = publish->redis, .replicas = replicas, .timeout_ms = replicas_timeout(options)};
+    *publish = (struct publish){.redis = *options, .replicas = replicas};
+    h2o_linklist_init_anchor(&publish->waiting);
+    timer_init(&publish->again, options->loop, on_timer, publish);
+    publish->shards = shards_open(&(struct shards_options){.loop = options->loop,
+                                                           .getaddr = options->getaddr,
+                                                           .url = options->url,
+                                                           .on_shard = on_shard,
+                                                           .on_moved = on_moved,
+                                                           .on_gone = on_gone,
+                                                           .data = publish});
     return publish;
 }
 
 void publish_close(struct publish *publish)
 {
-    publish->library = LIBRARY_ABSENT;
-    redis_close(publish->redis);
-    confirm_lost(&publish->confirm, LOST_SENTENCE);
+    while (publish->outlets != NULL)
+        close_outlet(&publish->outlets);
+    while (!h2o_linklist_is_empty(&publish->waiting)) {
+        struct publish_send *send = H2O_STRUCT_FROM_MEMBER(struct publish_send, link, publish->waiting.next);
+        h2o_linklist_unlink(&send->link);
+        publish_send_fail(send, PUBLISH_BUS_DOWN, "the publisher is stopping");
+    }
+    shards_close(publish->shards);
+    timer_dispose(&publish->again);
     free(publish);
 }
 
-bool publish_ready(const struct publish *publish)
+const char *publish_why(struct publish *publish)
 {
-    return redis_ready(publish->redis) && (publish->library == LIBRARY_LOADED || publish->library == LIBRARY_RELOADING);
+    const char *why = shards_why(publish->shards);
+    for (struct outlet *outlet = publish->outlets; why == NULL && outlet != NULL; outlet = outlet->next) {
+        why = publish_shard_why(outlet->shard);
+        if (why != NULL)
+            why = shard_sentence(publish->why, sizeof(publish->why), publish->shards, outlet->at, why);
+        else
+            outlet->young = false;
+    }
+    publish->was_ready = publish->was_ready || why == NULL;
+    return why;
 }
 
-const char *publish_why(const struct publish *publish)
+bool publish_ready(struct publish *publish)
 {
-    if (publish_ready(publish))
-        return NULL;
-    if (!redis_ready(publish->redis))
-        return redis_why(publish->redis);
-    return publish->why != NULL ? publish->why : "Redis is loading the function library";
+    return publish_why(publish) == NULL;
+}
+
+bool publish_serves(struct publish *publish, struct slice channel)
+{
+    return why_not(publish, outlet_of(publish, slot_of(channel))) == NULL;
 }
 
 void publish_send(struct publish *publish, const struct publish_request *request, publish_cb cb, void *data)
 {
-    if (!publish_ready(publish)) {
-        answer_failure(cb, data, PUBLISH_BUS_DOWN, publish_why(publish));
-        return;
-    }
-    struct send *send = make_send(publish, request, cb, data);
-    if (!queue(send)) {
-        free(send);
-        answer_failure(cb, data, PUBLISH_BUS_DOWN, "Redis does not keep up: too much waits to be sent to it");
-    }
+    route(publish, publish_send_create(request, cb, data));
 }
 
 void publish_tell(struct publish *publish, struct slice channel, struct slice text)
 {
     char name[CHANNEL_KEY_MAX];
-    struct slice argv[] = {SLICE("PUBLISH"), slice_make(name, channel_pubsub(name, channel)), text};
-    if (!publish_ready(publish) || !redis_command(publish->redis, argv, 3, NULL, NULL))
-        return;
+    const struct outlet *outlet = outlet_of(publish, slot_of(channel));
+    struct slice argv[] = {pubsub_words(publish->redis.url)->publish, slice_make(name, channel_pubsub(name, channel)), text};
+    if (outlet != NULL)
+        publish_shard_tell(outlet->shard, argv, 3);
 }

@@ -6,7 +6,7 @@
 #include "proto/bus/redis.h"
 #include "proto/position.h"
 
-struct publish; /* one command connection with the function library loaded; lives on one loop's thread */
+struct publish; /* a command connection to each shard, with the function library loaded; lives on one loop's thread */
 
 struct publish_request {
     struct slice channel; /* checked by channel_check() */
@@ -25,7 +25,7 @@ enum publish_outcome {
     PUBLISH_DONE, /* appended and sent */
     PUBLISH_DUPLICATE, /* id or key was seen in the last 5 minutes: id and position are those of the first time, nothing was sent */
     PUBLISH_UNCHANGED, /* only_changed, and it had not: id and position are the newest event's, nothing was sent */
-    PUBLISH_BUS_DOWN, /* not connected, connection lost before the answer, Redis can't write now (LOADING, READONLY, OOM, …), or too few replicas have it */
+    PUBLISH_BUS_DOWN, /* not connected, connection lost before the answer, Redis can't write now (LOADING, READONLY, OOM, …), the channel is being moved to another shard, or too few replicas have it */
     PUBLISH_REFUSED, /* the function said no: a fault of the request that the edge should have found */
 };
 
@@ -39,17 +39,22 @@ struct publish_answer {
 /* The answer dies after the callback. */
 typedef void (*publish_cb)(void *data, const struct publish_answer *answer);
 
-/* Opens the connection; options->on_* and ->data are ignored. On every connect the library is loaded (FUNCTION LOAD REPLACE) before it
+/* Opens the connections; options->on_*, ->data and ->topology are ignored. On every connect the library is loaded (FUNCTION LOAD REPLACE) before it
  * counts as ready. A Redis below 7 is one clear sentence in the log and in publish_why(), and is tried again later. `replicas`: how many must have an event
  * before it counts as published. */
 struct publish *publish_open(const struct redis_options *options, unsigned replicas);
 void publish_close(struct publish *publish);
-bool publish_ready(const struct publish *publish);
-const char *publish_why(const struct publish *publish);
 
-/* Plain PUBLISH on this channel (its name is trusted): no history, no answer, lost while the bus is away. */
+/* Whether all shards are; else the first one's sentence, valid until the next turn. */
+bool publish_ready(struct publish *publish);
+const char *publish_why(struct publish *publish);
+
+/* Whether this channel's shard is. */
+bool publish_serves(struct publish *publish, struct slice channel);
+
+/* Plain PUBLISH, or SPUBLISH, on this channel (its name is trusted): no history, no answer, lost while the bus is away. */
 void publish_tell(struct publish *publish, struct slice channel, struct slice text);
 
 /* Sends it; cb always runs exactly once, perhaps before this returns (bus down). "Function not found" (someone flushed the functions)
- * loads the library anew and sends once more. */
+ * loads the library anew and sends once more; while the channel is on its way to another shard it is sent again and again, for two seconds at most. */
 void publish_send(struct publish *publish, const struct publish_request *request, publish_cb cb, void *data);

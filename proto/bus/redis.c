@@ -57,7 +57,7 @@ struct redis {
     bool listening; /* a push command was sent on this connection: messages may arrive */
     unsigned walking; /* callbacks of the owner that are running */
     const char *why;
-    char why_text[160]; /* of TLS */
+    char why_text[160]; /* of TLS, or of the greeting */
     struct log_limit ready_limit, lost_limit;
 };
 
@@ -225,14 +225,14 @@ static void queue(struct redis *redis, const struct slice *argv, size_t argc, co
 
 /* ---- receiving ---- */
 
-/* "message" and its like for patterns and shards: the only replies that answer no command. */
+/* "message" and its like for patterns and shards, and "sunsubscribe": the only replies that may answer no command. */
 static bool is_message(const redisReply *reply)
 {
     static const struct slice tail = {"message", 7};
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements < 3 || reply->element[0]->type != REDIS_REPLY_STRING)
         return false;
-    const redisReply *kind = reply->element[0];
-    return kind->len >= tail.n && memcmp(kind->str + kind->len - tail.n, tail.p, tail.n) == 0;
+    struct slice kind = slice_make(reply->element[0]->str, reply->element[0]->len);
+    return slice_eq(kind, SLICE("sunsubscribe")) || (kind.n >= tail.n && slice_eq(slice_from(kind, kind.n - tail.n), tail));
 }
 
 static void push(struct redis *redis, const redisReply *reply)
@@ -244,23 +244,44 @@ static void push(struct redis *redis, const redisReply *reply)
     --redis->walking;
 }
 
-static void on_reply(struct redis *redis, const redisReply *reply)
+/* The command that this reply, no push, answers. */
+static struct pipeline_item *answered_by(struct redis *redis, const redisReply *reply)
 {
     struct pipeline_item *oldest = pipeline_oldest(&redis->pipeline);
-    if (redis->listening && is_message(reply)) {
-        push(redis, reply);
-    } else if (oldest == NULL) {
+    if (oldest == NULL || !oldest->loose || redis_error(reply))
+        return oldest;
+    pipeline_take(&redis->pipeline);
+    return pipeline_oldest(&redis->pipeline);
+}
+
+static void answer(struct redis *redis, const redisReply *reply)
+{
+    struct pipeline_item *oldest = answered_by(redis, reply);
+    if (oldest == NULL) {
         drop(redis, redis_error_down(reply) != NULL ? redis_error_down(reply) : "Redis answered what nobody asked");
     } else if (oldest->push) {
+        bool loose = oldest->loose;
         if (redis_error(reply) || --oldest->left == 0)
             pipeline_take(&redis->pipeline);
-        push(redis, reply);
+        if (!loose || redis_error_down(reply) == NULL)
+            push(redis, reply);
     } else {
         struct pipeline_item item = pipeline_take(&redis->pipeline);
         call_back(redis, item.cb, item.data, reply, NULL);
-        if (redis->topology->role == TOPOLOGY_PRIMARY && redis_error_is(reply, "READONLY "))
-            drop(redis, redis_error_down(reply)); /* it was the primary */
     }
+}
+
+static void on_reply(struct redis *redis, const redisReply *reply)
+{
+    if (redis->listening && is_message(reply)) {
+        push(redis, reply);
+        return;
+    }
+    answer(redis, reply);
+    if (redis_error_is(reply, "MOVED "))
+        topology_doubt(redis->topology);
+    if (redis->topology->role == TOPOLOGY_PRIMARY && redis_error_is(reply, "READONLY "))
+        drop(redis, redis_error_down(reply)); /* it was the primary */
 }
 
 /* Gives the reader some bytes and hands out the replies they complete, until one of the callbacks drops the connection. */
@@ -337,7 +358,8 @@ static void on_greeting(void *data, const redisReply *reply, const char *why)
         greet(redis);
         return;
     case GREETING_FAILED:
-        drop(redis, redis->greeting.why);
+        snprintf(redis->why_text, sizeof(redis->why_text), "%s", redis->greeting.why); /* the next greeting begins with none */
+        drop(redis, redis->why_text);
         return;
     }
 }
@@ -406,8 +428,8 @@ static void on_found(void *data, const struct redis_node *node, const char *why)
 /* What is under way to another node, or stands there, goes at once, and the next attempt comes soon. */
 static void on_moved(void *data, const struct redis_node *node)
 {
-    static const char why[] = "the sentinels name another primary";
     struct redis *redis = data;
+    const char *why = topology_elsewhere(redis->topology);
     if (redis->state != WAITING && redis_node_eq(node, &redis->dial.node))
         return;
     redis->backoff_ms = BACKOFF_MIN_MS;
@@ -541,14 +563,32 @@ bool redis_command(struct redis *redis, const struct slice *argv, size_t argc, r
     return true;
 }
 
-bool redis_push_command(struct redis *redis, const struct slice *argv, size_t argc)
+static bool push_command(struct redis *redis, const struct slice *argv, size_t argc, bool loose)
 {
     assert(argc > 1);
     if (redis->state != READY || redis->queued->size > QUEUE_MAX)
         return false;
     redis->listening = true;
-    queue(redis, argv, argc, &(struct pipeline_item){.since_ms = monotonic_ms(), .left = argc - 1, .push = true});
+    queue(redis, argv, argc, &(struct pipeline_item){.since_ms = monotonic_ms(), .left = argc - 1, .push = true, .loose = loose});
     return true;
+}
+
+bool redis_push_command(struct redis *redis, const struct slice *argv, size_t argc)
+{
+    return push_command(redis, argv, argc, false);
+}
+
+bool redis_push_loose(struct redis *redis, const struct slice *argv, size_t argc)
+{
+    bool queued = push_command(redis, argv, argc, true);
+    if (queued)
+        ping(redis);
+    return queued;
+}
+
+void redis_doubt(struct redis *redis)
+{
+    topology_doubt(redis->topology);
 }
 
 void redis_drop(struct redis *redis, const char *why)

@@ -15,7 +15,8 @@ struct redis_options {
     h2o_multithread_receiver_t
         *getaddr; /* registered with h2o_hostinfo_getaddr_receiver on the same loop: names are looked up off it */
     const struct redis_url *url; /* borrowed for the connection's life */
-    struct topology *topology; /* where Redis is, shared with others, which outlives the connection; NULL: one of its own, of `url` */
+    struct topology
+        *topology; /* where Redis is, shared with others, which outlives the connection; NULL: one of its own, of `url` */
     const char *name; /* "subscriber" or "commands": for logs and CLIENT SETNAME ("sse-gateway:subscriber"); [A-Za-z0-9:-] */
     uint64_t connect_timeout_ms; /* where it is, look-up, connect and greeting together */
     uint64_t
@@ -50,9 +51,16 @@ typedef void (*redis_reply_cb)(void *data, const redisReply *reply, const char *
 bool redis_command(struct redis *redis, const struct slice *argv, size_t argc, redis_reply_cb cb, void *data)
     __attribute__((warn_unused_result));
 
-/* As redis_command() for SUBSCRIBE and UNSUBSCRIBE of named channels, whose confirmations come through on_push. After it, only these and the connection's
+/* As redis_command() for SUBSCRIBE, UNSUBSCRIBE and SSUBSCRIBE of named channels, whose confirmations come through on_push. After it, only these and the connection's
  * own PING may be sent on this connection (Redis's subscriber mode). */
 bool redis_push_command(struct redis *redis, const struct slice *argv, size_t argc) __attribute__((warn_unused_result));
+
+/* The same for SUNSUBSCRIBE, and a PING behind it. Of its confirmations it can't be told whether they answer it: they look like what Redis says unasked when a slot leaves it,
+ * and the command is an error then, of which on_push hears nothing. */
+bool redis_push_loose(struct redis *redis, const struct slice *argv, size_t argc) __attribute__((warn_unused_result));
+
+/* See topology_doubt(); for callers that found out. An answer that begins with MOVED does it by itself. */
+void redis_doubt(struct redis *redis);
 
 /* Drops the connection as if the network had; it reconnects. For callers that found its answers wrong. `why` is static. It is not ready
  * from now on, what follows (callbacks, on_lost) comes after the caller has returned. May be called from callbacks. */

@@ -21,6 +21,8 @@ const char *redis_error_down(const redisReply *reply)
         {"MASTERDOWN ", "Redis is a replica that has lost its master"},
         {"CLUSTERDOWN ", "the Redis cluster is down"},
         {"TRYAGAIN ", "the Redis cluster is moving this channel"},
+        {"ASK ", "the Redis cluster is moving this channel"},
+        {"MOVED ", "the Redis cluster has moved this channel"},
         {"BUSY ", "Redis is busy running a script"},
         {"MISCONF ", "Redis can't save to disk and refuses writes"},
         {"NOREPLICAS ", "Redis has too few replicas to accept writes"},

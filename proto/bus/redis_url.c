@@ -143,7 +143,8 @@ static const char *parse_port(struct redis_node *out, struct slice text, uint16_
 static const char *parse_node(struct redis_url *out, struct slice text, uint16_t port)
 {
     if (out->node_count == REDIS_NODES_MAX)
-        return "there are more than 8 sentinels";
+        return out->kind == REDIS_CLUSTER ? "there are more than 8 nodes; a few are enough, they name the others"
+                                          : "there are more than 8 sentinels";
     struct redis_node *node = &out->nodes[out->node_count++];
     const char *error = parse_host(node, &text);
     return error != NULL ? error : parse_port(node, text, port);
@@ -172,13 +173,28 @@ static const char *parse_name(struct redis_url *out, struct slice name)
     return NULL;
 }
 
-static const char *parse_sentinel(struct redis_url *out, struct slice authority, struct slice rest)
+static const char *parse_nodes(struct redis_url *out, struct slice list, uint16_t port)
 {
     const char *error = NULL;
-    out->kind = REDIS_SENTINEL;
     do
-        error = parse_node(out, slice_split(&authority, ','), SENTINEL_PORT);
-    while (error == NULL && authority.p != NULL);
+        error = parse_node(out, slice_split(&list, ','), port);
+    while (error == NULL && list.p != NULL);
+    return error;
+}
+
+static const char *parse_cluster(struct redis_url *out, struct slice authority, struct slice rest)
+{
+    out->kind = REDIS_CLUSTER;
+    const char *error = parse_nodes(out, authority, REDIS_PORT);
+    if (error == NULL && rest.n > 1)
+        error = parse_db(out, slice_from(rest, 1));
+    return error == NULL && out->db != 0 ? "a cluster has no database but 0: leave it away" : error;
+}
+
+static const char *parse_sentinel(struct redis_url *out, struct slice authority, struct slice rest)
+{
+    out->kind = REDIS_SENTINEL;
+    const char *error = parse_nodes(out, authority, SENTINEL_PORT);
     if (error != NULL)
         return error;
     rest = rest.n == 0 ? rest : slice_from(rest, 1);
@@ -234,6 +250,8 @@ const char *redis_url_parse(struct redis_url *out, const char *text)
         {"unix://", false, parse_unix},
         {"redis-sentinel://", false, parse_sentinel},
         {"rediss-sentinel://", true, parse_sentinel},
+        {"redis-cluster://", false, parse_cluster},
+        {"rediss-cluster://", true, parse_cluster},
     };
     memset(out, 0, sizeof(*out));
     for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); ++i) {
@@ -243,7 +261,8 @@ const char *redis_url_parse(struct redis_url *out, const char *text)
         out->secure = schemes[i].secure;
         return parse_parts(out, slice_of(text + n), schemes[i].parse);
     }
-    return "must begin with redis://, rediss://, unix://, redis-sentinel:// or rediss-sentinel://";
+    return "must begin with redis://, rediss://, unix://, redis-sentinel://, rediss-sentinel://, redis-cluster:// or "
+           "rediss-cluster://";
 }
 
 const char *redis_url_load(struct redis_url *out, const char *url, const char *sentinel_password)
@@ -274,13 +293,13 @@ char *redis_url_place(char *out, size_t n, const struct redis_url *url)
 {
     char place[272];
     size_t used = 0;
-    if (url->kind != REDIS_SENTINEL)
-        return redis_node_place(out, n, url, url->kind == REDIS_UNIX ? NULL : &url->nodes[0]);
-    for (size_t i = 0; i <= url->node_count && used < n; ++i) {
-        const char *mark = i == 0 ? "" : i == url->node_count ? "/" : ",";
-        const char *item = i == url->node_count ? url->name : redis_node_place(place, sizeof(place), url, &url->nodes[i]);
-        used += (size_t)snprintf(out + used, n - used, "%s%s", mark, item);
-    }
+    if (url->kind == REDIS_UNIX)
+        return redis_node_place(out, n, url, NULL);
+    for (size_t i = 0; i < url->node_count && used < n; ++i)
+        used += (size_t)snprintf(out + used, n - used, "%s%s", i == 0 ? "" : ",",
+                                 redis_node_place(place, sizeof(place), url, &url->nodes[i]));
+    if (url->kind == REDIS_SENTINEL && used < n)
+        snprintf(out + used, n - used, "/%s", url->name);
     return out;
 }
 

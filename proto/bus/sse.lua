@@ -13,6 +13,16 @@ local RETRY_MAX = 86400000 -- milliseconds: a day
 local COUNT_MAX = 2147483647 -- for maxlen and ttl: far from where XADD and EXPIRE would refuse
 local MS_MAX, SEQ_MAX = 2 ^ 48 - 1, 2 ^ 24 - 1 -- what an event id has room for
 
+-- Whether this is a node of a Redis Cluster: there, and only there, keys of two slots can't be read together. Found out at the first call, by a user who may do that.
+local in_cluster
+
+local function is_cluster()
+    if in_cluster == nil and redis.acl_check_cmd("EXISTS", "{sse:a}:log", "{sse:b}:log") then
+        in_cluster = type(redis.pcall("EXISTS", "{sse:a}:log", "{sse:b}:log")) == "table"
+    end
+    return in_cluster
+end
+
 -- The hash of proto/event_id.c: 2^32 * 1664525 + 255 is below 2^53, so a double holds every step exactly.
 local function hash(from, text)
     local bytes = { string.byte(text, 1, -1) }
@@ -216,10 +226,16 @@ local function acl_fault(key, log, o)
     local may = redis.acl_check_cmd
     local denied = not may("XADD", log, "*", "m", "") and "XADD"
         or not may("EXPIRE", log, 1) and "EXPIRE"
-        or not may("PUBLISH", key, "") and "PUBLISH"
+        or not may(o.publish, key, "") and o.publish
         or o.count and not may("INCR", o.count_key) and "INCR"
         or (o.id_key or o.key_key) and not may("SET", o.id_key or o.key_key, "") and "SET"
     return denied and "the Redis user is not allowed to " .. denied .. " here" or nil
+end
+
+-- Whether the slot is on its way to another shard. A client that follows ASK gets here while the history may still be at the other end, and an event would begin another one. Two
+-- keys, of which the first never exists, are what a node refuses to read together while that lasts.
+local function is_moving(key, log)
+    return is_cluster() and type(redis.pcall("EXISTS", key, log)) == "table"
 end
 
 -- Appends and publishes; nil, and nothing is done, when the stream once had an id above this position.
@@ -238,11 +254,11 @@ local function append(key, log, o, lines, previous, ms, seq)
     end
     redis.call("EXPIRE", log, o.ttl)
     remember(o, id, position)
-    redis.call("PUBLISH", key, payload)
+    redis.call(o.publish, key, payload)
     return { id, position, "published" }
 end
 
--- The first word tells whose fault it is: ERR is the caller's, any other means that the same call may succeed once an operator has acted.
+-- The first word tells whose fault it is: ERR is the caller's, TRYAGAIN means that the same call may succeed in a moment, any other once an operator has acted.
 local function refuse(fault, code)
     return redis.error_reply((code or "ERR") .. " sse_publish: " .. fault)
 end
@@ -270,9 +286,12 @@ local function publish(keys, args)
     o.count_key = prefix .. "count"
     o.id_key = o.id and prefix .. "id:" .. o.id
     o.key_key = o.key and prefix .. "key:" .. o.key
+    o.publish = is_cluster() and "SPUBLISH" or "PUBLISH"
     fault = acl_fault(key, log, o)
     if fault then
         return refuse(fault, "NOPERM")
+    elseif is_moving(key, log) then
+        return refuse("the channel is on its way to another shard", "TRYAGAIN")
     end
     local first = remembered(o.key_key) or remembered(o.id_key)
     if first then

@@ -2,33 +2,50 @@
 
 #include <stdlib.h>
 
+#include "proto/bus/pubsub_words.h"
 #include "proto/bus/redis_error.h"
+#include "proto/bus/slot.h"
 #include "proto/channel.h"
 #include "runtime/seeded_hash.h"
 #include "runtime/timer.h"
 
-enum { BATCH_MAX = 500 }; /* channels in one command */
+enum {
+    BATCH_MAX = 500, /* channels in one command */
+    AGAIN_MS = 100, /* until a channel that was refused, or taken away, is asked for again */
+};
 
 /* A channel that is in the set, or that Redis still owes a confirmation for. */
 struct member {
     UT_hash_handle hh;
-    h2o_linklist_t changed; /* linked: the set and what was sent to Redis may differ */
+    h2o_linklist_t changed; /* linked, in one of the two lists: the set and what was sent to Redis may differ */
     void *tag;
     bool wanted; /* in the set */
     bool added; /* … since SUBSCRIBE was last sent for it */
     bool sent; /* the last command sent for it on this connection was SUBSCRIBE */
     unsigned awaited; /* confirmations of SUBSCRIBE to come; at 0 the newest add is confirmed */
+    uint16_t slot; /* 0 where slots don't matter */
     size_t name_len;
     char name[]; /* "sse:NAME" */
 };
 
+/* A SUBSCRIBE that was not answered yet. */
+struct batch {
+    h2o_linklist_t link;
+    size_t left, count; /* confirmations to come; channels */
+    struct member *members[]; /* each awaits this one, so none goes before its answer */
+};
+
 struct subscribe {
     struct subscribe_events events;
+    const struct pubsub_words *words;
     struct redis *redis;
     struct member *members; /* by name */
     size_t wanted;
     h2o_linklist_t changed;
+    h2o_linklist_t refused; /* to be sent again when `again` says */
+    h2o_linklist_t batches; /* oldest first */
     struct timer flush; /* changes of one turn leave together */
+    struct timer again;
 };
 
 static struct member *find(struct subscribe *subscribe, struct slice name)
@@ -38,10 +55,10 @@ static struct member *find(struct subscribe *subscribe, struct slice name)
     return member;
 }
 
-static struct member *make(struct subscribe *subscribe, struct slice name)
+static struct member *make(struct subscribe *subscribe, struct slice name, struct slice channel)
 {
     struct member *member = h2o_mem_alloc(sizeof(*member) + name.n);
-    *member = (struct member){.name_len = name.n};
+    *member = (struct member){.name_len = name.n, .slot = subscribe->words->sharded ? slot_of(channel) : 0};
     memcpy(member->name, name.p, name.n);
     HASH_ADD_KEYPTR(hh, subscribe->members, member->name, member->name_len, member);
     return member;
@@ -65,47 +82,83 @@ static void mark_changed(struct subscribe *subscribe, struct member *member)
 
 /* ---- the set to Redis ---- */
 
-struct batch {
-    struct slice argv[1 + BATCH_MAX];
-    size_t argc;
-};
-
-static void send_batch(struct subscribe *subscribe, struct batch *batch)
+static void send_subscribe(struct subscribe *subscribe, const struct slice *argv, struct member *const *members, size_t count)
 {
-    if (batch->argc > 1 && !redis_push_command(subscribe->redis, batch->argv, batch->argc))
+    struct batch *batch = h2o_mem_alloc(sizeof(*batch) + count * sizeof(struct member *));
+    *batch = (struct batch){.left = count, .count = count};
+    memcpy(batch->members, members, count * sizeof(struct member *));
+    h2o_linklist_insert(&subscribe->batches, &batch->link);
+    for (size_t i = 0; i < count; ++i)
+        ++members[i]->awaited;
+    if (!redis_push_command(subscribe->redis, argv, 1 + count))
         redis_drop(subscribe->redis, "too much waits to be sent to Redis");
-    batch->argc = 1;
 }
 
-static void add_to_batch(struct subscribe *subscribe, struct batch *batch, const struct member *member)
+static void send_unsubscribe(struct subscribe *subscribe, const struct slice *argv, size_t count)
 {
-    batch->argv[batch->argc++] = slice_make(member->name, member->name_len);
-    if (batch->argc == 1 + BATCH_MAX)
-        send_batch(subscribe, batch);
+    bool queued = subscribe->words->sharded ? redis_push_loose(subscribe->redis, argv, 1 + count)
+                                            : redis_push_command(subscribe->redis, argv, 1 + count);
+    if (!queued)
+        redis_drop(subscribe->redis, "too much waits to be sent to Redis");
 }
 
-/* Each channel is in one of the two batches at most, so their order doesn't matter. Being added sends SUBSCRIBE even where one was sent
- * before: Redis confirms it again, and that is the confirmation the new add waits for. */
-static void send_changes(struct subscribe *subscribe)
+static int compare_slots(const void *a, const void *b)
 {
-    struct batch subscribes = {{SLICE("SUBSCRIBE")}, 1}, unsubscribes = {{SLICE("UNSUBSCRIBE")}, 1};
-    h2o_linklist_t done;
-    h2o_linklist_init_anchor(&done);
-    h2o_linklist_insert_list(&done, &subscribe->changed);
-    for (h2o_linklist_t *node = done.next; node != &done; node = node->next) {
+    return (*(struct member *const *)a)->slot - (*(struct member *const *)b)->slot;
+}
+
+/* One command for channels of one slot. */
+static void send_all(struct subscribe *subscribe, bool add, struct member **members, size_t count)
+{
+    struct slice argv[1 + BATCH_MAX] = {add ? subscribe->words->subscribe : subscribe->words->unsubscribe};
+    size_t first = 0;
+    if (subscribe->words->sharded)
+        qsort(members, count, sizeof(*members), compare_slots);
+    for (size_t i = 0; i < count; ++i) {
+        argv[1 + i - first] = slice_make(members[i]->name, members[i]->name_len);
+        size_t n = i + 1 - first;
+        if (n != BATCH_MAX && i + 1 != count && members[i + 1]->slot == members[i]->slot)
+            continue;
+        if (add)
+            send_subscribe(subscribe, argv, members + first, n);
+        else
+            send_unsubscribe(subscribe, argv, n);
+        first = i + 1;
+    }
+}
+
+/* Adds from the front, removes from the back; returns how many of each. Being added sends SUBSCRIBE even where one was sent before: Redis confirms it again, and that
+ * is the confirmation the new add waits for. */
+static void sort_out(h2o_linklist_t *changes, struct member **members, size_t total, size_t *adds, size_t *removes)
+{
+    *adds = *removes = 0;
+    for (h2o_linklist_t *node = changes->next; node != changes; node = node->next) {
         struct member *member = H2O_STRUCT_FROM_MEMBER(struct member, changed, node);
         if (member->wanted && member->added) {
             member->added = false;
             member->sent = true;
-            ++member->awaited;
-            add_to_batch(subscribe, &subscribes, member);
+            members[(*adds)++] = member;
         } else if (!member->wanted && member->sent) {
             member->sent = false;
-            add_to_batch(subscribe, &unsubscribes, member);
+            members[total - ++*removes] = member;
         }
     }
-    send_batch(subscribe, &subscribes);
-    send_batch(subscribe, &unsubscribes);
+}
+
+/* Each channel is in one of the two kinds of command at most, so their order doesn't matter. */
+static void send_changes(struct subscribe *subscribe)
+{
+    size_t total = 0, adds, removes;
+    h2o_linklist_t done;
+    h2o_linklist_init_anchor(&done);
+    h2o_linklist_insert_list(&done, &subscribe->changed);
+    for (h2o_linklist_t *node = done.next; node != &done; node = node->next)
+        ++total;
+    struct member **members = h2o_mem_alloc((total + 1) * sizeof(*members));
+    sort_out(&done, members, total, &adds, &removes);
+    send_all(subscribe, true, members, adds);
+    send_all(subscribe, false, members + total - removes, removes);
+    free(members);
     while (!h2o_linklist_is_empty(&done)) {
         struct member *member = H2O_STRUCT_FROM_MEMBER(struct member, changed, done.next);
         h2o_linklist_unlink(&member->changed);
@@ -128,6 +181,28 @@ static void on_flush(void *data)
     }
 }
 
+static void on_again(void *data)
+{
+    struct subscribe *subscribe = data;
+    h2o_linklist_insert_list(&subscribe->changed, &subscribe->refused);
+    on_flush(subscribe);
+}
+
+/* Not subscribed any more, or not yet: it is asked for again, unless it is removed first. */
+static void send_again(struct subscribe *subscribe, struct member *member)
+{
+    member->sent = false;
+    if (!member->wanted || member->added) {
+        release_if_done(subscribe, member);
+        return;
+    }
+    member->added = true;
+    if (!h2o_linklist_is_linked(&member->changed))
+        h2o_linklist_insert(&subscribe->refused, &member->changed);
+    if (!timer_running(&subscribe->again))
+        timer_start(&subscribe->again, AGAIN_MS);
+}
+
 /* ---- Redis to the set ---- */
 
 static void on_ready(void *data)
@@ -144,10 +219,19 @@ static void on_ready(void *data)
     send_changes(subscribe);
 }
 
+static void take_batch(struct subscribe *subscribe)
+{
+    struct batch *batch = H2O_STRUCT_FROM_MEMBER(struct batch, link, subscribe->batches.next);
+    h2o_linklist_unlink(&batch->link);
+    free(batch);
+}
+
 static void on_lost(void *data, const char *why)
 {
     struct subscribe *subscribe = data;
     struct member *member, *next;
+    while (!h2o_linklist_is_empty(&subscribe->batches))
+        take_batch(subscribe);
     HASH_ITER(hh, subscribe->members, member, next)
     {
         member->sent = false;
@@ -165,11 +249,22 @@ static void on_message(struct subscribe *subscribe, struct slice name, struct sl
         subscribe->events.on_message(subscribe->events.data, member->tag, payload);
 }
 
+static struct batch *oldest_batch(struct subscribe *subscribe)
+{
+    return h2o_linklist_is_empty(&subscribe->batches) ? NULL : H2O_STRUCT_FROM_MEMBER(struct batch, link, subscribe->batches.next);
+}
+
+/* They come in the order of the command. */
 static void on_confirmation(struct subscribe *subscribe, struct slice name)
 {
-    struct member *member = find(subscribe, name);
-    if (member == NULL || member->awaited == 0)
+    struct batch *batch = oldest_batch(subscribe);
+    struct member *member = batch == NULL ? NULL : batch->members[batch->count - batch->left];
+    if (member == NULL || !slice_eq(slice_make(member->name, member->name_len), name)) {
+        redis_drop(subscribe->redis, "Redis confirmed what it was not asked for");
         return;
+    }
+    if (--batch->left == 0)
+        take_batch(subscribe);
     --member->awaited;
     if (member->awaited == 0 && member->wanted && !member->added)
         subscribe->events.on_subscribed(subscribe->events.data, member->tag);
@@ -177,26 +272,60 @@ static void on_confirmation(struct subscribe *subscribe, struct slice name)
         release_if_done(subscribe, member);
 }
 
+/* Of one that we left, or of one whose slot left the shard. What was sent for it since decides, where something was. */
+static void on_taken(struct subscribe *subscribe, struct slice name)
+{
+    struct member *member = find(subscribe, name);
+    if (member == NULL || !member->wanted || member->added || member->awaited != 0)
+        return;
+    send_again(subscribe, member);
+    redis_doubt(subscribe->redis);
+    subscribe->events.on_unsubscribed(subscribe->events.data, member->tag);
+}
+
+/* The oldest SUBSCRIBE did nothing: the slot is elsewhere, or the shard can't serve it now. */
+static void on_refused(struct subscribe *subscribe)
+{
+    struct batch *batch = oldest_batch(subscribe);
+    for (size_t i = batch->count - batch->left; i < batch->count; ++i)
+        if (--batch->members[i]->awaited == 0)
+            send_again(subscribe, batch->members[i]);
+    take_batch(subscribe);
+    redis_doubt(subscribe->redis);
+}
+
 static struct slice text_of(const redisReply *reply)
 {
     return reply->type == REDIS_REPLY_STRING ? slice_make(reply->str, reply->len) : (struct slice){NULL, 0};
 }
 
+static const char *fault_of(const redisReply *reply)
+{
+    const char *down = redis_error_down(reply);
+    if (down != NULL)
+        return down;
+    return redis_error_is(reply, "NOPERM ") ? "the Redis user may not subscribe to the channels sse:*"
+                                            : "Redis refused to subscribe";
+}
+
 static void on_push(void *data, const redisReply *reply)
 {
     struct subscribe *subscribe = data;
+    const struct pubsub_words *words = subscribe->words;
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 3) {
-        const char *down = redis_error_down(reply);
-        redis_drop(subscribe->redis, down != NULL                       ? down
-                                     : redis_error_is(reply, "NOPERM ") ? "the Redis user may not subscribe to the channels sse:*"
-                                                                        : "Redis refused to subscribe");
+        if (words->sharded && redis_error_down(reply) != NULL && oldest_batch(subscribe) != NULL)
+            on_refused(subscribe);
+        else
+            redis_drop(subscribe->redis, fault_of(reply));
         return;
     }
     struct slice kind = text_of(reply->element[0]), name = text_of(reply->element[1]);
-    if (slice_eq(kind, SLICE("message")))
+    if (slice_eq(kind, words->message))
         on_message(subscribe, name, text_of(reply->element[2]));
-    else if (slice_eq(kind, SLICE("subscribe")))
+    else if (slice_eq(kind, words->subscribed))
         on_confirmation(subscribe, name);
+    else if (words->sharded && slice_eq(kind, words->unsubscribed))
+        on_taken(subscribe, name);
 }
 
 /* ---- interface ---- */
@@ -204,9 +333,12 @@ static void on_push(void *data, const redisReply *reply)
 struct subscribe *subscribe_open(const struct redis_options *options, const struct subscribe_events *events)
 {
     struct subscribe *subscribe = h2o_mem_alloc(sizeof(*subscribe));
-    *subscribe = (struct subscribe){.events = *events};
+    *subscribe = (struct subscribe){.events = *events, .words = pubsub_words(options->url)};
     h2o_linklist_init_anchor(&subscribe->changed);
+    h2o_linklist_init_anchor(&subscribe->refused);
+    h2o_linklist_init_anchor(&subscribe->batches);
     timer_init(&subscribe->flush, options->loop, on_flush, subscribe);
+    timer_init(&subscribe->again, options->loop, on_again, subscribe);
     struct redis_options own = *options;
     own.on_ready = on_ready;
     own.on_lost = on_lost;
@@ -220,7 +352,10 @@ void subscribe_close(struct subscribe *subscribe)
 {
     struct member *member, *next;
     redis_close(subscribe->redis);
+    while (!h2o_linklist_is_empty(&subscribe->batches))
+        take_batch(subscribe);
     timer_dispose(&subscribe->flush);
+    timer_dispose(&subscribe->again);
     HASH_ITER(hh, subscribe->members, member, next)
     {
         HASH_DEL(subscribe->members, member);
@@ -235,7 +370,7 @@ void subscribe_add(struct subscribe *subscribe, struct slice channel, void *tag)
     struct slice key = slice_make(name, channel_pubsub(name, channel));
     struct member *member = find(subscribe, key);
     if (member == NULL)
-        member = make(subscribe, key);
+        member = make(subscribe, key, channel);
     assert(!member->wanted);
     member->wanted = member->added = true;
     member->tag = tag;

@@ -1,4 +1,4 @@
-/* The set of channels this process listens to, on one subscriber connection. Restored after every reconnect. One loop's thread. */
+/* The set of channels this process listens to at one shard, on one subscriber connection. Restored after every reconnect. One loop's thread. */
 #pragma once
 
 #include "proto/bus/redis.h"
@@ -10,6 +10,9 @@ struct subscribe_events {
     void (*on_subscribed)(void *data, void *tag);
     /* A message, as published. The payload dies after the callback. */
     void (*on_message)(void *data, void *tag, struct slice payload);
+    /* Sharded pub/sub only: Redis has taken the channel away, since its slot left the shard. on_subscribed follows should it come back; else the channel is to be removed here and
+     * added at its new shard. */
+    void (*on_unsubscribed)(void *data, void *tag);
     /* Connected; subscriptions follow. May be NULL. */
     void (*on_ready)(void *data);
     /* The connection is gone: no channel is subscribed until its on_subscribed. */

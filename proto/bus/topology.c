@@ -42,6 +42,7 @@ static struct topology *open_plain(const struct redis_url *url)
 
 struct topology *topology_open(const struct topology_options *options)
 {
+    assert(options->url->kind != REDIS_CLUSTER); /* shards_open() */
     return options->url->kind == REDIS_SENTINEL ? sentinel_open(options) : open_plain(options->url);
 }
 
@@ -76,6 +77,17 @@ void topology_forget(struct topology_seeker *seeker)
 const char *topology_late(struct topology *topology)
 {
     return topology->late(topology);
+}
+
+void topology_doubt(struct topology *topology)
+{
+    if (topology->doubt != NULL)
+        topology->doubt(topology);
+}
+
+const char *topology_elsewhere(const struct topology *topology)
+{
+    return topology->url->kind == REDIS_CLUSTER ? "the cluster names another primary" : "the sentinels name another primary";
 }
 
 /* Whom the call makes ask anew is not answered by it. */

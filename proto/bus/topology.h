@@ -1,4 +1,5 @@
-/* Where Redis is now: what REDIS_URL says, or what its sentinels say (sentinel.h). One serves all connections of a process, on their loop's thread. */
+/* Where a Redis is now: what REDIS_URL says, what its sentinels say (sentinel.h), or what its cluster says of one shard (shards.h). One serves all connections of a process to
+ * it, on their loop's thread. */
 #pragma once
 
 #include "proto/bus/redis_url.h"
@@ -9,6 +10,7 @@ enum topology_role {
     TOPOLOGY_ANY, /* whoever it is */
     TOPOLOGY_PRIMARY, /* a Redis that says it is the primary */
     TOPOLOGY_SENTINEL, /* a sentinel */
+    TOPOLOGY_NODE, /* a node of the cluster, primary or not */
 };
 
 /* What one connection wants of it. */
@@ -31,6 +33,7 @@ struct topology {
     /* what makes its kind */
     void (*ask)(struct topology *topology); /* topology_found() will be called */
     const char *(*late)(struct topology *topology);
+    void (*doubt)(struct topology *topology); /* NULL: nobody to ask */
     void (*close)(struct topology *topology);
 };
 
@@ -44,7 +47,8 @@ struct topology *topology_open(const struct topology_options *options);
 void topology_close(struct topology *topology); /* when no seeker is left */
 
 /* One node of the URL, wherever Redis is. The memory is the caller's and needs no closing. */
-void topology_init_node(struct topology *topology, const struct redis_url *url, const struct redis_node *node, enum topology_role role);
+void topology_init_node(struct topology *topology, const struct redis_url *url, const struct redis_node *node,
+                        enum topology_role role);
 
 /* The seeker's memory stays until it leaves. */
 void topology_join(struct topology *topology, struct topology_seeker *seeker);
@@ -56,6 +60,12 @@ void topology_forget(struct topology_seeker *seeker);
 
 /* A sentence for an answer that takes too long. */
 const char *topology_late(struct topology *topology);
+
+/* An answer tells that things are not where they were said to be: to be asked anew, soon. */
+void topology_doubt(struct topology *topology);
+
+/* A static sentence: why a connection goes when Redis is elsewhere. */
+const char *topology_elsewhere(const struct topology *topology);
 
 /* For the kinds. Everybody who asks is answered. */
 void topology_found(struct topology *topology, const struct redis_node *node, const char *why);

@@ -96,7 +96,7 @@ static void read_expect(struct commands *commands, const char *text)
         commands->expect[n] = commands->expect[n - 1];
 }
 
-/* open MS | expect MS N [N…] | report | hold | go | stall N | drip N | unstall N */
+/* open MS | expect MS N [N…] | report | listen | hold | go | stall N | drip N | unstall N. From `listen` on the longest silence is counted anew. */
 static void run(struct commands *commands, const char *line)
 {
     struct follow *follow = commands->follow;
@@ -113,7 +113,9 @@ static void run(struct commands *commands, const char *line)
         wait_for(commands, "expect", value);
         return;
     }
-    if (strcmp(word, "hold") == 0)
+    if (strcmp(word, "listen") == 0)
+        follow->silence_ms = 0;
+    else if (strcmp(word, "hold") == 0)
         follow_hold(follow);
     else if (strcmp(word, "go") == 0)
         follow_go(follow);

@@ -1,6 +1,6 @@
 /* Follows numbered channels with thousands of HTTP/1.1 streams that come back with their Last-Event-ID, and checks every number.
  *
- *     follow -n STREAMS [-c CHANNELS] [-e EACH] [-p PREFIX] [-d DELAY_MS] [-b RECEIVE_BUFFER] [-s START] ADDRESS:PORT…
+ *     follow -n STREAMS [-c CHANNELS] [-e EACH] [-p PREFIX] [-d DELAY_MS] [-b RECEIVE_BUFFER] [-s START] [-w WINDOW_MS] ADDRESS:PORT…
  *
  * Stream i follows EACH (1) of the channels PREFIX-0 … PREFIX-(CHANNELS-1), from number i * EACH on: on /channels/NAME, or /subscribe when
  * EACH is more. An event's data is "CHANNEL NUMBER …" and ends in a line "NUMBER"; numbers start at START + 1 (1). Whenever a stream ends, breaks or is
@@ -171,6 +171,13 @@ static void on_gap(struct context *context, const struct answer_event *event)
         track_gap(track, &context->follow->tally);
 }
 
+/* Nothing orders several channels' events of one millisecond, nor, over several shards, those of the gateway's margin: the id can't tell which of them were seen. */
+static bool undecided(const struct context *context, uint64_t ms)
+{
+    uint64_t resumed = context->s->resumed_ms;
+    return context->follow->each > 1 && (ms > resumed ? ms - resumed : resumed - ms) <= context->follow->window_ms;
+}
+
 static void on_number(struct context *context, const struct answer_event *event)
 {
     struct tally *tally = &context->follow->tally;
@@ -182,7 +189,7 @@ static void on_number(struct context *context, const struct answer_event *event)
     if (track == NULL)
         ++tally->malformed;
     else
-        track_event(track, tally, n, context->follow->each > 1 && context->s->resumed_ms == id_ms(event->id));
+        track_event(track, tally, n, undecided(context, id_ms(event->id)));
 }
 
 static void on_event(void *data, const struct answer_event *event)
@@ -345,7 +352,7 @@ static void add_port(struct follow *follow, char *text)
 static void read_options(struct follow *follow, int argc, char **argv)
 {
     int option;
-    while ((option = getopt(argc, argv, "n:c:e:p:d:b:s:")) != -1) {
+    while ((option = getopt(argc, argv, "n:c:e:p:d:b:s:w:")) != -1) {
         switch (option) {
         case 'n':
             follow->count = (unsigned)atoi(optarg);
@@ -367,6 +374,9 @@ static void read_options(struct follow *follow, int argc, char **argv)
             break;
         case 's':
             follow->start = (uint32_t)atoi(optarg);
+            break;
+        case 'w':
+            follow->window_ms = (uint64_t)atoi(optarg);
             break;
         default:
             fail("see the top of follow.c");

@@ -28,6 +28,7 @@ struct follow {
     unsigned delay_ms; /* the longest pause before a reconnect */
     int receive_buffer;
     uint32_t start; /* the last number before the streams open */
+    uint64_t window_ms; /* of several channels: what is so near in time to the id that it resumed from may come twice */
     struct sockaddr_in ports[16];
     unsigned port_count;
     int epoll;

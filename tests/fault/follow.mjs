@@ -2,7 +2,7 @@
 //
 //     const f = await Follow.start(t, ports, { streams: 2000, channels: 50 });   // all open, each with a position
 //     await f.expect(author.counts);     every stream has seen these numbers of its channels; the report
-//     await f.report(), f.hold(), f.go(), f.stall(n), f.drip(n), f.unstall(n)
+//     await f.report(), f.listen(), f.hold(), f.go(), f.stall(n), f.drip(n), f.unstall(n)
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { createInterface } from 'node:readline';
@@ -21,9 +21,9 @@ export class Follow {
         return follow;
     }
 
-    constructor(ports, { streams, channels = 1, each = 1, prefix = 'fault', delay = 200, buffer = 0, start = 0, wrap = [] }) {
+    constructor(ports, { streams, channels = 1, each = 1, prefix = 'fault', delay = 200, buffer = 0, start = 0, window = 0, wrap = [] }) {
         this.streams = streams;
-        const argv = [...LEASH, ...wrap, binary('follow'), '-n', streams, '-c', channels, '-e', each, '-p', prefix, '-d', delay, '-b', buffer, '-s', start,
+        const argv = [...LEASH, ...wrap, binary('follow'), '-n', streams, '-c', channels, '-e', each, '-p', prefix, '-d', delay, '-b', buffer, '-s', start, '-w', window,
             ...ports.map(port => (typeof port === 'number' ? `127.0.0.1:${port}` : port))].map(String);
         this.child = spawn(argv[0], argv.slice(1), { stdio: ['pipe', 'pipe', 'inherit'] });
         this.child.stdin.on('error', () => {});
@@ -49,6 +49,10 @@ export class Follow {
 
     report() {
         return this.command('report');
+    }
+
+    listen() {
+        return this.command('listen');
     }
 
     hold() {

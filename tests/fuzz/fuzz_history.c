@@ -38,7 +38,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         must((data[0] & 1) != 0 ? history_last(redis, SLICE("news"), LIMIT, on_history, NULL)
                                 : history_after(redis, SLICE("news"), (struct position){1, i}, LIMIT, on_history, NULL));
     peer_settle();
-    must(peer_commands() == 2 + asked);
+    must(peer_commands() == 3 + asked);
     while (rest.p != NULL)
         peer_say(next_field(&rest));
     redis_close(redis);

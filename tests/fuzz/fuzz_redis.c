@@ -84,7 +84,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     client.redis = redis_open(&options);
     if ((data[0] & 4) != 0) {
         peer_greet(user, db);
-        must(client.ready && redis_ready(client.redis) && peer_commands() == 2u + user + db);
+        must(client.ready && redis_ready(client.redis) && peer_commands() == 3u + user + db);
     }
     while (rest.p != NULL)
         step(next_field(&rest));

@@ -16,8 +16,14 @@ static void escape(struct text *out, const char *s)
 
 static const char *scheme_of(const struct redis_url *url)
 {
-    static const char *const plain[] = {[REDIS_TCP] = "REDIS://", [REDIS_UNIX] = "Unix://", [REDIS_SENTINEL] = "redis-SENTINEL://"};
-    static const char *const secure[] = {[REDIS_TCP] = "rEDISS://", [REDIS_UNIX] = "", [REDIS_SENTINEL] = "rediss-Sentinel://"};
+    static const char *const plain[] = {[REDIS_TCP] = "REDIS://",
+                                        [REDIS_UNIX] = "Unix://",
+                                        [REDIS_SENTINEL] = "redis-SENTINEL://",
+                                        [REDIS_CLUSTER] = "redis-CLUSTER://"};
+    static const char *const secure[] = {[REDIS_TCP] = "rEDISS://",
+                                         [REDIS_UNIX] = "",
+                                         [REDIS_SENTINEL] = "rediss-Sentinel://",
+                                         [REDIS_CLUSTER] = "rediss-Cluster://"};
     return url->secure ? secure[url->kind] : plain[url->kind];
 }
 
@@ -65,7 +71,7 @@ static void check_nodes(const struct redis_url *url)
 {
     must(url->kind == REDIS_UNIX ? url->node_count == 0 : url->kind == REDIS_TCP ? url->node_count == 1 : url->node_count >= 1);
     must(url->node_count <= REDIS_NODES_MAX && (url->kind == REDIS_SENTINEL) == (url->name[0] != '\0'));
-    must((url->kind == REDIS_UNIX) == (url->path[0] == '/'));
+    must((url->kind == REDIS_UNIX) == (url->path[0] == '/') && (url->kind != REDIS_CLUSTER || url->db == 0));
     for (size_t i = 0; i != url->node_count; ++i)
         must(memchr(url->nodes[i].host, 0, sizeof(url->nodes[i].host)) != NULL && url->nodes[i].host[0] != '\0' &&
              url->nodes[i].port != 0);

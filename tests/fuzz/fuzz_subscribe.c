@@ -1,4 +1,4 @@
-/* Input: steps, each a field: "a0" to "a3": a channel is added, "r0" to "r3": removed, "h": the peer hangs up, anything else is said by the peer.
+/* Input: steps, each a field: "s", as the first: pub/sub is sharded; "a0" to "a3": a channel is added, "r0" to "r3": removed, "h": the peer hangs up, anything else is said by the peer.
  * A channel's events come only while it is in the set, and its messages only once it was confirmed since it was added. */
 #include "proto/bus/subscribe.h"
 
@@ -35,6 +35,25 @@ static void on_lost(void *data, const char *why)
         channels[i].confirmed = false;
 }
 
+static void on_unsubscribed(void *data, void *tag)
+{
+    struct channel *channel = tag;
+    must(data == channels && channel->wanted && channel->confirmed);
+    channel->confirmed = false;
+}
+
+/* The peer is a node of a cluster. */
+static void shard(struct redis_options *options)
+{
+    static struct redis_url url;
+    static struct topology topology;
+    url = *options->url;
+    url.kind = REDIS_CLUSTER;
+    topology_init_node(&topology, &url, NULL, TOPOLOGY_NODE);
+    options->url = &url;
+    options->topology = &topology;
+}
+
 static void change(struct channel *channel, bool add)
 {
     if (channel->wanted == add)
@@ -59,15 +78,27 @@ static void step(struct slice step)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    const struct subscribe_events events = {
-        .on_subscribed = on_subscribed, .on_message = on_message, .on_lost = on_lost, .data = channels};
+    const struct subscribe_events events = {.on_subscribed = on_subscribed,
+                                            .on_message = on_message,
+                                            .on_unsubscribed = on_unsubscribed,
+                                            .on_lost = on_lost,
+                                            .data = channels};
     struct slice rest = slice_make((const char *)data, size);
     struct redis_options options = peer_options(false, false);
     size_t wanted = 0;
+    bool sharded = slice_starts(rest, SLICE("s\xff"));
+    if (sharded) {
+        shard(&options);
+        next_field(&rest);
+    }
     for (size_t i = 0; i != CHANNELS; ++i)
         channels[i].wanted = channels[i].confirmed = false;
     subscribe = subscribe_open(&options, &events);
-    peer_greet(false, false);
+    peer_settle();
+    if (sharded)
+        peer_say(SLICE("*2\r\n$4\r\nmode\r\n$7\r\ncluster\r\n+OK\r\n+PONG\r\n"));
+    else
+        peer_greet(false, false);
     must(subscribe_ready(subscribe));
     while (rest.p != NULL)
         step(next_field(&rest));

@@ -130,9 +130,10 @@ void peer_say(struct slice bytes)
 void peer_greet(bool user, bool db)
 {
     peer_settle();
-    peer_say(user && db   ? SLICE("+OK\r\n+OK\r\n+OK\r\n+PONG\r\n")
-             : user || db ? SLICE("+OK\r\n+OK\r\n+PONG\r\n")
-                          : SLICE("+OK\r\n+PONG\r\n"));
+    peer_say(user && db ? SLICE("+OK\r\n*0\r\n+OK\r\n+OK\r\n+PONG\r\n")
+             : user     ? SLICE("+OK\r\n*0\r\n+OK\r\n+PONG\r\n")
+             : db       ? SLICE("*0\r\n+OK\r\n+OK\r\n+PONG\r\n")
+                        : SLICE("*0\r\n+OK\r\n+PONG\r\n"));
 }
 
 void peer_hang_up(void)

@@ -14,7 +14,7 @@ void peer_settle(void);
 /* Says the bytes and settles. Nothing happens where the client has hung up. */
 void peer_say(struct slice bytes);
 
-/* What Redis answers to the greeting: +OK for each of its commands, +PONG. */
+/* What Redis answers to the greeting: nothing to HELLO, +OK for each other command, +PONG. */
 void peer_greet(bool user, bool db);
 
 /* Closes the peer's end and settles. */

@@ -365,11 +365,11 @@ static void check_strangers(void)
     } rows[] = {
         {"HTTP/1.1 400 Bad Request\r\n\r\n", "what came from Redis is not its protocol"},
         {"*-7\r\n", "what came from Redis is not its protocol"},
-        {"+OK\r\n-ERR unheard of\r\n", "Redis refused the connection: ERR unheard of"},
+        {"+OK\r\n+OK\r\n-ERR unheard of\r\n", "Redis refused the connection: ERR unheard of"},
         {"-DENIED Redis is running in protected mode\r\n",
          "Redis is in protected mode: it refuses other machines until it has a password"},
-        {"+OK\r\n-LOADING Redis is loading the dataset in memory\r\n", "Redis is loading its data"},
-        {"+OK\r\n+PONG\r\n+MORE\r\n", "Redis answered what nobody asked"},
+        {"+OK\r\n+OK\r\n-LOADING Redis is loading the dataset in memory\r\n", "Redis is loading its data"},
+        {"+OK\r\n+OK\r\n+PONG\r\n+MORE\r\n", "Redis answered what nobody asked"},
         {"", "Redis closed the connection"},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); ++i) {

@@ -101,6 +101,32 @@ static void check_sentinel(void)
     }
 }
 
+static void check_cluster(void)
+{
+    static const struct {
+        const char *text, *user, *password;
+        size_t count;
+        bool secure;
+        const char *place;
+    } rows[] = {
+        {"redis-cluster://a", "", "", 1, false, "a:6379"},
+        {"Redis-Cluster://a:1,10.0.0.7,[::1]:7/", "", "", 3, false, "a:1,10.0.0.7:6379,[::1]:7"},
+        {"rediss-cluster://bob:p%40ss@word@a,b:7000/0", "bob", "p@ss@word", 2, true, "a:6379,b:7000"},
+        {"redis-cluster://:pw@1,2,3,4,5,6,7,8", "", "pw", 8, false, "1:6379,2:6379,3:6379,4:6379,5:6379,6:6379,7:6379,8:6379"},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); ++i) {
+        struct redis_url url;
+        char place[REDIS_PLACE_MAX];
+        if (!check(redis_url_parse(&url, rows[i].text) == NULL, "%s is a URL", rows[i].text))
+            continue;
+        check(url.kind == REDIS_CLUSTER && url.node_count == rows[i].count && url.db == 0 && url.secure == rows[i].secure,
+              "%s: nodes, database, TLS", rows[i].text);
+        check_slice(slice_of(url.login.user), slice_of(rows[i].user), "%s: user", rows[i].text);
+        check_slice(slice_of(url.login.password), slice_of(rows[i].password), "%s: password", rows[i].text);
+        check_slice(slice_of(redis_url_place(place, sizeof(place), &url)), slice_of(rows[i].place), "%s: place", rows[i].text);
+    }
+}
+
 static void check_sentinel_password(void)
 {
     static const struct {
@@ -113,6 +139,7 @@ static void check_sentinel_password(void)
         {"redis-sentinel://a/n", "bob:", NULL, "REDIS_SENTINEL_PASSWORD: the password is empty"},
         {"redis-sentinel://a/n", "sesame%4", NULL, "REDIS_SENTINEL_PASSWORD: a '%'"},
         {"redis://a", "sesame", NULL, "REDIS_SENTINEL_PASSWORD: is for redis-sentinel://"},
+        {"redis-cluster://a", "sesame", NULL, "REDIS_SENTINEL_PASSWORD: is for redis-sentinel://"},
         {"redis-sentinel://a", "sesame", NULL, "REDIS_URL: the name of the primary is missing"},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); ++i) {
@@ -155,7 +182,18 @@ static void check_nodes(void)
     }
 }
 
-/* Every refused text holds "sesame" where it could hold a password: no sentence may repeat it. */
+/* Every refused text holds "sesame" where it could hold a password: no sentence may repeat it. `part`: of the sentence; NULL: it is not refused. */
+static void check_refusal(const char *text, const char *part)
+{
+    struct redis_url url;
+    const char *error = redis_url_parse(&url, text);
+    if (part == NULL)
+        check(error == NULL, "%s is still a URL", text);
+    else if (!check(error != NULL && strstr(error, part) != NULL && strstr(error, "sesame") == NULL, "%s is refused, and says why",
+                    text))
+        printf("#   %s\n", error == NULL ? "it was taken" : error);
+}
+
 static void check_refused(void)
 {
     static const struct {
@@ -224,15 +262,23 @@ static void check_refused(void)
         {"unix:///s?db=", "database"},
         {"unix:///s?db=1&x=2", "database"},
     };
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); ++i) {
-        struct redis_url url;
-        const char *error = redis_url_parse(&url, rows[i].text);
-        if (rows[i].part == NULL)
-            check(error == NULL, "%s is still a URL", rows[i].text);
-        else if (!check(error != NULL && strstr(error, rows[i].part) != NULL && strstr(error, "sesame") == NULL,
-                        "%s is refused, and says why", rows[i].text))
-            printf("#   %s\n", error == NULL ? "it was taken" : error);
-    }
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); ++i)
+        check_refusal(rows[i].text, rows[i].part);
+}
+
+static void check_refused_cluster(void)
+{
+    static const char *const rows[][2] = {
+        {"redis-cluster://", "host is missing"},
+        {"redis-cluster://a,,b", "host is missing"},
+        {"redis-cluster://a:7000,b:x", "port"},
+        {"redis-cluster://a,b/1", "no database but 0"},
+        {"redis-cluster://a/sesame", "database"},
+        {"redis-cluster://sesame@a", "user:password"},
+        {"redis-cluster://1,2,3,4,5,6,7,8,9", "more than 8 nodes"},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); ++i)
+        check_refusal(rows[i][0], rows[i][1]);
 }
 
 static void check_short_place(void)
@@ -250,9 +296,11 @@ int main(void)
     check_tcp();
     check_unix();
     check_sentinel();
+    check_cluster();
     check_sentinel_password();
     check_nodes();
     check_refused();
+    check_refused_cluster();
     check_short_place();
     return check_end();
 }

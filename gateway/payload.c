@@ -1,0 +1,31 @@
+#include "gateway/payload.h"
+
+#include "gateway/counters.h"
+#include "runtime/log.h"
+
+void payload_dropped(struct slice channel, const char *why)
+{
+    static struct log_limit limit;
+    metric_add(COUNT_BUS_MALFORMED, 1);
+    if (log_allowed(&limit))
+        log_warn("bus message dropped", log_slice("channel", channel), log_str("error", why));
+}
+
+struct frame *payload_frame(struct slice channel, struct slice payload)
+{
+    struct message message;
+    const char *error = message_decode(&message, payload);
+    if (error == NULL)
+        return frame_of_message(&message);
+    payload_dropped(channel, error);
+    return NULL;
+}
+
+struct frame *payload_entry_frame(struct slice channel, const struct history_entry *entry)
+{
+    struct frame *frame = entry->payload.p == NULL ? NULL : payload_frame(channel, entry->payload);
+    if (frame == NULL || (frame->durable && position_compare(frame->at, entry->at) == 0))
+        return frame;
+    frame_unref(frame);
+    return NULL;
+}

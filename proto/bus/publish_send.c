@@ -1,0 +1,77 @@
+#include "proto/bus/publish_send.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "proto/bus/slot.h"
+#include "proto/channel.h"
+#include "proto/event.h"
+
+static size_t write_number(char *out, size_t size, int64_t number)
+{
+    return (size_t)snprintf(out, size, "%lld", (long long)number);
+}
+
+static void add_option(struct publish_send *send, struct slice name, struct slice value)
+{
+    assert(send->argc + 2 <= PUBLISH_ARGS_MAX);
+    send->argv[send->argc++] = name;
+    send->argv[send->argc++] = value;
+}
+
+/* Copies s to *end; returns the copy. */
+static struct slice keep(char **end, struct slice s)
+{
+    struct slice copy = slice_make(*end, s.n);
+    *end = (char *)h2o_memcpy(*end, s.p, s.n) + s.n;
+    return copy;
+}
+
+static void add_options(struct publish_send *send, const struct publish_request *request, char *end)
+{
+    char number[24];
+    if (request->type.n != 0)
+        add_option(send, SLICE("event"), keep(&end, request->type));
+    if (request->id.n != 0)
+        add_option(send, SLICE("id"), keep(&end, request->id));
+    if (request->key.n != 0)
+        add_option(send, SLICE("key"), keep(&end, request->key));
+    if (request->retry_ms == EVENT_RETRY_NONE)
+        add_option(send, SLICE("retry"), SLICE("none"));
+    else
+        add_option(send, SLICE("retry"), keep(&end, slice_make(number, write_number(number, sizeof(number), request->retry_ms))));
+    add_option(send, SLICE("maxlen"), keep(&end, slice_make(number, write_number(number, sizeof(number), request->history_len))));
+    add_option(send, SLICE("ttl"), keep(&end, slice_make(number, write_number(number, sizeof(number), request->history_ttl_s))));
+    if (request->only_changed)
+        add_option(send, SLICE("changed"), SLICE("1"));
+    if (request->count)
+        add_option(send, SLICE("count"), SLICE("1"));
+}
+
+struct publish_send *publish_send_create(const struct publish_request *request, publish_cb cb, void *data)
+{
+    enum { NUMBERS = 3 * 24 };
+    size_t room = CHANNEL_KEY_MAX + request->data.n + request->type.n + request->id.n + request->key.n + NUMBERS;
+    struct publish_send *send = h2o_mem_alloc(sizeof(*send) + room);
+    *send = (struct publish_send){.cb = cb, .data = data, .slot = slot_of(request->channel), .room = room};
+    size_t key_len = channel_pubsub(send->bytes, request->channel);
+    char *end = send->bytes + key_len;
+    struct slice event = request->count ? SLICE("") : keep(&end, request->data);
+    struct slice words[] = {SLICE("FCALL"), SLICE("sse_publish"), SLICE("1"), slice_make(send->bytes, key_len), event};
+    memcpy(send->argv, words, sizeof(words));
+    send->argc = sizeof(words) / sizeof(words[0]);
+    add_options(send, request, end);
+    return send;
+}
+
+void publish_send_answer(struct publish_send *send, const struct publish_answer *answer)
+{
+    send->cb(send->data, answer);
+    free(send);
+}
+
+void publish_send_fail(struct publish_send *send, enum publish_outcome outcome, const char *why)
+{
+    publish_send_answer(send, &(struct publish_answer){.outcome = outcome, .why = why});
+}

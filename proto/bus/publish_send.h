@@ -1,0 +1,33 @@
+/* One publish on its way. Its command is kept until the answer, since it may have to be sent again. */
+#pragma once
+
+#include "proto/bus/confirm.h"
+#include "proto/bus/publish.h"
+
+/* FCALL sse_publish 1 KEY DATA, and eight options of two words. */
+enum { PUBLISH_ARGS_MAX = 5 + 2 * 8 };
+
+struct publish_shard;
+
+struct publish_send {
+    publish_cb cb;
+    void *data;
+    uint16_t slot; /* of its channel */
+    struct publish_shard *shard; /* where it was sent to */
+    bool repeated; /* since the library was not there */
+    struct confirm_item held;
+    struct publish_answer answer; /* while it is held; its id is in `bytes` */
+    h2o_linklist_t link; /* while it waits to be sent again */
+    uint64_t refused_ms; /* when it was first told to come again; 0: it was not */
+    uint64_t delay_ms, due_ms; /* how long it waits, and until when */
+    size_t argc;
+    struct slice argv[PUBLISH_ARGS_MAX];
+    size_t room;
+    char bytes[];
+};
+
+struct publish_send *publish_send_create(const struct publish_request *request, publish_cb cb, void *data);
+
+/* Both call back and free it. */
+void publish_send_answer(struct publish_send *send, const struct publish_answer *answer);
+void publish_send_fail(struct publish_send *send, enum publish_outcome outcome, const char *why);

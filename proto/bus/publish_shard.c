@@ -1,0 +1,263 @@
+#include "proto/bus/publish_shard.h"
+
+#include <stdlib.h>
+
+#include "proto/bus/redis_error.h"
+#include "runtime/log.h"
+#include "sse_lua.h" /* made of sse.lua by CMakeLists.txt */
+
+#define LOST_SENTENCE                                                                                                           \
+    "the connection to Redis was lost before it answered; the event may or may not have been published: send it again with an " \
+    "Idempotency-Key"
+
+/* What the function's own errors begin with. */
+#define REFUSAL "ERR sse_publish: "
+
+enum { REPLICAS_TIMEOUT_MS = 1000 };
+
+enum library {
+    LIBRARY_ABSENT, /* no connection */
+    LIBRARY_LOADING,
+    LIBRARY_LOADED,
+    LIBRARY_RELOADING, /* Redis has lost it; what is sent now comes after the load and finds it */
+};
+
+struct publish_shard {
+    void (*on_again)(void *data, struct publish_send *send, const char *why);
+    void *data;
+    struct redis *redis;
+    struct confirm confirm; /* replicas: 0 if none need to have it */
+    enum library library;
+    const char *why; /* why the last load failed; NULL: it did not */
+    struct log_limit limit;
+};
+
+/* ---- the function library ---- */
+
+static void fail_load(struct publish_shard *shard, const char *why)
+{
+    shard->why = why;
+    redis_drop(shard->redis, why);
+}
+
+static const char *load_fault(struct publish_shard *shard, const redisReply *reply)
+{
+    const char *down = redis_error_down(reply);
+    if (down != NULL)
+        return down;
+    if (redis_error_is(reply, "ERR unknown command"))
+        return "Redis is too old: functions need version 7";
+    if (redis_error_is(reply, "NOPERM "))
+        return "the Redis user may not load functions";
+    if (log_allowed(&shard->limit))
+        log_error("redis refused the function library", log_str("error", reply->str));
+    return "Redis refused the function library";
+}
+
+static void on_loaded(void *data, const redisReply *reply, const char *why)
+{
+    struct publish_shard *shard = data;
+    (void)why;
+    if (reply == NULL)
+        return;
+    if (redis_error(reply)) {
+        fail_load(shard, load_fault(shard, reply));
+        return;
+    }
+    shard->library = LIBRARY_LOADED;
+    shard->why = NULL;
+}
+
+static void load(struct publish_shard *shard, enum library state)
+{
+    struct slice argv[] = {SLICE("FUNCTION"), SLICE("LOAD"), SLICE("REPLACE"), slice_make((const char *)sse_lua, sse_lua_len)};
+    shard->library = state;
+    if (!redis_command(shard->redis, argv, 4, on_loaded, shard))
+        fail_load(shard, "too much waits to be sent to Redis");
+}
+
+static void on_ready(void *data)
+{
+    load(data, LIBRARY_LOADING);
+}
+
+static void on_lost(void *data, const char *why)
+{
+    struct publish_shard *shard = data;
+    (void)why;
+    shard->library = LIBRARY_ABSENT;
+    confirm_lost(&shard->confirm, LOST_SENTENCE);
+}
+
+/* ---- answers ---- */
+
+static bool outcome_of(enum publish_outcome *out, struct slice text)
+{
+    static const struct {
+        struct slice text;
+        enum publish_outcome outcome;
+    } outcomes[] = {
+        {{"published", 9}, PUBLISH_DONE},
+        {{"duplicate", 9}, PUBLISH_DUPLICATE},
+        {{"unchanged", 9}, PUBLISH_UNCHANGED},
+    };
+    for (size_t i = 0; i < sizeof(outcomes) / sizeof(outcomes[0]); ++i)
+        if (slice_eq(text, outcomes[i].text)) {
+            *out = outcomes[i].outcome;
+            return true;
+        }
+    return false;
+}
+
+/* The function answers with three bulk strings: id, position, outcome. */
+static bool read_answer(struct publish_answer *out, const redisReply *reply)
+{
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 3)
+        return false;
+    struct slice text[3];
+    for (size_t i = 0; i < 3; ++i) {
+        if (reply->element[i]->type != REDIS_REPLY_STRING)
+            return false;
+        text[i] = slice_make(reply->element[i]->str, reply->element[i]->len);
+    }
+    *out = (struct publish_answer){.id = text[0]};
+    return position_parse(&out->at, text[1]) && outcome_of(&out->outcome, text[2]);
+}
+
+static void answer_error(struct publish_send *send, const redisReply *reply)
+{
+    const char *why = redis_error_down(reply);
+    if (redis_error_is(reply, REFUSAL)) {
+        publish_send_fail(send, PUBLISH_REFUSED, reply->str + sizeof(REFUSAL) - 1);
+        return;
+    }
+    if (why == NULL && redis_error_is(reply, "NOPERM "))
+        why = "the Redis user may not publish";
+    if (why == NULL) {
+        why = "Redis could not run the publishing function";
+        if (log_allowed(&send->shard->limit))
+            log_error("publish failed", log_str("error", redis_error(reply) ? reply->str : "an answer of another form"));
+    }
+    publish_send_fail(send, PUBLISH_BUS_DOWN, why);
+}
+
+static void on_confirmed(void *data, const char *why)
+{
+    struct publish_send *send = data;
+    if (why == NULL)
+        publish_send_answer(send, &send->answer);
+    else
+        publish_send_fail(send, PUBLISH_BUS_DOWN, why);
+}
+
+/* Also for what was published before: its first answer may never have come for want of replicas. */
+static void hold(struct publish_send *send, const struct publish_answer *answer)
+{
+    send->answer = *answer;
+    send->answer.id = slice_make(send->bytes, answer->id.n);
+    h2o_memcpy(send->bytes, answer->id.p, answer->id.n);
+    send->held = (struct confirm_item){.cb = on_confirmed, .data = send};
+    confirm_hold(&send->shard->confirm, &send->held);
+}
+
+static bool queue(struct publish_send *send);
+static bool repeat(struct publish_send *send);
+
+/* Redis did not run the function, or the function found its channel half-way to another shard: it has done nothing. */
+static bool is_elsewhere(const redisReply *reply)
+{
+    return redis_error_is(reply, "MOVED ") || redis_error_is(reply, "ASK ") || redis_error_is(reply, "TRYAGAIN ");
+}
+
+static void on_answer(void *data, const redisReply *reply, const char *why)
+{
+    struct publish_send *send = data;
+    struct publish_answer answer;
+    (void)why;
+    if (reply == NULL)
+        publish_send_fail(send, PUBLISH_BUS_DOWN, LOST_SENTENCE);
+    else if (read_answer(&answer, reply) && answer.id.n <= send->room && send->shard->confirm.replicas != 0)
+        hold(send, &answer);
+    else if (read_answer(&answer, reply))
+        publish_send_answer(send, &answer);
+    else if (is_elsewhere(reply))
+        send->shard->on_again(send->shard->data, send, redis_error_down(reply));
+    else if (!redis_error_is(reply, "ERR Function not found") || !repeat(send))
+        answer_error(send, reply);
+}
+
+/* Not having been found, the function has done nothing: sending it again can't publish twice. One load serves all that were under way. */
+static bool repeat(struct publish_send *send)
+{
+    struct publish_shard *shard = send->shard;
+    if (send->repeated)
+        return false;
+    send->repeated = true;
+    if (shard->library == LIBRARY_LOADED)
+        load(shard, LIBRARY_RELOADING);
+    return queue(send);
+}
+
+static bool queue(struct publish_send *send)
+{
+    struct publish_shard *shard = send->shard;
+    if (!redis_command(shard->redis, send->argv, send->argc, on_answer, send))
+        return false;
+    if (shard->confirm.replicas != 0)
+        confirm_sent(&shard->confirm);
+    return true;
+}
+
+/* ---- interface ---- */
+
+/* WAIT must have answered before the connection counts as dead, also when it stands behind another one. */
+static uint64_t replicas_timeout(const struct redis_options *options)
+{
+    uint64_t most = options->reply_timeout_ms / 3;
+    return most < REPLICAS_TIMEOUT_MS ? most : REPLICAS_TIMEOUT_MS;
+}
+
+struct publish_shard *publish_shard_open(const struct publish_shard_options *options)
+{
+    struct publish_shard *shard = h2o_mem_alloc(sizeof(*shard));
+    *shard = (struct publish_shard){.on_again = options->on_again, .data = options->data, .library = LIBRARY_ABSENT};
+    struct redis_options redis = *options->redis;
+    redis.on_ready = on_ready;
+    redis.on_lost = on_lost;
+    redis.on_push = NULL;
+    redis.data = shard;
+    shard->redis = redis_open(&redis);
+    shard->confirm =
+        (struct confirm){.redis = shard->redis, .replicas = options->replicas, .timeout_ms = replicas_timeout(options->redis)};
+    return shard;
+}
+
+void publish_shard_close(struct publish_shard *shard)
+{
+    shard->library = LIBRARY_ABSENT;
+    redis_close(shard->redis);
+    confirm_lost(&shard->confirm, LOST_SENTENCE);
+    free(shard);
+}
+
+const char *publish_shard_why(const struct publish_shard *shard)
+{
+    if (!redis_ready(shard->redis))
+        return redis_why(shard->redis);
+    if (shard->library == LIBRARY_LOADED || shard->library == LIBRARY_RELOADING)
+        return NULL;
+    return shard->why != NULL ? shard->why : "Redis is loading the function library";
+}
+
+void publish_shard_send(struct publish_shard *shard, struct publish_send *send)
+{
+    send->shard = shard;
+    if (!queue(send))
+        publish_send_fail(send, PUBLISH_BUS_DOWN, "Redis does not keep up: too much waits to be sent to it");
+}
+
+void publish_shard_tell(struct publish_shard *shard, const struct slice *argv, size_t argc)
+{
+    if (publish_shard_why(shard) != NULL || !redis_command(shard->redis, argv, argc, NULL, NULL))
+        return;
+}
