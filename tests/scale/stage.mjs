@@ -1,4 +1,4 @@
-// A primary, two replicas and three sentinels under the load of tests/fault: 1,000 events/s on 100 channels to 1,000 clients, each of which checks every number.
+// Several Redis under the load of tests/fault: 1,000 events/s to 1,000 clients, each of which checks every number. Stage: a primary, two replicas and three sentinels, 100 channels.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { Load, scaled } from '../fault/load.mjs';
@@ -10,15 +10,19 @@ export const TIMEOUT_MS = 2000; // REDIS_TIMEOUT_MS
 
 export class Stage {
     // set: options of SentinelSet; else as Load's.
-    static async start(t, { set = {}, channels = scaled(100), streams = scaled(1000), env = {}, ...options } = {}) {
-        const stage = new Stage();
+    static async start(t, { set = {}, ...options } = {}) {
+        const stage = new this();
         t.after(() => stage.stop());
-        stage.set = await SentinelSet.start(set);
-        stage.load = await Load.start(t, { channels, streams, redis: { start: false }, env: { REDIS_TIMEOUT_MS: TIMEOUT_MS, REDIS_URL: stage.set.url(), ...env }, ...options });
-        stage.programs = [...stage.load.stack.gw, ...stage.load.stack.pub];
-        await Promise.all(stage.programs.map(program => program.waitReady()));
+        await stage.begin(t, await SentinelSet.start(set), options);
         stage.old = await stage.set.primary();
         return stage;
+    }
+
+    async begin(t, set, { channels = scaled(100), streams = scaled(1000), env = {}, ...options }) {
+        this.set = set;
+        this.load = await Load.start(t, { channels, streams, redis: { start: false }, env: { REDIS_TIMEOUT_MS: TIMEOUT_MS, REDIS_URL: set.url(), ...env }, ...options });
+        this.programs = [...this.load.stack.gw, ...this.load.stack.pub];
+        await Promise.all(this.programs.map(program => program.waitReady()));
     }
 
     // The fault; resolves when the sentinels name another primary and each client has an event of each channel that was acknowledged after that. {named, seconds} since the fault.
@@ -36,12 +40,24 @@ export class Stage {
         await until('the old primary is a replica in step', () => this.old.command(['ROLE']).then(role => role[3] === 'connected', () => false), 30000);
     }
 
+    // The names of the channels, by the numbers that the author and the clients have for them.
+    get names() {
+        const { counts, prefix } = this.load.author;
+        return counts.map((_, channel) => `${prefix}-${channel}`);
+    }
+
+    // Channel name => the node that has its history.
+    async histories() {
+        const primary = await this.set.primary();
+        return () => primary;
+    }
+
     // Acknowledged events that are not in the history: their write did not survive.
     async gone() {
-        const { counts, prefix } = this.load.author;
-        const primary = await this.set.primary();
+        const { names, load: { author: { counts } } } = this;
+        const node = await this.histories();
         const missing = await Promise.all(counts.map(async (count, channel) => {
-            const text = String(await primary.command(['XRANGE', `{sse:${prefix}-${channel}}:log`, '-', '+']));
+            const text = String(await node(names[channel]).command(['XRANGE', `{sse:${names[channel]}}:log`, '-', '+']));
             const there = new Set([...text.matchAll(/\ndata: \d+ (\d+) /g)].map(([, number]) => Number(number)));
             return Array.from({ length: count }, (_, i) => i + 1).filter(number => !there.has(number)).length;
         }));
@@ -49,18 +65,22 @@ export class Stage {
     }
 
     // Ends the load and prints the row. With `gaps` the clients may have been told of some, and of an event again right behind one, since the first time its write did not survive.
-    async finish(t, fault, more = {}, { gaps = false } = {}) {
+    async finish(t, fault, more = {}, { gaps = false, reconnects = 0 } = {}) {
         const { load } = this;
         await load.author.stop();
         const report = await load.follow.expect(load.author.counts);
         const gone = await this.gone();
-        row(t, fault, figures(report, { ...more, 'told again': report.retold, gone }));
+        row(t, fault, figures(report, { ...more, ...this.ownFigures(report), 'told again': report.retold, gone }));
         assert.deepEqual({ faults: load.author.faults, lost: report.lost, duplicated: report.duplicated, 'out of order': report.out_of_order, malformed: report.malformed,
-            reconnects: report.reconnects }, { faults: [], lost: 0, duplicated: 0, 'out of order': 0, malformed: 0, reconnects: 0 });
+            reconnects: report.reconnects }, { faults: [], lost: 0, duplicated: 0, 'out of order': 0, malformed: 0, reconnects });
         if (!gaps)
             assert.deepEqual({ gaps: report.gaps, retold: report.retold, gone }, { gaps: 0, retold: 0, gone: 0 });
         await load.stop();
         return { ...report, gone };
+    }
+
+    ownFigures() {
+        return {};
     }
 
     async stop() {
