@@ -55,3 +55,17 @@ export const cpuNs = pids => pids.reduce((sum, pid) => sum + cpuOf(pid), 0);
 
 // Proportional set size of the processes, KB.
 export const pssKb = pids => pids.reduce((sum, pid) => sum + Number(/^Pss:\s+(\d+)/m.exec(read(`/proc/${pid}/smaps_rollup`) ?? '')?.[1] ?? 0), 0);
+
+// Jiffies of all processors so far: [what the host gave to other machines, all].
+const jiffies = () => {
+    const fields = read('/proc/stat').split('\n')[0].trim().split(/\s+/).slice(1, 9).map(Number);
+    return [fields[7], fields.reduce((sum, n) => sum + n)];
+};
+
+// `body`'s sample, and in `stolen` the share of the processors' time that this machine, a virtual one, did not get meanwhile.
+export async function withStolen(body) {
+    const [stolen, all] = jiffies();
+    const sample = await body();
+    const [stolenNow, allNow] = jiffies();
+    return { ...sample, stolen: (stolenNow - stolen) / Math.max(1, allNow - all) };
+}
