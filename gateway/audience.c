@@ -30,7 +30,8 @@ void audience_add(struct audience *audience, struct member *member)
     audience->shared += member->subscriber->member_count > 1;
 }
 
-/* Fills the hole from the end; during a fan-out in two steps, so that what was served stays before the cursor and the rest behind it. */
+/* Fills the hole from the end; during a fan-out in two steps, so that what was served stays before the cursor and the rest behind it. When nothing is behind
+ * the cursor, its entry is the last one too, and has moved already. */
 void audience_remove(struct audience *audience, struct member *member)
 {
     uint32_t hole = member->index;
@@ -40,7 +41,8 @@ void audience_remove(struct audience *audience, struct member *member)
         move_entry(audience, --audience->cursor, hole);
         hole = audience->cursor;
     }
-    move_entry(audience, --audience->count, hole);
+    if (--audience->count != hole)
+        move_entry(audience, audience->count, hole);
     audience->shared -= member->subscriber->member_count > 1;
     member->index = MEMBER_OUT;
 }
