@@ -16,10 +16,13 @@ const [gw, narrow] = s.gw;
 const env = { SSE_URL: gw.url };
 const range = (from, to) => Array.from({ length: to - from }, (_, i) => String(from + i));
 
-// A tail that has its place: what is published from now on it gets.
-async function tailOf(channel, args = [], options = {}) {
-    const tail = cli(['tail', ...args, channel], { env, ...options });
+// A tail that has its place: what is published from now on it gets. With the subscription alone it has none yet: the gateway reads it after that.
+async function tailOf(channel, args = []) {
+    const sent = () => gw.metric('sse_bytes_total', { direction: 'out' });
+    const before = await sent();
+    const tail = cli(['tail', ...args, channel], { env });
     await s.subscribed(channel, 1);
+    await until('the tail was sent its place', async () => await sent() > before);
     return tail;
 }
 
@@ -78,10 +81,7 @@ test('a gateway is killed and another comes at its port: tail loses nothing, get
 });
 
 test('a stream that was never given an event resumes, too', async () => {
-    const sent = () => gw.metric('sse_bytes_total', { direction: 'out' });
-    const before = await sent();
     const tail = await tailOf('fresh', ['--count', '1']);
-    await until('the tail was sent its place', async () => await sent() > before);
     await gw.kill('SIGKILL');
     await s.post('fresh', 'in between');
     await gw.start();
@@ -127,12 +127,15 @@ test('too many streams: tail waits for Retry-After and comes back; --tries ends 
 test('--once ends with the stream, and an error that does not pass ends tail with one sentence', async () => {
     const tail = await tailOf('once', ['--once']);
     await gw.kill('SIGKILL');
-    assert.equal(await tail.end(), 1);
-    assert.match(tail.err, /^sse-cli: http:[^ ]+: the stream ended .*\n$/);
-    const away = await run(['tail', '--once', 'once'], { env });
-    assert.equal(away.code, 1);
-    assert.match(away.err, /^sse-cli: http:[^ ]+: .*onnect.*\n$/);
-    await gw.start();
+    try {
+        assert.equal(await tail.end(), 1);
+        assert.match(tail.err, /^sse-cli: http:[^ ]+: the stream ended .*\n$/);
+        const away = await run(['tail', '--once', 'once'], { env });
+        assert.equal(away.code, 1);
+        assert.match(away.err, /^sse-cli: http:[^ ]+: .*onnect.*\n$/);
+    } finally {
+        await gw.start();
+    }
     for (const [args, what] of [[['/nowhere'], /404 Not Found: /], [[`${gw.adminUrl}/metrics`], /no event stream, but text\/plain/]]) {
         const refused = await run(['tail', ...args], { env });
         assert.equal(refused.code, 1);
@@ -191,7 +194,7 @@ test('SIGINT and SIGTERM end tail with 0, a pipe without a reader at once, witho
 
 test('a standard output that takes nothing is a failure', () => {
     for (const args of ['tail history --last 1 --count 1', 'publish full x']) {
-        const { status, stderr } = spawnSync('sh', ['-c', `exec ${binary('sse-cli')} ${args} >/dev/full`], { env: { ...process.env, ...env }, encoding: 'utf8' });
+        const { status, stderr } = spawnSync('sh', ['-c', `exec ${binary('sse-cli')} ${args} >/dev/full`], { env: { ...process.env, ...env }, encoding: 'utf8', timeout: 20000 });
         assert.equal(status, 1);
         assert.equal(stderr, 'sse-cli: standard output: No space left on device\n');
     }
@@ -306,7 +309,7 @@ test('the token comes from a file or SSE_TOKEN, and is in no process list', asyn
     assert.equal(without.code, 1);
     assert.match(without.err, /401 Unauthorized/);
     const tail = cli(['tail', 'news', '--count', '1', '--token-file', join(folder, 'token')], { env: url });
-    await open.subscribed('news', 1);
+    await until('the tail was sent its place', async () => await open.gw[0].metric('sse_bytes_total', { direction: 'out' }) > 0);
     assert.ok(!readFileSync(`/proc/${tail.child.pid}/cmdline`, 'utf8').includes(token));
     const published = await run(['publish', 'news', 'x'], { env: { ...url, SSE_TOKEN: token } });
     assert.equal(published.code, 0, published.err);
