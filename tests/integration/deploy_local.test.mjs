@@ -1,16 +1,18 @@
 // deploy/local as a newcomer uses it: started, its printed lines run as they stand, ended, and nothing left.
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { BUILD_DIR, ROOT, binary, tempFolder, until } from './stack.mjs';
 import { Proc } from './process.mjs';
+import { defaultPorts } from './default_ports.mjs';
 
 const TIMEOUT = { timeout: 90000 };
 const cache = tempFolder();
 binary('sse-gateway');
+await defaultPorts();
 
 function local(env = {}) {
     const proc = new Proc('deploy/local', [join(ROOT, 'deploy/local')], { BUILD_DIR, XDG_CACHE_HOME: cache, ...env });
@@ -29,10 +31,14 @@ function children(pid) {
     });
 }
 
-// Runs a printed line for at most `seconds`, as a person would, and returns what it said.
-const shell = (line, seconds = 2) => new Promise(resolve => {
-    execFile('timeout', [String(seconds), 'bash', '-c', line], (error, out) => resolve(out));
-});
+// Runs a printed line as a person would and returns what it said, until it ends or has said `enough`.
+function shell(line, enough) {
+    const child = spawn('bash', ['-c', `exec ${line}`], { stdio: ['ignore', 'pipe', 'ignore'] });
+    let out = '', over = false;
+    child.stdout.setEncoding('utf8').on('data', text => (out += text));
+    child.on('close', () => (over = true));
+    return until(`${line} says ${enough ?? 'all'}`, () => over || enough?.test(out), 20000, () => `\n${out}`).then(() => out).finally(() => child.kill('SIGKILL'));
+}
 
 async function ended(proc, signal, folder) {
     const pids = children(proc.pid);
@@ -54,9 +60,12 @@ test('every line it prints works as printed, and SIGTERM leaves nothing', TIMEOU
     const proc = local();
     await proc.waitLog(/^Ready/, 40000);
     const folder = /-s (\S+)\/redis\.sock/.exec(proc.log)[1];
+    const event = '\nid: [0-9a-f-]{36}\nretry: 6000\n\n', data = 'event: message\ndata: \\{"test":"hi"\\}\n';
+    const letters = new RegExp(`^event: message\ndata: \\{"msg":"a"\\}${event}(event: message\ndata: \\{"msg":"[a-z]"\\}${event})+$`);
+    const posted = new RegExp(`^${data}id: [0-9a-f-]{36}\nretry: 6000\n\n${data}\n${data}id: [0-9a-f-]{36}\nretry: 6000\n\n$`);
     const [first, second, posts] = await Promise.all([
-        shell(lineWith(proc, 'curl -N ', '/sse'), 8), shell(lineWith(proc, 'curl -Nk --http2', '/sse'), 8), (async () => {
-            const watching = shell(lineWith(proc, 'curl -N ', '/post'), 4);
+        shell(lineWith(proc, 'curl -N ', '/sse'), letters), shell(lineWith(proc, 'curl -Nk --http2', '/sse'), letters), (async () => {
+            const watching = shell(lineWith(proc, 'curl -N ', '/post'), posted);
             const socket = join(folder, 'redis.sock');
             await until('the watcher is subscribed', async () => /\n1\n/.test(await shell(`redis-cli -s ${socket} PUBSUB NUMSUB sse:post`)));
             assert.equal(await shell(lineWith(proc, 'curl -H', '/post')), 'broadcasted');
@@ -64,12 +73,10 @@ test('every line it prints works as printed, and SIGTERM leaves nothing', TIMEOU
             assert.match(await shell(lineWith(proc, 'redis-cli', 'FCALL')), /\S/);
             return watching;
         })()]);
-    const event = '\nid: [0-9a-f-]{36}\nretry: 6000\n\n';
-    for (const letters of [first, second])
-        assert.match(letters, new RegExp(`^event: message\ndata: \\{"msg":"a"\\}${event}(event: message\ndata: \\{"msg":"[a-z]"\\}${event})+$`));
+    for (const text of [first, second])
+        assert.match(text, letters);
+    assert.match(posts, posted);
     assert.equal(first.split('\n\n')[1], second.split('\n\n')[1], 'the same letter on both');
-    const data = 'event: message\ndata: \\{"test":"hi"\\}\n';
-    assert.match(posts, new RegExp(`^${data}id: [0-9a-f-]{36}\nretry: 6000\n\n${data}\n${data}id: [0-9a-f-]{36}\nretry: 6000\n\n$`));
     assert.match(await shell(`curl -s ${/http:\/\/localhost:\d+\/(?=\s|$)/.exec(lineWith(proc, 'Page'))[0]}`), /<!doctype html>/i);
     await ended(proc, 'SIGTERM', folder);
 });
@@ -85,7 +92,7 @@ test('a busy port is said and another one taken; Ctrl-C ends it too; the certifi
     assert.ok(proc.logContains(/port 4043 is busy: gateway 1 listens on \d+/), proc.log);
     assert.ok(proc.logContains(/port 4143 is busy/), proc.log);
     assert.ok(!proc.logContains(/making a self-signed certificate/), 'made once');
-    assert.match(await shell(lineWith(proc, 'curl -N ', '/sse')), /"msg":"a"/);
+    assert.match(await shell(lineWith(proc, 'curl -N ', '/sse'), /"msg":"a"/), /"msg":"a"/);
     await ended(proc, 'SIGINT', /-s (\S+)\/redis\.sock/.exec(proc.log)[1]);
     servers.forEach(server => server?.close());
 });

@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { Run, markersOf, patternOf, running, stepsOf } from './blocks.mjs';
+import { defaultPorts } from './default_ports.mjs';
 import { BUILD_DIR, ROOT, binary, tempFolder, until, within } from './stack.mjs';
 
 const NAME = 'deploy/howto.md';
@@ -13,6 +14,7 @@ const TEXT = readFileSync(join(ROOT, NAME), 'utf8');
 const steps = stepsOf(TEXT);
 
 binary('sse-gateway');
+await defaultPorts();
 const home = tempFolder(); // also stands for the root of the repository: what the commands leave behind goes with it
 for (const name of ['deploy', 'proto', 'tests'])
     symlinkSync(join(ROOT, name), join(home, name));
