@@ -58,7 +58,7 @@ size_t hub_queue_bytes(const struct hub *hub)
     return hub->options.queue_bytes;
 }
 
-uint64_t hub_now(const struct hub *hub)
+static uint64_t hub_now(const struct hub *hub)
 {
     return h2o_now(hub->options.loop);
 }

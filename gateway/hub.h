@@ -70,4 +70,3 @@ struct frame *hub_last_chunk(const struct hub *hub);
 uint64_t hub_active(const struct subscriber *subscriber);
 
 size_t hub_queue_bytes(const struct hub *hub);
-uint64_t hub_now(const struct hub *hub);

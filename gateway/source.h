@@ -21,8 +21,8 @@ struct source_shard {
 
 /* What all sources of a feed share; outlives them. */
 struct source_shared {
-    uint64_t
-        margin_ms; /* of time between two shards: what came from one shard before an event of another has no older position than that event's less this */
+    /* Between two shards, by their own clocks: after an event of another shard, none comes that is older than that event by more than this. */
+    uint64_t margin_ms;
     uint32_t unsettled; /* kept by the sources: how many of them were LIVE once and are reading what they missed */
     struct ring_limits limits;
     void (*on_event)(void *owner, struct frame *frame); /* the next event of the channel, in order; the frame is borrowed */

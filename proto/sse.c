@@ -74,27 +74,6 @@ size_t sse_write(char *out, const struct event *event)
     return encode(out, event);
 }
 
-static size_t encode_comment(char *out, struct slice text)
-{
-    struct sink sink = {out, 0};
-    do {
-        struct slice line = take_line(&text);
-        put_line(&sink, line.n == 0 ? SLICE(":") : SLICE(": "), line);
-    } while (text.p != NULL);
-    put(&sink, SLICE("\n"));
-    return sink.n;
-}
-
-size_t sse_comment_size(struct slice text)
-{
-    return encode_comment(NULL, text);
-}
-
-size_t sse_comment_write(char *out, struct slice text)
-{
-    return encode_comment(out, text);
-}
-
 /* The value of the line at the start of *rest if the line is `name` and a value, else p NULL; takes the line off. */
 static struct slice take_field(struct slice *rest, struct slice name)
 {

@@ -13,10 +13,6 @@ size_t sse_write(char *out, const struct event *event);
 /* The comment that keeps an idle stream alive. */
 #define SSE_KEEPALIVE SLICE(":\n\n")
 
-/* Bytes for a comment of `text`, one ": line" for each line of it, ended by a blank line; empty text gives ":\n\n". As sse_size(). */
-size_t sse_comment_size(struct slice text);
-size_t sse_comment_write(char *out, struct slice text);
-
 /* What sse_check() found in an encoded event; views into the bytes it was given. */
 struct sse_fields {
     struct slice type; /* empty without an `event` line */

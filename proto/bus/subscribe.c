@@ -403,8 +403,3 @@ size_t subscribe_count(const struct subscribe *subscribe)
 {
     return subscribe->wanted;
 }
-
-void subscribe_drop(struct subscribe *subscribe, const char *why)
-{
-    redis_drop(subscribe->redis, why);
-}

@@ -34,6 +34,3 @@ void subscribe_remove(struct subscribe *subscribe, struct slice channel);
 bool subscribe_ready(const struct subscribe *subscribe);
 const char *subscribe_why(const struct subscribe *subscribe);
 size_t subscribe_count(const struct subscribe *subscribe);
-
-/* Drops the connection, see redis_drop(). */
-void subscribe_drop(struct subscribe *subscribe, const char *why);

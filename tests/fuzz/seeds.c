@@ -91,7 +91,6 @@ static void write_sse(void)
     yajl_val file = vector_file("sse.json");
     write_events(file, "encode");
     write_events(file, "refuse");
-    write_column(file, "comment", "text", "sse_encode", SLICE("\0\0\0\0\0"), SLICE(""));
     write_column(file, "encode", "bytes", "sse_check", SLICE(""), SLICE(""));
     write_column(file, "check", "bytes", "sse_check", SLICE(""), SLICE(""));
     write_column(file, "check", "bytes", "message", SLICE("\x1esse1 2-0 1-0\n"), SLICE(""));

@@ -37,23 +37,6 @@ static void test_encode(yajl_val file)
     }
 }
 
-static void test_comments(yajl_val file)
-{
-    struct vector_rows rows = vector_rows(file, "comment");
-    for (size_t i = 0; i != rows.len; ++i) {
-        struct slice text = vector_bytes(rows.values[i], "text");
-        size_t size = sse_comment_size(text);
-        char *out = malloc(size);
-        if (out == NULL)
-            abort();
-        check_slice(slice_make(out, sse_comment_write(out, text)), vector_bytes(rows.values[i], "bytes"), "comment: %s",
-                    vector_text(rows.values[i], "name"));
-        check(size == vector_bytes(rows.values[i], "bytes").n, "  and its size is right");
-        free(out);
-    }
-    check(sse_comment_size(SLICE("")) == SSE_KEEPALIVE.n, "the keep-alive is the empty comment");
-}
-
 static void test_check(yajl_val file)
 {
     struct vector_rows rows = vector_rows(file, "check");
@@ -199,7 +182,6 @@ int main(void)
 {
     yajl_val file = vector_file("sse.json");
     test_encode(file);
-    test_comments(file);
     test_check(file);
     test_round_trip();
     test_accepted_is_canonical();
