@@ -8,7 +8,7 @@ import { BUILD_DIR, ROOT } from '../integration/stack.mjs';
 import { withStolen } from './measure.mjs';
 import { OURS, plan } from './plan.mjs';
 import { plot } from './plot.mjs';
-import { fault, markdown, replaceBlock, summary } from './report.mjs';
+import { fault, joined, markdown, replaceBlock, summary } from './report.mjs';
 import { RUNS } from './runs.mjs';
 
 const { values: options } = parseArgs({ options: {
@@ -162,7 +162,7 @@ async function full() {
 }
 
 if (options.from)
-    write(parse(readFileSync(options.from, 'utf8')), resolve(options.json ?? options.from));
+    write(joined(list(options.from).map(path => parse(readFileSync(path, 'utf8')))), resolve(options.json ?? list(options.from)[0]));
 else
     await (options.quick ? quick() : full());
 // All systems were stopped; the last words that process.mjs has for a failed test would name each of them.

@@ -95,9 +95,31 @@ function parts(results) {
     ].filter(([, , text]) => text !== '');
 }
 
-const head = ({ machine, versions, rounds, date, commit }) =>
-    `Measured ${date} at ${commit}: ${machine}. ${rounds} rounds, systems interleaved; each cell is the median (minimum–maximum). ` +
-    `256-byte events; server on one core, load programs and Redis on the other; loopback. ${versions.join(', ')}.`;
+// Several runs of one machine as one, the rounds of each behind those of the one before.
+export function joined(runs) {
+    const [{ machine, versions, date }] = runs, samples = {};
+    let rounds = 0;
+    for (const run of runs) {
+        for (const [load, systems] of Object.entries(run.samples))
+            for (const [system, more] of Object.entries(systems)) {
+                const all = (samples[load] ??= {})[system] ??= [];
+                all.push(...Array(rounds - all.length).fill(null), ...more);
+            }
+        rounds += run.rounds;
+    }
+    return { date, machine, versions, rounds, commit: [...new Set(runs.map(run => run.commit))].join(' and '), samples };
+}
+
+// "3", or "3 to 6" where some were measured more often.
+function roundsOf({ samples }) {
+    const counts = Object.values(samples).flatMap(systems => Object.values(systems).map(rounds => rounds.filter(sample => sample !== null).length));
+    const [least, most] = [Math.min(...counts), Math.max(...counts)];
+    return least === most ? `${most}` : `${least} to ${most}`;
+}
+
+const head = results =>
+    `Measured ${results.date} at ${results.commit}: ${results.machine}. ${roundsOf(results)} rounds, systems interleaved; each cell is the median (minimum–maximum). ` +
+    `256-byte events; server on one core, load programs and Redis on the other; loopback. ${results.versions.join(', ')}.`;
 
 // For the README: what a reader compares by, and every bound.
 export function summary(results) {
