@@ -49,7 +49,7 @@ async function largest(kind, { streams, seconds = 20, warm = 4, say = () => {} }
     const gateways = count(streams);
     const each = Math.ceil(streams / gateways / channels) * channels;
     const rate = Math.max(1, Math.round(deliveries * channels / streams)); // events a second
-    const before = { kernel: kernelKb() };
+    const kernel = kernelKb();
     return using({ gateways, protocol: kind, pinned: false, env: { MEMORY_LIMIT: 2 ** 30 } }, async stage => {
         const pids = stage.gateways.map(gateway => gateway.pid);
         say(`${kind}: ${gateways} gateways run, ${each} streams for each`);
@@ -59,8 +59,8 @@ async function largest(kind, { streams, seconds = 20, warm = 4, say = () => {} }
         const open_cpu = cpuNs(pids) / 1e9;
         say(`${kind}: ${each * gateways} streams open after ${open_s.toFixed(1)} s`);
         try {
-            await sleep(2000); // what opening them left to do
-            const memory = { pss_kb: pssKb(pids), rss_kb: rssKb(pids), kernel_kb: before.kernel === null ? null : kernelKb() - before.kernel, client_kb: pssKb(readers.map(reader => reader.child.pid)) };
+            await stage.settled();
+            const memory = { pss_kb: pssKb(pids), rss_kb: rssKb(pids), kernel_kb: kernel === null ? null : kernelKb() - kernel, client_kb: pssKb(readers.map(reader => reader.child.pid)) };
             const load = await measured(stage, readers, { rate, channels, warm, seconds });
             return { kind, streams: each * gateways, gateways, readers: readers.length, connections: Math.ceil(each / (kind === 'h2' ? PER_CONNECTION : 1)) * gateways,
                 open_s, open_cpu, ...memory, ...load, channels, rate };

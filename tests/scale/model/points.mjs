@@ -46,7 +46,7 @@ const PUBLISH = on({}, [
 
 // How much they hold after some seconds of BUSY deliveries a second, in gateways that had no stream before. Of HTTP/2 with one stream to a connection, and 90.
 const BUSY = 25000;
-const opening = (id, streams, load = {}) => ({ id, load: { streams, channels: 1, rate: Math.ceil(BUSY / streams), rest: 1, ...load } });
+const opening = (id, streams, load = {}) => ({ id, load: { streams, channels: 1, rate: Math.ceil(BUSY / streams), settle: true, ...load } });
 const MEMORY = [
     ...fresh({}, [opening('open-h1', 8000), opening('open-fresh', 8000, { channels: 8000, rate: 0, seconds: 1 }),
         { id: 'one-event', load: { streams: 8000, channels: 8000, rate: 4000, seconds: 1 } },

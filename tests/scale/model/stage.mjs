@@ -16,6 +16,7 @@ import { LOAD_S } from './predict.mjs';
 import { SizedPublisher, SizedReader } from './sized.mjs';
 
 const DELIVERY_S = 15; // who is behind has so long to deliver the rest
+const CALM_MS = 200, CALM_NS = 2e6; // a gateway that has nothing to do takes less than a tenth of that CPU in that time
 const PAYLOAD = 256; // bytes of data of the events of tests/bench
 const READER_MAX = DESCRIPTORS - 200; // connections of one load program
 
@@ -166,13 +167,26 @@ export class Stage {
             pss_kb: pssKb(roles.gateway) - before.pss, slab_kb: slabKb() - before.slab };
     }
 
-    // One load, from the opening of its streams to their end. `seconds` are measured after one second of the same.
-    async run({ seconds = LOAD_S - 1, warm = 1, rest = 0, ...load }) {
+    // Until the gateways have done what the opening of streams leaves them to do: what they hold then is the streams'.
+    settled() {
+        const pids = this.#roles().gateway;
+        let before = cpuNs(pids);
+        return until('the gateways have nothing to do', async () => {
+            await sleep(CALM_MS);
+            const used = cpuNs(pids) - before;
+            before += used;
+            return used < CALM_NS * pids.length;
+        }, 30000);
+    }
+
+    // One load, from the opening of its streams to their end. `seconds` are measured after one second of the same. `settle`: the opening counts until settled().
+    async run({ seconds = LOAD_S - 1, warm = 1, settle = false, ...load }) {
         const roles = this.#roles();
         const before = { pss: pssKb(roles.gateway), gateway: cpuNs(roles.gateway), redis: cpuNs(roles.redis), slab: slabKb(), used: await this.redisBytes() };
         const readers = await this.open(load);
         try {
-            await sleep(rest * 1000);
+            if (settle)
+                await this.settled();
             const opened = this.#opening(before, load);
             const published = load.rate === 0 ? null : this.publish(load, warm + seconds);
             published?.catch(() => {});
