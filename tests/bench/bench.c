@@ -1,6 +1,5 @@
 #include "tests/bench/bench.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -46,32 +45,6 @@ void bench_descriptors(uint64_t wanted)
     if (setrlimit(RLIMIT_NOFILE, &raised) != 0 || raised.rlim_cur < wanted)
         bench_fail("%llu descriptors are needed, the limit is %llu", (unsigned long long)wanted,
                    (unsigned long long)limit.rlim_max);
-}
-
-struct sockaddr_in bench_address(const char *text)
-{
-    char host[INET_ADDRSTRLEN];
-    const char *colon = strchr(text, ':');
-    size_t n = colon == NULL ? 0 : (size_t)(colon - text);
-    struct sockaddr_in address = {.sin_family = AF_INET};
-    if (n == 0 || n >= sizeof(host))
-        bench_fail("%s is not IPv4:PORT", text);
-    memcpy(host, text, n);
-    host[n] = 0;
-    if (inet_pton(AF_INET, host, &address.sin_addr) != 1)
-        bench_fail("%s is not IPv4:PORT", text);
-    address.sin_port = htons((uint16_t)bench_number("PORT", colon + 1, 1, 65535));
-    return address;
-}
-
-uint64_t bench_number(const char *option, const char *text, uint64_t min, uint64_t max)
-{
-    char *end;
-    errno = 0;
-    uint64_t value = strtoull(text, &end, 10);
-    if (errno != 0 || *text < '0' || *text > '9' || *end != 0 || value < min || value > max)
-        bench_fail("%s: %s is no whole number from %llu to %llu", option, text, (unsigned long long)min, (unsigned long long)max);
-    return value;
 }
 
 unsigned bench_pattern(const char *pattern)

@@ -2,7 +2,6 @@
  * process's exit status. What they take and print is in README.md. */
 #pragma once
 
-#include <netinet/in.h>
 #include <stdint.h>
 
 int bench_read(int argc, char **argv);
@@ -23,12 +22,6 @@ uint64_t bench_cpu_us(void);
 /* The soft limit of descriptors raised to the hard one; the hard one too where it is below `wanted`; fails where that is not
  * allowed. */
 void bench_descriptors(uint64_t wanted);
-
-/* "IPv4:PORT"; fails on anything else. */
-struct sockaddr_in bench_address(const char *text);
-
-/* A whole number of an option, from `min` to `max`; fails naming the option on anything else. */
-uint64_t bench_number(const char *option, const char *text, uint64_t min, uint64_t max);
 
 /* How many conversions `%d` a path pattern has; fails on any other conversion, more than one, or
  * more than BENCH_PATTERN_MAX bytes: so it may go to printf. */

@@ -1,7 +1,6 @@
 /* bench churn: keeps HTTP/1.1 event streams open, each on a channel of its own, and replaces the oldest one by a new one at a fixed
  * rate, whatever the server's answers. The time to a stream's head counts from when it was due. */
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +12,7 @@
 #include "tests/bench/histogram.h"
 #include "tests/bench/http1.h"
 #include "tests/bench/link.h"
+#include "tests/bench/options.h"
 
 enum { EVENTS_MAX = 512, SOURCES = 64, OPENING_MAX = 256, PATIENCE_S = 10, REQUEST_MAX = 1024, NAMED_MAX = 5 };
 
@@ -27,7 +27,7 @@ struct visitor {
 struct churn {
     struct sockaddr_in to;
     const char *authority, *path;
-    unsigned count, rate, seconds;
+    uint64_t count, rate, seconds; /* count: of streams */
     SSL_CTX *tls;
     int epoll;
     struct visitor *visitors; /* a ring: number n is at n % count */
@@ -156,12 +156,12 @@ static void fill(struct churn *churn)
     }
     settle(churn, 0);
     if (churn->waiting + churn->failed != 0)
-        bench_fail("%" PRIu64 " of %u streams did not open", churn->waiting + churn->failed, churn->count);
+        bench_fail("%" PRIu64 " of %" PRIu64 " streams did not open", churn->waiting + churn->failed, churn->count);
 }
 
 static void run(struct churn *churn)
 {
-    uint64_t start = bench_now_ns(), total = (uint64_t)churn->rate * churn->seconds;
+    uint64_t start = bench_now_ns(), total = churn->rate * churn->seconds;
     for (uint64_t k = 0; k < total;) {
         uint64_t due = start + k * 1000000000 / churn->rate;
         if (bench_now_ns() >= due) {
@@ -178,51 +178,26 @@ static void run(struct churn *churn)
 
 static void parse(struct churn *churn, int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"to", required_argument, NULL, 't'},
-        {"path", required_argument, NULL, 'p'},
-        {"rate", required_argument, NULL, 'r'},
-        {"seconds", required_argument, NULL, 'S'},
-        {"streams", required_argument, NULL, 's'},
-        {"tls", no_argument, NULL, 'T'},
-        {NULL, 0, NULL, 0},
+    bool tls = false;
+    const struct bench_option options[] = {
+        {"to", .needed = true, .text = &churn->authority, .address = &churn->to},
+        {"path", .needed = true, .text = &churn->path},
+        {"rate", .needed = true, .number = &churn->rate, .min = 1, .max = 1000000},
+        {"seconds", .needed = true, .number = &churn->seconds, .min = 1, .max = 3600},
+        {"streams", .needed = true, .number = &churn->count, .min = 1, .max = 1000000},
+        {"tls", .flag = &tls},
     };
-    int option;
-    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1)
-        switch (option) {
-        case 't':
-            churn->authority = optarg;
-            break;
-        case 'p':
-            churn->path = optarg;
-            break;
-        case 'r':
-            churn->rate = (unsigned)bench_number("--rate", optarg, 1, 1000000);
-            break;
-        case 'S':
-            churn->seconds = (unsigned)bench_number("--seconds", optarg, 1, 3600);
-            break;
-        case 's':
-            churn->count = (unsigned)bench_number("--streams", optarg, 1, 1000000);
-            break;
-        case 'T':
-            churn->tls = link_tls("http/1.1");
-            break;
-        default:
-            bench_fail("churn: see the top of churn.c");
-        }
-    if (churn->authority == NULL || churn->path == NULL || churn->rate == 0 || churn->seconds == 0 || churn->count == 0 ||
-        optind != argc)
-        bench_fail("churn needs --to, --path, --rate, --seconds and --streams");
+    bench_options(options, sizeof(options) / sizeof(options[0]), argc, argv);
     if (bench_pattern(churn->path) != 1)
         bench_fail("--path needs a %%d: each stream has a channel of its own");
-    churn->to = bench_address(churn->authority);
+    if (tls)
+        churn->tls = link_tls("http/1.1");
 }
 
 static void report(const struct churn *churn, double seconds, uint64_t cpu_us)
 {
-    printf("{\"streams\":%u,\"opened\":%" PRIu64 ",\"failed\":%" PRIu64 ",\"closed\":%" PRIu64, churn->count, churn->opened,
-           churn->failed, churn->closed);
+    printf("{\"streams\":%" PRIu64 ",\"opened\":%" PRIu64 ",\"failed\":%" PRIu64 ",\"closed\":%" PRIu64, churn->count,
+           churn->opened, churn->failed, churn->closed);
     printf(",\"p50_ms\":%.3f,\"p99_ms\":%.3f,\"max_ms\":%.3f", (double)histogram_percentile(&churn->head, 50) / 1e3,
            (double)histogram_percentile(&churn->head, 99) / 1e3, (double)churn->head.max_us / 1e3);
     printf(",\"cpu_us\":%" PRIu64 ",\"seconds\":%.3f}\n", cpu_us, seconds);

@@ -78,11 +78,12 @@ static void push(struct courier *courier, struct courier_request request)
     courier->requests[(courier->first + courier->count++) & (courier->capacity - 1)] = request;
 }
 
-void courier_request(struct courier *courier, const char *path, unsigned channel, const char *payload, uint64_t since_ns)
+void courier_request(struct courier *courier, const char *path, unsigned channel, const char *payload, size_t size,
+                     uint64_t since_ns)
 {
-    size_t size = courier->way->request(room(&courier->out, WAY_REQUEST_MAX), path, channel, payload);
-    courier->out.end += size;
-    push(courier, (struct courier_request){since_ns, size});
+    size_t n = courier->way->request(room(&courier->out, WAY_HEAD_MAX + size), path, channel, payload, size);
+    courier->out.end += n;
+    push(courier, (struct courier_request){since_ns, n});
 }
 
 void courier_answered(struct courier *courier, const char *refusal, size_t n)

@@ -37,8 +37,9 @@ struct courier {
 /* Connects, and registers with `epoll`; the courier is the event's data.ptr. */
 void courier_open(struct courier *courier, int epoll, const struct way *way, const struct sockaddr_in *to);
 
-/* Puts one request behind the others; courier_flush() sends. */
-void courier_request(struct courier *courier, const char *path, unsigned channel, const char *payload, uint64_t since_ns);
+/* Puts one request, with `size` bytes of data, behind the others; courier_flush() sends. */
+void courier_request(struct courier *courier, const char *path, unsigned channel, const char *payload, size_t size,
+                     uint64_t since_ns);
 void courier_flush(struct courier *courier);
 
 /* For an epoll event of this courier. */

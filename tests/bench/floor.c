@@ -1,7 +1,6 @@
 #include "tests/bench/floor.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <netinet/tcp.h>
 #include <signal.h>
 #include <stdio.h>
@@ -12,6 +11,7 @@
 #include <unistd.h>
 
 #include "tests/bench/bench.h"
+#include "tests/bench/options.h"
 
 enum { DESCRIPTORS_MIN = 1024, ACCEPTS_A_TURN = 256 };
 
@@ -125,33 +125,28 @@ static int listen_on(uint64_t port)
 
 static struct floor *parse(int argc, char **argv)
 {
-    static const struct option options[] = {{"port", required_argument, NULL, 'p'},
-                                            {"bus-port", required_argument, NULL, 'b'},
-                                            {"tls", required_argument, NULL, 't'},
-                                            {"uring", no_argument, NULL, 'u'},
-                                            {0}};
+    uint64_t port, bus_port;
+    const char *cert = NULL, *key = NULL;
+    bool uring = false;
+    const struct bench_option options[] = {
+        {"port", .needed = true, .number = &port, .min = 1, .max = 65535},
+        {"bus-port", .needed = true, .number = &bus_port, .min = 1, .max = 65535},
+        {"tls-cert", .text = &cert},
+        {"tls-key", .text = &key},
+        {"uring", .flag = &uring},
+    };
+    bench_options(options, sizeof(options) / sizeof(options[0]), argc, argv);
+    if ((cert == NULL) != (key == NULL) || (cert != NULL && uring))
+        bench_fail("floor: --tls-cert and --tls-key, or --uring");
     struct floor *floor = calloc(1, sizeof(*floor));
     if (floor == NULL)
         bench_fail("out of memory");
-    floor->listener = floor->bus_listener = floor->bus = -1;
-    floor->deliver = send_deliver;
-    for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
-        if (option == 'p') {
-            floor->listener = listen_on(bench_number("--port", optarg, 1, 65535));
-        } else if (option == 'b') {
-            floor->bus_listener = listen_on(bench_number("--bus-port", optarg, 1, 65535));
-        } else if (option == 'u') {
-            floor->ring = floor_uring_open();
-            floor->deliver = floor_uring_deliver;
-        } else if (option == 't' && optind < argc) {
-            floor->tls = floor_tls_context(optarg, argv[optind++]);
-            floor->deliver = floor_tls_deliver;
-        } else {
-            exit(2);
-        }
-    }
-    if (optind != argc || floor->listener < 0 || floor->bus_listener < 0 || (floor->tls != NULL && floor->ring != NULL))
-        bench_fail("usage: bench floor --port P --bus-port B [--tls CERT KEY | --uring]");
+    floor->listener = listen_on(port);
+    floor->bus_listener = listen_on(bus_port);
+    floor->bus = -1;
+    floor->ring = uring ? floor_uring_open() : NULL;
+    floor->tls = cert != NULL ? floor_tls_context(cert, key) : NULL;
+    floor->deliver = uring ? floor_uring_deliver : cert != NULL ? floor_tls_deliver : send_deliver;
     return floor;
 }
 

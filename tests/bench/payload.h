@@ -1,4 +1,4 @@
-/* The data of every benchmark event: "SEQ TIME PAD", 256 bytes without a line break. SEQ counts from 1 in its channel; TIME is
+/* The data of a benchmark event: "SEQ TIME PAD", of one size in all events of a run, without a line break. SEQ counts from 1 in its channel; TIME is
  * the CLOCK_MONOTONIC nanosecond at which it was due, so that a publisher that runs late counts as latency. Both decimal; PAD is
  * dots. */
 #pragma once
@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { PAYLOAD_SIZE = 256 };
+enum { PAYLOAD_SIZE = 256, PAYLOAD_MIN = 48, PAYLOAD_MAX = 32768 }; /* bytes: unless told otherwise; bounds */
 
 /* The decimal digits of `value` at `p`; returns what follows them. */
 static inline char *payload_digits(char *p, uint64_t value)
@@ -23,13 +23,13 @@ static inline char *payload_digits(char *p, uint64_t value)
     return p;
 }
 
-static inline void payload_write(char out[PAYLOAD_SIZE], uint64_t seq, uint64_t time_ns)
+static inline void payload_write(char *out, size_t size, uint64_t seq, uint64_t time_ns)
 {
     char *p = payload_digits(out, seq);
     *p++ = ' ';
     p = payload_digits(p, time_ns);
     *p++ = ' ';
-    memset(p, '.', (size_t)(out + PAYLOAD_SIZE - p));
+    memset(p, '.', (size_t)(out + size - p));
 }
 
 /* A decimal number and the space behind it; NULL if it is not there before `end`. */
@@ -45,11 +45,11 @@ static inline const char *payload_number(const char *p, const char *end, uint64_
     return p + 1;
 }
 
-/* False if these `n` bytes are no payload. */
-static inline bool payload_read(const char *p, size_t n, uint64_t *seq, uint64_t *time_ns)
+/* False if these `n` bytes are no payload of that size. */
+static inline bool payload_read(const char *p, size_t n, size_t size, uint64_t *seq, uint64_t *time_ns)
 {
     const char *end = p + n;
-    if (n != PAYLOAD_SIZE || end[-1] != '.')
+    if (n != size || end[-1] != '.')
         return false;
     p = payload_number(p, end, seq);
     return p != NULL && payload_number(p, end, time_ns) != NULL;

@@ -1,16 +1,15 @@
 #include "tests/bench/bench.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
 #include "tests/bench/histogram.h"
-#include "tests/bench/payload.h"
 #include "tests/bench/courier.h"
+#include "tests/bench/options.h"
+#include "tests/bench/payload.h"
 
 enum { ANSWERS_WAIT_S = 10 };
 
@@ -31,8 +30,8 @@ static void request(struct post *post, struct courier *courier)
     char payload[PAYLOAD_SIZE];
     uint64_t now_ns = bench_now_ns();
     unsigned channel = post->next_channel++ % (unsigned)post->channels;
-    payload_write(payload, ++post->seqs[channel], now_ns);
-    courier_request(courier, post->path, channel, payload, now_ns);
+    payload_write(payload, PAYLOAD_SIZE, ++post->seqs[channel], now_ns);
+    courier_request(courier, post->path, channel, payload, PAYLOAD_SIZE, now_ns);
     ++post->sent;
 }
 
@@ -95,32 +94,15 @@ static void report(const struct post *post)
 
 static void parse(struct post *post, int argc, char **argv)
 {
-    static const struct option options[] = {{"to", required_argument, NULL, 't'},
-                                            {"path", required_argument, NULL, 'p'},
-                                            {"channels", required_argument, NULL, 'c'},
-                                            {"connections", required_argument, NULL, 'n'},
-                                            {"pipeline", required_argument, NULL, 'l'},
-                                            {"seconds", required_argument, NULL, 's'},
-                                            {0}};
-    for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
-        if (option == 't')
-            post->to = bench_address(optarg);
-        else if (option == 'p')
-            post->path = optarg;
-        else if (option == 'c')
-            post->channels = bench_number("--channels", optarg, 1, 1000000);
-        else if (option == 'n')
-            post->connections = bench_number("--connections", optarg, 1, 20000);
-        else if (option == 'l')
-            post->pipeline = bench_number("--pipeline", optarg, 1, 1000);
-        else if (option == 's')
-            post->seconds = bench_number("--seconds", optarg, 1, 3600);
-        else
-            exit(2);
-    }
-    if (optind != argc || post->to.sin_port == 0 || post->seconds == 0)
-        bench_fail(
-            "usage: bench post --to IPv4:PORT [--path PATTERN] [--channels C] [--connections 64] --seconds S [--pipeline 1]");
+    const struct bench_option options[] = {
+        {"to", .needed = true, .address = &post->to},
+        {"path", .text = &post->path},
+        {"channels", .number = &post->channels, .min = 1, .max = 1000000},
+        {"connections", .number = &post->connections, .min = 1, .max = 20000},
+        {"pipeline", .number = &post->pipeline, .min = 1, .max = 1000},
+        {"seconds", .needed = true, .number = &post->seconds, .min = 1, .max = 3600},
+    };
+    bench_options(options, sizeof(options) / sizeof(options[0]), argc, argv);
     bench_pattern(post->path);
     bench_descriptors(post->connections + 64);
 }

@@ -1,17 +1,17 @@
 #include "tests/bench/bench.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "tests/bench/courier.h"
 #include "tests/bench/histogram.h"
+#include "tests/bench/options.h"
 #include "tests/bench/pacing.h"
 #include "tests/bench/payload.h"
-#include "tests/bench/courier.h"
 
 enum { ANSWERS_WAIT_S = 10, RATE_MAX = 10000000 };
 
@@ -19,7 +19,7 @@ struct publish {
     const struct way *way;
     struct sockaddr_in to;
     const char *path;
-    uint64_t channels, rate, seconds;
+    uint64_t channels, rate, bytes, seconds; /* bytes: of data, of each event */
     struct courier *couriers;
     unsigned courier_count;
     int epoll;
@@ -67,11 +67,12 @@ static void open_couriers(struct publish *publish)
 static void send_due(struct publish *publish)
 {
     uint64_t number, due_ns, now_ns = bench_now_ns();
-    char payload[PAYLOAD_SIZE];
+    char payload[PAYLOAD_MAX];
     while (pacing_take(&publish->pacing, now_ns, &number, &due_ns)) {
         unsigned channel = (unsigned)(number % publish->channels);
-        payload_write(payload, number / publish->channels + 1, due_ns);
-        courier_request(&publish->couriers[channel % publish->courier_count], publish->path, channel, payload, due_ns);
+        payload_write(payload, publish->bytes, number / publish->channels + 1, due_ns);
+        courier_request(&publish->couriers[channel % publish->courier_count], publish->path, channel, payload, publish->bytes,
+                        due_ns);
         histogram_add(&publish->late, (now_ns - due_ns) / 1000);
     }
     for (unsigned i = 0; i < publish->courier_count; ++i)
@@ -119,33 +120,18 @@ static void report(const struct publish *publish)
 
 static void parse(struct publish *publish, int argc, char **argv)
 {
-    static const struct option options[] = {{"via", required_argument, NULL, 'v'},
-                                            {"to", required_argument, NULL, 't'},
-                                            {"path", required_argument, NULL, 'p'},
-                                            {"rate", required_argument, NULL, 'r'},
-                                            {"channels", required_argument, NULL, 'c'},
-                                            {"seconds", required_argument, NULL, 's'},
-                                            {0}};
-    for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
-        if (option == 'v')
-            publish->way = way_named(optarg);
-        else if (option == 't')
-            publish->to = bench_address(optarg);
-        else if (option == 'p')
-            publish->path = optarg;
-        else if (option == 'r')
-            publish->rate = bench_number("--rate", optarg, 1, RATE_MAX);
-        else if (option == 'c')
-            publish->channels = bench_number("--channels", optarg, 1, 1000000);
-        else if (option == 's')
-            publish->seconds = bench_number("--seconds", optarg, 1, 3600);
-        else
-            exit(2);
-    }
-    if (optind != argc || publish->way == NULL || publish->to.sin_port == 0 || publish->rate == 0 || publish->seconds == 0)
-        bench_fail(
-            "usage: bench publish --via redis|redis-plain|floor|nchan|pushpin|post --to IPv4:PORT [--path PATTERN] --channels C "
-            "--rate R --seconds S");
+    const char *way = NULL;
+    const struct bench_option options[] = {
+        {"via", .needed = true, .text = &way},
+        {"to", .needed = true, .address = &publish->to},
+        {"path", .text = &publish->path},
+        {"rate", .needed = true, .number = &publish->rate, .min = 1, .max = RATE_MAX},
+        {"channels", .number = &publish->channels, .min = 1, .max = 1000000},
+        {"bytes", .number = &publish->bytes, .min = PAYLOAD_MIN, .max = PAYLOAD_MAX},
+        {"seconds", .needed = true, .number = &publish->seconds, .min = 1, .max = 3600},
+    };
+    bench_options(options, sizeof(options) / sizeof(options[0]), argc, argv);
+    publish->way = way_named(way);
 }
 
 int bench_publish(int argc, char **argv)
@@ -154,6 +140,7 @@ int bench_publish(int argc, char **argv)
     if (publish == NULL)
         bench_fail("out of memory");
     publish->channels = 1;
+    publish->bytes = PAYLOAD_SIZE;
     parse(publish, argc, argv);
     if (publish->path == NULL)
         publish->path = publish->way->path;

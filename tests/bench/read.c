@@ -6,7 +6,6 @@
  *     report             reports
  *     end */
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +13,8 @@
 #include <unistd.h>
 
 #include "tests/bench/bench.h"
+#include "tests/bench/options.h"
+#include "tests/bench/payload.h"
 #include "tests/bench/reader.h"
 
 enum { STREAMS_MAX = 1000000, COMMANDS_MAX = 4096, TIMEOUT_MAX_MS = 1000 };
@@ -124,59 +125,26 @@ static void open_all(struct reader *reader)
 
 struct settings {
     const char *to, *path, *protocol, *header_file;
-    unsigned streams, channels, per_connection, opening;
+    uint64_t streams, channels, bytes, per_connection, opening;
     bool tls;
+    struct sockaddr_in address;
 };
 
 static void parse(struct settings *settings, int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"to", required_argument, NULL, 't'},
-        {"path", required_argument, NULL, 'p'},
-        {"streams", required_argument, NULL, 's'},
-        {"channels", required_argument, NULL, 'c'},
-        {"protocol", required_argument, NULL, 'P'},
-        {"per-connection", required_argument, NULL, 'n'},
-        {"opening", required_argument, NULL, 'o'},
-        {"header-file", required_argument, NULL, 'h'},
-        {"tls", no_argument, NULL, 'T'},
-        {NULL, 0, NULL, 0},
+    const struct bench_option options[] = {
+        {"to", .needed = true, .text = &settings->to, .address = &settings->address},
+        {"path", .needed = true, .text = &settings->path},
+        {"streams", .needed = true, .number = &settings->streams, .min = 1, .max = STREAMS_MAX},
+        {"channels", .number = &settings->channels, .min = 1, .max = STREAMS_MAX},
+        {"bytes", .number = &settings->bytes, .min = PAYLOAD_MIN, .max = PAYLOAD_MAX},
+        {"protocol", .text = &settings->protocol},
+        {"per-connection", .number = &settings->per_connection, .min = 1, .max = 100},
+        {"opening", .number = &settings->opening, .min = 1, .max = STREAMS_MAX},
+        {"header-file", .text = &settings->header_file},
+        {"tls", .flag = &settings->tls},
     };
-    int option;
-    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1)
-        switch (option) {
-        case 't':
-            settings->to = optarg;
-            break;
-        case 'p':
-            settings->path = optarg;
-            break;
-        case 'P':
-            settings->protocol = optarg;
-            break;
-        case 'h':
-            settings->header_file = optarg;
-            break;
-        case 'T':
-            settings->tls = true;
-            break;
-        case 's':
-            settings->streams = (unsigned)bench_number("--streams", optarg, 1, STREAMS_MAX);
-            break;
-        case 'c':
-            settings->channels = (unsigned)bench_number("--channels", optarg, 1, STREAMS_MAX);
-            break;
-        case 'n':
-            settings->per_connection = (unsigned)bench_number("--per-connection", optarg, 1, 100);
-            break;
-        case 'o':
-            settings->opening = (unsigned)bench_number("--opening", optarg, 1, STREAMS_MAX);
-            break;
-        default:
-            bench_fail("read: see the top of read.c");
-        }
-    if (settings->to == NULL || settings->path == NULL || settings->streams == 0 || optind != argc)
-        bench_fail("read needs --to, --path and --streams");
+    bench_options(options, sizeof(options) / sizeof(options[0]), argc, argv);
     if (strcmp(settings->protocol, "h1") != 0 && strcmp(settings->protocol, "h2") != 0)
         bench_fail("--protocol is h1 or h2");
     if (settings->header_file != NULL && strcmp(settings->protocol, "h1") != 0)
@@ -186,11 +154,11 @@ static void parse(struct settings *settings, int argc, char **argv)
 
 int bench_read(int argc, char **argv)
 {
-    struct settings settings = {.protocol = "h1", .channels = 1, .per_connection = 90, .opening = 256};
+    struct settings settings = {.protocol = "h1", .channels = 1, .bytes = PAYLOAD_SIZE, .per_connection = 90, .opening = 256};
     parse(&settings, argc, argv);
     bool http2 = strcmp(settings.protocol, "h2") == 0;
     struct reader reader = {
-        .to = bench_address(settings.to),
+        .to = settings.address,
         .authority = settings.to,
         .http2 = http2,
         .per_connection = http2 ? settings.per_connection : 1,
@@ -199,7 +167,7 @@ int bench_read(int argc, char **argv)
     };
     if (settings.header_file != NULL)
         header_file_read(&reader.headers, settings.header_file);
-    streams_create(&reader.streams, settings.streams, settings.channels, settings.path);
+    streams_create(&reader.streams, settings.streams, settings.channels, settings.path, settings.bytes);
     reader_create(&reader);
     open_all(&reader);
     serve(&reader);

@@ -131,7 +131,7 @@ class Floor extends System {
     async start({ tls = false, uring = false }) {
         const [port, bus] = [await freePort(), await freePort()];
         const { cert, key } = tls ? certificate(this.folder) : {};
-        const argv = [BENCH, 'floor', ...flags({ port, 'bus-port': bus, uring }), ...(tls ? ['--tls', cert, key] : [])];
+        const argv = [BENCH, 'floor', ...flags({ port, 'bus-port': bus, uring, 'tls-cert': cert, 'tls-key': key })];
         const proc = await this.run(new Proc(this.name, argv), { end: 'SIGKILL' });
         await proc.waitLog(/"ready":true/, START_MS);
         this.address = `127.0.0.1:${port}`;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum sse_data { SSE_NO_DATA, SSE_PAYLOAD, SSE_FOREIGN }; /* FOREIGN: data that is no payload, or of more than one line */
@@ -19,7 +20,7 @@ struct sse_reader {
     struct sse_event event; /* as far as it was read */
 };
 
-/* True with the next event that has data; *p moves behind it. False when all up to `end` is consumed. */
-bool sse_reader_next(struct sse_reader *reader, const char **p, const char *end, struct sse_event *event);
+/* True with the next event that has data; *p moves behind it. False when all up to `end` is consumed. Payloads have `size` bytes. */
+bool sse_reader_next(struct sse_reader *reader, const char **p, const char *end, size_t size, struct sse_event *event);
 
 void sse_reader_dispose(struct sse_reader *reader);

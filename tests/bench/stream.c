@@ -6,9 +6,9 @@
 
 enum { NAMED_MAX = 5 };
 
-void streams_create(struct streams *streams, unsigned count, unsigned channels, const char *pattern)
+void streams_create(struct streams *streams, unsigned count, unsigned channels, const char *pattern, size_t payload)
 {
-    *streams = (struct streams){.pattern = pattern, .channels = channels, .count = count};
+    *streams = (struct streams){.pattern = pattern, .payload = payload, .channels = channels, .count = count};
     streams->all = calloc(count, sizeof(*streams->all));
     if (streams->all == NULL)
         bench_fail("no memory for %u streams", count);
@@ -62,7 +62,7 @@ void stream_body(struct streams *streams, struct stream *stream, const char *p, 
     struct sse_event event;
     if (stream->phase != STREAM_OPEN)
         return;
-    while (sse_reader_next(&stream->sse, &p, end, &event)) {
+    while (sse_reader_next(&stream->sse, &p, end, streams->payload, &event)) {
         if (event.data == SSE_PAYLOAD)
             payload(streams, stream, &event);
         else

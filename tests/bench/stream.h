@@ -15,6 +15,7 @@ struct stream {
 
 struct streams {
     const char *pattern; /* of their paths */
+    size_t payload; /* bytes of data of an event */
     unsigned channels; /* stream i listens to channel i % channels */
     unsigned count, phases[STREAM_CLOSED + 1]; /* streams; how many of them are in each phase */
     struct stream *all;
@@ -24,7 +25,7 @@ struct streams {
     struct tally tally;
 };
 
-void streams_create(struct streams *streams, unsigned count, unsigned channels, const char *pattern);
+void streams_create(struct streams *streams, unsigned count, unsigned channels, const char *pattern, size_t payload);
 
 /* The path of a stream; returns its length. Fails if it does not fit. */
 size_t stream_path(const struct streams *streams, const struct stream *stream, char *path, size_t size);

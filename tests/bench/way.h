@@ -8,7 +8,7 @@
 
 struct courier;
 
-enum { WAY_REQUEST_MAX = 2048 };
+enum { WAY_HEAD_MAX = 1792 }; /* bytes of a request, without its payload */
 
 struct way {
     const char *name;
@@ -16,8 +16,8 @@ struct way {
     unsigned couriers; /* most connections; a channel keeps to one */
     bool alone; /* a request is sent only when the one before is answered */
 
-    /* Writes one request, at most WAY_REQUEST_MAX bytes, and returns its size. */
-    size_t (*request)(char *out, const char *path, unsigned channel, const char *payload);
+    /* Writes one request with these `size` bytes of data, at most WAY_HEAD_MAX more than them, and returns its size. */
+    size_t (*request)(char *out, const char *path, unsigned channel, const char *payload, size_t size);
 
     /* Takes whole answers off the front of the courier's input, with courier_answered() for each. NULL: none come, a request is
      * done when the kernel has taken its bytes. */

@@ -8,21 +8,21 @@
 #include "tests/bench/payload.h"
 #include "tests/bench/courier.h"
 
-static size_t text_request(char *out, const char *path, unsigned channel, const char *payload)
+static size_t text_request(char *out, const char *path, unsigned channel, const char *payload, size_t size)
 {
     char target[BENCH_PATTERN_MAX + 10];
     snprintf(target, sizeof(target), path, channel);
-    return (size_t)sprintf(out, "POST %s HTTP/1.1\r\nhost: bench\r\ncontent-type: text/plain\r\ncontent-length: %d\r\n\r\n%.*s",
-                           target, PAYLOAD_SIZE, PAYLOAD_SIZE, payload);
+    return (size_t)sprintf(out, "POST %s HTTP/1.1\r\nhost: bench\r\ncontent-type: text/plain\r\ncontent-length: %zu\r\n\r\n%.*s",
+                           target, size, (int)size, payload);
 }
 
-static size_t items_request(char *out, const char *path, unsigned channel, const char *payload)
+static size_t items_request(char *out, const char *path, unsigned channel, const char *payload, size_t size)
 {
-    char body[PAYLOAD_SIZE + 256];
+    char body[PAYLOAD_MAX + 256];
     int n = snprintf(body, sizeof(body),
                      "{\"items\":[{\"channel\":\"bench-%u\",\"formats\":{\"http-stream\":{\"content\":"
                      "\"event: message\\ndata: %.*s\\n\\n\"}}}]}",
-                     channel, PAYLOAD_SIZE, payload);
+                     channel, (int)size, payload);
     return (size_t)sprintf(out, "POST %s HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s",
                            path, n, body);
 }

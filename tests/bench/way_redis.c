@@ -4,33 +4,32 @@
 #include <string.h>
 
 #include "tests/bench/bench.h"
-#include "tests/bench/payload.h"
 #include "tests/bench/courier.h"
 
-static size_t copied(char *out, char *command, int size)
+static size_t copied(char *out, char *command, int n)
 {
-    if (size < 0 || size > WAY_REQUEST_MAX)
-        bench_fail("redis: the command cannot be made");
-    memcpy(out, command, (size_t)size);
+    if (n < 0)
+        bench_fail("redis: out of memory");
+    memcpy(out, command, (size_t)n);
     redisFreeCommand(command);
-    return (size_t)size;
+    return (size_t)n;
 }
 
 /* proto/README.md, "Publishing". */
-static size_t durable_request(char *out, const char *path, unsigned channel, const char *payload)
+static size_t durable_request(char *out, const char *path, unsigned channel, const char *payload, size_t size)
 {
     char *command;
     (void)path;
-    int size = redisFormatCommand(&command, "FCALL sse_publish 1 sse:bench-%u %b", channel, payload, (size_t)PAYLOAD_SIZE);
-    return copied(out, command, size);
+    int n = redisFormatCommand(&command, "FCALL sse_publish 1 sse:bench-%u %b", channel, payload, size);
+    return copied(out, command, n);
 }
 
-static size_t plain_request(char *out, const char *path, unsigned channel, const char *payload)
+static size_t plain_request(char *out, const char *path, unsigned channel, const char *payload, size_t size)
 {
     char *command;
     (void)path;
-    int size = redisFormatCommand(&command, "PUBLISH bench-%u %b", channel, payload, (size_t)PAYLOAD_SIZE);
-    return copied(out, command, size);
+    int n = redisFormatCommand(&command, "PUBLISH bench-%u %b", channel, payload, size);
+    return copied(out, command, n);
 }
 
 /* PUBLISH answers a number; sse_publish id, position and outcome, and anything but "published" did not happen. */

@@ -13,18 +13,16 @@ import { cpuNs, pssKb } from '../../bench/measure.mjs';
 import { CLIENT_CORE, DESCRIPTORS, Reader, SERVER_CORE, place, publish as benchPublish } from '../../bench/programs.mjs';
 import { Redis, Server, certificate, freePort, tempFolder, until } from '../../integration/stack.mjs';
 import { LOAD_S } from './predict.mjs';
-import { SizedPublisher, SizedReader } from './sized.mjs';
 
 const DELIVERY_S = 15; // who is behind has so long to deliver the rest
 const CALM_MS = 200, CALM_NS = 2e6; // a gateway that has nothing to do takes less than a tenth of that CPU in that time
-const PAYLOAD = 256; // bytes of data of the events of tests/bench
 const READER_MAX = DESCRIPTORS - 200; // connections of one load program
 
 const slabKb = () => Number(/^Slab:\s+(\d+)/m.exec(readFileSync('/proc/meminfo', 'utf8'))[1]);
 const texts = settings => Object.fromEntries(Object.entries(settings).map(([name, value]) => [name, String(value)]));
 const sum = values => values.reduce((total, value) => total + value, 0);
 
-// This process and what it does with events of other sizes stay away from the gateways' core.
+// This process stays away from the gateways' core.
 export const stayOnClientCore = () => execFileSync('taskset', ['-apc', String(CLIENT_CORE), String(process.pid)], { stdio: 'ignore' });
 
 // A loop of the lowest priority on each core keeps it from sleeping: waking a virtual core costs as much as the work itself, and differs from host to host and from
@@ -105,13 +103,11 @@ export class Stage {
     }
 
     // Readers of `streams` in all, the same number at each gateway, in processes that their descriptors allow; all at once if `together`.
-    async open({ streams, channels, per = 90, bytes = PAYLOAD, apart = false, together = false }) {
+    async open({ streams, channels, per = 90, bytes, apart = false, together = false }) {
         const each = Math.floor(streams / this.gateways.length);
-        if (bytes !== PAYLOAD)
-            return [await SizedReader.open(this.gateways.map(gateway => gateway.ports.public), this.options.protocol, { each, channels })];
         const began = [];
         for (const { gateway, i, some } of this.#parts(each, per)) {
-            began.push(Reader.open({ ...this.seen(gateway, per), path: this.path(i, apart) }, { streams: some, channels }));
+            began.push(Reader.open({ ...this.seen(gateway, per), path: this.path(i, apart) }, { streams: some, channels, bytes }));
             if (!together)
                 await Promise.allSettled(began);
         }
@@ -137,13 +133,11 @@ export class Stage {
     }
 
     // Publishes `rate` a second over all channels. `apart`: each gateway's channels have their part of it.
-    publish({ channels, rate, via = 'redis', bytes = PAYLOAD, apart = false }, seconds) {
-        if (bytes !== PAYLOAD)
-            return SizedPublisher.run(this.redisPort, { channels, rate, bytes, seconds });
+    publish({ channels, rate, via = 'redis', bytes, apart = false }, seconds) {
         const clientCore = this.options.pinned ? CLIENT_CORE : null;
         const to = via === 'redis' ? `127.0.0.1:${this.redisPort}` : `127.0.0.1:${this.publisher.ports.public}`;
         const paths = apart ? this.gateways.map((_, i) => this.path(i, true)) : [undefined];
-        return Promise.all(paths.map(path => benchPublish({ clientCore, publish: { via, to, ...(path === undefined ? {} : { path }) } },
+        return Promise.all(paths.map(path => benchPublish({ clientCore, publish: { via, to, bytes, ...(path === undefined ? {} : { path }) } },
             { channels, rate: Math.round(rate / paths.length), seconds }))).then(all => ({ last_seq: all[0].last_seq, failed: sum(all.map(one => one.failed)) }));
     }
 
