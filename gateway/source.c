@@ -5,6 +5,7 @@
 #include "gateway/counters.h"
 #include "gateway/gap.h"
 #include "gateway/held.h"
+#include "gateway/lineage.h"
 #include "gateway/payload.h"
 #include "proto/event_id.h"
 #include "runtime/log.h"
@@ -13,16 +14,6 @@
 enum { PAGE = 1000 };
 
 enum state { SUBSCRIBING, READING, LIVE };
-
-/* Whether the history is the one that `last` was in. After a failover it may be another one, which lacks the newest events, and has events of its own in their place: its clock
- * may even have given them older positions. */
-enum trust {
-    TRUSTED,
-    DOUBTED, /* since the subscription is a new one: the next read begins with `last` itself */
-    SEARCHED, /* `last` is not there: what follows the oldest event of the ring is read, for the first that was not handed on */
-    FORGOTTEN, /* nothing of the ring is there, nor after it: the newest entry is read */
-    CHALLENGED, /* an event came that is older than `last` and was not handed on: the next read begins with `last` itself */
-};
 
 struct source {
     struct source_shared *shared;
@@ -34,12 +25,7 @@ struct source {
     bool known; /* `last` is true: the history was read at least once */
     bool interrupted; /* since `last` was seen the subscription was lost at least once */
     bool again; /* what the read under way brings is already old: read once more */
-    enum trust trust, asked; /* now; when the read under way began */
-    bool anew; /* the history was seen empty: all that it will hold comes after `last`, whatever its position */
-    struct position common; /* while SEARCHED: all that the history has up to here was handed on */
-    bool found_common; /* … and there was something */
-    struct position newcomer, newcomer_prev; /* while CHALLENGED: the event's, and what it says of the one before it */
-    struct position stray; /* of the event that was found not to be of this history */
+    struct lineage lineage; /* whether the history is the one that `last` was in */
     bool unsettled; /* counted in shared->unsettled */
     bool caught_up; /* while what was held is taken */
     bool reread; /* held messages were let go: the history has them */
@@ -138,7 +124,7 @@ static void emit(struct source *source, struct frame *frame)
 {
     if (frame->durable) {
         source->last = frame->at;
-        source->interrupted = source->anew = false;
+        source->interrupted = source->lineage.anew = false;
         ring_append(&source->ring, frame, &source->shared->limits);
     }
     source->shared->on_event(source->owner, frame);
@@ -160,7 +146,7 @@ static void emit_gap(struct source *source, struct position until)
 
 static bool already_seen(const struct source *source, const struct frame *frame)
 {
-    return frame->durable && source->known && !source->anew && position_compare(frame->at, source->last) <= 0;
+    return frame->durable && source->known && !source->lineage.anew && position_compare(frame->at, source->last) <= 0;
 }
 
 /* Whether nothing can be missing between the last event and this one. A channel whose history began anew (expired, flushed) tells no
@@ -217,9 +203,7 @@ static void consult(struct source *source, struct frame *frame)
 /* Which of the two is of another history, `last` or the event that seems to be older and was not handed on? The history is asked. */
 static void challenge(struct source *source, struct frame *frame)
 {
-    source->trust = CHALLENGED;
-    source->newcomer = frame->at;
-    source->newcomer_prev = frame->prev;
+    lineage_challenge(&source->lineage, frame->at, frame->prev);
     consult(source, frame);
 }
 
@@ -227,7 +211,7 @@ static void take_older_one(struct source *source, struct frame *frame)
 {
     if (in_ring(source, frame))
         return;
-    if (position_compare(frame->at, source->stray) == 0) {
+    if (position_compare(frame->at, source->lineage.stray) == 0) {
         drop_stray(source);
     } else if (position_is_none(frame->prev)) { /* the history begins with it */
         start_over(source, frame->prev);
@@ -374,153 +358,48 @@ static void on_newest(void *data, const struct history_entry *entries, size_t co
         go_on(source, first);
 }
 
-/* ---- a history that may be another one ---- */
-
-/* Whether the entry is an event of the ring, to the byte, since another history can have another event of the same position; or nobody's event. */
-static bool is_old(struct source *source, const struct history_entry *entry)
+/* The streams are told, since their clients' ids stand for nothing now, and go on from here. */
+static void go_back_to(struct source *source, struct position at)
 {
-    uint32_t next = ring_after(&source->ring, entry->at);
-    const struct frame *mine = next == 0 ? NULL : ring_at(&source->ring, next - 1);
-    struct frame *frame = frame_of_entry(source, entry);
-    if (frame == NULL)
-        return true;
-    bool same = mine != NULL && position_compare(mine->at, frame->at) == 0 && slice_eq(frame_body(frame), frame_body(mine));
-    frame_unref(frame);
-    return same;
+    emit_gap(source, at);
+    source->last = at;
 }
 
-static bool ends_with_last(const struct source *source)
+/* What was missed. True when all of it was taken. */
+static bool take_missed(struct source *source, const struct history_entry *entries, size_t count)
 {
-    return source->ring.count != 0 && position_compare(ring_at(&source->ring, source->ring.count - 1)->at, source->last) == 0;
-}
-
-/* Whether the history goes past `last` without having it. One that was trimmed since names a later event as the one before its first, one that began anew none. */
-static bool is_fork(struct source *source, const struct history_entry *entries, size_t count)
-{
-    if (count == 0)
-        return true;
-    if (position_compare(entries[0].at, source->last) == 0)
-        return ends_with_last(source) && !is_old(source, &entries[0]);
-    struct frame *first = frame_of_entry(source, &entries[0]);
-    if (first == NULL)
+    const struct lineage_past past = {source_name(source), &source->ring, source->last};
+    struct lineage_answer answer = lineage_judge(&source->lineage, &past, entries, count, count < PAGE);
+    switch (answer.what) {
+    case LINEAGE_ASK_AGAIN:
         return false;
-    bool fork = !position_is_none(first->prev) && position_compare(first->prev, source->last) < 0;
-    frame_unref(first);
-    return fork;
-}
-
-/* The kinds of read: true when all of it was taken. */
-
-static bool take_all(struct source *source, const struct history_entry *entries, size_t count)
-{
-    for (size_t i = 0; i < count; ++i)
+    case LINEAGE_START_OVER:
+        start_over(source, answer.at);
+        return false;
+    case LINEAGE_GO_BACK:
+        go_back_to(source, answer.at);
+        break;
+    case LINEAGE_TAKE:
+        break;
+    }
+    for (size_t i = answer.from; i < count; ++i)
         take_entry(source, &entries[i]);
-    return true;
-}
-
-static bool check_last(struct source *source, const struct history_entry *entries, size_t count)
-{
-    if (is_fork(source, entries, count)) {
-        source->trust = SEARCHED;
-        source->common = source->ring.count != 0 ? ring_at(&source->ring, 0)->prev : source->last;
-        source->found_common = false;
-        return false;
-    }
-    source->trust = TRUSTED;
-    return take_all(source, entries, count); /* `last` itself among them counts as seen */
-}
-
-/* What was handed on after this is not in the history: the streams are told, since their clients' ids stand for nothing now, and go on from here. */
-static void go_back_to(struct source *source, struct position until)
-{
-    emit_gap(source, until);
-    source->last = until;
-    source->trust = TRUSTED;
-}
-
-/* From the first entry on that was not handed on. */
-static bool take_branch(struct source *source, const struct history_entry *entries, size_t count)
-{
-    struct frame *first = frame_of_entry(source, &entries[0]);
-    go_back_to(source, first != NULL ? first->prev : source->common);
-    if (first != NULL)
-        frame_unref(first);
-    return take_all(source, entries, count);
-}
-
-static bool search(struct source *source, const struct history_entry *entries, size_t count)
-{
-    size_t at = 0;
-    for (; at < count && is_old(source, &entries[at]); ++at) {
-        source->common = entries[at].at;
-        source->found_common = true;
-    }
-    if (at < count)
-        return take_branch(source, entries + at, count - at);
-    if (count < PAGE && source->found_common)
-        go_back_to(source, source->common);
-    else if (count < PAGE)
-        source->trust = FORGOTTEN;
-    return source->trust != FORGOTTEN;
-}
-
-static bool forget(struct source *source, const struct history_entry *entries, size_t count)
-{
-    source->trust = TRUSTED;
-    source->anew = count == 0;
-    if (count != 0 && position_compare(entries[0].at, source->common) > 0)
-        return take_branch(source, entries, count); /* it came since the search */
-    if (count != 0)
-        go_back_to(source, entries[0].at);
-    return true;
-}
-
-/* If `last` stands there the newcomer does not belong to it; else it is believed. */
-static bool decide(struct source *source, const struct history_entry *entries, size_t count)
-{
-    source->trust = TRUSTED;
-    if (count != 0 && position_compare(entries[0].at, source->last) == 0 && !is_fork(source, entries, count)) {
-        source->stray = source->newcomer;
-        return take_all(source, entries, count);
-    }
-    start_over(source, source->newcomer_prev);
-    return false;
+    return count < PAGE;
 }
 
 static void on_missed(void *data, const struct history_entry *entries, size_t count, const char *why)
 {
-    static bool (*const takes[])(struct source *, const struct history_entry *, size_t) = {
-        [TRUSTED] = take_all, [DOUBTED] = check_last, [SEARCHED] = search, [FORGOTTEN] = forget, [CHALLENGED] = decide};
     struct source *source = data;
-    if (!read_ended(source, why))
-        return;
-    bool taken = !source->again && source->asked == source->trust && takes[source->trust](source, entries, count);
-    go_on(source, taken && count < PAGE);
-}
-
-/* So that a read after it begins with `position`. */
-static struct position just_before(struct position position)
-{
-    if (position.seq != 0)
-        return (struct position){position.ms, position.seq - 1};
-    return position.ms == 0 ? POSITION_NONE : (struct position){position.ms - 1, UINT64_MAX};
+    if (read_ended(source, why))
+        go_on(source, !source->again && take_missed(source, entries, count));
 }
 
 static bool read_missed(struct source *source)
 {
-    source->asked = source->trust;
-    switch (source->trust) {
-    case DOUBTED:
-    case CHALLENGED:
-        return source_read_after(source, just_before(source->last), PAGE, on_missed, source);
-    case SEARCHED:
-        return source_read_after(source, source->common, PAGE, on_missed, source);
-    case FORGOTTEN:
+    struct lineage_question question = lineage_ask(&source->lineage, source->last);
+    if (question.newest)
         return source_read_last(source, 1, on_missed, source);
-    case TRUSTED:
-        break;
-    }
-    return source_read_after(source, source->anew ? POSITION_NONE : source->last, PAGE, on_missed, source);
+    return source_read_after(source, question.after, PAGE, on_missed, source);
 }
 
 static void start_read(struct source *source)
@@ -540,7 +419,7 @@ static void start_read(struct source *source)
 void source_subscribed(struct source *source)
 {
     set_state(source, READING);
-    source->trust = source->known && !source->anew && !position_is_none(source->last) ? DOUBTED : TRUSTED;
+    lineage_doubt(&source->lineage, source->known ? source->last : POSITION_NONE);
     source->again = source->reading;
     start_read(source);
 }
