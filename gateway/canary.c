@@ -3,7 +3,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/random.h>
 
 #include "gateway/counters.h"
 #include "proto/channel.h"
@@ -88,9 +87,8 @@ static bool is_placed(const struct canary *canary, const struct shards *shards, 
 
 static void choose_name(struct canary *canary, const struct shards *shards, const struct shard *shard)
 {
-    uint64_t chance = 0;
-    if (getrandom(&chance, sizeof(chance), 0) != sizeof(chance))
-        abort();
+    uint64_t chance;
+    arc4random_buf(&chance, sizeof(chance));
     canary->name[0] = 0;
     for (uint64_t i = 0; i < TRIES && !is_placed(canary, shards, shard); ++i)
         snprintf(canary->name, sizeof(canary->name), "!canary.%016" PRIx64, chance + i);

@@ -4,7 +4,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/random.h>
 #include <time.h>
 
 #include "runtime/json.h"
@@ -99,12 +98,11 @@ static void on_timer(void *data)
 
 void announce_start(struct announce *announce, const struct announce_options *options)
 {
-    uint64_t chance = 0;
+    uint64_t chance;
     if (options->interval_ms == 0)
         return;
     *announce = (struct announce){.options = *options, .started_ms = monotonic_ms()};
-    if (getrandom(&chance, sizeof(chance), 0) != sizeof(chance))
-        abort();
+    arc4random_buf(&chance, sizeof(chance));
     snprintf(announce->id, sizeof(announce->id), "%016" PRIx64, chance);
     timer_init(&announce->timer, options->loop, on_timer, announce);
     on_timer(announce);

@@ -5,7 +5,6 @@
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/random.h>
 
 #include "proto/bus/dial.h"
 #include "proto/bus/greeting.h"
@@ -130,10 +129,7 @@ static void hang_up(struct redis *redis)
 /* Half of the back-off is certain, half is chance, so that the processes of a site don't come back in step. */
 static void schedule_attempt(struct redis *redis)
 {
-    uint32_t chance = 0;
-    if (getrandom(&chance, sizeof(chance), 0) != sizeof(chance))
-        chance = (uint32_t)monotonic_ms();
-    timer_start(&redis->clock, redis->backoff_ms / 2 + chance % (redis->backoff_ms / 2 + 1));
+    timer_start(&redis->clock, redis->backoff_ms / 2 + arc4random_uniform((uint32_t)redis->backoff_ms / 2 + 1));
     redis->backoff_ms = redis->backoff_ms * 2 < BACKOFF_MAX_MS ? redis->backoff_ms * 2 : BACKOFF_MAX_MS;
 }
 
@@ -448,7 +444,6 @@ static void ping(struct redis *redis)
     queue(redis, (struct slice[]){SLICE("PING")}, 1, &(struct pipeline_item){.since_ms = monotonic_ms(), .left = 1});
 }
 
-/* Finds what is overdue and sets the clock to when something next could be. */
 static uint64_t later(uint64_t a, uint64_t b)
 {
     return a > b ? a : b;
@@ -464,6 +459,7 @@ static uint64_t dead_at(const struct redis *redis, const struct pipeline_item *o
     return unanswered < silent ? unanswered : silent;
 }
 
+/* Finds what is overdue and sets the clock to when something next could be. */
 static void check_replies(struct redis *redis)
 {
     uint64_t half = redis->options.reply_timeout_ms / 2, now = monotonic_ms();

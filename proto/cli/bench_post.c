@@ -3,7 +3,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/random.h>
 
 #include "proto/cli/address.h"
 #include "proto/cli/reply.h"
@@ -13,9 +12,7 @@ enum { ANSWER_MS = 10000 };
 
 void bench_post_init(struct bench *bench)
 {
-    uint32_t run;
-    if (getrandom(&run, sizeof(run), 0) != sizeof(run))
-        abort();
+    uint32_t run = arc4random();
     for (size_t i = 0; i != (size_t)bench->options->spread; ++i) {
         struct bench_channel *channel = &bench->channels[i];
         channel->bench = bench;

@@ -4,7 +4,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "proto/cli/address.h"
 #include "proto/cli/backoff.h"
@@ -46,8 +45,7 @@ static void make_key(struct publish *publish)
     } else if (key != NULL) {
         buffer_print(&publish->key, "%s", key);
     } else {
-        if (getrandom(random, sizeof(random), 0) != sizeof(random))
-            abort();
+        arc4random_buf(random, sizeof(random));
         buffer_print(&publish->key, "sse-cli-%016" PRIx64 "%016" PRIx64, random[0], random[1]);
     }
 }
@@ -121,10 +119,7 @@ static bool interrupted(struct publish *publish)
 /* Waits for the next try; false when there is none. */
 static bool wait_for_next(struct publish *publish, unsigned failures, int64_t after_s, uint64_t began_ms)
 {
-    uint32_t chance = 0;
-    if (getrandom(&chance, sizeof(chance), GRND_NONBLOCK) < 0)
-        chance = 0;
-    int64_t ms = backoff_ms(-1, failures, after_s, chance);
+    int64_t ms = backoff_ms(-1, failures, after_s, arc4random());
     if (publish->options->tries != 0 && failures >= publish->options->tries)
         return false;
     if (monotonic_ms() + (uint64_t)ms - began_ms > REMEMBERED_MS) {

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/random.h>
 
 #include "proto/cli/address.h"
 #include "proto/cli/backoff.h"
@@ -212,10 +211,7 @@ static enum client_end read_stream(struct tail *tail, enum verdict *verdict)
 
 static enum client_end wait_for_next(struct tail *tail)
 {
-    uint32_t chance = 0;
-    if (getrandom(&chance, sizeof(chance), GRND_NONBLOCK) < 0)
-        chance = 0;
-    int64_t ms = backoff_ms(tail->parser.retry_ms, tail->failures, tail->after_s, chance);
+    int64_t ms = backoff_ms(tail->parser.retry_ms, tail->failures, tail->after_s, arc4random());
     output_note("%s; again in %.1f s%s%s", tail->why.p, (double)ms / 1000, tail->parser.id.n == 0 ? "" : " after id ",
                 tail->parser.id.n == 0 ? "" : tail->parser.id.p);
     return client_wait(&tail->client, ms);
