@@ -81,6 +81,29 @@ test('a failover: the replica becomes the primary, the old one the replica; noth
     stream.close();
 });
 
+test('a client comes with an id that this gateway has not heard of, since one of its shards lags: it gets what follows, and no gap', async () => {
+    const channels = [0, 2].map(shard => inShard(set, shard, 1, 'lags')[0]), [here, there] = channels;
+    const path = `/subscribe?channel=${here}&channel=${there}`;
+    const ahead = await set.stack({ gateways: 1, publishers: 0 }); // at the primaries
+    const [first, behind] = await Promise.all([ahead.gw[0], s.gw[0]].map(gateway => openStream(gateway.url + path)));
+    const replica = await set.replica(2);
+    await heardAt(replica, there);
+    await Promise.all(channels.map(name => publish(s, name, `before ${name}`)));
+    await Promise.all([first, behind].map(stream => stream.take(2)));
+    replica.pause();
+    const id = await publish(s, there, 'not heard');
+    assert.equal((await first.next()).data, 'not heard');
+    const resumed = await openStream(s.gw[0].url + path, { headers: { 'last-event-id': id } });
+    await publish(s, here, 'of the other shard');
+    await first.waitEvent('it', event => event.data === 'of the other shard');
+    assert.deepEqual(texts(resumed.events), [], 'it waits for that shard');
+    replica.resume();
+    await publish(s, there, 'last');
+    await resumed.waitEvent('the last', event => event.data === 'last');
+    assert.deepEqual(texts(resumed.events).filter(text => text !== `before ${here}`), ['of the other shard', 'last']);
+    [first, behind, resumed].forEach(stream => stream.close());
+});
+
 test('weights that can\'t be right end the start in a sentence that names the setting', async () => {
     for (const [env, why] of [[{ SUBSCRIBE_WEIGHTS: 'replica=101' }, /: SUBSCRIBE_WEIGHTS: a weight must be a number from 0 to 100/], [{ SUBSCRIBE_WEIGHTS: 'primary=0' }, /: SUBSCRIBE_WEIGHTS: not all weights/],
         [{ SUBSCRIBE_WEIGHTS: 'replica=1', REDIS_URL: 'redis://h' }, /SUBSCRIBE_WEIGHTS: replicas are for redis-cluster:\/\//]]) {
