@@ -144,7 +144,7 @@ static void route(struct publish *publish, struct publish_send *send)
 {
     struct outlet *outlet = outlet_of(publish, send->slot);
     const char *why = why_not(publish, outlet);
-    if (why == NULL) {
+    if (outlet != NULL && why == NULL) {
         outlet->young = false;
         publish_shard_send(outlet->shard, send);
     } else if (outlet != NULL && outlet->young) {

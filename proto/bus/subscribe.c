@@ -1,5 +1,6 @@
 #include "proto/bus/subscribe.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "proto/bus/pubsub_words.h"
@@ -68,6 +69,7 @@ static void release_if_done(struct subscribe *subscribe, struct member *member)
 {
     if (member->wanted || member->awaited != 0 || h2o_linklist_is_linked(&member->changed))
         return;
+    assert(subscribe->members != NULL); /* it is one of them */
     HASH_DEL(subscribe->members, member);
     free(member);
 }

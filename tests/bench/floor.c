@@ -125,7 +125,7 @@ static int listen_on(uint64_t port)
 
 static struct floor *parse(int argc, char **argv)
 {
-    uint64_t port, bus_port;
+    uint64_t port = 0, bus_port = 0;
     const char *cert = NULL, *key = NULL;
     bool uring = false;
     const struct bench_option options[] = {

@@ -120,7 +120,7 @@ static void report(const struct publish *publish)
 
 static void parse(struct publish *publish, int argc, char **argv)
 {
-    const char *way = NULL;
+    const char *way = "";
     const struct bench_option options[] = {
         {"via", .needed = true, .text = &way},
         {"to", .needed = true, .address = &publish->to},

@@ -67,7 +67,7 @@ static const struct cluster_node *owner_of(const struct cluster_view *view, size
 static bool is_denied(const struct cluster_view *views, const struct cluster_node *said, size_t slot)
 {
     for (size_t i = 0; i != 2; ++i)
-        if (views[i].self != 0 && strcmp(views[i].nodes[views[i].self - 1].id, said->id) == 0)
+        if (views[i].nodes != NULL && views[i].self != 0 && strcmp(views[i].nodes[views[i].self - 1].id, said->id) == 0)
             return views[i].owner[slot] != views[i].self;
     return false;
 }
