@@ -86,7 +86,7 @@ export class ClusterNode extends Redis {
     // {name: value} of a section of INFO, or of CLUSTER INFO.
     async info(section) {
         const text = await this.command(section === 'cluster' ? ['CLUSTER', 'INFO'] : ['INFO', section]);
-        return Object.fromEntries([...text.matchAll(/^(\w+):(.*?)\r?$/gm)].map(([, name, value]) => [name, value]));
+        return Object.fromEntries([...text.matchAll(/^([\w|]+):(.*?)\r?$/gm)].map(([, name, value]) => [name, value]));
     }
 
     // What it knows of all nodes: [{id, port, flags, primary: id or '-', epoch, link, slots: [[first, last], …]}]; the slots without those on their way.
