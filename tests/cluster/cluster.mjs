@@ -21,11 +21,14 @@ const LEASH = ['setpriv', '--pdeathsig', 'TERM', '--']; // the engine goes when 
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 export const SERVICES = { redis: 1, publisher: 2, gateway: 3, haproxy: 1 };
 
-// Why no engine can run on this machine; '' when one can.
-export function whyNot() {
+function whyNot() {
     const { status, stderr } = spawnSync(ENGINE, ['check'], { encoding: 'utf8' });
     return status === 0 ? '' : stderr.trim().split('\n').pop() || 'tests/cluster/engine check failed';
 }
+
+// Why no engine can run on this machine, '' when one can or must (CLUSTER_REQUIRED=1); and what each test says with it.
+export const skip = process.env.CLUSTER_REQUIRED === '1' ? '' : whyNot();
+export const options = { skip: skip ? `no container engine can run here: ${skip}` : false, timeout: 180000 };
 
 class Engine {
     constructor() {

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { row, since } from '../fault/rows.mjs';
 import { until } from '../integration/wait.mjs';
-import { Cluster, ROOT, SERVICES, whyNot } from './cluster.mjs';
+import { Cluster, ROOT, SERVICES, options, skip } from './cluster.mjs';
 
 const STREAMS = 300;
 const POSTS = 1000;
@@ -16,8 +16,6 @@ const RATE = 20; // events a second under the faults
 const IMAGE_MAX = 15e6;
 const OBSERVABILITY = 'deploy/compose/observability.yml', SENTINEL = 'deploy/compose/sentinel.yml', TOKENS = 'deploy/compose/tokens.yml';
 
-const skip = process.env.CLUSTER_REQUIRED === '1' ? '' : whyNot();
-const options = { skip: skip ? `no container engine can run here: ${skip}` : false, timeout: 180000 };
 let cluster, clients;
 
 before(async () => {

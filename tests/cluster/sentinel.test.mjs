@@ -3,15 +3,13 @@ import { after, before, test } from 'node:test';
 import assert from 'node:assert/strict';
 import { row, since } from '../fault/rows.mjs';
 import { until } from '../integration/wait.mjs';
-import { Cluster, SERVICES, whyNot } from './cluster.mjs';
+import { Cluster, SERVICES, options, skip } from './cluster.mjs';
 
 const STREAMS = 100;
 const RATE = 20;
 const NODES = ['redis', 'redis-2', 'redis-3'];
 const ALL = { ...SERVICES, 'redis-2': 1, 'redis-3': 1, 'sentinel-1': 1, 'sentinel-2': 1, 'sentinel-3': 1 };
 
-const skip = process.env.CLUSTER_REQUIRED === '1' ? '' : whyNot();
-const options = { skip: skip ? `no container engine can run here: ${skip}` : false, timeout: 180000 };
 let cluster, clients;
 
 before(async () => {
