@@ -260,15 +260,13 @@ static void take_page(struct hub *hub, struct tell *tell)
 {
     struct subscriber *subscriber = tell->page.subscriber;
     bool last = tell->kind == TELL_WELCOME;
-    if (subscriber->state != SUBSCRIBER_OPENING) {
+    subscriber_open(subscriber);
+    if (subscriber->state != SUBSCRIBER_OPENING) { /* closed meanwhile, or by a head that could not be sent */
         subscriber->joining = false;
         release_channels(subscriber);
         hub_bury(subscriber);
         return;
     }
-    subscriber_open(subscriber);
-    if (subscriber->state != SUBSCRIBER_OPENING) /* the head could not be sent */
-        return;
     subscriber->page = tell->page.ask;
     tell->page.ask = NULL;
     if (last) {
