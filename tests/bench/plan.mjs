@@ -11,14 +11,14 @@ const H2 = ['gateway-h2', 'gateway-h2-tls'];
 export const PER_CONNECTION = 90;
 export const CAPACITY_STREAMS = 10000, CAPACITY_P99_MS = 1000;
 
-// kind: the function of runs.mjs that measures it. rate: events a second over all channels. again: the streams open, close and open again before it. HTTP/2 systems get the next lower multiple of
+// kind: the function of runs.mjs that measures it. rate: events a second over all channels. again: the streams open and close before it, so often with new tokens and so often with known ones. HTTP/2 systems get the next lower multiple of
 // PER_CONNECTION streams.
 const FULL = [
     { name: 'fan-1000', kind: 'steady', systems: [...PLAIN, ...TLS, ...H2], channels: 1, streams: 1000, rate: 100 },
     { name: 'fan-10000', kind: 'steady', systems: [...PLAIN, ...TLS, ...H2], channels: 1, streams: 10000, rate: 10 },
     { name: 'many', kind: 'steady', systems: PLAIN.filter(name => name !== 'pushpin'), channels: 2000, streams: 10000, rate: 2000 },
     { name: 'few', kind: 'steady', systems: PLAIN, channels: 1, streams: 100, rate: 50, seconds: 24 },
-    { name: 'auth', kind: 'steady', systems: ['gateway', ...TOKENS, 'gateway-tls', ...TLS_TOKENS], channels: 1, streams: 10000, rate: 10, again: true },
+    { name: 'auth', kind: 'steady', systems: ['gateway', ...TOKENS, 'gateway-tls', ...TLS_TOKENS], channels: 1, streams: 10000, rate: 10, again: 5 },
     { name: 'idle', kind: 'idle', systems: [...PLAIN, ...TLS, ...H2], channels: 1, streams: 5000, rest: 3 },
     { name: 'two-workers', kind: 'steady', systems: ['gateway-2', 'nchan-2'], channels: 1, streams: CAPACITY_STREAMS, rate: 6 },
     // four channels: the rate can be set in steps of 2,500 deliveries a second
@@ -31,7 +31,7 @@ const FULL = [
 const TINY = { channels: 10, streams: 100, rate: 100, warm: 1, seconds: 1 };
 const QUICK = [
     { name: 'fan-1000', kind: 'steady', systems: BARE, ...TINY, channels: 1 },
-    { name: 'auth', kind: 'steady', systems: TOKENS, ...TINY, channels: 1, again: true },
+    { name: 'auth', kind: 'steady', systems: TOKENS, ...TINY, channels: 1, again: 1 },
     { name: 'many', kind: 'steady', systems: ['floor', 'gateway', 'gateway-h2-tls', 'gateway-2'], ...TINY },
     { name: 'idle', kind: 'idle', systems: ['gateway'], channels: 1, streams: 100, rest: 0.2 },
     { name: 'capacity', kind: 'capacity', systems: ['gateway'], channels: 1, streams: 100, start: 8, factor: 4, precision: 4, most: 2, warm: 1, seconds: 1 },

@@ -5,6 +5,7 @@
 //     system.publish                   the options of `bench publish`
 //     system.pids()                    the server's processes
 //     await system.subscribed(n)       n channels are heard from the bus, where there is one
+//     system.freshTokens(n)            of our own: see Gateway
 //     await system.stop()
 //
 // One worker: the server alone on core 0; Redis and the load programs on core 1. With two workers nothing is placed.
@@ -17,12 +18,11 @@ import { Proc } from '../integration/process.mjs';
 import { family } from './measure.mjs';
 import { PER_CONNECTION } from './plan.mjs';
 import { BENCH, CLIENT_CORE, DESCRIPTORS, SERVER_CORE, flags, place } from './programs.mjs';
-import { tokens } from './tokens.mjs';
+import { Tokens } from './tokens.mjs';
 
 const PEERS = fileURLToPath(new URL('peers', import.meta.url));
 const NCHAN = '/usr/lib/nginx/modules/ngx_nchan_module.so';
 const START_MS = 30000;
-const TOKENS = 10000; // as many as the load `auth` has streams
 
 // The peer's settings file with its @NAMES@ filled in.
 function fill(name, folder, values) {
@@ -141,6 +141,7 @@ class Floor extends System {
 }
 
 class Gateway extends System {
+    #tokens = null;
     path = '/channels/bench-%d';
     pattern = 'sse:bench-*';
 
@@ -154,13 +155,20 @@ class Gateway extends System {
         } else if (h2) {
             settings.HTTP2_CLEARTEXT = 'on';
         }
-        const { keys, headers } = alg ? tokens(this.folder, { alg, count: TOKENS }) : {};
-        if (alg)
-            settings.JWT_KEY_FILE = keys;
+        if (alg) {
+            this.#tokens = new Tokens(this.folder, alg);
+            settings.JWT_KEY_FILE = this.#tokens.keys;
+        }
         this.gateway = await this.run(new Server('sse-gateway', this.name, texts(settings), { public: 'PORT', admin: 'ADMIN_PORT' }));
         this.address = `127.0.0.1:${this.gateway.ports.public}`;
-        this.reader = { tls, ...(h2 ? { protocol: 'h2', 'per-connection': PER_CONNECTION } : {}), 'header-file': headers };
+        this.reader = { tls, ...(h2 ? { protocol: 'h2', 'per-connection': PER_CONNECTION } : {}) };
         this.publish = { via: 'redis', to: `127.0.0.1:${this.redisPort}` };
+    }
+
+    // From now on the streams come with tokens that the gateway has not seen, where it asks for any.
+    freshTokens(count) {
+        if (this.#tokens)
+            this.reader['header-file'] = this.#tokens.headers(count);
     }
 
     get redisUrl() {

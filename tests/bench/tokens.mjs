@@ -1,4 +1,8 @@
-// Tokens for a gateway that asks for them: its key file, and a header file for `bench read`, a line a token. No token is on any command line.
+// Tokens for a gateway that asks for them. No token is on any command line.
+//
+//     const tokens = new Tokens(folder, 'ES256');
+//     tokens.keys                       the gateway's key file
+//     tokens.headers(10000)             a header file for `bench read` of so many tokens that nobody has seen yet, a line each
 import { createHmac, generateKeyPairSync, randomBytes, sign } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -18,15 +22,28 @@ const KEYS = {
     },
 };
 
-export function tokens(folder, { alg, count }) {
-    const [keys, headers] = [join(folder, 'key'), join(folder, 'headers')];
-    const key = KEYS[alg](), iat = Math.floor(Date.now() / 1000);
-    const token = number => {
-        const data = `${text({ alg, typ: 'JWT' })}.${text({ sub: `user-${number}`, iss: 'https://id.example', aud: 'sse', iat, exp: iat + 86400,
+export class Tokens {
+    #folder;
+    #alg;
+    #key;
+    #made = 0;
+
+    constructor(folder, alg) {
+        this.keys = join(folder, 'key');
+        [this.#folder, this.#alg, this.#key] = [folder, alg, KEYS[alg]()];
+        writeFileSync(this.keys, this.#key.file, { mode: 0o600 });
+    }
+
+    #next() {
+        const number = ++this.#made, iat = Math.floor(Date.now() / 1000);
+        const data = `${text({ alg: this.#alg, typ: 'JWT' })}.${text({ sub: `user-${number}`, iss: 'https://id.example', aud: 'sse', iat, exp: iat + 86400,
             sse: { subscribe: ['bench-*', `user/${number}/*`] } })}`;
-        return `${data}.${key.sign(Buffer.from(data))}`;
-    };
-    writeFileSync(keys, key.file, { mode: 0o600 });
-    writeFileSync(headers, Array.from({ length: count }, (_, i) => `authorization: Bearer ${token(i)}\n`).join(''), { mode: 0o600 });
-    return { keys, headers };
+        return `${data}.${this.#key.sign(Buffer.from(data))}`;
+    }
+
+    headers(count) {
+        const file = join(this.#folder, 'headers');
+        writeFileSync(file, Array.from({ length: count }, () => `authorization: Bearer ${this.#next()}\n`).join(''), { mode: 0o600 });
+        return file;
+    }
 }
