@@ -95,6 +95,8 @@ function parts(results) {
     ].filter(([, , text]) => text !== '');
 }
 
+const listed = names => names.join(', ').replace(/, ([^,]*)$/, ' and $1');
+
 // Several runs of one machine as one, the rounds of each behind those of the one before.
 export function joined(runs) {
     const [{ machine, versions, date }] = runs, samples = {};
@@ -107,7 +109,7 @@ export function joined(runs) {
             }
         rounds += run.rounds;
     }
-    return { date, machine, versions, rounds, commit: [...new Set(runs.map(run => run.commit))].join(' and '), samples };
+    return { date, machine, versions, rounds, commit: listed([...new Set(runs.flatMap(run => run.commit.split(/, | and /)))]), samples };
 }
 
 // "3", or "3 to 6" where some were measured more often.
