@@ -9,7 +9,8 @@
 #include "runtime/monotonic.h"
 
 enum {
-    READ_ENTRIES = 1000, /* of one read */
+    READ_ENTRIES = 1000, /* of one read, at most */
+    READ_BYTES = 2 * REPLAY_PAGE_BYTES, /* … and about so much: what does not fit the page is read again for the next one */
     LONG_PAST_MS = 10000, /* no event of a millisecond that long ago is still on its way */
 };
 
@@ -19,12 +20,14 @@ struct place {
     bool exact; /* `after` is an event of this very channel, not only a time */
     bool unknown; /* the id stands for no place: all that may have been missed is told as a gap */
     bool checked; /* for a gap */
-    struct frame *gap; /* to be sent before the first frame */
+    bool gap; /* to be told before the first frame */
+    struct position gap_until;
     struct frame **page; /* read for this stream alone, because the ring does not reach back */
     uint32_t page_count;
     size_t page_entries; /* read; some may be nobody's event */
     struct position page_end; /* of the last of them */
     bool page_full; /* there may be more behind it */
+    size_t limit; /* entries of its next read */
     uint32_t next; /* in the page, or in the ring */
 };
 
@@ -191,13 +194,23 @@ static void drop_page(struct place *place)
     place->next = 0;
 }
 
+static size_t limit_for(size_t bytes, size_t entries)
+{
+    size_t limit = entries == 0 ? READ_ENTRIES : READ_BYTES / (bytes / entries + 1);
+    return limit < 1 ? 1 : limit < READ_ENTRIES ? limit : READ_ENTRIES;
+}
+
 static void take_page(struct place *place, const struct history_entry *entries, size_t count)
 {
+    size_t bytes = 0;
+    for (size_t i = 0; i < count; ++i)
+        bytes += entries[i].payload.n;
     place->page = h2o_mem_alloc((count + 1) * sizeof(struct frame *));
     place->page_count = (uint32_t)source_frames(place->source, entries, count, place->page);
     place->page_entries = count;
     place->page_end = count == 0 ? place->after : entries[count - 1].at;
-    place->page_full = count == READ_ENTRIES;
+    place->page_full = count == place->limit;
+    place->limit = limit_for(bytes, count);
     place->next = 0;
 }
 
@@ -247,9 +260,12 @@ static void on_scanned(void *data, const struct history_entry *entries, size_t c
 static enum replay_need read_page(struct replay *replay, uint32_t at)
 {
     struct place *place = &replay->places[at];
+    const struct ring *newest = source_ring(place->source);
+    if (place->limit == 0)
+        place->limit = limit_for(newest->bytes, newest->count);
     replay->read_at = at;
     metric_add(COUNT_HISTORY_READS, 1);
-    bool sent = source_read_after(place->source, place->after, READ_ENTRIES, on_page, replay);
+    bool sent = source_read_after(place->source, place->after, place->limit, on_page, replay);
     return sent ? REPLAY_READ : REPLAY_RETRY;
 }
 
@@ -374,9 +390,8 @@ static void begin(struct replay *replay, struct place *place)
     place->checked = true;
     const struct frame *first = frame_at(place);
     if (replay->ask->mode == START_RESUME && missed(place, first)) {
-        struct position until = first != NULL ? first->prev : source_last(place->source);
-        place->gap = gap_frame(source_name(place->source), slice_of(replay->ask->resume_id), until);
-        metric_add(COUNT_GAPS, 1);
+        place->gap = true;
+        place->gap_until = first != NULL ? first->prev : source_last(place->source);
     }
 }
 
@@ -395,6 +410,14 @@ static bool leave_page(struct replay *replay, struct place *place)
     return true;
 }
 
+/* False: the place has no next frame. */
+static bool next_at(const struct place *place, struct position *at)
+{
+    const struct frame *frame = place->gap ? NULL : frame_at(place);
+    *at = frame != NULL ? frame->at : place->gap_until;
+    return place->gap || frame != NULL;
+}
+
 /* The place whose next frame is the oldest; NULL when no place has one, or when a page has run out and it can't be told. */
 static struct place *oldest(struct replay *replay, bool *more)
 {
@@ -402,30 +425,32 @@ static struct place *oldest(struct replay *replay, bool *more)
     struct position best_at = POSITION_NONE;
     for (uint32_t i = 0; i < replay->ask->count; ++i) {
         struct place *place = &replay->places[i];
-        const struct frame *frame = place->gap != NULL ? place->gap : frame_at(place);
-        if (frame == NULL && place->page != NULL) {
+        struct position at;
+        bool any = next_at(place, &at);
+        if (!any && place->page != NULL) {
             if (!leave_page(replay, place)) {
                 *more = true;
                 return NULL;
             }
-            frame = place->gap != NULL ? place->gap : frame_at(place);
+            any = next_at(place, &at);
         }
-        if (frame != NULL && (best == NULL || position_compare(frame->at, best_at) < 0)) {
+        if (any && (best == NULL || position_compare(at, best_at) < 0)) {
             best = place;
-            best_at = frame->at;
+            best_at = at;
         }
     }
     return best;
 }
 
 /* The place's next frame, with a reference for the caller. */
-static struct frame *take(struct place *place)
+static struct frame *take(const struct replay *replay, struct place *place)
 {
-    struct frame *frame = place->gap;
-    place->gap = NULL;
-    if (frame != NULL)
-        return frame;
-    frame = frame_at(place);
+    if (place->gap) {
+        place->gap = false;
+        metric_add(COUNT_GAPS, 1);
+        return gap_frame(source_name(place->source), slice_of(replay->ask->resume_id), place->gap_until);
+    }
+    struct frame *frame = frame_at(place);
     assert(frame != NULL); /* oldest() chose the place for it */
     frame_ref(frame);
     ++place->next;
@@ -490,7 +515,7 @@ bool replay_page(struct replay *replay, struct tell *tell)
         begin(replay, &replay->places[i]);
     struct place *place;
     while (!more && (place = oldest(replay, &more)) != NULL) {
-        struct frame *frame = frames[count++] = take(place);
+        struct frame *frame = frames[count++] = take(replay, place);
         bytes += frame->body;
         more = count == REPLAY_PAGE_FRAMES || bytes >= REPLAY_PAGE_BYTES;
     }

@@ -1,7 +1,8 @@
 // Last-Event-ID: everything after that event, oldest first, then live, at any replica; and a gap where that can't be had.
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
-import { Stack } from './stack.mjs';
+import net from 'node:net';
+import { Stack, until } from './stack.mjs';
 import { H2, openStream, request } from './sse.mjs';
 
 // The second gateway keeps next to nothing in memory, so that whatever it replays comes from Redis.
@@ -154,6 +155,44 @@ test('history that is gone is told as a gap, then what is left follows', async (
         assert.deepEqual(numbers(await stream.take(4)), [7, 8, 9, 10]);
         stream.close();
     }
+});
+
+// What it leaves behind the address sanitizer tells at the gateway's end.
+test('a client that leaves in the middle of a replay, with a gap still to come, leaves nothing behind', async () => {
+    const first = await publish('left', 0), gw = s.gw[1];
+    await publishMany('left-trimmed', 3);
+    for (let i = 0; i < 300; ++i)
+        await publish('left', 'x'.repeat(50000)); // more than the sockets of a client that reads nothing hold
+    await publishMany('left-trimmed', 2, 3);
+    await s.redis.command(['XTRIM', '{sse:left-trimmed}:log', 'MAXLEN', '1']);
+    const socket = net.connect(gw.port, '127.0.0.1').pause();
+    socket.write(`GET /subscribe?channel=left&channel=left-trimmed HTTP/1.1\r\nhost: localhost\r\nlast-event-id: ${first}\r\n\r\n`);
+    let before = -1;
+    await until('no more can be written', async () => {
+        const written = await gw.metric('sse_bytes_total{direction="out"}'), queued = await gw.metric('sse_queued_bytes');
+        const still = written === before && queued > 0;
+        before = written;
+        return still;
+    });
+    socket.destroy();
+    await gw.waitMetric('sse_streams', 0);
+    const whole = await resume(gw, '/subscribe?channel=left&channel=left-trimmed', first);
+    assert.deepEqual((await whole.take(302, 20000)).map(({ type, data }) => [type, data.length > 1000 ? data.length : data]).slice(-3),
+        [['message', 50000], ['gap', JSON.stringify({ channel: 'left-trimmed', last_event_id: first })], ['message', '4']]);
+    whole.close();
+});
+
+test('a replay reads large events from Redis about once, however many pages they take', async () => {
+    const first = await publish('large', 0);
+    for (let i = 0; i < 200; ++i)
+        await publish('large', 'x'.repeat(50000));
+    const output = async () => Number(/total_net_output_bytes:(\d+)/.exec(await s.redis.command(['INFO', 'stats']))[1]);
+    const before = await output();
+    const stream = await resume(s.gw[1], '/channels/large', first);
+    await stream.take(200, 20000);
+    const read = await output() - before;
+    assert.ok(read < 4 * 200 * 50000, `${read} bytes`);
+    stream.close();
 });
 
 test('a trimmed history whose rest begins right after the last id is no gap', async () => {
