@@ -147,8 +147,11 @@ static struct h2_guard *guard_of(h2o_socket_t *sock)
 static void expect(h2o_socket_t *sock)
 {
     struct h2_guard **slot = listener_guard(sock);
+    struct sockaddr_storage peer;
     if (slot == NULL || *slot != NULL)
         return;
+    h2o_socket_getpeername(sock,
+                           (struct sockaddr *)&peer); /* kept for report(): after a reset the kernel does not know it any more */
     *slot = h2o_mem_alloc(sizeof(**slot));
     **slot = (struct h2_guard){.state = GUARD_EXPECTED, .sock = sock, .abuse = H2_NO_ABUSE};
 }

@@ -6,6 +6,7 @@ import { SCALE } from '../integration/stack.mjs';
 import { AOF, Load } from './load.mjs';
 
 const LIMIT = { timeout: 240000 };
+const FILLERS = 16000; // a Redis that loads looks at its clients after each 1,024 commands: so it does a few times a second
 
 async function refused(load) {
     const before = load.author.unavailable;
@@ -25,7 +26,8 @@ async function finish(t, load, fault, seconds) {
 test('-LOADING: a Redis that still loads loses nothing, and readiness says so', LIMIT, async t => {
     const load = await Load.start(t, { redis: AOF });
     const { redis, gw, pub } = load.stack;
-    const commands = load.author.acknowledged * 6; // an event is about six commands in the AOF
+    await redis.command(['EVAL', "for i = 1, tonumber(ARGV[1]) do redis.call('SET', 'filler', i) end", '0', String(FILLERS)]);
+    const commands = FILLERS + load.author.acknowledged * 6; // an event is about six commands in the AOF
     await redis.kill('SIGKILL');
     redis.argv.push('--key-load-delay', String(Math.round(4e6 * SCALE / commands)));
     const up = redis.start();
