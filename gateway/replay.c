@@ -194,6 +194,7 @@ static void drop_page(struct place *place)
     place->next = 0;
 }
 
+/* How many entries make READ_BYTES, if they are like these. */
 static size_t limit_for(size_t bytes, size_t entries)
 {
     size_t limit = entries == 0 ? READ_ENTRIES : READ_BYTES / (bytes / entries + 1);

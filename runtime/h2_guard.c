@@ -150,8 +150,8 @@ static void expect(h2o_socket_t *sock)
     struct sockaddr_storage peer;
     if (slot == NULL || *slot != NULL)
         return;
-    h2o_socket_getpeername(sock,
-                           (struct sockaddr *)&peer); /* kept for report(): after a reset the kernel does not know it any more */
+    /* libh2o keeps it for report(): after a reset the kernel knows no address any more */
+    h2o_socket_getpeername(sock, (struct sockaddr *)&peer);
     *slot = h2o_mem_alloc(sizeof(**slot));
     **slot = (struct h2_guard){.state = GUARD_EXPECTED, .sock = sock, .abuse = H2_NO_ABUSE};
 }
