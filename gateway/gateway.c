@@ -9,6 +9,7 @@
 #include "gateway/routes.h"
 #include "gateway/takeover.h"
 #include "gateway/worker.h"
+#include "proto/channel.h"
 #include "runtime/files.h"
 #include "runtime/h1_guard.h"
 #include "runtime/h2_guard.h"
@@ -70,9 +71,11 @@ static void configure_admin(struct gateway *gateway)
 
 static void parse_options(struct gateway *gateway)
 {
-    const char *error = redis_url_load(&gateway->redis_url, gateway->options.redis_url, gateway->options.redis_sentinel_password);
+    const char *error = redis_url_load(&gateway->redis_url, gateway->options.redis_url, gateway->options.redis_sentinel_password,
+                                       gateway->options.redis_prefix);
     if (error != NULL)
         die("%s", error);
+    channel_set_prefix(gateway->options.redis_prefix);
     reading_weights_parse(&gateway->weights, gateway->options.subscribe_weights);
     if (gateway->redis_url.kind != REDIS_CLUSTER && gateway->weights.replica != 0)
         die("SUBSCRIBE_WEIGHTS: replicas are for redis-cluster://, which REDIS_URL is not");

@@ -7,6 +7,7 @@
 #include "gateway/origin.h"
 #include "proto/bus/reading.h"
 #include "proto/bus/redis_url.h"
+#include "proto/channel.h"
 #include "runtime/announce.h"
 #include "runtime/config.h"
 #include "runtime/log.h"
@@ -87,6 +88,14 @@ static const struct config_option table[] = {
      .check = check_redis_login,
      .doc =
          "`password` or `user:password` for the sentinels, percent-encoded; empty: those of `REDIS_URL`, if a sentinel wants any"},
+    {.name = "REDIS_PREFIX",
+     .kind = CONFIG_TEXT,
+     .fallback = CHANNEL_PREFIX_DEFAULT,
+     AT(redis_prefix),
+     .check = channel_prefix_check,
+     .doc =
+         "what the names of all keys and channels in Redis begin with, the same for all gateways and publishers of a deployment: "
+         "1 to 32 letters, digits, `_` or `-`, and a `:`"},
     {.name = "SUBSCRIBE_WEIGHTS",
      .kind = CONFIG_TEXT,
      .fallback = "primary=1",

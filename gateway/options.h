@@ -13,7 +13,7 @@ struct options {
     int64_t port, http_port, admin_port;
     const char *host, *admin_host;
     const char *tls_cert, *tls_key, *tls_ticket_keys;
-    const char *redis_url, *redis_sentinel_password, *publisher_url;
+    const char *redis_url, *redis_sentinel_password, *redis_prefix, *publisher_url;
     struct redis_tls redis_tls;
     const char *publisher_ca, *publisher_cert, *publisher_key;
     bool seccomp, core_dumps;

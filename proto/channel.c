@@ -1,6 +1,26 @@
 #include "proto/channel.h"
 
-static const struct slice pubsub_prefix = {"sse:", 4};
+static char prefix_text[CHANNEL_PREFIX_MAX + 1] = CHANNEL_PREFIX_DEFAULT;
+static size_t prefix_len = sizeof(CHANNEL_PREFIX_DEFAULT) - 1;
+
+static struct slice own_prefix(void)
+{
+    return slice_make(prefix_text, prefix_len);
+}
+
+const char *channel_prefix_check(const char *prefix)
+{
+    size_t n = strspn(prefix, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-");
+    if (n == 0 || prefix[n] != ':' || prefix[n + 1] != '\0')
+        return "must be letters, digits, '_' or '-' and one ':' at the end, as in sse:";
+    return n + 1 > CHANNEL_PREFIX_MAX ? "is longer than 32 bytes and its ':'" : NULL;
+}
+
+void channel_set_prefix(const char *prefix)
+{
+    prefix_len = strlen(prefix);
+    memcpy(prefix_text, prefix, prefix_len + 1);
+}
 
 static bool name_byte(char c)
 {
@@ -24,26 +44,27 @@ const char *channel_check(struct slice name)
 
 static size_t spell(char *out, struct slice before, struct slice name, struct slice after)
 {
-    memcpy(out, before.p, before.n);
-    memcpy(out + before.n, name.p, name.n);
-    memcpy(out + before.n + name.n, after.p, after.n);
-    out[before.n + name.n + after.n] = '\0';
-    return before.n + name.n + after.n;
+    const struct slice parts[] = {before, own_prefix(), name, after};
+    size_t n = 0;
+    for (size_t i = 0; i != sizeof(parts) / sizeof(parts[0]); n += parts[i++].n)
+        memcpy(out + n, parts[i].p, parts[i].n);
+    out[n] = '\0';
+    return n;
 }
 
 size_t channel_pubsub(char out[CHANNEL_KEY_MAX], struct slice name)
 {
-    return spell(out, pubsub_prefix, name, SLICE(""));
+    return spell(out, SLICE(""), name, SLICE(""));
 }
 
 size_t channel_log(char out[CHANNEL_KEY_MAX], struct slice name)
 {
-    return spell(out, SLICE("{sse:"), name, SLICE("}:log"));
+    return spell(out, SLICE("{"), name, SLICE("}:log"));
 }
 
 struct slice channel_of_pubsub(struct slice pubsub)
 {
-    if (!slice_starts(pubsub, pubsub_prefix) || channel_check(slice_from(pubsub, pubsub_prefix.n)) != NULL)
+    if (!slice_starts(pubsub, own_prefix()) || channel_check(slice_from(pubsub, prefix_len)) != NULL)
         return (struct slice){NULL, 0};
-    return slice_from(pubsub, pubsub_prefix.n);
+    return slice_from(pubsub, prefix_len);
 }

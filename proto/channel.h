@@ -3,17 +3,27 @@
 
 #include "proto/slice.h"
 
+#define CHANNEL_PREFIX_DEFAULT "sse:"
+
 enum {
     CHANNEL_NAME_MAX = 200,
-    /* "{sse:" NAME "}:log" and "sse:" NAME both fit, with a NUL */
-    CHANNEL_KEY_MAX = CHANNEL_NAME_MAX + 16,
+    CHANNEL_PREFIX_MAX = 33, /* with its colon */
+    /* "{" PREFIX NAME "}:log" and PREFIX NAME both fit, with a NUL */
+    CHANNEL_KEY_MAX = CHANNEL_PREFIX_MAX + CHANNEL_NAME_MAX + 8,
 };
+
+/* NULL when `prefix` can begin the names of a deployment: 1-32 bytes of A-Z a-z 0-9 _ - and one ':', so that a key's first colon ends its prefix. Else a static
+ * sentence. */
+const char *channel_prefix_check(const char *prefix);
+
+/* What all names below begin with from now on (REDIS_PREFIX); before any thread that spells one. Trusts channel_prefix_check(). */
+void channel_set_prefix(const char *prefix);
 
 /* NULL when `name` is a channel name: 1-200 bytes of A-Z a-z 0-9 . _ ~ : / @ + , - with no leading '/'. Else a static sentence that
  * names the fault. */
 const char *channel_check(struct slice name);
 
-/* "sse:NAME", the pub/sub channel and the key that FCALL names. Writes it and a NUL, returns its length. Trusts channel_check(). */
+/* "sse:NAME" (or another prefix), the pub/sub channel and the key that FCALL names. Writes it and a NUL, returns its length. Trusts channel_check(). */
 size_t channel_pubsub(char out[CHANNEL_KEY_MAX], struct slice name);
 
 /* "{sse:NAME}:log", the Redis stream that holds the history, in the same cluster slot as "sse:NAME". As above. */

@@ -2,6 +2,7 @@
 
 #include <stddef.h>
 
+#include "proto/channel.h"
 #include "proto/event.h"
 #include "runtime/announce.h"
 #include "runtime/cors.h"
@@ -67,6 +68,14 @@ static const struct config_option rows[] = {
      AT(redis_sentinel_password),
      .check = check_login,
      .doc = "password or user:password for the sentinels, percent-encoded; empty: those of REDIS_URL, if a sentinel wants any"},
+    {.name = "REDIS_PREFIX",
+     .fallback = CHANNEL_PREFIX_DEFAULT,
+     .kind = CONFIG_TEXT,
+     AT(redis_prefix),
+     .check = channel_prefix_check,
+     .doc =
+         "what the names of all keys and channels in Redis begin with, the same for all gateways and publishers of a deployment: "
+         "1 to 32 letters, digits, `_` or `-`, and a `:`"},
     TEXT("REDIS_CA", redis_tls.ca, "PEM file with who vouches for Redis's certificate (rediss://), empty for the system's"),
     TEXT("REDIS_CERT", redis_tls.cert, "PEM file with the certificate shown to Redis, empty for none"),
     TEXT("REDIS_KEY", redis_tls.key, "PEM file with its private key"),
@@ -159,7 +168,7 @@ const struct config_table options_table = {
 void options_load(struct options *options, int argc, char **argv)
 {
     config_main(&options_table, options, argc, argv);
-    const char *why = redis_url_load(&options->redis, options->redis_url, options->redis_sentinel_password);
+    const char *why = redis_url_load(&options->redis, options->redis_url, options->redis_sentinel_password, options->redis_prefix);
     if (why == NULL)
         why = tick_plan_parse(&options->plan, options->tickers);
     if (why == NULL && (options->tls_cert[0] == '\0') != (options->tls_key[0] == '\0'))
@@ -175,6 +184,7 @@ void options_load(struct options *options, int argc, char **argv)
         why = "PROXY_PROTOCOL: needs TRUSTED_PROXIES";
     if (why != NULL)
         die("%s", why);
+    channel_set_prefix(options->redis_prefix);
     options->proxies = proxies_parse(options->trusted_proxies);
     enum log_level level = LOG_INFO;
     log_level_parse(&level, options->log_level);

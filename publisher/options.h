@@ -18,7 +18,7 @@ struct options {
     const char *admin_host;
     const char *tls_cert, *tls_key, *tls_client_ca, *tls_ticket_keys;
     bool seccomp, core_dumps;
-    const char *redis_url, *redis_sentinel_password;
+    const char *redis_url, *redis_sentinel_password, *redis_prefix;
     struct redis_tls redis_tls;
     int64_t redis_timeout_ms, replicas;
     int64_t body_limit; /* bytes */

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <strings.h>
 
+#include "proto/channel.h"
 #include "proto/slice.h"
 
 enum { REDIS_PORT = 6379, SENTINEL_PORT = 26379 };
@@ -228,14 +229,14 @@ static const char *parse_parts(struct redis_url *out, struct slice text,
     struct slice authority = slice_make(text.p, slash == NULL ? text.n : (size_t)(slash - text.p));
     struct slice rest = slice_from(text, authority.n);
     const char *at = authority.n == 0 ? NULL : memrchr(authority.p, '@', authority.n);
-    if (at != NULL) {
-        struct slice user = slice_make(authority.p, (size_t)(at - authority.p));
-        const char *error = parse_user(out, user);
-        if (error != NULL)
-            return error;
+    struct slice user = slice_make(authority.p, at == NULL ? 0 : (size_t)(at - authority.p));
+    if (at != NULL)
         authority = slice_from(authority, user.n + 1);
-    }
-    return parse(out, authority, rest);
+    bool may_hold_at = parse == parse_unix && authority.n == 0; /* a path */
+    if (!may_hold_at && rest.n != 0 && memchr(rest.p, '@', rest.n) != NULL)
+        return "a '/' in the user or password must be spelt %2F";
+    const char *error = at == NULL ? NULL : parse_user(out, user);
+    return error != NULL ? error : parse(out, authority, rest);
 }
 
 const char *redis_url_parse(struct redis_url *out, const char *text)
@@ -265,10 +266,21 @@ const char *redis_url_parse(struct redis_url *out, const char *text)
            "rediss-cluster://";
 }
 
-const char *redis_url_load(struct redis_url *out, const char *url, const char *sentinel_password)
+static const char *check_database(const struct redis_url *url, const char *prefix)
 {
-    static char sentence[160];
+    if (url->db == 0 || strcmp(prefix, CHANNEL_PREFIX_DEFAULT) != 0)
+        return NULL;
+    return "names a database other than 0, which does not keep deployments apart, since pub/sub knows no databases: set "
+           "REDIS_PREFIX, "
+           "too, to one of this deployment's own";
+}
+
+const char *redis_url_load(struct redis_url *out, const char *url, const char *sentinel_password, const char *prefix)
+{
+    static char sentence[240];
     const char *error = redis_url_parse(out, url);
+    if (error == NULL)
+        error = check_database(out, prefix);
     const char *setting = error != NULL ? "REDIS_URL" : "REDIS_SENTINEL_PASSWORD";
     if (error == NULL && sentinel_password[0] != 0 && out->kind != REDIS_SENTINEL)
         error = "is for redis-sentinel://, which REDIS_URL is not";

@@ -43,8 +43,9 @@ const char *redis_url_parse(struct redis_url *out, const char *text);
 /* Reads "password" or "user:password", percent-encoded as in the URL. NULL or a static sentence, as above. */
 const char *redis_url_parse_login(struct redis_login *out, const char *text);
 
-/* Both, of the settings REDIS_URL and REDIS_SENTINEL_PASSWORD ("" where it is not set). NULL or a static sentence that names the setting. */
-const char *redis_url_load(struct redis_url *out, const char *url, const char *sentinel_password);
+/* Both, of the settings REDIS_URL and REDIS_SENTINEL_PASSWORD ("" where it is not set). Pub/sub knows no databases, so one other than 0 needs a REDIS_PREFIX other than the
+ * default. NULL or a static sentence that names the setting. */
+const char *redis_url_load(struct redis_url *out, const char *url, const char *sentinel_password, const char *prefix);
 
 /* "host:port", the path, "host:port,host:port/name" or "host:port,host:port", for logs: no user, no password. Writes at most n bytes with a NUL; returns `out`. */
 char *redis_url_place(char *out, size_t n, const struct redis_url *url);

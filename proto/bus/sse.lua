@@ -2,13 +2,14 @@
 -- The durable publish as one atomic step. proto/README.md holds the contract. sse-publisher loads this file when it starts; by hand:
 -- redis-cli -x FUNCTION LOAD REPLACE < proto/bus/sse.lua
 --
---   FCALL sse_publish 1 sse:NAME DATA [option value]...   ->   id, position, "published" | "duplicate" | "unchanged"
+--   FCALL sse_publish 1 PREFIX:NAME DATA [option value]...   ->   id, position, "published" | "duplicate" | "unchanged"
 --
 -- Everything that can be refused is refused before the first write, so a call does all of its work or none. (While Redis loads a
 -- library its globals are not there yet, so none of them are kept in locals out here.)
 
 local REMEMBER = 300 -- seconds that ids and idempotency keys are known
 local TEXT_MAX = 200 -- bytes of a channel name, a type, an id, a key
+local PREFIX_MAX = 33 -- bytes of REDIS_PREFIX with its colon: "sse:"
 local RETRY_MAX = 86400000 -- milliseconds: a day
 local COUNT_MAX = 2147483647 -- for maxlen and ttl: far from where XADD and EXPIRE would refuse
 local MS_MAX, SEQ_MAX = 2 ^ 48 - 1, 2 ^ 24 - 1 -- what an event id has room for
@@ -16,11 +17,20 @@ local MS_MAX, SEQ_MAX = 2 ^ 48 - 1, 2 ^ 24 - 1 -- what an event id has room for
 -- Whether this is a node of a Redis Cluster: there, and only there, keys of two slots can't be read together. Found out at the first call, by a user who may do that.
 local in_cluster
 
-local function is_cluster()
-    if in_cluster == nil and redis.acl_check_cmd("EXISTS", "{sse:a}:log", "{sse:b}:log") then
-        in_cluster = type(redis.pcall("EXISTS", "{sse:a}:log", "{sse:b}:log")) == "table"
+local function is_cluster(prefix)
+    local one, other = "{" .. prefix .. "a}:log", "{" .. prefix .. "b}:log"
+    if in_cluster == nil and redis.acl_check_cmd("EXISTS", one, other) then
+        in_cluster = type(redis.pcall("EXISTS", one, other)) == "table"
     end
     return in_cluster
+end
+
+-- The prefix of a key, "sse:", and the channel's name; nil where the key has none. Names may hold colons, prefixes end with their only one.
+local function split(key)
+    local prefix, name = string.match(key, "^([A-Za-z0-9_-]+:)(.*)$")
+    if prefix and #prefix <= PREFIX_MAX then
+        return prefix, name
+    end
 end
 
 -- The hash of proto/event_id.c: 2^32 * 1664525 + 255 is below 2^53, so a double holds every step exactly.
@@ -65,14 +75,14 @@ end
 -- The fault functions return a sentence, or nil where there is no fault.
 
 local function channel_fault(keys)
-    local key = keys[1]
-    if #keys ~= 1 or string.sub(key, 1, 4) ~= "sse:" then
-        return "wants one key, sse:NAME"
-    elseif #key == 4 or #key > 4 + TEXT_MAX then
+    local _, name = split(keys[1] or "")
+    if #keys ~= 1 or not name then
+        return "wants one key, PREFIX:NAME, as in sse:news"
+    elseif name == "" or #name > TEXT_MAX then
         return "the channel name is not 1 to 200 bytes long"
-    elseif string.byte(key, 5) == 47 then
+    elseif string.byte(name) == 47 then
         return "the channel name begins with '/'"
-    elseif string.find(key, "[^A-Za-z0-9._~:/@+,%-]", 5) then
+    elseif string.find(name, "[^A-Za-z0-9._~:/@+,%-]") then
         return "the channel name holds a byte other than A-Z a-z 0-9 . _ ~ : / @ + , -"
     end
 end
@@ -235,13 +245,13 @@ end
 -- Whether the slot is on its way to another shard. A client that follows ASK gets here while the history may still be at the other end, and an event would begin another one. Two
 -- keys, of which the first never exists, are what a node refuses to read together while that lasts.
 local function is_moving(key, log)
-    return is_cluster() and type(redis.pcall("EXISTS", key, log)) == "table"
+    return in_cluster and type(redis.pcall("EXISTS", key, log)) == "table"
 end
 
 -- Appends and publishes; nil, and nothing is done, when the stream once had an id above this position.
 local function append(key, log, o, lines, previous, ms, seq)
     local position = string.format("%d-%d", ms, seq)
-    local id = o.id or event_id(string.sub(key, 5), ms, seq, position)
+    local id = o.id or event_id(o.name, ms, seq, position)
     if o.count then
         redis.call("INCR", o.count_key)
         lines = data_lines(redis.call("GET", o.count_key)) -- as text: a large integer would lose digits in a double
@@ -281,12 +291,14 @@ local function publish(keys, args)
     end
 
     local key = keys[1]
-    local prefix = "{" .. key .. "}:"
-    local log = prefix .. "log"
-    o.count_key = prefix .. "count"
-    o.id_key = o.id and prefix .. "id:" .. o.id
-    o.key_key = o.key and prefix .. "key:" .. o.key
-    o.publish = is_cluster() and "SPUBLISH" or "PUBLISH"
+    local prefix, name = split(key)
+    local tag = "{" .. key .. "}:"
+    local log = tag .. "log"
+    o.name = name
+    o.count_key = tag .. "count"
+    o.id_key = o.id and tag .. "id:" .. o.id
+    o.key_key = o.key and tag .. "key:" .. o.key
+    o.publish = is_cluster(prefix) and "SPUBLISH" or "PUBLISH"
     fault = acl_fault(key, log, o)
     if fault then
         return refuse(fault, "NOPERM")

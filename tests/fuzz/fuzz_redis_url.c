@@ -101,7 +101,7 @@ static void check_login(const char *text)
     struct redis_url url;
     const char *why = redis_url_parse_login(&login, text);
     must(why == NULL ? login.password[0] != '\0' : why[0] != '\0');
-    const char *loaded = redis_url_load(&url, "redis-sentinel://h/n", text);
+    const char *loaded = redis_url_load(&url, "redis-sentinel://h/n", text, "sse:");
     must(text[0] == '\0' ? loaded == NULL : (loaded == NULL) == (why == NULL));
     must(loaded == NULL || strstr(loaded, "REDIS_SENTINEL_PASSWORD: ") == loaded);
     if (loaded == NULL && text[0] != '\0')

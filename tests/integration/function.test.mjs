@@ -187,7 +187,10 @@ test('an empty event, id or key is as good as none', async () => {
 const long = 'a'.repeat(201);
 const faults = [
     ['no data', ['sse:f'], 'wants data after the key'],
-    ['a key that is not sse:NAME', ['post', 'x'], 'wants one key, sse:NAME'],
+    ['a key without a prefix', ['post', 'x'], 'wants one key, PREFIX:NAME, as in sse:news'],
+    ['a key with an empty prefix', [':post', 'x'], 'wants one key, PREFIX:NAME, as in sse:news'],
+    ['a prefix with another byte', ['s.se:post', 'x'], 'wants one key, PREFIX:NAME, as in sse:news'],
+    ['a prefix too long', [`${'p'.repeat(33)}:post`, 'x'], 'wants one key, PREFIX:NAME, as in sse:news'],
     ['an unknown option', ['sse:f', 'x', 'colour', 'red'],
         'unknown option; the options are event, id, retry, key, maxlen, ttl, changed and count'],
     ['an option of another case', ['sse:f', 'x', 'ID', '1'],
@@ -220,7 +223,7 @@ test('every fault is named in one sentence, and nothing was done', async () => {
             { message: `ERR sse_publish: ${sentence}` }, name);
     for (const wrong of [[0, 'x'], [2, 'sse:f', 'sse:g', 'x']])
         await assert.rejects(redis.command(['FCALL', 'sse_publish', ...wrong]),
-            { message: 'ERR sse_publish: wants one key, sse:NAME' });
+            { message: 'ERR sse_publish: wants one key, PREFIX:NAME, as in sse:news' });
     assert.equal(await redis.command(['DBSIZE']), keys);
     listener.close();
 });

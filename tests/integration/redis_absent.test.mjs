@@ -70,6 +70,7 @@ test('user, password and database of REDIS_URL are used', async () => {
     await redis.start();
     await redis.command(['ACL', 'SETUSER', 'g@te:way', 'on', '>p@ss:/word', '~*', '&*', '+@all']);
     gw.env.REDIS_URL = `unix://g%40te%3Away:p%40ss%3A%2Fword@${redis.socket}?db=3`;
+    gw.env.REDIS_PREFIX = 'third:';
     await gw.start();
     const clients = await redis.command(['CLIENT', 'LIST']);
     assert.match(clients, /name=sse-gateway:\S+ .* db=3 .*user=g@te:way/);

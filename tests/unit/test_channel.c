@@ -51,12 +51,39 @@ static void test_keys(yajl_val file)
     }
 }
 
+/* What prefixes may look like, and that the names of two of them never meet: a name may hold colons, so only the first one ends the prefix. */
+static void test_prefix(void)
+{
+    static const char longest[] = "0123456789-_ABCDEFGHIJKLMNOPQRST:";
+    static const struct {
+        const char *text;
+        bool good;
+    } rows[] = {
+        {"sse:", true},  {"a:", true},    {"Prod-2_x:", true}, {longest, true}, {"0123456789-_ABCDEFGHIJKLMNOPQRSTU:", false},
+        {"", false},     {":", false},    {"sse", false},      {"a:b:", false}, {"a::", false},
+        {"{a}:", false}, {"a b:", false}, {"a.b:", false},     {"a/:", false},  {"\xc3\xa4:", false}};
+    char out[CHANNEL_KEY_MAX], name[CHANNEL_NAME_MAX];
+    for (size_t i = 0; i != sizeof(rows) / sizeof(rows[0]); ++i)
+        check((channel_prefix_check(rows[i].text) == NULL) == rows[i].good, "prefix '%s' is %s", rows[i].text,
+              rows[i].good ? "good" : "refused");
+    channel_set_prefix("a:");
+    check_slice(slice_make(out, channel_pubsub(out, SLICE("sse:x"))), SLICE("a:sse:x"), "pub/sub channel with a prefix");
+    check_slice(slice_make(out, channel_log(out, SLICE("x"))), SLICE("{a:x}:log"), "stream with a prefix");
+    check_slice(channel_of_pubsub(SLICE("a:sse:x")), SLICE("sse:x"), "and back");
+    check(channel_of_pubsub(SLICE("sse:x")).p == NULL, "another deployment's channel is none of ours");
+    channel_set_prefix(longest);
+    memset(name, 'n', sizeof(name));
+    check(channel_log(out, slice_make(name, sizeof(name))) < CHANNEL_KEY_MAX, "the longest stream name fits");
+    channel_set_prefix(CHANNEL_PREFIX_DEFAULT);
+}
+
 int main(void)
 {
     yajl_val file = vector_file("channel.json");
     test_names(file);
     test_every_byte();
     test_keys(file);
+    test_prefix();
     yajl_tree_free(file);
     return check_end();
 }

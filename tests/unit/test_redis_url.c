@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <strings.h>
 
+#include "proto/channel.h"
 #include "tests/check.h"
 
 #define TIMES_10(s) s s s s s s s s s s
@@ -144,7 +145,7 @@ static void check_sentinel_password(void)
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); ++i) {
         struct redis_url url;
-        const char *error = redis_url_load(&url, rows[i].url, rows[i].text);
+        const char *error = redis_url_load(&url, rows[i].url, rows[i].text, CHANNEL_PREFIX_DEFAULT);
         if (rows[i].user == NULL) {
             check(error != NULL && strstr(error, rows[i].password) == error && strstr(error, "sesame") == NULL, "%s",
                   rows[i].password);
@@ -152,6 +153,30 @@ static void check_sentinel_password(void)
             check_slice(slice_of(url.sentinel_login.user), slice_of(rows[i].user), "'%s': user", rows[i].text);
             check_slice(slice_of(url.sentinel_login.password), slice_of(rows[i].password), "'%s': password", rows[i].text);
         }
+    }
+}
+
+/* A database keeps nothing apart, a prefix does. */
+static void check_database_and_prefix(void)
+{
+    static const struct {
+        const char *url, *prefix;
+        bool good;
+    } rows[] = {
+        {"redis://a", "sse:", true},
+        {"redis://a/0", "sse:", true},
+        {"redis://a/1", "sse:", false},
+        {"redis://a/1", "other:", true},
+        {"redis://a/0", "other:", true},
+        {"unix:///s?db=2", "sse:", false},
+        {"redis-sentinel://a/n/3", "sse:", false},
+        {"redis-sentinel://a/n/3", "sse2:", true},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); ++i) {
+        struct redis_url url;
+        const char *error = redis_url_load(&url, rows[i].url, "", rows[i].prefix);
+        check((error == NULL) == rows[i].good, "%s with %s", rows[i].url, rows[i].prefix);
+        check(error == NULL || (strstr(error, "REDIS_URL: ") == error && strstr(error, "REDIS_PREFIX") != NULL), "both are named");
     }
 }
 
@@ -255,6 +280,15 @@ static void check_refused(void)
         {"unix://run/redis.sock", "begin with '/'"},
         {"unix://", "begin with '/'"},
         {"unix://sesame@/s", "user:password"},
+        {"redis://:ses/ame@h", "%2F"},
+        {"redis://bob:sesame/@h:6379/0", "%2F"},
+        {"redis://bob:1/2@h", "%2F"},
+        {"redis://bob:ses@me/x@h", "%2F"},
+        {"redis-sentinel://bob:ses/ame@a,b/n", "%2F"},
+        {"redis-cluster://bob:ses/ame@a,b", "%2F"},
+        {"unix://bob:ses/ame@/run/redis.sock", "%2F"},
+        {"unix:///run/a@b.sock", NULL},
+        {"unix://bob:pw@/run/a@b.sock", NULL},
         {"unix:///" TIMES_50("12"), NULL},
         {"unix:///" TIMES_50("12") "1234567", "107 bytes"},
         {"unix:///s?", "?db=N"},
@@ -298,6 +332,7 @@ int main(void)
     check_sentinel();
     check_cluster();
     check_sentinel_password();
+    check_database_and_prefix();
     check_nodes();
     check_refused();
     check_refused_cluster();
