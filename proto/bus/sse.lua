@@ -8,6 +8,7 @@
 -- library its globals are not there yet, so none of them are kept in locals out here.)
 
 local REMEMBER = 300 -- seconds that ids and idempotency keys are known
+local MARKED = 604800 -- seconds that the last position is known after the history has gone: a week, PROOF_MS of gateway/source.h
 local TEXT_MAX = 200 -- bytes of a channel name, a type, an id, a key
 local PREFIX_MAX = 33 -- bytes of REDIS_PREFIX with its colon: "sse:"
 local RETRY_MAX = 86400000 -- milliseconds: a day
@@ -48,6 +49,19 @@ local function event_id(name, ms, seq, position)
     local sum = hash(channel, position)
     return string.format("%08x-%04x-4%03x-8%03x-%04x%08x", math.floor(ms / 65536), ms % 65536, math.floor(seq / 4096), seq % 4096,
         bit.bxor(math.floor(sum / 65536), sum % 65536), channel)
+end
+
+-- What an id of the bus's own form says: milliseconds, sequence number and the hash of its channel; nil for any other text.
+local function place_of(id)
+    local m1, m2, s1, s2, check, of = string.match(id, "^(%x%x%x%x%x%x%x%x)%-(%x%x%x%x)%-4(%x%x%x)%-8(%x%x%x)%-(%x%x%x%x)(%x%x%x%x%x%x%x%x)$")
+    if not m1 or string.find(id, "%u") then
+        return nil
+    end
+    local ms, seq, channel = tonumber(m1 .. m2, 16), tonumber(s1 .. s2, 16), tonumber(of, 16)
+    local sum = hash(channel, string.format("%d-%d", ms, seq))
+    if bit.tohex(bit.bxor(math.floor(sum / 65536), sum % 65536), 4) == check then
+        return ms, seq, channel
+    end
 end
 
 -- RFC 3629 section 4, row by row.
@@ -97,6 +111,19 @@ local function text_fault(what, text)
     end
 end
 
+-- An id that a gateway takes for a place must not stand for one that this event comes before: whoever resumes from it would not get what lies between.
+local function time_fault(id)
+    local _, _, channel = place_of(id)
+    return channel == hash(1013904223, "") and "id has the form of a place in all channels, which only gateways give" or nil
+end
+
+local function future_fault(id, ms, seq)
+    local id_ms, id_seq = place_of(id)
+    if id_ms and (id_ms > ms or (id_ms == ms and id_seq > seq)) then
+        return "id has the form of the bus's own and stands for a place that is still to come"
+    end
+end
+
 local function integer(text, min, max)
     local n = string.find(text, "^%d+$") and tonumber(text)
     return n and n >= min and n <= max and n or nil
@@ -110,7 +137,7 @@ local readers = {
     end,
     id = function(o, value)
         o.id = value ~= "" and value or nil
-        return text_fault("id", value)
+        return text_fault("id", value) or time_fault(value)
     end,
     key = function(o, value)
         o.key = value ~= "" and value or nil
@@ -213,10 +240,22 @@ local function greatest_of(log)
     return "0-0"
 end
 
+local function now_ms()
+    local time = redis.call("TIME")
+    return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+-- The position after which a stream begins that does not exist: the last one of the stream before it, as far as that is known and not in the future, so that what is
+-- missing between the two shows.
+local function beginning(last_key)
+    local position = redis.call("GET", last_key) or ""
+    local ms = tonumber(string.match(position, "^(%d+)%-%d+$"))
+    return ms and ms <= now_ms() and position or "0-0"
+end
+
 -- Milliseconds and sequence number of the next position: above `greatest`, not before the clock; nil where an event id has no room.
 local function following(greatest)
-    local time = redis.call("TIME")
-    local now = time[1] * 1000 + math.floor(time[2] / 1000)
+    local now = now_ms()
     local ms, seq = string.match(greatest, "^(%d+)%-(%d+)$")
     ms, seq = tonumber(ms), tonumber(seq)
     if now > ms then
@@ -236,6 +275,7 @@ local function acl_fault(key, log, o)
     local may = redis.acl_check_cmd
     local denied = not may("XADD", log, "*", "m", "") and "XADD"
         or not may("EXPIRE", log, 1) and "EXPIRE"
+        or not may("SET", o.last_key, "") and "SET"
         or not may(o.publish, key, "") and o.publish
         or o.count and not may("INCR", o.count_key) and "INCR"
         or (o.id_key or o.key_key) and not may("SET", o.id_key or o.key_key, "") and "SET"
@@ -263,6 +303,7 @@ local function append(key, log, o, lines, previous, ms, seq)
         return not string.find(added.err, "equal or smaller", 1, true) and added or nil
     end
     redis.call("EXPIRE", log, o.ttl)
+    redis.call("SET", o.last_key, position, "EX", o.ttl + MARKED)
     remember(o, id, position)
     redis.call(o.publish, key, payload)
     return { id, position, "published" }
@@ -277,6 +318,10 @@ local function append_after(key, log, o, lines, newest, greatest)
     local ms, seq = following(greatest)
     if not ms then
         return refuse("the stream " .. log .. " has an entry too far in the future, added by hand: delete the stream", "HISTORY")
+    end
+    local fault = o.id and future_fault(o.id, ms, seq)
+    if fault then
+        return refuse(fault)
     end
     return append(key, log, o, lines, newest and newest[1] or greatest, ms, seq)
 end
@@ -295,6 +340,7 @@ local function publish(keys, args)
     local tag = "{" .. key .. "}:"
     local log = tag .. "log"
     o.name = name
+    o.last_key = tag .. "last"
     o.count_key = tag .. "count"
     o.id_key = o.id and tag .. "id:" .. o.id
     o.key_key = o.key and tag .. "key:" .. o.key
@@ -320,6 +366,7 @@ local function publish(keys, args)
 
     local exact = o.count or not newest -- a counter must not be raised twice
     local greatest = exact and greatest_of(log) or newest[1]
+    greatest = greatest == "0-0" and beginning(o.last_key) or greatest
     local reply = append_after(key, log, o, lines, newest, greatest)
     if not reply then -- entries behind the newest were deleted by hand
         reply = append_after(key, log, o, lines, newest, greatest_of(log))

@@ -394,6 +394,39 @@ test('an emptied stream goes on from the last id it ever had', async () => {
     assert.equal((await newest(name)).prev, '0-0');
 });
 
+test('a history that expired, was deleted or evicted: the next event names the last one before it', async () => {
+    const name = channel();
+    const last = `{sse:${name}}:last`;
+    await publish(name, 'x', { ttl: 100 });
+    const [, position] = await publish(name, 'y', { ttl: 100 });
+    assert.equal(await redis.command(['GET', last]), position);
+    const ttl = await redis.command(['TTL', last]);
+    assert.ok(ttl > 604690 && ttl <= 604900, String(ttl));
+    await redis.command(['DEL', log(name)]);
+    const [, next] = await publish(name, 'z');
+    const { at, prev } = await newest(name);
+    assert.deepEqual([at, prev], [next, position]);
+    assert.equal(compare(next, position), 1);
+    await redis.command(['DEL', log(name), last]);
+    await publish(name, 'z');
+    assert.equal((await newest(name)).prev, '0-0');
+});
+
+test('an id that stands for a time, or for a place that is still to come, is refused', async () => {
+    const [name, other] = [channel(), channel()];
+    const far = Date.now() + 3600000;
+    for (const id of ['80000000-0000-4000-8000-d6c33c6ef35f', eventId('', far, 0), eventId('', 5, 0)])
+        await assert.rejects(publish(name, 'x', { id }),
+            { message: 'ERR sse_publish: id has the form of a place in all channels, which only gateways give' });
+    for (const id of [eventId(name, far, 0), eventId(other, far, 0), eventId(other, 2 ** 48 - 1, 2 ** 24 - 1)])
+        await assert.rejects(publish(name, 'x', { id }),
+            { message: "ERR sse_publish: id has the form of the bus's own and stands for a place that is still to come" });
+    assert.deepEqual(await redis.command(['KEYS', `{sse:${name}}:*`]), []);
+    const before = eventId(name, Date.now() - 1, 7);
+    for (const id of [before, eventId(other, 5, 0), eventId('', far, 0).replace(/.$/, '0'), eventId('', far, 0).toUpperCase()])
+        assert.equal((await publish(name, 'x', { id }))[0], id);
+});
+
 test('after XDEL of the newest entry: above what was deleted, chained to what is there', async () => {
     const name = channel();
     const future = Date.now() + 3600000;

@@ -177,8 +177,11 @@ test('a client that leaves in the middle of a replay, with a gap still to come, 
     socket.destroy();
     await gw.waitMetric('sse_streams', 0);
     const whole = await resume(gw, '/subscribe?channel=left&channel=left-trimmed', first);
-    assert.deepEqual((await whole.take(302, 20000)).map(({ type, data }) => [type, data.length > 1000 ? data.length : data]).slice(-3),
-        [['message', 50000], ['gap', JSON.stringify({ channel: 'left-trimmed', last_event_id: first })], ['message', '4']]);
+    const got = (await whole.take(302, 20000)).map(({ type, data }) => [type, data.length > 1000 ? data.length : data]);
+    assert.equal(got.filter(([type, data]) => type === 'message' && data === 50000).length, 300);
+    // Events of two channels that fall in the same millisecond have no order: only that of each channel is promised.
+    assert.deepEqual(got.filter(([, data]) => data !== 50000),
+        [['gap', JSON.stringify({ channel: 'left-trimmed', last_event_id: first })], ['message', '4']]);
     whole.close();
 });
 
