@@ -68,6 +68,11 @@ struct frame *hub_last_chunk(const struct hub *hub)
     return hub->last_chunk;
 }
 
+const struct frame *hub_comment(const struct hub *hub)
+{
+    return hub->keepalive.comment;
+}
+
 /* ---- channels ---- */
 
 static struct hub_channel *find_or_create(struct hub *hub, struct slice name)

@@ -66,6 +66,9 @@ void hub_bury(struct subscriber *subscriber);
 /* The empty frame that ends a chunked body; borrowed. */
 struct frame *hub_last_chunk(const struct hub *hub);
 
+/* The comment that begins every stream: a proxy passes the head on with the first byte of the body, and a browser fires `open` then. Borrowed. */
+const struct frame *hub_comment(const struct hub *hub);
+
 /* When something was last written to this stream, by its channels' fan-outs or its own queue: milliseconds of the loop's clock. */
 uint64_t hub_active(const struct subscriber *subscriber);
 

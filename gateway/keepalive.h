@@ -11,7 +11,7 @@ struct keepalive {
     h2o_linklist_t slots[KEEPALIVE_SLOTS];
     uint32_t period_ms, step_ms;
     uint32_t now; /* the slot whose time it is */
-    struct frame *comment;
+    struct frame *comment; /* SSE_COMMENT */
     struct timer timer;
     void (*on_rotate)(void *data, struct subscriber *subscriber); /* its rotate_ms is over */
     void *data;

@@ -83,7 +83,7 @@ static void watch(struct status *status, h2o_req_t *req)
         status->on_watched(status->data, true);
     req->res.status = 200;
     req->res.reason = "OK";
-    http_add_header(req, "content-type", SLICE("text/event-stream"));
+    http_add_header(req, "content-type", SLICE(SSE_CONTENT_TYPE));
     http_add_header(req, "x-accel-buffering", SLICE("no"));
     h2o_start_response(req, &watcher->super);
     push(watcher, slice_make(status->own, status->own_len));
@@ -123,9 +123,11 @@ struct handler {
 
 static void serve_events(struct status *status, h2o_req_t *req)
 {
-    if (http_method_is(req, "HEAD")) {
-        http_send(req, 200, "text/event-stream", SLICE(""));
-    } else if (status->own_len == 0 || status->count == WATCHERS_MAX) {
+    bool full = status->own_len == 0 || status->count == WATCHERS_MAX, head = http_method_is(req, "HEAD");
+    http_add_header(req, "cache-control", head || !full ? SLICE(SSE_CACHE_CONTROL) : SLICE("no-store"));
+    if (head) {
+        http_send(req, 200, SSE_CONTENT_TYPE, SLICE(""));
+    } else if (full) {
         http_add_header(req, "retry-after", SLICE("1"));
         http_error(req, 503, "16 streams of /status/events are open, which is all there may be");
     } else {
@@ -151,7 +153,6 @@ static int on_req(h2o_handler_t *self, h2o_req_t *req)
     } else if (asset.p != NULL) {
         page_serve_asset(req, asset);
     } else {
-        http_add_header(req, "cache-control", SLICE("no-store"));
         serve_events(handler->status, req);
     }
     return 0;

@@ -6,6 +6,7 @@
 #include "gateway/transport.h"
 #include "proto/channel.h"
 #include "proto/event.h"
+#include "proto/sse.h"
 #include "runtime/http.h"
 
 const char *stream_add_channel(struct stream_request *stream, struct slice name)
@@ -82,8 +83,8 @@ const char *stream_read_query(struct stream_request *stream, h2o_req_t *req, boo
 
 static void add_stream_headers(h2o_req_t *req)
 {
-    http_add_header(req, "content-type", SLICE("text/event-stream"));
-    http_add_header(req, "cache-control", SLICE("no-store"));
+    http_add_header(req, "content-type", SLICE(SSE_CONTENT_TYPE));
+    http_add_header(req, "cache-control", SLICE(SSE_CACHE_CONTROL));
     http_add_header(req, "x-accel-buffering", SLICE("no"));
 }
 

@@ -98,8 +98,9 @@ static void h2_open(h2o_req_t *req, struct subscriber *subscriber)
     subscriber->h2 = stream;
     req->res.status = 200;
     req->res.reason = "OK";
+    h2o_iovec_t comment = iovec_of_slice(frame_body(hub_comment(subscriber->hub)));
     h2o_start_response(req, &stream->super);
-    h2o_send(req, NULL, 0, H2O_SEND_STATE_IN_PROGRESS);
+    h2o_send(req, &comment, 1, H2O_SEND_STATE_IN_PROGRESS);
 }
 
 const void *transport_connection(const struct subscriber *subscriber)

@@ -146,14 +146,16 @@ static int http1_fd(const struct subscriber *subscriber)
     return subscriber->sock == NULL ? -1 : h2o_socket_get_fd(subscriber->sock);
 }
 
-static h2o_iovec_t make_head(h2o_req_t *req, bool chunked)
+/* The response head and the comment that begins the body, to leave in one write. */
+static h2o_iovec_t make_head(h2o_req_t *req, const struct subscriber *subscriber)
 {
     static const char tail_chunked[] = "connection: keep-alive\r\ntransfer-encoding: chunked\r\n\r\n";
     static const char tail_close[] = "connection: close\r\n\r\n";
     static const char status[] = "HTTP/1.1 200 OK\r\ndate: ";
+    const struct slice comment = wire_bytes(subscriber, hub_comment(subscriber->hub));
     h2o_timestamp_t now;
     h2o_get_timestamp(req->conn->ctx, &req->pool, &now);
-    size_t room = sizeof(status) + sizeof(tail_chunked) + H2O_TIMESTR_RFC1123_LEN + 2;
+    size_t room = sizeof(status) + sizeof(tail_chunked) + H2O_TIMESTR_RFC1123_LEN + 2 + comment.n;
     for (size_t i = 0; i < req->res.headers.size; ++i)
         room += req->res.headers.entries[i].name->len + req->res.headers.entries[i].value.len + 4;
     char *head = h2o_mem_alloc_pool(&req->pool, room), *p = head;
@@ -168,10 +170,11 @@ static h2o_iovec_t make_head(h2o_req_t *req, bool chunked)
         PUT(header->value.base, header->value.len);
         PUT("\r\n", 2);
     }
-    if (chunked)
+    if (subscriber->chunked)
         PUT(tail_chunked, sizeof(tail_chunked) - 1);
     else
         PUT(tail_close, sizeof(tail_close) - 1);
+    PUT(comment.p, comment.n);
 #undef PUT
     return h2o_iovec_init(head, (size_t)(p - head));
 }
@@ -179,7 +182,7 @@ static h2o_iovec_t make_head(h2o_req_t *req, bool chunked)
 static void http1_open(h2o_req_t *req, struct subscriber *subscriber)
 {
     subscriber->chunked = req->version >= 0x101;
-    takeover(req, make_head(req, subscriber->chunked), on_taken_over, subscriber);
+    takeover(req, make_head(req, subscriber), on_taken_over, subscriber);
 }
 
 const struct transport transport_plain = {"http/1.1", http1_open, http1_flush, http1_close, http1_fd};

@@ -10,8 +10,14 @@ size_t sse_size(const struct event *event);
  * room for sse_size() bytes. Trusts the event: event_check() ran at the edge. Returns the bytes written. */
 size_t sse_write(char *out, const struct event *event);
 
-/* The comment that keeps an idle stream alive. */
-#define SSE_KEEPALIVE SLICE(":\n\n")
+/* What a stream of events says of itself. Without the charset some clients take it for ISO 8859-1; without no-transform proxies compress it, and hold it back
+ * until they have enough. */
+#define SSE_CONTENT_TYPE "text/event-stream; charset=utf-8"
+#define SSE_CACHE_CONTROL "no-store, no-transform"
+
+/* The comment that begins a stream and keeps it alive while it is idle. No blank line follows: some clients fire an empty event for that. It stands
+ * between events, never inside one. */
+#define SSE_COMMENT SLICE(":\n")
 
 /* What sse_check() found in an encoded event; views into the bytes it was given. */
 struct sse_fields {

@@ -106,7 +106,7 @@ test('HEAD on a stream answers its head alone and opens no stream', async () => 
     const opened = await gw.metric('sse_streams_opened_total');
     for (const path of STREAMS) {
         const answer = await request(gw.url + path, { method: 'HEAD', headers: { accept: 'text/event-stream' } });
-        assert.deepEqual([answer.status, answer.headers['content-type'], answer.body], [200, 'text/event-stream', ''], path);
+        assert.deepEqual([answer.status, answer.headers['content-type'], answer.body], [200, 'text/event-stream; charset=utf-8', ''], path);
     }
     assert.equal(await gw.metric('sse_streams_opened_total'), opened);
     const head = await request(`${gw.url}/channels/a%20b`, { method: 'HEAD' });
@@ -118,9 +118,9 @@ test('an HTTP/1.0 client gets the stream unchunked', async () => {
     raw.send('GET /sse HTTP/1.0\r\n\r\n');
     const { status, headers } = await raw.head();
     assert.equal(status, 200);
-    assert.equal(headers['content-type'], 'text/event-stream');
+    assert.equal(headers['content-type'], 'text/event-stream; charset=utf-8');
     assert.equal(headers['transfer-encoding'], undefined);
-    await raw.waitText(/\r\n\r\nevent: message\ndata: \{"msg":"a"\}\nid: [0-9a-f-]{36}\nretry: 6000\n\n$/);
+    await raw.waitText(/\r\n\r\n:\nevent: message\ndata: \{"msg":"a"\}\nid: [0-9a-f-]{36}\nretry: 6000\n\n$/);
     raw.close();
 });
 

@@ -97,7 +97,7 @@ test('a payload of 1 MiB of line breaks, seven times that on the wire, arrives w
     await stack.redis.subscribed('post');
     await stack.redis.publish('post', '\n'.repeat(1 << 20));
     await stack.redis.publish('post', 'after');
-    const want = `event: message\n${'data: \n'.repeat((1 << 20) + 1)}\nevent: message\ndata: after\n\n`;
+    const want = `:\nevent: message\n${'data: \n'.repeat((1 << 20) + 1)}\nevent: message\ndata: after\n\n`;
     await stream.waitBytes(want.length);
     assert.ok(stream.raw.toString('latin1') === want);
     stream.close();

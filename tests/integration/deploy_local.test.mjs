@@ -61,8 +61,8 @@ test('every line it prints works as printed, and SIGTERM leaves nothing', TIMEOU
     await proc.waitLog(/^Ready/, 40000);
     const folder = /-s (\S+)\/redis\.sock/.exec(proc.log)[1];
     const event = '\nid: [0-9a-f-]{36}\nretry: 6000\n\n', data = 'event: message\ndata: \\{"test":"hi"\\}\n';
-    const letters = new RegExp(`^event: message\ndata: \\{"msg":"a"\\}${event}(event: message\ndata: \\{"msg":"[a-z]"\\}${event})+$`);
-    const posted = new RegExp(`^${data}id: [0-9a-f-]{36}\nretry: 6000\n\n${data}\n${data}id: [0-9a-f-]{36}\nretry: 6000\n\n$`);
+    const letters = new RegExp(`^:\nevent: message\ndata: \\{"msg":"a"\\}${event}(event: message\ndata: \\{"msg":"[a-z]"\\}${event})+$`);
+    const posted = new RegExp(`^:\n${data}id: [0-9a-f-]{36}\nretry: 6000\n\n${data}\n${data}id: [0-9a-f-]{36}\nretry: 6000\n\n$`);
     const [first, second, posts] = await Promise.all([
         shell(lineWith(proc, 'curl -N ', '/sse'), letters), shell(lineWith(proc, 'curl -Nk --http2', '/sse'), letters), (async () => {
             const watching = shell(lineWith(proc, 'curl -N ', '/post'), posted);

@@ -1,7 +1,11 @@
-// npm's eventsource client, which real services use, against a gateway: it understands us, and comes back after a gateway's death.
+// npm packages that real services use, against a gateway: the eventsource client understands us and comes back after a gateway's death, and a proxy that has
+// Express's compression passes each event on at once.
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
+import http from 'node:http';
+import compression from 'compression';
 import { EventSource } from 'eventsource';
+import { openStream } from './sse.mjs';
 import { Stack, until } from './stack.mjs';
 
 const s = await Stack.start({ gateways: 1, publishers: 1, env: { TICKERS: 'letters:200', RETRY_MS: 100 } });
@@ -55,4 +59,27 @@ test('an error status ends it for good', async () => {
     const error = await new Promise(resolve => source.addEventListener('error', resolve));
     assert.equal(error.code, 400);
     assert.equal(source.readyState, EventSource.CLOSED);
+});
+
+test('behind the npm package compression, the head and each event of a stream pass at once', async () => {
+    const compress = compression();
+    const proxy = http.createServer((request, response) => compress(request, response, () => {
+        const onward = http.request(s.gw[0].url + request.url, { headers: request.headers, agent: false }, answer => {
+            response.writeHead(answer.statusCode, answer.headers);
+            answer.pipe(response);
+        });
+        response.on('close', () => onward.destroy());
+        onward.on('error', () => response.destroy()).end();
+    }));
+    await new Promise(resolve => proxy.listen(0, '127.0.0.1', resolve));
+    const stream = await openStream(`http://127.0.0.1:${proxy.address().port}/channels/compressed`, { headers: { 'accept-encoding': 'gzip, deflate, br' } });
+    assert.equal(stream.headers['content-encoding'], undefined);
+    await stream.nextFrame();
+    await s.redis.subscribed('compressed');
+    for (let i = 0; i < 3; ++i) {
+        await s.post('compressed', `event ${i}`);
+        assert.equal((await stream.next()).data, `event ${i}`);
+    }
+    stream.close();
+    proxy.close();
 });

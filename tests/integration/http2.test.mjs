@@ -34,8 +34,8 @@ test('ALPN picks h2 or http/1.1, TLS 1.2 and 1.3 only', async () => {
 test('curl speaks HTTP/2 to the TLS port and gets the stream\'s exact bytes', async () => {
     const { stdout } = await run('curl', ['-skN', '--http2', '-i', '-m', '3', `${secure.httpsUrl}/sse`]).catch(error => error);
     assert.match(stdout, /^HTTP\/2 200 *\r\n/);
-    assert.match(stdout, /\r\ncontent-type: text\/event-stream\r\n/);
-    assert.match(stdout, /\r\n\r\nevent: message\ndata: \{"msg":"a"\}\nid: [0-9a-f-]{36}\nretry: 6000\n\n/);
+    assert.match(stdout, /\r\ncontent-type: text\/event-stream; charset=utf-8\r\n/);
+    assert.match(stdout, /\r\n\r\n:\nevent: message\ndata: \{"msg":"a"\}\nid: [0-9a-f-]{36}\nretry: 6000\n\n/);
     assert.doesNotMatch(stdout, /\r\n(connection|transfer-encoding):/i);
 });
 
@@ -117,7 +117,7 @@ for (const [what, address] of [['TLS', () => secure.httpsUrl], ['prior knowledge
         assert.equal((await h2.request('/nope')).status, 404);
         assert.equal((await h2.request('/sse', { headers: { accept: 'text/html' } })).status, 406);
         const head = await h2.request('/sse', { method: 'HEAD' });
-        assert.deepEqual([head.status, head.body, head.headers['content-type']], [200, '', 'text/event-stream']);
+        assert.deepEqual([head.status, head.body, head.headers['content-type']], [200, '', 'text/event-stream; charset=utf-8']);
         assert.match((await h2.request('/', { headers: { accept: 'text/html' } })).body, /<html/i);
         assert.equal(stream.ended, null);
         h2.close();

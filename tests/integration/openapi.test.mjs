@@ -67,7 +67,7 @@ function exchange(url, { method = 'GET', headers = {}, body = null, agent = fals
             const chunks = [];
             const end = () => done({ status: response.statusCode, headers: response.headers, body: Buffer.concat(chunks).toString() });
             response.on('data', chunk => chunks.push(chunk)).on('error', fail).on('end', end);
-            if (response.headers['content-type'] === 'text/event-stream' && method !== 'HEAD')
+            if (response.headers['content-type']?.startsWith('text/event-stream') && method !== 'HEAD')
                 end(request.destroy());
         });
         request.on('error', fail).end(body);

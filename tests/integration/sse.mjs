@@ -104,9 +104,9 @@ export class Stream {
         return this.raw.toString();
     }
 
-    // The raw blocks so far, each with the blank line that ends it. Our own servers end lines with LF only.
+    // The raw blocks so far, each with the blank line that ends it, without the comment lines in between. Our own servers end lines with LF only.
     get frames() {
-        return this.text.split(/(?<=\n\n)/).filter(frame => frame.endsWith('\n\n'));
+        return this.text.replaceAll(/^:.*\n/gm, '').split(/(?<=\n\n)/).filter(frame => frame.endsWith('\n\n'));
     }
 
     #wait(what, probe, ms) {
@@ -119,22 +119,14 @@ export class Stream {
         }, ms, got);
     }
 
-    // The next event or frame that was not taken yet. Frames that are comments only are skipped.
+    // The next event or frame that was not taken yet.
     async next(ms) {
         await this.#wait(`event ${this.taken + 1}`, () => this.events.length > this.taken, ms);
         return this.events[this.taken++];
     }
 
     async nextFrame(ms) {
-        return this.#wait('a frame', () => {
-            const frames = this.frames;
-            while (this.frameAt < frames.length) {
-                const frame = frames[this.frameAt++];
-                if (!frame.startsWith(':'))
-                    return frame;
-            }
-            return null;
-        }, ms);
+        return this.#wait('a frame', () => (this.frameAt < this.frames.length ? this.frames[this.frameAt++] : null), ms);
     }
 
     async take(count, ms) {

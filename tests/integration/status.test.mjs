@@ -17,7 +17,7 @@ const listeners = async () => (await s.redis.command(['PUBSUB', 'NUMSUB', CHANNE
 
 test('a watcher at one gateway hears every gateway and publisher, with what they count', async () => {
     const [letters, watcher] = [await openStream(`${two.url}/channels/seen`), await watch(one)];
-    assert.deepEqual([watcher.status, watcher.headers['content-type'], watcher.headers['cache-control']], [200, 'text/event-stream', 'no-store']);
+    assert.deepEqual([watcher.status, watcher.headers['content-type'], watcher.headers['cache-control']], [200, 'text/event-stream; charset=utf-8', 'no-store, no-transform']);
     await s.redis.subscribed('seen', 1);
     await s.post('seen', 'hello');
     await until('all three are heard, with the event', () => newest(watcher, 'one') && newest(watcher, 'pub')?.published === 1 && newest(watcher, 'two')?.events_out === 1);

@@ -2,6 +2,7 @@
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
 import { Stack, quiet, until } from './stack.mjs';
+import { Raw } from './raw.mjs';
 import { openStream } from './sse.mjs';
 
 const UUID = '[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}';
@@ -17,8 +18,8 @@ test('a stream has exactly the head that the contract names', async () => {
     for (const path of ['/sse', '/post', '/events', '/exchange_rates/usd_eur', '/channels/news', '/subscribe?channel=a']) {
         const stream = await openStream(s.gw[0].url + path);
         assert.equal(stream.status, 200, path);
-        assert.equal(stream.headers['content-type'], 'text/event-stream', path);
-        assert.equal(stream.headers['cache-control'], 'no-store', path);
+        assert.equal(stream.headers['content-type'], 'text/event-stream; charset=utf-8', path);
+        assert.equal(stream.headers['cache-control'], 'no-store, no-transform', path);
         assert.equal(stream.headers['x-accel-buffering'], 'no', path);
         assert.equal(stream.headers['content-length'], undefined, path);
         stream.close();
@@ -120,7 +121,26 @@ test('/post and /events start with no frame of their own', async () => {
     await stack.redis.subscribed('post');
     await stack.redis.publish('post', 'one');
     await stream.next();
-    assert.equal(stream.text, 'event: message\ndata: one\n\n');
+    assert.equal(stream.text, ':\nevent: message\ndata: one\n\n');
+    stream.close();
+});
+
+test('every stream begins with a comment line in one write with its head, also one that resumes with nothing new', async () => {
+    const { id } = await quietStack.post('begun', 'x');
+    const resumed = `/channels/begun?last_event_id=${id}`;
+    for (const path of ['/sse', '/post', '/events', '/exchange_rates/usd_eur', '/channels/news', '/subscribe?channel=a&channel=b', resumed]) {
+        const raw = await Raw.connect(quietStack.gw[0].port);
+        raw.send(`GET ${path} HTTP/1.1\r\nhost: localhost\r\n\r\n`);
+        const { rest } = await raw.head();
+        assert.ok(rest.startsWith('2\r\n:\n\r\n'), `${path}: ${JSON.stringify(rest)}`);
+        raw.close();
+        const stream = await openStream(quietStack.gw[0].url + path);
+        await stream.waitText(/^:\n/);
+        stream.close();
+    }
+    const stream = await openStream(quietStack.gw[1].url + resumed);
+    await quiet(100);
+    assert.equal(stream.text, ':\n');
     stream.close();
 });
 
