@@ -69,45 +69,54 @@ static void configure_admin(struct gateway *gateway)
     announcement_register(gateway);
 }
 
-static void parse_options(struct gateway *gateway)
-{
-    const char *error = redis_url_load(&gateway->redis_url, gateway->options.redis_url, gateway->options.redis_sentinel_password,
-                                       gateway->options.redis_prefix);
-    if (error != NULL)
-        die("%s", error);
-    channel_set_prefix(gateway->options.redis_prefix);
-    reading_weights_parse(&gateway->weights, gateway->options.subscribe_weights);
-    if (gateway->redis_url.kind != REDIS_CLUSTER && gateway->weights.replica != 0)
-        die("SUBSCRIBE_WEIGHTS: replicas are for redis-cluster://, which REDIS_URL is not");
-    /* was checked when the settings were read */
-    if (h2o_url_parse(gateway->options.publisher_url, SIZE_MAX, &gateway->publisher_url) != 0)
-        die("settings that passed their check do not parse");
-    gateway->proxies = proxies_parse(gateway->options.trusted_proxies);
-    gateway->limits = limits_create(&gateway->options.limits);
-    enum log_level level = LOG_INFO;
-    log_level_parse(&level, gateway->options.log_level);
-    log_set_level(level);
-    gateway->node = node_name(gateway->options.node_name);
-}
-
-void gateway_listen(struct gateway *gateway)
+static const char *parse_options(struct gateway *gateway)
 {
     const struct options *options = &gateway->options;
+    const char *error =
+        redis_url_load(&gateway->redis_url, options->redis_url, options->redis_sentinel_password, options->redis_prefix);
+    if (error != NULL)
+        return error;
+    channel_set_prefix(options->redis_prefix);
+    reading_weights_parse(&gateway->weights, options->subscribe_weights);
+    if (gateway->redis_url.kind != REDIS_CLUSTER && gateway->weights.replica != 0)
+        return "SUBSCRIBE_WEIGHTS: replicas are for redis-cluster://, which REDIS_URL is not";
+    if (h2o_url_parse(options->publisher_url, SIZE_MAX, &gateway->publisher_url) != 0)
+        return "PUBLISHER_URL: does not parse"; /* it passed its check */
+    gateway->proxies = proxies_parse(options->trusted_proxies);
+    gateway->limits = limits_create(&options->limits);
+    gateway->node = node_name(options->node_name);
+    return NULL;
+}
+
+static const char *check_library(void)
+{
     const char *error = takeover_check();
     if (error == NULL)
         error = h2_reset_check();
     if (error == NULL)
         error = h2_guard_start(COUNT_H2_ABUSE);
+    return error == NULL ? h1_guard_start() : error;
+}
+
+const char *gateway_prepare(void *options)
+{
+    struct gateway *gateway = H2O_STRUCT_FROM_MEMBER(struct gateway, options, options);
+    enum log_level level = LOG_INFO;
+    log_level_parse(&level, gateway->options.log_level);
+    log_set_level(level);
+    const char *error = options_check(&gateway->options);
     if (error == NULL)
-        error = h1_guard_start();
-    if (error != NULL)
-        die("%s", error);
-    parse_options(gateway);
-    if ((gateway->access = access_load(&options->access, options->cors_origins, &error)) == NULL && error != NULL)
-        die("%s", error);
-    error = certificates_load(gateway);
-    if (error != NULL)
-        die("%s", error);
+        error = check_library();
+    if (error == NULL)
+        error = parse_options(gateway);
+    if (error == NULL)
+        gateway->access = access_load(&gateway->options.access, gateway->options.cors_origins, &error);
+    return error == NULL ? certificates_load(gateway) : error;
+}
+
+void gateway_listen(struct gateway *gateway)
+{
+    const struct options *options = &gateway->options;
     int port;
     gateway->fd = bind_port("public", options->host, options->port, &port);
     gateway->tls_port = gateway->tls == NULL ? 0 : port;
@@ -216,6 +225,8 @@ void gateway_start(struct gateway *gateway)
     announcement_start(gateway);
     start_admin(gateway);
     start_accepting(gateway);
+    if (gateway->access == NULL)
+        access_warn_open();
     close(gateway->fd);
     if (gateway->plain_fd != -1)
         close(gateway->plain_fd);

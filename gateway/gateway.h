@@ -66,8 +66,11 @@ struct gateway {
     int fd, plain_fd, admin_fd; /* listening; -1 where there is none */
 };
 
-/* In this order, once each, on the main thread; *gateway zeroed but for its options. A failed start dies with a sentence. */
-void gateway_listen(struct gateway *gateway); /* certificates and ports */
+/* The config_table.prepare of the gateway whose options these are: reads all texts and files. */
+const char *gateway_prepare(void *options);
+
+/* In this order, once each, on the main thread, after gateway_prepare(). A failed start dies with a sentence. */
+void gateway_listen(struct gateway *gateway);
 void gateway_start(struct gateway *gateway); /* the bus, then the workers, then the accepting */
 void gateway_run(struct gateway *gateway); /* until SIGTERM or SIGINT */
 

@@ -14,7 +14,7 @@ int main(int argc, char **argv)
 {
     static struct gateway gateway;
     signals_block();
-    options_load(&gateway.options, argc, argv);
+    options_load(&gateway.options, argc, argv, gateway_prepare);
     counters_init();
     gateway_listen(&gateway);
     sandbox_enter(&(struct sandbox_options){.seccomp = gateway.options.seccomp, .core_dumps = gateway.options.core_dumps});

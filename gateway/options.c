@@ -1,6 +1,7 @@
 #include "gateway/options.h"
 
 #include <stddef.h>
+#include <stdio.h>
 #include <strings.h>
 
 #include "runtime/cors.h"
@@ -10,6 +11,7 @@
 #include "proto/channel.h"
 #include "runtime/announce.h"
 #include "runtime/config.h"
+#include "runtime/demo.h"
 #include "runtime/log.h"
 #include "runtime/node_name.h"
 
@@ -128,10 +130,11 @@ static const struct config_option table[] = {
     INT("RETRY_MS", retry_ms, "6000", 0, 86400000, "the `retry:` of the events that the gateway itself writes, ms"),
     {.name = "CORS_ORIGINS",
      .kind = CONFIG_TEXT,
-     .fallback = "http://localhost:3000,https://front-end.surge.sh",
+     .fallback = "",
      AT(cors_origins),
      .check = cors_origins_check,
-     .doc = "origins that browsers may read from, comma-separated; `*`: any, without credentials"},
+     .doc = "origins whose pages may read and publish, comma-separated; `*`: any, without credentials; `none`; empty: "
+            "`http://localhost:3000,https://front-end.surge.sh` while `DEMO` is on, else none"},
     FLAG("FORCE_SSL", force_ssl, "off", "redirect plain requests to https and send HSTS"),
     {.name = "TRUSTED_PROXIES",
      .kind = CONFIG_TEXT,
@@ -175,6 +178,7 @@ static const struct config_option table[] = {
     INT("STATUS_MS", status_ms, "2000", 0, ANNOUNCE_INTERVAL_MAX_MS,
         "how often it tells all nodes how it is, ms, at least 100; 0: not at all, and no `/status`"),
     ACCESS_SETTINGS(offsetof(struct options, access)),
+    DEMO_SETTING(offsetof(struct options, demo_setting)),
     FLAG("SECCOMP", seccomp, "on", "the kernel refuses all system calls but those a running gateway needs"),
     FLAG("CORE_DUMPS", core_dumps, "off", "allow core dumps, which hold keys, passwords and tokens"),
     {.name = "LOG_LEVEL",
@@ -185,30 +189,51 @@ static const struct config_option table[] = {
      .doc = "`debug`, `info`, `warn` or `error`"},
 };
 
-static void check_pair(const char *one, const char *its, const char *other, const char *others)
+static char sentence[200];
+
+static const char *check_pair(const char *one, const char *its, const char *other, const char *others)
 {
-    if ((*its == 0) != (*others == 0))
-        die("%s: must be set together with %s", *its == 0 ? one : other, *its == 0 ? other : one);
+    if ((*its == 0) == (*others == 0))
+        return NULL;
+    snprintf(sentence, sizeof(sentence), "%s: must be set together with %s", *its == 0 ? one : other, *its == 0 ? other : one);
+    return sentence;
 }
 
-void options_load(struct options *options, int argc, char **argv)
+static const char *check_publisher(const struct options *options)
 {
-    static const struct config_table config = {
+    if (strncasecmp(options->publisher_url, "https:", 6) == 0)
+        return check_pair("PUBLISHER_CERT", options->publisher_cert, "PUBLISHER_KEY", options->publisher_key);
+    return *options->publisher_ca != 0     ? "PUBLISHER_CA: is for https://, which PUBLISHER_URL is not"
+           : *options->publisher_cert != 0 ? "PUBLISHER_CERT: is for https://, which PUBLISHER_URL is not"
+           : *options->publisher_key != 0  ? "PUBLISHER_KEY: is for https://, which PUBLISHER_URL is not"
+                                           : NULL;
+}
+
+const char *options_check(struct options *options)
+{
+    options->demo = options->access.demo = demo_on(options->demo_setting, options->access.key_file);
+    options->demo_setting = options->demo ? "on" : "off";
+    options->cors_origins = demo_origins(options->cors_origins, options->demo);
+    const char *why = check_pair("TLS_CERT", options->tls_cert, "TLS_KEY", options->tls_key);
+    if (why == NULL)
+        why = check_publisher(options);
+    if (why == NULL && options->proxy_protocol && *options->trusted_proxies == 0)
+        why = "PROXY_PROTOCOL: needs TRUSTED_PROXIES";
+    if (why == NULL && *options->tls_ticket_keys != 0 && *options->tls_cert == 0)
+        why = "TLS_TICKET_KEYS_FILE: needs TLS_CERT";
+    if (why == NULL && options->status_ms != 0 && options->status_ms < ANNOUNCE_INTERVAL_MIN_MS)
+        why = "STATUS_MS: must be 0 or a number from 100 to 60000";
+    return why;
+}
+
+void options_load(struct options *options, int argc, char **argv, const char *(*prepare)(void *options))
+{
+    const struct config_table config = {
         .program = "sse-gateway",
         .summary = "Holds Server-Sent Events streams and feeds them from Redis.",
         .options = table,
         .count = sizeof(table) / sizeof(table[0]),
+        .prepare = prepare,
     };
     config_main(&config, options, argc, argv);
-    check_pair("TLS_CERT", options->tls_cert, "TLS_KEY", options->tls_key);
-    check_pair("PUBLISHER_CERT", options->publisher_cert, "PUBLISHER_KEY", options->publisher_key);
-    if (options->proxy_protocol && *options->trusted_proxies == 0)
-        die("PROXY_PROTOCOL: needs TRUSTED_PROXIES");
-    if (*options->tls_ticket_keys != 0 && *options->tls_cert == 0)
-        die("TLS_TICKET_KEYS_FILE: needs TLS_CERT");
-    if (options->status_ms != 0 && options->status_ms < ANNOUNCE_INTERVAL_MIN_MS)
-        die("STATUS_MS: must be 0 or a number from %d to %d", ANNOUNCE_INTERVAL_MIN_MS, ANNOUNCE_INTERVAL_MAX_MS);
-    bool https = strncasecmp(options->publisher_url, "https:", 6) == 0;
-    if (!https && (*options->publisher_ca != 0 || *options->publisher_cert != 0))
-        die("%s: is for https://, which PUBLISHER_URL is not", *options->publisher_ca != 0 ? "PUBLISHER_CA" : "PUBLISHER_CERT");
 }

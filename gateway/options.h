@@ -34,7 +34,12 @@ struct options {
     const char *subscribe_weights; /* "": the primaries */
     struct access_options access;
     const char *log_level;
+    const char *demo_setting;
+    bool demo; /* … what it comes to; options_check() sets it */
 };
 
-/* Reads them from the command line and the environment; ends the process on a bad one (see config_main()). */
-void options_load(struct options *options, int argc, char **argv);
+/* Reads them from the command line and the environment; ends the process on a bad one (see config_main() and config_table.prepare). */
+void options_load(struct options *options, int argc, char **argv, const char *(*prepare)(void *options));
+
+/* Settings that must go together, and what one means for another. NULL, or a sentence in a static buffer. */
+const char *options_check(struct options *options) __attribute__((warn_unused_result));

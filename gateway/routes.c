@@ -26,15 +26,16 @@ static const struct route {
     enum welcome welcome;
     uint32_t replay; /* events a fresh stream begins with */
     bool publish; /* POSTs go to the publisher */
+    bool demo; /* there only while the demo is on */
 } routes[] = {
-    {"/", ROUTE_PAGE, NULL, WELCOME_NOTHING, 0, false},
-    {PAGE_ASSETS, ROUTE_ASSET, NULL, WELCOME_NOTHING, 0, false},
-    {"/sse", ROUTE_CHANNEL, "letters", WELCOME_LETTER, 0, false},
-    {"/post", ROUTE_CHANNEL, "post", WELCOME_NOTHING, 0, true},
-    {"/events", ROUTE_CHANNEL, "counter", WELCOME_NOTHING, 0, false},
-    {"/exchange_rates/usd_eur", ROUTE_CHANNEL, "usd_eur", WELCOME_NOTHING, 1, false},
-    {"/channels/", ROUTE_NAMED, NULL, WELCOME_POSITION, 0, true},
-    {"/subscribe", ROUTE_SUBSCRIBE, NULL, WELCOME_POSITION, 0, false},
+    {"/", ROUTE_PAGE, NULL, WELCOME_NOTHING, 0, false, true},
+    {PAGE_ASSETS, ROUTE_ASSET, NULL, WELCOME_NOTHING, 0, false, true},
+    {"/sse", ROUTE_CHANNEL, "letters", WELCOME_LETTER, 0, false, true},
+    {"/post", ROUTE_CHANNEL, "post", WELCOME_NOTHING, 0, true, true},
+    {"/events", ROUTE_CHANNEL, "counter", WELCOME_NOTHING, 0, false, true},
+    {"/exchange_rates/usd_eur", ROUTE_CHANNEL, "usd_eur", WELCOME_NOTHING, 1, false, true},
+    {"/channels/", ROUTE_NAMED, NULL, WELCOME_POSITION, 0, true, false},
+    {"/subscribe", ROUTE_SUBSCRIBE, NULL, WELCOME_POSITION, 0, false, false},
 };
 
 struct router {
@@ -42,13 +43,13 @@ struct router {
     struct gateway *gateway;
 };
 
-static const struct route *find(struct slice path)
+static const struct route *find(struct slice path, bool demo)
 {
     for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); ++i) {
         struct slice candidate = slice_of(routes[i].path);
         bool rest = routes[i].kind == ROUTE_NAMED || routes[i].kind == ROUTE_ASSET;
         if (rest ? slice_starts(path, candidate) : slice_eq(path, candidate))
-            return &routes[i];
+            return demo || !routes[i].demo ? &routes[i] : NULL;
     }
     return NULL;
 }
@@ -129,7 +130,7 @@ static int on_req(h2o_handler_t *handler, h2o_req_t *req)
     if (edge_redirect(gateway, req))
         return 0;
     struct slice path = http_path(req);
-    const struct route *route = path.p == NULL ? NULL : find(path);
+    const struct route *route = path.p == NULL ? NULL : find(path, gateway->options.demo);
     if (path.p == NULL)
         http_error(req, 400, "the path holds a broken percent escape");
     else if (route == NULL)

@@ -10,7 +10,7 @@ int main(int argc, char **argv)
 {
     static struct publisher publisher;
     signals_block();
-    options_load(&publisher.options, argc, argv);
+    options_load(&publisher.options, argc, argv, publisher_prepare);
     counters_init();
     publisher_bind(&publisher);
     sandbox_enter(&(struct sandbox_options){.seccomp = publisher.options.seccomp, .core_dumps = publisher.options.core_dumps});

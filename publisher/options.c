@@ -5,7 +5,9 @@
 #include "proto/channel.h"
 #include "proto/event.h"
 #include "runtime/announce.h"
+#include "runtime/config.h"
 #include "runtime/cors.h"
+#include "runtime/demo.h"
 #include "runtime/node_name.h"
 
 static const char *check_level(const char *text)
@@ -46,7 +48,11 @@ static const struct config_option rows[] = {
      .fallback = "9044",
      INT(admin_port, 0, 65535),
      .doc = "port of /healthz, /readyz and /metrics, 0 for a free one"},
-    {.name = "ADMIN_HOST", .fallback = "127.0.0.1", .kind = CONFIG_TEXT, AT(admin_host), .doc = "its address, empty for every one"},
+    {.name = "ADMIN_HOST",
+     .fallback = "127.0.0.1",
+     .kind = CONFIG_TEXT,
+     AT(admin_host),
+     .doc = "its address; 0.0.0.0 or :: for every one"},
     TEXT("TLS_CERT", tls_cert, "PEM file with the certificate chain of the public listener, empty for no TLS"),
     TEXT("TLS_KEY", tls_key, "PEM file with its private key"),
     TEXT("TLS_CLIENT_CA", tls_client_ca, "PEM file: only clients with a certificate of one of these are let in; empty for all"),
@@ -102,7 +108,7 @@ static const struct config_option rows[] = {
      .kind = CONFIG_TEXT,
      AT(tickers),
      .check = check_tickers,
-     .doc = "tickers to run, each NAME:MS, or off"},
+     .doc = "tickers to run while DEMO is on, each NAME:MS, or off"},
     {.name = "MAX_CONNECTIONS",
      .fallback = "10000",
      INT(max_connections, 1, 1000000),
@@ -118,12 +124,14 @@ static const struct config_option rows[] = {
      INT(status_ms, 0, ANNOUNCE_INTERVAL_MAX_MS),
      .doc = "how often it tells all nodes how it is, ms, at least 100; 0 for not at all"},
     ACCESS_SETTINGS(offsetof(struct options, access)),
+    DEMO_SETTING(offsetof(struct options, demo_setting)),
     {.name = "CORS_ORIGINS",
-     .fallback = "http://localhost:3000,https://front-end.surge.sh",
+     .fallback = "",
      .kind = CONFIG_TEXT,
      AT(cors_origins),
      .check = cors_origins_check,
-     .doc = "origins whose pages may publish with the token of a cookie, comma-separated; set it as the gateways'"},
+     .doc = "origins whose pages may publish with the token of a cookie, comma-separated, or none; set it as the gateways'; empty: "
+            "http://localhost:3000,https://front-end.surge.sh while DEMO is on, else none"},
     {.name = "TRUSTED_PROXIES",
      .fallback = "",
      .kind = CONFIG_TEXT,
@@ -158,35 +166,56 @@ static const struct config_option rows[] = {
      .doc = "debug, info, warn or error"},
 };
 
-const struct config_table options_table = {
-    .program = "sse-publisher",
-    .summary = "takes events over HTTP and from tickers, and publishes them through Redis to every SSE gateway",
-    .options = rows,
-    .count = sizeof(rows) / sizeof(rows[0]),
-};
-
-void options_load(struct options *options, int argc, char **argv)
+/* Settings that must go together, and what one means for another. */
+static const char *check_together(struct options *options)
 {
-    config_main(&options_table, options, argc, argv);
-    const char *why = redis_url_load(&options->redis, options->redis_url, options->redis_sentinel_password, options->redis_prefix);
-    if (why == NULL)
-        why = tick_plan_parse(&options->plan, options->tickers);
-    if (why == NULL && (options->tls_cert[0] == '\0') != (options->tls_key[0] == '\0'))
-        why = options->tls_cert[0] == '\0' ? "TLS_CERT: must be set together with TLS_KEY"
-                                           : "TLS_KEY: must be set together with TLS_CERT";
-    if (why == NULL && options->tls_cert[0] == '\0' && options->tls_client_ca[0] != '\0')
-        why = "TLS_CLIENT_CA: needs TLS_CERT";
-    if (why == NULL && options->tls_cert[0] == '\0' && options->tls_ticket_keys[0] != '\0')
-        why = "TLS_TICKET_KEYS_FILE: needs TLS_CERT";
-    if (why == NULL && options->status_ms != 0 && options->status_ms < ANNOUNCE_INTERVAL_MIN_MS)
-        why = "STATUS_MS: must be 0 or a number from 100 to 60000";
-    if (why == NULL && options->proxy_protocol && options->trusted_proxies[0] == '\0')
-        why = "PROXY_PROTOCOL: needs TRUSTED_PROXIES";
-    if (why != NULL)
-        die("%s", why);
-    channel_set_prefix(options->redis_prefix);
-    options->proxies = proxies_parse(options->trusted_proxies);
+    bool tls = options->tls_cert[0] != '\0';
+    if (tls != (options->tls_key[0] != '\0'))
+        return tls ? "TLS_KEY: must be set together with TLS_CERT" : "TLS_CERT: must be set together with TLS_KEY";
+    if (!tls && options->tls_client_ca[0] != '\0')
+        return "TLS_CLIENT_CA: needs TLS_CERT";
+    if (!tls && options->tls_ticket_keys[0] != '\0')
+        return "TLS_TICKET_KEYS_FILE: needs TLS_CERT";
+    if (options->status_ms != 0 && options->status_ms < ANNOUNCE_INTERVAL_MIN_MS)
+        return "STATUS_MS: must be 0 or a number from 100 to 60000";
+    if (options->proxy_protocol && options->trusted_proxies[0] == '\0')
+        return "PROXY_PROTOCOL: needs TRUSTED_PROXIES";
+    return NULL;
+}
+
+static void apply_demo(struct options *options)
+{
+    options->demo = options->access.demo = demo_on(options->demo_setting, options->access.key_file);
+    options->demo_setting = options->demo ? "on" : "off";
+    options->cors_origins = demo_origins(options->cors_origins, options->demo);
+    if (!options->demo)
+        options->tickers = "off";
+}
+
+const char *options_read(struct options *options)
+{
+    apply_demo(options);
     enum log_level level = LOG_INFO;
     log_level_parse(&level, options->log_level);
     log_set_level(level);
+    const char *why = check_together(options);
+    if (why == NULL)
+        why = redis_url_load(&options->redis, options->redis_url, options->redis_sentinel_password, options->redis_prefix);
+    if (why == NULL)
+        why = tick_plan_parse(&options->plan, options->tickers);
+    channel_set_prefix(options->redis_prefix);
+    options->proxies = proxies_parse(options->trusted_proxies);
+    return why;
+}
+
+void options_load(struct options *options, int argc, char **argv, const char *(*prepare)(void *options))
+{
+    const struct config_table table = {
+        .program = "sse-publisher",
+        .summary = "takes events over HTTP and from tickers, and publishes them through Redis to every SSE gateway",
+        .options = rows,
+        .count = sizeof(rows) / sizeof(rows[0]),
+        .prepare = prepare,
+    };
+    config_main(&table, options, argc, argv);
 }

@@ -3,7 +3,6 @@
 
 #include <stdbool.h>
 
-#include "runtime/config.h"
 #include "proto/bus/redis_tls.h"
 #include "publisher/tick.h"
 #include "runtime/access.h"
@@ -35,13 +34,16 @@ struct options {
     bool proxy_protocol;
     struct limits_options limits; /* of which only publish_rate can be set */
     const char *log_level;
+    const char *demo_setting;
+    bool demo; /* … what it comes to */
     /* read from the texts above */
     struct redis_url redis;
     struct tick_plan plan;
     const struct proxies *proxies;
 };
 
-extern const struct config_table options_table;
+/* config_main() over the table. */
+void options_load(struct options *options, int argc, char **argv, const char *(*prepare)(void *options));
 
-/* config_main() over the table, then what the texts stand for. Sets the log's level. */
-void options_load(struct options *options, int argc, char **argv);
+/* Checks the settings that must go together and reads what the texts stand for. Sets the log's level. NULL, or a sentence in a static buffer. */
+const char *options_read(struct options *options) __attribute__((warn_unused_result));

@@ -30,8 +30,10 @@ static const char *read_route(struct reading *reading)
     bool is_channel = slice_starts(path, prefix);
     if (path.p == NULL)
         return "the path holds a broken percent escape";
-    if (!is_channel && !slice_eq(path, SLICE("/post")))
-        return fail(reading, 404, "no such path; there are /post and /channels/{name}");
+    if (!is_channel && !(reading->options->demo && slice_eq(path, SLICE("/post"))))
+        return fail(reading, 404,
+                    reading->options->demo ? "no such path; there are /post and /channels/{name}"
+                                           : "no such path; there is /channels/{name}");
     if (!http_method_is(reading->req, "POST")) {
         http_add_header(reading->req, "allow", SLICE("POST"));
         return fail(reading, 405, "this path takes POST only");

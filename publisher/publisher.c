@@ -79,15 +79,6 @@ static void open_tickers(struct publisher *publisher)
  * place where the bus will be. */
 void publisher_open(struct publisher *publisher)
 {
-    const char *error;
-    if ((publisher->access = access_load(&publisher->options.access, publisher->options.cors_origins, &error)) == NULL &&
-        error != NULL)
-        die("%s", error);
-    error = h2_guard_start(COUNTER_H2_ABUSE);
-    if (error == NULL)
-        error = h1_guard_start();
-    if (error != NULL)
-        die("%s", error);
     h2o_loop_t *loop = h2o_evloop_create();
     h2o_socket_buffer_prototype._initial_buf.capacity = FIRST_READ_BYTES;
     open_h2o(publisher);
@@ -147,12 +138,22 @@ static const char *load_certificates(struct publisher *publisher)
     return redis_error != NULL ? redis_error : error;
 }
 
+const char *publisher_prepare(void *options)
+{
+    struct publisher *publisher = H2O_STRUCT_FROM_MEMBER(struct publisher, options, options);
+    const char *error = options_read(&publisher->options);
+    if (error == NULL)
+        error = h2_guard_start(COUNTER_H2_ABUSE);
+    if (error == NULL)
+        error = h1_guard_start();
+    if (error == NULL)
+        publisher->access = access_load(&publisher->options.access, publisher->options.cors_origins, &error);
+    return error == NULL ? load_certificates(publisher) : error;
+}
+
 void publisher_bind(struct publisher *publisher)
 {
     const struct options *options = &publisher->options;
-    const char *error = load_certificates(publisher);
-    if (error != NULL)
-        die("%s", error);
     publisher->public_fd = bind_port("public", options->host, options->port);
     publisher->admin_fd = bind_port("admin", options->admin_host, options->admin_port);
 }
@@ -182,6 +183,8 @@ void publisher_listen(struct publisher *publisher)
     struct listener_options admin_options = {.accept = &publisher->admin_accept, .max_connections = OTHER_FILES / 2};
     publisher->public_listener = listen_on(publisher->public_fd, &public_options);
     publisher->admin_listener = listen_on(publisher->admin_fd, &admin_options);
+    if (publisher->access == NULL)
+        access_warn_open();
 }
 
 /* Backstop of the drain: a loop that never comes back ends here. */

@@ -36,8 +36,11 @@ struct publisher {
     struct ticker tickers[TICK_KINDS];
 };
 
-/* In this order, once each; *publisher zeroed but for its options. A failed start dies with a sentence. */
-void publisher_bind(struct publisher *publisher); /* certificates and ports */
+/* The config_table.prepare of the publisher whose options these are: reads all texts and files. */
+const char *publisher_prepare(void *options);
+
+/* In this order, once each, after publisher_prepare(). A failed start dies with a sentence. */
+void publisher_bind(struct publisher *publisher); /* the ports */
 void publisher_open(struct publisher *publisher); /* the loop, its h2o context and the connection to Redis */
 void publisher_listen(struct publisher *publisher);
 void publisher_run(struct publisher *publisher); /* until SIGTERM or SIGINT, and the answers under way are out: at most 5 s more */

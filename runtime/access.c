@@ -9,6 +9,7 @@
 #include "runtime/bearer.h"
 #include "runtime/cors.h"
 #include "runtime/http.h"
+#include "runtime/log.h"
 #include "runtime/token_cache.h"
 
 /* What all threads have of one generation. Immutable. */
@@ -76,7 +77,7 @@ static const char *load(struct files *files, const struct access_options *option
     const char *why = NULL, *setting = "JWT_KEY_FILE", *path = options->key_file;
     files->keys = jwt_keys_load(path, &why);
     if (files->keys != NULL && options->policy_file[0] == '\0') {
-        files->policy = policy_default();
+        files->policy = policy_default(options->demo);
     } else if (files->keys != NULL) {
         setting = "POLICY_FILE", path = options->policy_file;
         files->policy = policy_load(path, &why);
@@ -125,6 +126,12 @@ struct access *access_load(const struct access_options *options, const char *ori
         return create(files);
     unref(files);
     return NULL;
+}
+
+void access_warn_open(void)
+{
+    log_warn("everything is open: whoever reaches the public port may read and publish on every channel",
+             log_str("setting", "JWT_KEY_FILE"));
 }
 
 struct access *access_share(const struct access *access)

@@ -13,41 +13,44 @@ struct access_options {
     const char *issuer, *audience;
     const char *cookie; /* a cookie of this name may carry the token */
     bool query; /* … and the parameter access_token */
+    bool demo; /* no setting: whether the demo's channels can be read without a token when there is no policy file */
 };
 
 /* Their rows for a table of settings whose struct holds a struct access_options at offset `base`. */
-#define ACCESS_SETTINGS(base)                                                                                                     \
-    {.name = "JWT_KEY_FILE",                                                                                                      \
-     .kind = CONFIG_TEXT,                                                                                                         \
-     .fallback = "",                                                                                                              \
-     .at = (base) + offsetof(struct access_options, key_file),                                                                    \
-     .check = access_check_key_file,                                                                                              \
-     .doc =                                                                                                                       \
-         "file with the key for tokens: PEM public key or certificate, JWKS, or a secret of 32 bytes at least; empty: all open"}, \
-        {.name = "JWT_ISSUER",                                                                                                    \
-         .kind = CONFIG_TEXT,                                                                                                     \
-         .fallback = "",                                                                                                          \
-         .at = (base) + offsetof(struct access_options, issuer),                                                                  \
-         .doc = "what the `iss` of a token must be; empty: anything"},                                                            \
-        {.name = "JWT_AUDIENCE",                                                                                                  \
-         .kind = CONFIG_TEXT,                                                                                                     \
-         .fallback = "",                                                                                                          \
-         .at = (base) + offsetof(struct access_options, audience),                                                                \
-         .doc = "what the `aud` of a token must be or hold; empty: anything"},                                                    \
-        {.name = "JWT_COOKIE",                                                                                                    \
-         .kind = CONFIG_TEXT,                                                                                                     \
-         .fallback = "",                                                                                                          \
-         .at = (base) + offsetof(struct access_options, cookie),                                                                  \
-         .check = access_check_cookie,                                                                                            \
-         .doc = "name of a cookie that may carry the token; empty: none"},                                                        \
-        {.name = "JWT_QUERY",                                                                                                     \
-         .kind = CONFIG_FLAG,                                                                                                     \
-         .fallback = "off",                                                                                                       \
-         .at = (base) + offsetof(struct access_options, query),                                                                   \
-         .doc = "take tokens from the `access_token` parameter, too; proxies log URLs"},                                          \
-    {                                                                                                                             \
-        .name = "POLICY_FILE", .kind = CONFIG_TEXT, .fallback = "", .at = (base) + offsetof(struct access_options, policy_file),  \
-        .check = access_check_policy_file, .doc = "file that says which channels are open without a token; empty: the demo's"     \
+#define ACCESS_SETTINGS(base)                                                                                                    \
+    {.name = "JWT_KEY_FILE",                                                                                                     \
+     .kind = CONFIG_TEXT,                                                                                                        \
+     .fallback = "",                                                                                                             \
+     .at = (base) + offsetof(struct access_options, key_file),                                                                   \
+     .check = access_check_key_file,                                                                                             \
+     .doc = "file with the key for tokens: PEM public key or certificate, JWKS, or a secret of 32 bytes at least; empty: "       \
+            "everything is open"},                                                                                               \
+        {.name = "JWT_ISSUER",                                                                                                   \
+         .kind = CONFIG_TEXT,                                                                                                    \
+         .fallback = "",                                                                                                         \
+         .at = (base) + offsetof(struct access_options, issuer),                                                                 \
+         .doc = "what the `iss` of a token must be; empty: anything"},                                                           \
+        {.name = "JWT_AUDIENCE",                                                                                                 \
+         .kind = CONFIG_TEXT,                                                                                                    \
+         .fallback = "",                                                                                                         \
+         .at = (base) + offsetof(struct access_options, audience),                                                               \
+         .doc = "what the `aud` of a token must be or hold; empty: anything"},                                                   \
+        {.name = "JWT_COOKIE",                                                                                                   \
+         .kind = CONFIG_TEXT,                                                                                                    \
+         .fallback = "",                                                                                                         \
+         .at = (base) + offsetof(struct access_options, cookie),                                                                 \
+         .check = access_check_cookie,                                                                                           \
+         .doc = "name of a cookie that may carry the token; empty: none"},                                                       \
+        {.name = "JWT_QUERY",                                                                                                    \
+         .kind = CONFIG_FLAG,                                                                                                    \
+         .fallback = "off",                                                                                                      \
+         .at = (base) + offsetof(struct access_options, query),                                                                  \
+         .doc = "take tokens from the `access_token` parameter, too; proxies log URLs"},                                         \
+    {                                                                                                                            \
+        .name = "POLICY_FILE", .kind = CONFIG_TEXT, .fallback = "", .at = (base) + offsetof(struct access_options, policy_file), \
+        .check = access_check_policy_file,                                                                                       \
+        .doc = "file that says which channels are open without a token; empty: none to write, and none to read but the demo's "  \
+               "while `DEMO` is on"                                                                                              \
     }
 const char *access_check_key_file(const char *value);
 const char *access_check_policy_file(const char *value);
@@ -64,6 +67,9 @@ struct access *access_load(const struct access_options *options, const char *ori
  * gives and takes NULL. */
 struct access *access_share(const struct access *access);
 void access_free(struct access *access);
+
+/* The line that a start without a key logs. */
+void access_warn_open(void);
 
 /* How a request came out. */
 enum access_outcome {

@@ -255,6 +255,8 @@ void config_main(const struct config_table *table, void *settings, int argc, cha
     if (action == ACTION_HEALTHCHECK || action == ACTION_HEALTHCHECK_LIVE)
         finish(check_health(table, settings, action == ACTION_HEALTHCHECK ? "/readyz" : "/healthz"));
     const char *why = config_load(table, settings, from_process);
+    if (why == NULL && table->prepare != NULL)
+        why = table->prepare(settings);
     if (why != NULL)
         die("%s", why);
     if (action == ACTION_PRINT_CONFIG)

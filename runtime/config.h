@@ -30,12 +30,15 @@ struct config_table {
     const char *summary; /* one line */
     const struct config_option *options; /* in the order they are printed */
     size_t count;
+    /* Everything else that a start can fail for and a running program does not hold: settings that must go together, and all files. It
+     * keeps what it read for the start. NULL, or a sentence in a static buffer that begins with a setting. The member may be NULL. */
+    const char *(*prepare)(void *settings);
 };
 
 /* Handles the command line and the environment for a program, then returns with *settings filled (strings live as long as the process).
  *     healthcheck [--live]: how the running program of these settings is (see healthcheck.h), exit 0 or 1
  *     --help, --version, --print-settings (the README's rows): printed, exit 0
- *     --print-config: every setting and its value, secrets masked, exit 0; --check-config: exit 0 when the settings are good
+ *     --print-config: every setting and its value, secrets masked, exit 0; --check-config: exit 0 when the program would start
  *     an unknown argument or a bad setting: die() with one sentence that names it
  * An empty variable counts as unset. */
 void config_main(const struct config_table *table, void *settings, int argc, char **argv);

@@ -84,7 +84,7 @@ static void print_arguments(void)
         {"healthcheck --live", "the same for /healthz"},
         {"--help", "this text"},
         {"--version", "the version"},
-        {"--check-config", "exit status 0 when all settings are good, else 1 and the first fault"},
+        {"--check-config", "exit status 0 when settings and files are good, else 1 and the first fault"},
         {"--print-config", "every setting and its value, secrets masked"},
         {"--print-settings", "the table of settings in Markdown, as in the README"},
     };

@@ -20,7 +20,7 @@ static struct slice after_scheme(struct slice origin)
 const char *cors_origins_check(const char *origins)
 {
     struct slice rest = slice_of(origins);
-    if (slice_eq(slice_trim(rest), SLICE("*")) || rest.n == 0)
+    if (slice_eq(slice_trim(rest), SLICE("*")) || slice_eq(slice_trim(rest), SLICE("none")) || rest.n == 0)
         return NULL;
     while (rest.p != NULL) {
         struct slice item = slice_trim(slice_split(&rest, ','));

@@ -5,7 +5,7 @@
 
 #include "proto/slice.h"
 
-/* NULL when `origins` is "*", empty, or a comma-separated list of scheme://host[:port] without path; else a static sentence. */
+/* NULL when `origins` is "*", "none", empty, or a comma-separated list of scheme://host[:port] without path; else a static sentence. */
 const char *cors_origins_check(const char *origins);
 
 enum cors_verdict {

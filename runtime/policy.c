@@ -6,12 +6,12 @@
 #include "runtime/grants.h"
 #include "runtime/read_file.h"
 
-/* What those without a token may do once a key is set: the demo channels, of which only the posts are for anyone to write. Without
- * a key there is no policy and everything is open. */
-static const char anonymous_defaults[] = "public post\n"
-                                         "read letters\n"
-                                         "read counter\n"
-                                         "read usd_eur\n";
+/* What those without a token may do once a key is set and the demo is on: read its channels. Without a key there is no policy and
+ * everything is open. */
+static const char demo_rules[] = "read post\n"
+                                 "read letters\n"
+                                 "read counter\n"
+                                 "read usd_eur\n";
 
 enum { FILE_MAX_BYTES = 1048576, RULES_MAX = 1000 };
 
@@ -110,10 +110,10 @@ struct policy *policy_load(const char *path, const char **error)
     return policy;
 }
 
-struct policy *policy_default(void)
+struct policy *policy_default(bool demo)
 {
     const char *error;
-    return policy_parse(slice_of(anonymous_defaults), &error);
+    return policy_parse(demo ? slice_of(demo_rules) : SLICE(""), &error);
 }
 
 void policy_free(struct policy *policy)

@@ -19,8 +19,8 @@ struct policy; /* immutable; any thread may read it */
 struct policy *policy_parse(struct slice text, const char **error);
 struct policy *policy_load(const char *path, const char **error);
 
-/* The policy where no file gives another. */
-struct policy *policy_default(void);
+/* The policy where a key is set and no file gives another: nobody publishes without a token, and only the demo's channels can be read. */
+struct policy *policy_default(bool demo);
 
 void policy_free(struct policy *policy);
 

@@ -187,7 +187,7 @@ test('the console pauses, filters, clears, and keeps 200 rows', TIMEOUT, async (
 });
 
 test('where a token is asked for, the page tells so, uses the one it is given, and keeps it nowhere', TIMEOUT, async () => {
-    const asking = await Stack.start({ env: { JWT_KEY_FILE: keyFile, POLICY_FILE: policyFile } });
+    const asking = await Stack.start({ env: { JWT_KEY_FILE: keyFile, POLICY_FILE: policyFile, DEMO: 'on' } });
     const token = await new jose.SignJWT({ exp: Math.floor(Date.now() / 1000) + 600, sse: { subscribe: ['*'], publish: ['*'] } })
         .setProtectedHeader({ alg: 'ES256', kid: 'k' }).sign(keys.privateKey);
     await withPage(asking.gw[0].url, async page => {

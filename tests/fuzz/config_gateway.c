@@ -1,5 +1,6 @@
 /* The table is static in its file, and the two programs' functions have the same names. */
 #define options_load gateway_options_load
+#define options_check gateway_options_check
 #include "gateway/options.c" /* NOLINT(bugprone-suspicious-include): see above */
 
 #include "tests/fuzz/config_tables.h"

@@ -2,11 +2,12 @@
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { createHmac } from 'node:crypto';
 import { join } from 'node:path';
 import * as jose from 'jose';
-import { SCALE, Stack, binary, certificate, quiet, tempFolder, until } from './stack.mjs';
+import { parse } from 'yaml';
+import { ROOT, SCALE, Stack, binary, certificate, quiet, tempFolder, until } from './stack.mjs';
 import { H2, openStream, request } from './sse.mjs';
 import { Raw } from './raw.mjs';
 
@@ -24,14 +25,14 @@ const writeKeys = async pairs => writeFileSync(keyFile, JSON.stringify({ keys: a
 await writeKeys({ first, rsa });
 
 const inSeconds = seconds => Math.floor(Date.now() / 1000) + seconds;
-const CLAIMS = { sub: '42', iss: 'https://id.example', aud: 'sse', sse: { subscribe: ['news', 'user/42/*'], publish: ['news', 'orders'] } };
+const CLAIMS = { sub: '42', iss: 'https://id.example', aud: 'sse', sse: { subscribe: ['news', 'user/42/*'], publish: ['news', 'orders', 'post'] } };
 const token = (claims = {}, { key = first, kid = 'first', alg = 'ES256' } = {}) =>
     new jose.SignJWT({ exp: inSeconds(600), ...CLAIMS, ...claims }).setProtectedHeader({ alg, kid }).sign(key.privateKey ?? key);
 const bearer = async (claims, signer) => ({ authorization: `Bearer ${await token(claims, signer)}` });
 const post = (url, headers = {}) => request(url, { method: 'POST', headers: { ...TEXT, ...headers }, body: 'hello' });
 
 const env = { JWT_KEY_FILE: keyFile, JWT_ISSUER: CLAIMS.iss, JWT_AUDIENCE: CLAIMS.aud };
-const s = await Stack.start({ gateways: 2, tls: [1], env: { ...env, JWT_COOKIE: 'token', KEEPALIVE_MS: 200 }, gatewayEnv: [{}, { KEEPALIVE_MS: null }] });
+const s = await Stack.start({ gateways: 2, tls: [1], env: { ...env, DEMO: 'on', CORS_ORIGINS: ORIGIN, JWT_COOKIE: 'token', KEEPALIVE_MS: 200 }, gatewayEnv: [{}, { KEEPALIVE_MS: null }] });
 const [gw, patient] = s.gw;
 const [pub] = s.pub;
 const news = `${gw.url}/channels/news`;
@@ -55,7 +56,9 @@ test('without a key everything is open, whatever a request carries', async () =>
     }
 });
 
-test('with a key the demo channels stay open to those without a token, and only posts are theirs to write', async () => {
+const DEMO_ROUTES = ['/sse', '/post', '/events', '/exchange_rates/usd_eur'];
+
+test('with a key nothing is written without a token; DEMO=on lets everybody read the demo', async () => {
     for (const path of ['/sse', '/post', '/events', '/exchange_rates/usd_eur', '/channels/letters', '/subscribe?channel=post&channel=counter']) {
         const stream = await openStream(gw.url + path);
         assert.equal(stream.status, 200, path);
@@ -63,10 +66,62 @@ test('with a key the demo channels stay open to those without a token, and only 
     }
     assert.equal((await request(`${gw.url}/`)).status, 200);
     for (const url of [gw.url, pub.url]) {
-        assert.equal((await request(`${url}/post?a=1`, { method: 'POST' })).status, 303);
-        for (const channel of ['letters', 'counter', 'usd_eur'])
+        refused(await request(`${url}/post?a=1`, { method: 'POST' }), 401, null);
+        assert.equal((await request(`${url}/post?a=1`, { method: 'POST', headers: await bearer() })).status, 303);
+        for (const channel of ['post', 'letters', 'counter', 'usd_eur'])
             refused(await post(`${url}/channels/${channel}`), 401, null);
     }
+});
+
+test('with a key and no other setting there is no demo: nothing is open, no route, ticker or foreign origin of it is left', async () => {
+    const alone = await Stack.start({ env: { ...env, TICKERS: 'letters:50,counter:50,usd_eur:50' } });
+    const [{ url }] = alone.gw, [publisher] = alone.pub;
+    for (const path of ['/', '/page/x/main.js', ...DEMO_ROUTES])
+        assert.equal((await request(url + path)).status, 404, path);
+    for (const where of [url, publisher.url])
+        assert.equal((await request(`${where}/post?a=1`, { method: 'POST', headers: await bearer() })).status, 404);
+    for (const channel of ['letters', 'post', 'counter', 'usd_eur', 'news']) {
+        refused(await request(`${url}/channels/${channel}`), 401, null);
+        for (const where of [url, publisher.url])
+            refused(await post(`${where}/channels/${channel}`), 401, null);
+    }
+    const stream = await openStream(`${url}/channels/post`, { headers: await bearer({ sse: { subscribe: ['post'] } }) });
+    assert.equal(stream.status, 200);
+    assert.equal((await post(`${url}/channels/post`, await bearer())).status, 200);
+    assert.equal((await stream.next()).data, 'hello');
+    stream.close();
+    for (const origin of ['http://localhost:3000', 'https://front-end.surge.sh']) {
+        const answer = await request(`${url}/channels/news`, { headers: { origin, ...await bearer() }, method: 'HEAD' });
+        assert.equal(answer.headers['access-control-allow-origin'], undefined, origin);
+        assert.equal((await post(`${url}/channels/news`, { origin, ...await bearer() })).status, 403, origin);
+    }
+    await publisher.waitMetric('sse_bus_up', 1);
+    assert.equal(await publisher.metric('sse_ticks_total'), 0);
+    for (const server of [...alone.gw, ...alone.pub])
+        assert.ok(!server.logContains(/everything is open/), server.log);
+});
+
+test('DEMO=off takes the demo away from an open installation, which says at its start that it is open', async () => {
+    const open = await Stack.start({ env: { DEMO: 'off' } });
+    for (const path of ['/', ...DEMO_ROUTES])
+        assert.equal((await request(open.gw[0].url + path)).status, 404, path);
+    assert.equal((await post(`${open.gw[0].url}/channels/post`)).status, 200);
+    for (const server of [...open.gw, ...open.pub])
+        assert.equal((await server.wait('the warning', () => server.logged({ level: 'warn', setting: 'JWT_KEY_FILE' }))).length, 1);
+});
+
+test('with the settings of the compose overlay "tokens" nobody gets in without a token', async () => {
+    const parts = ['docker-compose.yml', 'deploy/compose/tokens.yml'].map(file => parse(readFileSync(join(ROOT, file), 'utf8'), { merge: true }).services);
+    const elsewhere = ['REDIS_URL_FILE', 'PUBLISHER_URL', 'ADMIN_HOST']; // where things are, which the stack says itself
+    const settings = service => Object.fromEntries(Object.entries(Object.assign({}, ...parts.map(services => services[service].environment)))
+        .filter(([name]) => !elsewhere.includes(name)).map(([name, value]) => [name, name === 'JWT_KEY_FILE' ? keyFile : value]));
+    const overlaid = await Stack.start({ gatewayEnv: [settings('gateway')], publisherEnv: [settings('publisher')] });
+    for (const path of ['/', ...DEMO_ROUTES, '/subscribe?channel=letters', ...['post', 'letters', 'counter', 'usd_eur', 'news'].map(name => `/channels/${name}`)])
+        for (const url of [overlaid.gw[0].url, overlaid.pub[0].url]) {
+            assert.ok([401, 404, 405].includes((await request(url + path)).status), path);
+            assert.ok([401, 404, 405].includes((await post(url + path)).status), path);
+        }
+    assert.equal((await post(`${overlaid.pub[0].url}/channels/news`, await bearer())).status, 200);
 });
 
 test('everything else is 401 without a token, with the bare challenge and readable for allowed origins', async () => {
@@ -206,7 +261,7 @@ test('the cookie publishes only for pages of the same host or of CORS_ORIGINS', 
 });
 
 test('access_token in the query counts only where JWT_QUERY is on, and is nobody\'s data', async () => {
-    const on = await Stack.start({ env: { ...env, JWT_QUERY: 'on', LOG_LEVEL: 'debug' } });
+    const on = await Stack.start({ env: { ...env, DEMO: 'on', JWT_QUERY: 'on', LOG_LEVEL: 'debug' } });
     const text = await token();
     refused(await request(`${news}?access_token=${text}`), 401, null);
     refused(await post(`${news}?access_token=${text}`), 401, null);
@@ -217,9 +272,9 @@ test('access_token in the query counts only where JWT_QUERY is on, and is nobody
     await on.redis.subscribed('news');
     assert.equal((await request(`${url}/channels/news?access_token=${text}`, { method: 'POST', headers: TEXT, body: 'by query' })).status, 200);
     assert.equal((await stream.next()).data, 'by query');
-    for (const [stack, where, at] of [[on, url, 0], [s, gw.url, 1]]) {
+    for (const [stack, where, at, headers] of [[on, url, 0, {}], [s, gw.url, 1, await bearer()]]) {
         await stack.redis.subscribed('post');
-        assert.equal((await request(`${where}/post?access_token=${text}&a=1`, { method: 'POST', headers: { 'content-type': 'application/x-www-form-urlencoded' },
+        assert.equal((await request(`${where}/post?access_token=${text}&a=1`, { method: 'POST', headers: { 'content-type': 'application/x-www-form-urlencoded', ...headers },
             body: `access_token=${text}&b=2` })).status, 303);
         assert.deepEqual(JSON.parse((await posts[at].next()).data), { a: '1', b: '2' });
     }
@@ -367,7 +422,6 @@ test('POLICY_FILE says what is open; its first matching line decides, and SIGHUP
 
 test('keys come as a secret file, a PEM key or a certificate', async () => {
     const secret = 'a secret of at least thirty-two bytes', { cert, key } = certificate(folder);
-    const { readFileSync } = await import('node:fs');
     const files = {
         secret: [`${secret}\n`, new TextEncoder().encode(secret), 'HS256'],
         pem: [pem, rsa.privateKey, 'RS256'],

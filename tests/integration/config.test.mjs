@@ -30,6 +30,9 @@ const BOTH = [
     ['REDIS_CA', cert, {}], ['REDIS_CERT', cert, {}], ['REDIS_CERT', cert, { REDIS_KEY: key }], ['REDIS_CA', other, { REDIS_URL: 'rediss://localhost' }],
     ['REDIS_CERT', cert, { REDIS_URL: 'rediss://localhost' }], ['REDIS_KEY', other, { REDIS_CERT: cert, REDIS_URL: 'rediss://localhost' }],
 ];
+const noKey = [['POLICY_FILE', '/no/such/file'], ['JWT_ISSUER', 'x'], ['JWT_QUERY', 'on']];
+BOTH.push(['STATUS_MS', '50'], ['PROXY_PROTOCOL', 'on'], ['REDIS_KEY', key, { REDIS_URL: 'rediss://localhost' }], ['REDIS_CA', '/no/such/file', { REDIS_URL: 'rediss://localhost' }],
+    ['TLS_TICKET_KEYS_FILE', '/no/such/file', { TLS_CERT: cert, TLS_KEY: key }], ['JWT_KEY_FILE', '/no/such/file'], ['DEMO', 'maybe'], ['CORS_ORIGINS', 'none,http://a.example'], ...noKey);
 const GATEWAY = [
     ['HTTP_PORT', 'x'], ['THREADS', '-1'], ['THREADS', 'many'], ['KEEPALIVE_MS', '0'], ['KEEPALIVE_MS', '1.5'], ['SSE_KEEP_ALIVE_IN_MS', 'x'],
     ['FORCE_SSL', 'maybe'], ['HTTP2_CLEARTEXT', '2'], ['RING_LEN', '-5'], ['MAX_CONNECTIONS', '-1'],
@@ -37,7 +40,8 @@ const GATEWAY = [
     ['CORS_ORIGINS', 'localhost:3000'], ['CORS_ORIGINS', 'http://a.example/path'], ['CORS_ORIGINS', '*,http://a.example'],
     ['PUBLISHER_URL', 'ftp://x'], ['PUBLISHER_URL', 'nonsense'],
     ['PUBLISHER_CA', other, {}], ['PUBLISHER_CERT', cert, {}], ['PUBLISHER_CA', other, { PUBLISHER_URL: 'https://localhost' }],
-    ['PUBLISHER_KEY', other, { PUBLISHER_CERT: cert, PUBLISHER_URL: 'https://localhost' }], ['PUBLISHER_CERT', cert, { PUBLISHER_KEY: key }],
+    ['PUBLISHER_KEY', other, { PUBLISHER_CERT: cert, PUBLISHER_URL: 'https://localhost' }], ['PUBLISHER_CERT', cert, { PUBLISHER_KEY: key }], ['PUBLISHER_KEY', key],
+    ['PUBLISHER_CA', '/no/such/file', { PUBLISHER_URL: 'https://localhost' }], ['SUBSCRIBE_WEIGHTS', 'primary=0,replica=1'],
 ];
 const PUBLISHER = [
     ['BODY_LIMIT', '0'], ['BODY_LIMIT', '1M'], ['HISTORY_LEN', '-1'], ['HISTORY_TTL', 'x'],
@@ -51,6 +55,9 @@ for (const [program, cases] of [['sse-gateway', [...BOTH, ...GATEWAY]], ['sse-pu
             const { code, out, err } = await run(program, [], { [name]: value, ...more });
             assert.equal(code, 1, `${name}=${value}: ${code} ${err}`);
             assert.equal(out, '');
+            const checked = await run(program, ['--check-config'], { [name]: value, ...more });
+            assert.deepEqual([checked.code, checked.out], [1, ''], `--check-config takes ${name}=${value}`);
+            assert.ok(err.includes(checked.err.replace(`${program}: `, '').trimEnd()), `${name}=${value}: ${err} but --check-config: ${checked.err}`);
             const said = err.trimEnd().split('\n');
             assert.equal(said.length, 1, `${name}=${value}: ${err}`);
             assert.ok(said[0].startsWith(`${program}: `) && (said[0].includes(name) || said[0].includes(value)), `${name}=${value}: ${err}`);

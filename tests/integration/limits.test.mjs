@@ -190,7 +190,7 @@ test('a subject has MAX_STREAMS_PER_SUBJECT, and a forged token is counted again
     writeFileSync(keyFile, JSON.stringify({ keys: [{ ...await jose.exportJWK(pair.publicKey), kid: 'a' }] }));
     const bearer = async (sub, key = pair) => ({ headers: { authorization: `Bearer ${await new jose.SignJWT({ sub, sse: { subscribe: ['*'] } })
         .setProtectedHeader({ alg: 'ES256', kid: 'a' }).setExpirationTime('10m').sign(key.privateKey)}` } });
-    const s = await Stack.start({ gateways: 2, publishers: 0, env: { JWT_KEY_FILE: keyFile }, gatewayEnv: [{ MAX_STREAMS_PER_SUBJECT: 2 }, { STREAM_RATE: 1 }] });
+    const s = await Stack.start({ gateways: 2, publishers: 0, env: { JWT_KEY_FILE: keyFile, DEMO: 'on' }, gatewayEnv: [{ MAX_STREAMS_PER_SUBJECT: 2 }, { STREAM_RATE: 1 }] });
     const url = `${s.gw[0].url}/channels/a`;
     const streams = [await open(url, await bearer('alice')), await open(url, { from: TWO, ...await bearer('alice') })];
     await limited(openStream(url, await bearer('alice')), /^the subject of your token has all/);

@@ -202,7 +202,7 @@ test('who may not is told so', async () => {
     const secret = randomBytes(32);
     writeFileSync(JWT_KEY_FILE, secret);
     writeFileSync(POLICY_FILE, 'closed *\n');
-    const closed = await Stack.start({ env: { JWT_KEY_FILE, POLICY_FILE, JWT_QUERY: 'on' } });
+    const closed = await Stack.start({ env: { JWT_KEY_FILE, POLICY_FILE, DEMO: 'on', JWT_QUERY: 'on' } });
     const b64 = value => Buffer.from(JSON.stringify(value)).toString('base64url');
     const claims = `${b64({ alg: 'HS256' })}.${b64({ exp: Math.floor(Date.now() / 1000) + 600, sse: {} })}`;
     const authorization = `Bearer ${claims}.${createHmac('sha256', secret).update(claims).digest('base64url')}`;

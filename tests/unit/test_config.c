@@ -35,7 +35,7 @@ static const struct config_option options[] = {
     {"A_FLAG_OF_LENGTH", "SSE_FLAG", CONFIG_FLAG, "off", 0, 0, AT(flag),
      "a switch with a description that is so long that it can't be printed on one line of a hundred columns", NULL},
 };
-static const struct config_table table = {"test_config", "tries settings", options, sizeof(options) / sizeof(options[0])};
+static const struct config_table table = {"test_config", "tries settings", options, sizeof(options) / sizeof(options[0]), NULL};
 
 /* The environment of one case: name, value, …, NULL. */
 static const char *const *environment;

@@ -28,7 +28,7 @@ static const struct config_option options[] = {
     {.name = "ADMIN_PORT", .kind = CONFIG_INT, .fallback = "0", .max = 65535, .at = offsetof(struct settings, port), .doc = "-"},
     {.name = "ADMIN_HOST", .kind = CONFIG_TEXT, .fallback = "127.0.0.1", .at = offsetof(struct settings, host), .doc = "-"},
 };
-static const struct config_table table = {"test_healthcheck", "-", options, sizeof(options) / sizeof(options[0])};
+static const struct config_table table = {"test_healthcheck", "-", options, sizeof(options) / sizeof(options[0]), NULL};
 
 static char output[4096];
 

@@ -37,12 +37,16 @@ static void test_rules(void)
 
 static void test_defaults(void)
 {
-    struct policy *policy = policy_default();
-    expect(policy, "post", true, true);
+    struct policy *policy = policy_default(true);
+    expect(policy, "post", true, false);
     expect(policy, "letters", true, false);
     expect(policy, "counter", true, false);
     expect(policy, "usd_eur", true, false);
     expect(policy, "news", false, false);
+    policy_free(policy);
+    policy = policy_default(false);
+    expect(policy, "post", false, false);
+    expect(policy, "letters", false, false);
     policy_free(policy);
 }
 
