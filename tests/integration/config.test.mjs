@@ -109,7 +109,7 @@ for (const program of ['sse-gateway', 'sse-publisher']) {
     });
 
     test(`${program}: --print-config shows values in force and masks secrets`, async () => {
-        const { out, code } = await run(program, ['--print-config'], { PORT: '1234', RETRY_MS: '', REDIS_URL: 'redis://user:s3cretPa55@redis.example:6380/2' });
+        const { out, code } = await run(program, ['--print-config'], { PORT: '1234', RETRY_MS: '', REDIS_URL: 'redis://user:s3cretPa55@redis.example:6380/2', REDIS_PREFIX: 'app:' });
         assert.equal(code, 0);
         assert.match(out, /^PORT=1234$/m);
         assert.match(out, /^RETRY_MS=6000$/m, 'an empty variable counts as unset');
