@@ -45,6 +45,21 @@ struct frame *frame_of_message(const struct message *message)
     return frame;
 }
 
+struct frame *frame_with_id(const struct message *message, struct slice id)
+{
+    struct slice body = message->body, old = message->id;
+    size_t before = (size_t)(old.p - body.p);
+    struct frame *frame = allocate(body.n - old.n + id.n);
+    char *p = frame->bytes + frame->head;
+    memcpy(p, body.p, before);
+    memcpy(p + before, id.p, id.n);
+    memcpy(p + before + id.n, old.p + old.n, body.n - before - old.n);
+    frame->durable = true;
+    frame->at = message->at;
+    frame->prev = message->prev;
+    return frame;
+}
+
 struct frame *frame_join(struct frame *const *frames, size_t count)
 {
     size_t size = 0;

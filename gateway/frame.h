@@ -27,6 +27,9 @@ struct frame *frame_of_event(const struct event *event);
 /* From a decoded bus message: the event as it stands, or plain data made into an event of type "message" without id. */
 struct frame *frame_of_message(const struct message *message);
 
+/* The event of a durable message that has an id, under another id. */
+struct frame *frame_with_id(const struct message *message, struct slice id);
+
 /* The same event without its id line, so that it does not move the client's position. */
 struct frame *frame_without_id(struct frame *frame);
 

@@ -43,7 +43,7 @@ static bool holds_break_or_nul(struct slice s)
     return false;
 }
 
-const char *event_check_type(struct slice type)
+const char *event_check_stored_type(struct slice type)
 {
     if (type.n > EVENT_TYPE_MAX)
         return "event is longer than 200 bytes";
@@ -52,7 +52,7 @@ const char *event_check_type(struct slice type)
     return utf8_valid(type) ? NULL : "event is not valid UTF-8";
 }
 
-const char *event_check_id(struct slice id)
+const char *event_check_stored_id(struct slice id)
 {
     if (id.n > EVENT_CUSTOM_ID_MAX)
         return "id is longer than 200 bytes";
@@ -61,12 +61,58 @@ const char *event_check_id(struct slice id)
     return utf8_valid(id) ? NULL : "id is not valid UTF-8";
 }
 
+/* What a browser would take for the gateway's word, or for its own. */
+static bool is_reserved(struct slice type)
+{
+    static const struct slice reserved[] = {{"gap", 3}, {"error", 5}, {"open", 4}, {"end", 3}};
+    for (size_t i = 0; i != sizeof(reserved) / sizeof(reserved[0]); ++i)
+        if (slice_eq(type, reserved[i]))
+            return true;
+    return false;
+}
+
+const char *event_check_type(struct slice type)
+{
+    const char *why = event_check_stored_type(type);
+    if (why == NULL && is_reserved(type))
+        why = "event is reserved: gap, error, open and end are events of the gateway and the browser";
+    return why;
+}
+
+static bool holds_control(struct slice s)
+{
+    for (size_t i = 0; i != s.n; ++i)
+        if ((unsigned char)s.p[i] < 0x20 || s.p[i] == 0x7f)
+            return true;
+    return false;
+}
+
+static bool has_outer_blank(struct slice s)
+{
+    return s.n != 0 && (s.p[0] == ' ' || s.p[s.n - 1] == ' ');
+}
+
+bool event_id_returns(struct slice id)
+{
+    return !holds_control(id) && !has_outer_blank(id);
+}
+
+const char *event_check_id(struct slice id)
+{
+    const char *why = event_check_stored_id(id);
+    if (why == NULL && holds_control(id))
+        why = "id holds a control character, which HTTP does not carry";
+    if (why == NULL && has_outer_blank(id))
+        why = "id begins or ends with a blank, which HTTP does not carry";
+    return why;
+}
+
 const char *event_check(const struct event *event)
 {
     const char *why;
     if ((why = event_check_type(event->type)) != NULL || (why = event_check_id(event->id)) != NULL)
         return why;
     if (event->retry_ms != EVENT_RETRY_NONE && (event->retry_ms < 0 || event->retry_ms > EVENT_RETRY_MAX))
-        return "retry is not an integer from 0 to 86400000";
+        return "retry is not an integer from 0 to 3600000";
     return NULL;
 }

@@ -8,7 +8,8 @@
 enum {
     EVENT_TYPE_MAX = 200, /* bytes of `event` */
     EVENT_CUSTOM_ID_MAX = 200, /* bytes of an author's own `id` */
-    EVENT_RETRY_MAX = 86400000, /* ms: a day */
+    EVENT_RETRY_MAX = 3600000, /* ms that an author may ask for: an hour */
+    EVENT_RETRY_STORED_MAX = 86400000, /* ms that a stored event may hold: version 1 let authors ask for a day */
     EVENT_RETRY_NONE = -1,
 };
 
@@ -20,14 +21,22 @@ struct event {
     int32_t retry_ms; /* EVENT_RETRY_NONE: no `retry` line */
 };
 
-/* NULL when the event may be encoded, else a static sentence naming the field and the fault: type and id within their lengths, valid
- * UTF-8 and free of CR, LF and NUL (WHATWG HTML section 9.2.6 ignores an id with NUL; the others would start a new field), retry in
- * 0..EVENT_RETRY_MAX. Data is free: every byte of it can be carried. */
+/* NULL when the event may be published, else a static sentence naming the field and the fault. Type and id are within their lengths, valid UTF-8 and free of CR,
+ * LF and NUL (WHATWG HTML section 9.2.6 ignores an id with NUL; the others would start a new field). The type is none that the gateway or the browser uses itself.
+ * The id comes back as the browser sent it in an HTTP header: it has no control character, and no blank at its ends. `retry` is in 0..EVENT_RETRY_MAX. Data is
+ * free: every byte of it can be carried. */
 const char *event_check(const struct event *event);
 
-/* The same rules for one field, for callers that have only that. `what` is not part of the answer: the sentence names the field. */
+/* The same rules for one field, for callers that have only that. */
 const char *event_check_type(struct slice type);
 const char *event_check_id(struct slice id);
+
+/* The rules for a field of a stored event, which an older version may have published: only what else would break the stream. */
+const char *event_check_stored_type(struct slice type);
+const char *event_check_stored_id(struct slice id);
+
+/* Whether an HTTP header brings this id back as it is. */
+bool event_id_returns(struct slice id);
 
 /* Whether the bytes are well-formed UTF-8 (RFC 3629: no surrogates, no overlong forms). */
 bool utf8_valid(struct slice text);

@@ -69,6 +69,13 @@ size_t sse_size(const struct event *event)
     return encode(NULL, event);
 }
 
+size_t sse_data_size(struct slice data)
+{
+    struct sink sink = {NULL, 0};
+    put_data(&sink, data);
+    return sink.n;
+}
+
 size_t sse_write(char *out, const struct event *event)
 {
     return encode(out, event);
@@ -91,7 +98,7 @@ static const char *check_type(struct slice *rest, struct sse_fields *fields)
     fields->type = take_field(rest, event_name);
     if (fields->type.p != NULL && fields->type.n == 0)
         return "the event's type line is empty";
-    return event_check_type(fields->type);
+    return event_check_stored_type(fields->type);
 }
 
 static void check_data(struct slice *rest, struct sse_fields *fields)
@@ -112,7 +119,7 @@ static const char *check_id(struct slice *rest, struct sse_fields *fields)
     fields->id = take_field(rest, id_name);
     if (fields->id.p != NULL && fields->id.n == 0)
         return "the event's empty id is not written as \"id:\"";
-    return event_check_id(fields->id);
+    return event_check_stored_id(fields->id);
 }
 
 static const char *check_retry(struct slice *rest)
@@ -129,7 +136,7 @@ static const char *check_retry(struct slice *rest)
             return fault;
         ms = ms * 10 + (text.p[i] - '0');
     }
-    return ms <= EVENT_RETRY_MAX ? NULL : fault;
+    return ms <= EVENT_RETRY_STORED_MAX ? NULL : fault;
 }
 
 const char *sse_check(struct slice bytes, struct sse_fields *fields)

@@ -6,6 +6,9 @@
 /* Exact bytes that sse_write() will write for `event`. */
 size_t sse_size(const struct event *event);
 
+/* Bytes of the data lines alone: each line break makes seven of one or two. */
+size_t sse_data_size(struct slice data);
+
 /* Writes the lines in the order event, data, id, retry, each "name: value" and LF, and the blank line that ends the event. `out` has
  * room for sse_size() bytes. Trusts the event: event_check() ran at the edge. Returns the bytes written. */
 size_t sse_write(char *out, const struct event *event);
@@ -28,7 +31,7 @@ struct sse_fields {
 };
 
 /* NULL when `bytes` is exactly one event as sse_write() writes them: at most one event line, then data lines, then at most one id
- * and one retry line, each within event_check()'s rules, then the one blank line, at the very end; no CR anywhere. So bytes from the
+ * and one retry line, each within the rules of a stored event, then the one blank line, at the very end; no CR anywhere. So bytes from the
  * bus that pass can be forwarded as they are: they can hold no second event and no field of anyone else's. Else a static sentence.
  * `fields` may be NULL. */
 const char *sse_check(struct slice bytes, struct sse_fields *fields);

@@ -30,10 +30,20 @@ static bool is_utf8_charset(struct slice rest)
         if (!is_text(name, "charset"))
             continue;
         value = unquote(slice_trim(value));
-        if (!is_text(value, "utf-8") && !is_text(value, "us-ascii"))
+        if (!is_text(value, "utf-8") && !is_text(value, "utf8") && !is_text(value, "us-ascii"))
             return false;
     }
     return true;
+}
+
+/* application/json, or a format that is JSON and says so: application/cloudevents+json (RFC 6839 section 3.1). */
+static bool is_json(struct slice type)
+{
+    struct slice start = SLICE("application/"), end = SLICE("+json");
+    if (is_text(type, "application/json"))
+        return true;
+    return type.n > start.n + end.n && strncasecmp(type.p, start.p, start.n) == 0 &&
+           strncasecmp(type.p + type.n - end.n, end.p, end.n) == 0;
 }
 
 const char *body_kind_of(enum body_kind *kind, struct slice content_type)
@@ -43,14 +53,14 @@ const char *body_kind_of(enum body_kind *kind, struct slice content_type)
         return NULL;
     struct slice rest = content_type;
     struct slice type = slice_trim(slice_split(&rest, ';'));
-    if (is_text(type, "application/json"))
+    if (is_json(type))
         *kind = BODY_JSON;
     else if (is_text(type, "application/x-www-form-urlencoded"))
         *kind = BODY_FORM;
     else if (type.n > 5 && strncasecmp(type.p, "text/", 5) == 0)
         *kind = BODY_TEXT;
     else
-        return "the Content-Type must be application/json, application/x-www-form-urlencoded or text/*";
+        return "the Content-Type must be application/json, application/*+json, application/x-www-form-urlencoded or text/*";
     return is_utf8_charset(rest) ? NULL : "the charset of the body must be utf-8";
 }
 

@@ -15,6 +15,8 @@ static const struct metric table[COUNTERS] = {
     PUBLISH(PUBLISH_UNCHANGED, "unchanged"),
     PUBLISH(PUBLISH_BUS_DOWN, "bus_down"),
     PUBLISH(PUBLISH_REFUSED, "refused"),
+    PUBLISH(PUBLISH_CONFLICT, "conflict"),
+    PUBLISH(PUBLISH_FAILED, "failed"),
     STATUS(2),
     STATUS(3),
     STATUS(4),

@@ -9,7 +9,7 @@
 
 enum counter {
     COUNTER_PUBLISH, /* + enum publish_outcome */
-    COUNTER_STATUS = COUNTER_PUBLISH + PUBLISH_REFUSED + 1, /* + status / 100 - 2 */
+    COUNTER_STATUS = COUNTER_PUBLISH + PUBLISH_FAILED + 1, /* + status / 100 - 2 */
     COUNTER_TICKS = COUNTER_STATUS + 4, /* + enum tick_kind */
     COUNTER_BUS_UP = COUNTER_TICKS + TICK_KINDS,
     COUNTER_DRAINING,

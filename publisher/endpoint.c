@@ -64,6 +64,12 @@ static void send_answer(h2o_req_t *req, enum post_route route, const struct publ
     case PUBLISH_REFUSED:
         http_error(req, 400, answer->why);
         break;
+    case PUBLISH_CONFLICT:
+        http_error(req, 422, answer->why);
+        break;
+    case PUBLISH_FAILED:
+        http_error(req, 500, answer->why);
+        break;
     default:
         if (route == POST_LEGACY)
             http_send(req, 303, "text/plain; charset=utf-8", SLICE("broadcasted"));

@@ -93,8 +93,15 @@ static const struct config_option rows[] = {
      .fallback = "0",
      INT(replicas, 0, 16),
      .doc = "Redis replicas that must have an event before it is acknowledged; else 503"},
-    {.name = "BODY_LIMIT", .fallback = "1048576", INT(body_limit, 1, 67108864), .doc = "bytes a request's body may have"},
+    {.name = "BODY_LIMIT",
+     .fallback = "1048576",
+     INT(body_limit, 1, 67108864),
+     .doc = "bytes a request's body may have; its event may take a quarter more"},
     {.name = "HISTORY_LEN", .fallback = "1000", INT(history_len, 1, 1000000), .doc = "events kept of each channel, approximately"},
+    {.name = "HISTORY_BYTES",
+     .fallback = "33554432",
+     INT(history_bytes, 1, 1099511627776),
+     .doc = "bytes of events kept of each channel, at most; the oldest go first"},
     {.name = "HISTORY_TTL",
      .fallback = "86400",
      INT(history_ttl_s, 1, 31536000),
@@ -165,6 +172,12 @@ static const struct config_option rows[] = {
      .check = check_level,
      .doc = "debug, info, warn or error"},
 };
+
+int64_t options_data_max(const struct options *options)
+{
+    enum { SLACK = 4096 }; /* for a small limit */
+    return options->body_limit + options->body_limit / 4 + SLACK;
+}
 
 /* Settings that must go together, and what one means for another. */
 static const char *check_together(struct options *options)

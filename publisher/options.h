@@ -22,6 +22,7 @@ struct options {
     int64_t redis_timeout_ms, replicas;
     int64_t body_limit; /* bytes */
     int64_t history_len;
+    int64_t history_bytes;
     int64_t history_ttl_s;
     int64_t retry_ms;
     const char *tickers;
@@ -44,6 +45,9 @@ struct options {
 
 /* config_main() over the table. */
 void options_load(struct options *options, int argc, char **argv, const char *(*prepare)(void *options));
+
+/* Bytes that an event's data may take on the stream: BODY_LIMIT, and a quarter for what its line breaks and escapes add. */
+int64_t options_data_max(const struct options *options);
 
 /* Checks the settings that must go together and reads what the texts stand for. Sets the log's level. NULL, or a sentence in a static buffer. */
 const char *options_read(struct options *options) __attribute__((warn_unused_result));

@@ -1,11 +1,14 @@
 #include "publisher/post.h"
 
+#include <stdio.h>
 #include <strings.h>
 
 #include "proto/channel.h"
-#include "proto/event.h"
+#include "proto/sse.h"
 #include "publisher/counters.h"
 #include "runtime/http.h"
+
+enum { PARAMS_MAX = 1000 };
 
 /* A request being read. */
 struct reading {
@@ -47,6 +50,7 @@ static const char *check_access(struct reading *reading)
 {
     struct access_pass pass;
     const char *why = access_check(reading->access, reading->req, ACCESS_PUBLISH, &reading->post->publish.channel, 1, &pass);
+    reading->post->publish.author = pass.subject;
     if (why == NULL)
         return NULL;
     metric_add((size_t)COUNTER_REFUSED + pass.outcome - 1, 1);
@@ -64,12 +68,15 @@ static const char *check_size(struct reading *reading)
 }
 
 /* Where tokens count, one that came this way, wanted here or not, must not be sent to everyone who listens. */
-static void add_param(struct reading *reading, struct slice name, struct slice value)
+static const char *add_param(struct reading *reading, struct slice name, struct slice value)
 {
     if (reading->access != NULL && slice_eq(name, SLICE("access_token")))
-        return;
+        return NULL;
+    if (reading->params.size == PARAMS_MAX)
+        return fail(reading, 413, "the query and the form hold more than 1000 parameters");
     h2o_vector_reserve(&reading->req->pool, &reading->params, reading->params.size + 1);
     reading->params.entries[reading->params.size++] = (struct body_param){.name = name, .value = value};
+    return NULL;
 }
 
 /* Whether the parameter of a query says something about the event, instead of being its data. */
@@ -92,26 +99,37 @@ static bool take_option(struct reading *reading, struct slice name, struct slice
 static const char *read_query(struct reading *reading)
 {
     struct slice rest = http_query(reading->req), name, value;
+    const char *why = NULL;
     bool broken = false;
-    while (http_form_next(reading->req, &rest, &name, &value, &broken)) {
+    while (why == NULL && http_form_next(reading->req, &rest, &name, &value, &broken)) {
         if (!utf8_valid(name) || !utf8_valid(value))
             return "the query is not UTF-8";
         if (!take_option(reading, name, value))
-            add_param(reading, name, value);
+            why = add_param(reading, name, value);
     }
-    return broken ? "the query holds a broken percent escape" : NULL;
+    return why != NULL ? why : broken ? "the query holds a broken percent escape" : NULL;
+}
+
+/* curl -d names everything a form, JSON and text too. */
+static bool is_form(struct slice body)
+{
+    struct slice text = slice_trim(body);
+    return body.n == 0 || (memchr(body.p, '=', body.n) != NULL && text.p[0] != '{' && text.p[0] != '[');
 }
 
 static const char *read_form(struct reading *reading)
 {
     struct slice rest = slice_of_iovec(reading->req->entity), name, value;
+    const char *why = NULL;
     bool broken = false;
-    while (http_form_next(reading->req, &rest, &name, &value, &broken)) {
+    if (!is_form(rest))
+        return fail(reading, 415, "the body is no form; say what it is with Content-Type: application/json or text/plain");
+    while (why == NULL && http_form_next(reading->req, &rest, &name, &value, &broken)) {
         if (!utf8_valid(name) || !utf8_valid(value))
             return "the form is not UTF-8";
-        add_param(reading, name, value);
+        why = add_param(reading, name, value);
     }
-    return broken ? "the form holds a broken percent escape" : NULL;
+    return why != NULL ? why : broken ? "the form holds a broken percent escape" : NULL;
 }
 
 static const char *read_retry(struct slice text, int32_t *out)
@@ -123,7 +141,7 @@ static const char *read_retry(struct slice text, int32_t *out)
         value = value * 10 + (text.p[i] - '0');
     }
     if (!good || value > EVENT_RETRY_MAX)
-        return "retry must be 0 to 86400000 milliseconds";
+        return "retry must be 0 to 3600000 milliseconds";
     *out = value;
     return NULL;
 }
@@ -188,13 +206,28 @@ static const char *read_data(struct reading *reading)
     return why;
 }
 
+/* Line breaks become seven bytes each, and control bytes of a form six: what is small here may be large in Redis. */
+static const char *check_event_size(struct reading *reading)
+{
+    static _Thread_local char sentence[160];
+    struct publish_request *publish = &reading->post->publish;
+    size_t max = (size_t)publish->data_max, most = publish->data.n * 7 + 7,
+           size = most <= max ? most : sse_data_size(publish->data);
+    if (size <= max)
+        return NULL;
+    snprintf(sentence, sizeof(sentence), "the event's data takes %zu bytes on the stream, more than %zu", size, max);
+    return fail(reading, 413, sentence);
+}
+
 const char *post_read(struct post *post, h2o_req_t *req, const struct options *options, const struct access *access, int *status)
 {
     static const char *(*const steps[])(struct reading *) = {read_route,   check_access, check_size, read_query,
-                                                             read_headers, check_event,  read_data};
+                                                             read_headers, check_event,  read_data,  check_event_size};
     struct reading reading = {.req = req, .post = post, .options = options, .access = access, .status = 400};
     *post = (struct post){.publish = {.retry_ms = (int32_t)options->retry_ms,
                                       .history_len = options->history_len,
+                                      .history_bytes = options->history_bytes,
+                                      .data_max = options_data_max(options),
                                       .history_ttl_s = options->history_ttl_s}};
     const char *why = http_head_check(req, &reading.status);
     for (size_t i = 0; why == NULL && i != sizeof(steps) / sizeof(steps[0]); ++i)

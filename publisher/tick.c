@@ -92,7 +92,7 @@ size_t tick_data(char out[TICK_DATA_MAX], enum tick_kind kind, uint64_t number)
 {
     out[0] = 0;
     if (kind == TICK_LETTERS)
-        return (size_t)snprintf(out, TICK_DATA_MAX, "{\"msg\":\"%c\"}", (int)('a' + arc4random_uniform(26)));
+        return (size_t)snprintf(out, TICK_DATA_MAX, "{\"msg\":\"%c\"}", (int)('a' + mix(number) % 26));
     if (kind == TICK_USD_EUR) {
         unsigned rate = tick_rate(number);
         return (size_t)snprintf(out, TICK_DATA_MAX, "{\"pair\":\"USD/EUR\",\"rate\":%u.%04u}", rate / 10000, rate % 10000);

@@ -37,8 +37,7 @@ unsigned tick_rate(uint64_t number);
 
 enum { TICK_DATA_MAX = 64, TICK_KEY_MAX = 40 };
 
-/* The event's data with a NUL; returns its length. The letter is drawn anew at every call: the replica that Redis hears first
- * decides. Empty for the counter, whose number Redis itself counts. */
+/* The event's data with a NUL; returns its length. A function of N alone, so that all replicas say the same under one key. Empty for the counter, whose number Redis itself counts. */
 size_t tick_data(char out[TICK_DATA_MAX], enum tick_kind kind, uint64_t number);
 
 /* The idempotency key "ticker letters:N" with a NUL; returns its length. No key that arrives by HTTP holds a space, so no client can take a tick's place. */

@@ -18,7 +18,7 @@ static void on_ticked(void *data, const struct publish_answer *answer)
 {
     (void)data;
     metric_add(COUNTER_PUBLISH + answer->outcome, 1);
-    if (answer->outcome == PUBLISH_REFUSED)
+    if (answer->outcome > PUBLISH_BUS_DOWN)
         log_warn("tick refused", log_str("why", answer->why));
 }
 
@@ -36,6 +36,8 @@ static void send_tick(struct ticker *ticker, uint64_t number)
         .retry_ms = (int32_t)ticker->options->retry_ms,
         .only_changed = ticker->kind == TICK_USD_EUR,
         .history_len = ticker->options->history_len,
+        .history_bytes = ticker->options->history_bytes,
+        .data_max = options_data_max(ticker->options),
         .history_ttl_s = ticker->options->history_ttl_s,
     };
     metric_add(COUNTER_TICKS + ticker->kind, 1);

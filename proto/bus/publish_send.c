@@ -8,10 +8,7 @@
 #include "proto/channel.h"
 #include "proto/event.h"
 
-static size_t write_number(char *out, size_t size, int64_t number)
-{
-    return (size_t)snprintf(out, size, "%lld", (long long)number);
-}
+enum { NUMBERS = 5, NUMBER_MAX = 24 /* bytes of one, in decimal */ };
 
 static void add_option(struct publish_send *send, struct slice name, struct slice value)
 {
@@ -28,21 +25,30 @@ static struct slice keep(char **end, struct slice s)
     return copy;
 }
 
+static void add_number(struct publish_send *send, struct slice name, int64_t number, char **end)
+{
+    char text[NUMBER_MAX];
+    add_option(send, name, keep(end, slice_make(text, (size_t)snprintf(text, sizeof(text), "%lld", (long long)number))));
+}
+
 static void add_options(struct publish_send *send, const struct publish_request *request, char *end)
 {
-    char number[24];
     if (request->type.n != 0)
         add_option(send, SLICE("event"), keep(&end, request->type));
     if (request->id.n != 0)
         add_option(send, SLICE("id"), keep(&end, request->id));
     if (request->key.n != 0)
         add_option(send, SLICE("key"), keep(&end, request->key));
+    if (request->key.n != 0 && request->author.n != 0)
+        add_option(send, SLICE("author"), keep(&end, request->author));
     if (request->retry_ms == EVENT_RETRY_NONE)
         add_option(send, SLICE("retry"), SLICE("none"));
     else
-        add_option(send, SLICE("retry"), keep(&end, slice_make(number, write_number(number, sizeof(number), request->retry_ms))));
-    add_option(send, SLICE("maxlen"), keep(&end, slice_make(number, write_number(number, sizeof(number), request->history_len))));
-    add_option(send, SLICE("ttl"), keep(&end, slice_make(number, write_number(number, sizeof(number), request->history_ttl_s))));
+        add_number(send, SLICE("retry"), request->retry_ms, &end);
+    add_number(send, SLICE("maxlen"), request->history_len, &end);
+    add_number(send, SLICE("maxbytes"), request->history_bytes, &end);
+    add_number(send, SLICE("maxdata"), request->data_max, &end);
+    add_number(send, SLICE("ttl"), request->history_ttl_s, &end);
     if (request->only_changed)
         add_option(send, SLICE("changed"), SLICE("1"));
     if (request->count)
@@ -51,8 +57,8 @@ static void add_options(struct publish_send *send, const struct publish_request 
 
 struct publish_send *publish_send_create(const struct publish_request *request, publish_cb cb, void *data)
 {
-    enum { NUMBERS = 3 * 24 };
-    size_t room = CHANNEL_KEY_MAX + request->data.n + request->type.n + request->id.n + request->key.n + NUMBERS;
+    size_t room = CHANNEL_KEY_MAX + request->data.n + request->type.n + request->id.n + request->key.n + request->author.n +
+                  NUMBERS * NUMBER_MAX;
     struct publish_send *send = h2o_mem_alloc(sizeof(*send) + room);
     *send = (struct publish_send){.cb = cb, .data = data, .slot = slot_of(request->channel), .room = room};
     size_t key_len = channel_pubsub(send->bytes, request->channel);

@@ -4,8 +4,8 @@
 #include "proto/bus/confirm.h"
 #include "proto/bus/publish.h"
 
-/* FCALL sse_publish 1 KEY DATA, and eight options of two words. */
-enum { PUBLISH_ARGS_MAX = 5 + 2 * 8 };
+/* FCALL sse_publish 1 KEY DATA, and eleven options of two words. */
+enum { PUBLISH_ARGS_MAX = 5 + 2 * 11 };
 
 struct publish_shard;
 
@@ -14,7 +14,7 @@ struct publish_send {
     void *data;
     uint16_t slot; /* of its channel */
     struct publish_shard *shard; /* where it was sent to */
-    bool repeated; /* since the library was not there */
+    bool repeated; /* since our library was not there */
     struct confirm_item held;
     struct publish_answer answer; /* while it is held; its id is in `bytes` */
     h2o_linklist_t link; /* while it waits to be sent again */

@@ -10,8 +10,8 @@
     "the connection to Redis was lost before it answered; the event may or may not have been published: send it again with an " \
     "Idempotency-Key"
 
-/* What the function's own errors begin with. */
-#define REFUSAL "ERR sse_publish: "
+/* What the function says to an option that it does not know: an older publisher has loaded its library since. */
+#define STALE "ERR sse_publish: unknown option"
 
 enum { REPLICAS_TIMEOUT_MS = 1000 };
 
@@ -124,21 +124,46 @@ static bool read_answer(struct publish_answer *out, const redisReply *reply)
     return position_parse(&out->at, text[1]) && outcome_of(&out->outcome, text[2]);
 }
 
+/* The function's own errors, whose sentence follows these words. */
+static bool is_refusal(const redisReply *reply, enum publish_outcome *outcome, const char **why)
+{
+    static const struct {
+        const char *start;
+        enum publish_outcome outcome;
+    } rows[] = {
+        {"ERR sse_publish: ", PUBLISH_REFUSED},
+        {"CONFLICT sse_publish: ", PUBLISH_CONFLICT},
+        {"HISTORY sse_publish: ", PUBLISH_FAILED},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); ++i)
+        if (redis_error_is(reply, rows[i].start)) {
+            *outcome = rows[i].outcome;
+            *why = reply->str + strlen(rows[i].start);
+            return true;
+        }
+    return false;
+}
+
+static const char *failure(const redisReply *reply)
+{
+    if (redis_error_is(reply, "NOPERM "))
+        return "the Redis user may not publish";
+    if (redis_error_is(reply, "WRONGTYPE "))
+        return "a key of this channel in Redis holds something else: delete it there";
+    return "Redis could not run the publishing function";
+}
+
 static void answer_error(struct publish_send *send, const redisReply *reply)
 {
+    enum publish_outcome outcome = PUBLISH_BUS_DOWN;
     const char *why = redis_error_down(reply);
-    if (redis_error_is(reply, REFUSAL)) {
-        publish_send_fail(send, PUBLISH_REFUSED, reply->str + sizeof(REFUSAL) - 1);
-        return;
+    if (why == NULL && !is_refusal(reply, &outcome, &why)) {
+        outcome = PUBLISH_FAILED;
+        why = failure(reply);
     }
-    if (why == NULL && redis_error_is(reply, "NOPERM "))
-        why = "the Redis user may not publish";
-    if (why == NULL) {
-        why = "Redis could not run the publishing function";
-        if (log_allowed(&send->shard->limit))
-            log_error("publish failed", log_str("error", redis_error(reply) ? reply->str : "an answer of another form"));
-    }
-    publish_send_fail(send, PUBLISH_BUS_DOWN, why);
+    if (outcome == PUBLISH_FAILED && log_allowed(&send->shard->limit))
+        log_error("publish failed", log_str("error", redis_error(reply) ? reply->str : "an answer of another form"));
+    publish_send_fail(send, outcome, why);
 }
 
 static void on_confirmed(void *data, const char *why)
@@ -169,6 +194,12 @@ static bool is_elsewhere(const redisReply *reply)
     return redis_error_is(reply, "MOVED ") || redis_error_is(reply, "ASK ") || redis_error_is(reply, "TRYAGAIN ");
 }
 
+/* Redis has lost our library, or has an older one. */
+static bool is_other_library(const redisReply *reply)
+{
+    return redis_error_is(reply, "ERR Function not found") || redis_error_is(reply, STALE);
+}
+
 static void on_answer(void *data, const redisReply *reply, const char *why)
 {
     struct publish_send *send = data;
@@ -182,11 +213,11 @@ static void on_answer(void *data, const redisReply *reply, const char *why)
         publish_send_answer(send, &answer);
     else if (is_elsewhere(reply))
         send->shard->on_again(send->shard->data, send, redis_error_down(reply));
-    else if (!redis_error_is(reply, "ERR Function not found") || !repeat(send))
+    else if (!is_other_library(reply) || !repeat(send))
         answer_error(send, reply);
 }
 
-/* Not having been found, the function has done nothing: sending it again can't publish twice. One load serves all that were under way. */
+/* Not having been found, or having refused, the function has done nothing: sending it again can't publish twice. One load serves all that were under way. */
 static bool repeat(struct publish_send *send)
 {
     struct publish_shard *shard = send->shard;

@@ -11,8 +11,12 @@ local REMEMBER = 300 -- seconds that ids and idempotency keys are known
 local MARKED = 604800 -- seconds that the last position is known after the history has gone: a week, PROOF_MS of gateway/source.h
 local TEXT_MAX = 200 -- bytes of a channel name, a type, an id, a key
 local PREFIX_MAX = 33 -- bytes of REDIS_PREFIX with its colon: "sse:"
-local RETRY_MAX = 86400000 -- milliseconds: a day
-local COUNT_MAX = 2147483647 -- for maxlen and ttl: far from where XADD and EXPIRE would refuse
+local AUTHOR_MAX = 8192 -- bytes of an author's name
+local RETRY_MAX = 3600000 -- milliseconds: an hour
+local COUNT_MAX = 2147483647 -- for maxlen, maxdata and ttl: far from where XADD and EXPIRE would refuse
+local BYTES_MAX = 2 ^ 50 -- for maxbytes: a double counts far beyond it
+local STEPS = 16 -- a history is trimmed each time this part of maxbytes was added
+local MARKS_MAX = 64 -- of a history
 local MS_MAX, SEQ_MAX = 2 ^ 48 - 1, 2 ^ 24 - 1 -- what an event id has room for
 
 -- Whether this is a node of a Redis Cluster: there, and only there, keys of two slots can't be read together. Found out at the first call, by a user who may do that.
@@ -124,6 +128,26 @@ local function future_fault(id, ms, seq)
     end
 end
 
+-- What a browser would take for the gateway's word, or for its own.
+local reserved = { gap = true, error = true, open = true, ["end"] = true }
+
+local function type_fault(text)
+    return text_fault("event", text)
+        or reserved[text] and "event is reserved: gap, error, open and end are events of the gateway and the browser"
+end
+
+-- An id comes back in an HTTP header, which carries no control character and loses the blanks at its ends.
+local function id_fault(text)
+    local fault = text_fault("id", text)
+    if fault then
+        return fault
+    elseif string.find(text, "[%z\1-\31\127]") then
+        return "id holds a control character, which HTTP does not carry"
+    elseif string.find(text, "^ ") or string.find(text, " $") then
+        return "id begins or ends with a blank, which HTTP does not carry"
+    end
+end
+
 local function integer(text, min, max)
     local n = string.find(text, "^%d+$") and tonumber(text)
     return n and n >= min and n <= max and n or nil
@@ -133,11 +157,15 @@ end
 local readers = {
     event = function(o, value)
         o.event = value ~= "" and value or o.event
-        return text_fault("event", value)
+        return type_fault(value)
     end,
     id = function(o, value)
         o.id = value ~= "" and value or nil
-        return text_fault("id", value) or time_fault(value)
+        return id_fault(value) or time_fault(value)
+    end,
+    author = function(o, value)
+        o.author = value ~= "" and value or nil
+        return #value > AUTHOR_MAX and "author is longer than 8192 bytes" or nil
     end,
     key = function(o, value)
         o.key = value ~= "" and value or nil
@@ -146,11 +174,19 @@ local readers = {
     retry = function(o, value)
         local ms = integer(value, 0, RETRY_MAX)
         o.retry = ms and string.format("retry: %d\n", ms) or ""
-        return not ms and value ~= "none" and "retry is not 'none' or an integer from 0 to 86400000" or nil
+        return not ms and value ~= "none" and "retry is not 'none' or an integer from 0 to 3600000" or nil
     end,
     maxlen = function(o, value)
         o.maxlen = integer(value, 1, COUNT_MAX)
         return not o.maxlen and "maxlen is not an integer from 1 to 2147483647" or nil
+    end,
+    maxbytes = function(o, value)
+        o.maxbytes = integer(value, 1, BYTES_MAX)
+        return not o.maxbytes and "maxbytes is not an integer from 1 to 1125899906842624" or nil
+    end,
+    maxdata = function(o, value)
+        o.maxdata = integer(value, 1, COUNT_MAX)
+        return not o.maxdata and "maxdata is not an integer from 1 to 2147483647" or nil
     end,
     ttl = function(o, value)
         o.ttl = integer(value, 1, COUNT_MAX)
@@ -168,14 +204,14 @@ local readers = {
 
 -- Returns the options, or nil and the fault.
 local function read_options(args)
-    local o = { event = "message", retry = "retry: 6000\n", maxlen = 1000, ttl = 86400 }
+    local o = { event = "message", retry = "retry: 6000\n", maxlen = 1000, maxbytes = 33554432, maxdata = 1314816, ttl = 86400 }
     if #args == 0 then
         return nil, "wants data after the key"
     end
     for i = 2, #args, 2 do
         local reader = readers[args[i]]
         if not reader then
-            return nil, "unknown option; the options are event, id, retry, key, maxlen, ttl, changed and count"
+            return nil, "unknown option; the options are event, id, retry, key, author, maxlen, maxbytes, maxdata, ttl, changed and count"
         elseif not args[i + 1] then
             return nil, "the option " .. args[i] .. " has no value"
         end
@@ -190,6 +226,28 @@ local function read_options(args)
     return o
 end
 
+-- How many bytes the data lines will take, exact up to `max`: a line break becomes seven bytes, a CRLF too.
+local function lines_size(data, max)
+    local size = 7 + #data
+    local at = #data * 7 + 7 > max and string.find(data, "\n", 1, true)
+    while at and size <= max do
+        size = size + (string.byte(data, at - 1) == 13 and 5 or 6)
+        at = string.find(data, "\n", at + 1, true)
+    end
+    at = #data * 7 + 7 > max and string.find(data, "\r", 1, true)
+    while at and size <= max do
+        size = size + (string.byte(data, at + 1) == 10 and 0 or 6)
+        at = string.find(data, "\r", at + 1, true)
+    end
+    return size
+end
+
+local function data_fault(o, data)
+    if lines_size(data, o.maxdata) > o.maxdata then
+        return "data takes more bytes on the stream, with 'data: ' in front of each line, than maxdata: " .. string.format("%d", o.maxdata)
+    end
+end
+
 local function data_lines(data)
     if string.find(data, "\n", 1, true) or string.find(data, "\r", 1, true) then -- plain finds: a pattern takes 8 ms for a MiB
         data = string.gsub(string.gsub(data, "\r\n?", "\n"), "\n", "\ndata: ")
@@ -197,15 +255,25 @@ local function data_lines(data)
     return "data: " .. data .. "\n"
 end
 
--- The answer that an id or key got the first time, as {id, position}; nil when it is new.
+-- What a repeat must have in common with the first call: its type and data. Not what a server's settings may decide, as `retry`.
+local function digest_of(o, data)
+    if o.id_key or o.key_key then
+        return redis.sha1hex(o.event .. "\n" .. (o.count and "count" or "data\n" .. data))
+    end
+end
+
+-- The answer that an id or key got the first time: {id, position, digest}; nil when it is new. Version 1 kept no digest.
 local function remembered(key)
-    local text = key and redis.call("GET", key)
-    local id, position = string.match(text or "", "^(.*) (%d+%-%d+)$")
-    return id and { id, position }
+    local text = key and redis.call("GET", key) or ""
+    local digest, id, position = string.match(text, "^=(%x+) (.*) (%d+%-%d+)$")
+    if not digest then
+        id, position = string.match(text, "^(.*) (%d+%-%d+)$")
+    end
+    return id and { id, position, digest }
 end
 
 local function remember(o, id, position)
-    local text = id .. " " .. position
+    local text = o.digest and "=" .. o.digest .. " " .. id .. " " .. position
     if o.id_key then
         redis.call("SET", o.id_key, text, "EX", REMEMBER)
     end
@@ -288,8 +356,59 @@ local function is_moving(key, log)
     return in_cluster and type(redis.pcall("EXISTS", key, log)) == "table"
 end
 
+-- A history's bytes are counted in its entries. Their field `b` is the sum of all messages so far, and, once a step was crossed, the entry that crossed it last. That one has a field
+-- `k`: the marks, "sum@entry" for each entry that crossed one, with the sum before it. So the entry from which on a history is short enough is found without reading the history.
+-- Without a sum, as version 1 wrote them, entries count for nothing.
+local function fields_of(entry)
+    local fields = {}
+    for i = 1, entry and #entry[2] or 0, 2 do
+        fields[entry[2][i]] = entry[2][i + 1]
+    end
+    return fields
+end
+
+local function marks_of(log, crossed)
+    local entry = crossed and redis.call("XREVRANGE", log, crossed, crossed, "COUNT", 1)[1]
+    local marks = {}
+    for sum, at in string.gmatch(fields_of(entry).k or "", "(%d+)@(%d+%-%d+)") do
+        marks[#marks + 1] = { sum = tonumber(sum), at = at }
+    end
+    return marks
+end
+
+-- The marks that still stand for an entry to be kept, and whether others had to go. Half of them go where there are too many, since somebody varied maxbytes.
+local function marks_kept(marks, from)
+    local kept, every = {}, #marks > MARKS_MAX and 2 or 1
+    for i = 1, #marks do
+        if marks[i].sum >= from and (#marks - i) % every == 0 then
+            kept[#kept + 1] = marks[i]
+        end
+    end
+    return kept, #marks > 0 and marks[1].sum < from
+end
+
+-- XADD's words: how it trims, and the fields. Trimming by bytes leaves between 14 and 15 steps, so that less than maxbytes is there when the next step is crossed.
+local function entry_words(log, o, newest, position, payload)
+    local before, crossed = string.match(fields_of(newest).b or "", "^(%d+) ?(.*)$")
+    before, crossed = tonumber(before) or 0, crossed ~= "" and crossed or nil
+    local sum, step = before + #payload, o.maxbytes / STEPS
+    if math.floor(sum / step) == math.floor(before / step) then
+        local b = string.format("%d", sum) .. (crossed and " " .. crossed or "")
+        return { "MAXLEN", "~", o.maxlen, position, "m", payload, "b", b }
+    end
+    local marks = marks_of(log, crossed)
+    marks[#marks + 1] = { sum = before, at = position }
+    local kept, trims = marks_kept(marks, math.min(before, sum - o.maxbytes + step))
+    local k = {}
+    for i = 1, #kept do
+        k[i] = string.format("%d@%s", kept[i].sum, kept[i].at)
+    end
+    local how = trims and { "MINID", "=", kept[1].at } or { "MAXLEN", "~", o.maxlen }
+    return { how[1], how[2], how[3], position, "m", payload, "b", string.format("%d %s", sum, position), "k", table.concat(k, " ") }
+end
+
 -- Appends and publishes; nil, and nothing is done, when the stream once had an id above this position.
-local function append(key, log, o, lines, previous, ms, seq)
+local function append(key, log, o, lines, newest, previous, ms, seq)
     local position = string.format("%d-%d", ms, seq)
     local id = o.id or event_id(o.name, ms, seq, position)
     if o.count then
@@ -298,7 +417,7 @@ local function append(key, log, o, lines, previous, ms, seq)
     end
     local payload = "\030sse1 " .. position .. " " .. previous .. "\nevent: " .. o.event .. "\n" .. lines .. "id: " .. id .. "\n"
         .. o.retry .. "\n"
-    local added = redis.pcall("XADD", log, "MAXLEN", "~", o.maxlen, position, "m", payload)
+    local added = redis.pcall("XADD", log, unpack(entry_words(log, o, newest, position, payload)))
     if added.err then
         return not string.find(added.err, "equal or smaller", 1, true) and added or nil
     end
@@ -323,13 +442,16 @@ local function append_after(key, log, o, lines, newest, greatest)
     if fault then
         return refuse(fault)
     end
-    return append(key, log, o, lines, newest and newest[1] or greatest, ms, seq)
+    return append(key, log, o, lines, newest, newest and newest[1] or greatest, ms, seq)
 end
 
 local function publish(keys, args)
     local o, fault = nil, channel_fault(keys)
     if not fault then
         o, fault = read_options(args)
+    end
+    if not fault and not o.count then
+        fault = data_fault(o, args[1])
     end
     if fault then
         return refuse(fault)
@@ -343,7 +465,8 @@ local function publish(keys, args)
     o.last_key = tag .. "last"
     o.count_key = tag .. "count"
     o.id_key = o.id and tag .. "id:" .. o.id
-    o.key_key = o.key and tag .. "key:" .. o.key
+    o.key_key = o.key and tag .. (o.author and "by:" .. redis.sha1hex(o.author) .. ":" or "key:") .. o.key
+    o.digest = digest_of(o, args[1])
     o.publish = is_cluster(prefix) and "SPUBLISH" or "PUBLISH"
     fault = acl_fault(key, log, o)
     if fault then
@@ -351,8 +474,13 @@ local function publish(keys, args)
     elseif is_moving(key, log) then
         return refuse("the channel is on its way to another shard", "TRYAGAIN")
     end
-    local first = remembered(o.key_key) or remembered(o.id_key)
-    if first then
+    local first, what = remembered(o.key_key), "key"
+    if not first then
+        first, what = remembered(o.id_key), "id"
+    end
+    if first and first[3] and first[3] ~= o.digest then
+        return refuse("this " .. what .. " was used for another event within 300 s", "CONFLICT")
+    elseif first then
         return { first[1], first[2], "duplicate" }
     end
 

@@ -15,7 +15,7 @@ const struct option_row option_table[] = {
 
     {COMMAND_PUBLISH, 0, "event", OPTION_TEXT, "TYPE", AT(event), .doc = "the event's type"},
     {COMMAND_PUBLISH, 0, "id", OPTION_TEXT, "ID", AT(id), .doc = "the event's id; without it the server makes one"},
-    {COMMAND_PUBLISH, 0, "retry", OPTION_INT, "MS", .min = 0, .max = 86400000, .fallback = -1, AT(retry),
+    {COMMAND_PUBLISH, 0, "retry", OPTION_INT, "MS", .min = 0, .max = 3600000, .fallback = -1, AT(retry),
      .doc = "after how long readers shall reconnect"},
     {COMMAND_PUBLISH, 0, "idempotency-key", OPTION_TEXT, "KEY", AT(idempotency_key),
      .doc = "a repeat with this key within 5 minutes publishes nothing; with --lines it gets the line's number; without it a new "

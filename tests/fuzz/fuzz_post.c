@@ -44,7 +44,8 @@ static void check_status(h2o_req_t *req, int status, const char *why)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const struct options options = {.body_limit = BODY_LIMIT, .retry_ms = 6000, .history_len = 10, .history_ttl_s = 10};
+    static const struct options options = {
+        .body_limit = BODY_LIMIT, .retry_ms = 6000, .history_len = 10, .history_bytes = 1, .history_ttl_s = 10};
     struct slice rest = slice_make((const char *)data, size);
     struct slice method = next_field(&rest), target = own(next_field(&rest), false), body = own(next_field(&rest), false);
     struct request request;

@@ -2,6 +2,7 @@
  * up, anything else is said by the peer.
  * Each publish is called back once; what counts as published has an outcome and a position, what does not a sentence. */
 #include "proto/bus/publish.h"
+#include "proto/event.h"
 
 #include "tests/fuzz/peer.h"
 
@@ -14,9 +15,9 @@ static void on_answer(void *data, const struct publish_answer *answer)
     struct text copy = {NULL, 0, 0};
     (void)data;
     ++answered;
-    must(answer->outcome <= PUBLISH_REFUSED);
-    if (answer->outcome == PUBLISH_BUS_DOWN || answer->outcome == PUBLISH_REFUSED) {
-        must(answer->why != NULL && (answer->why[0] != '\0' || answer->outcome == PUBLISH_REFUSED) && answer->id.p == NULL);
+    must(answer->outcome <= PUBLISH_FAILED);
+    if (answer->outcome >= PUBLISH_BUS_DOWN) {
+        must(answer->why != NULL && (answer->why[0] != '\0' || answer->outcome != PUBLISH_BUS_DOWN) && answer->id.p == NULL);
         return;
     }
     must(answer->why == NULL && answer->id.p != NULL);
@@ -31,10 +32,13 @@ static void send_event(struct publish *publish, size_t number)
                                       .type = number % 2 == 0 ? SLICE("") : SLICE("type"),
                                       .id = number % 3 == 0 ? SLICE("") : SLICE("id"),
                                       .key = number % 5 == 0 ? SLICE("key") : SLICE(""),
-                                      .retry_ms = number % 7 == 0 ? -1 : 86400000,
+                                      .author = number % 10 == 0 ? SLICE("somebody") : SLICE(""),
+                                      .retry_ms = number % 7 == 0 ? -1 : EVENT_RETRY_MAX,
                                       .count = number % 4 == 3,
                                       .only_changed = number % 4 == 2,
                                       .history_len = INT64_MAX,
+                                      .history_bytes = INT64_MAX,
+                                      .data_max = INT64_MAX,
                                       .history_ttl_s = INT64_MAX};
     publish_send(publish, &request, on_answer, NULL);
 }

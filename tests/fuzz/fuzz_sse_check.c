@@ -40,7 +40,7 @@ static void check_reencoded(struct slice bytes, const struct sse_fields *fields,
                           .data_count = fields->data.p != NULL,
                           .id = fields->id,
                           .retry_ms = retry < 0 ? EVENT_RETRY_NONE : (int32_t)retry};
-    must(retry <= EVENT_RETRY_MAX && event_check(&event) == NULL);
+    must(retry <= EVENT_RETRY_STORED_MAX && event_check_stored_type(event.type) == NULL && event_check_stored_id(event.id) == NULL);
     must(sse_size(&event) == bytes.n);
     char *out = malloc(bytes.n);
     must(out != NULL && sse_write(out, &event) == bytes.n);

@@ -335,6 +335,18 @@ const reload = async (servers, msg) => Promise.all(servers.map(async server => {
     await until(`${server.name} logs ${msg}`, () => server.logged({ msg }).length > before);
 }));
 
+test('an Idempotency-Key belongs to the subject of the token', async () => {
+    const send = async (sub, body) => {
+        const headers = { ...TEXT, 'idempotency-key': 'order-17', ...await bearer({ sub }) };
+        return request(news, { method: 'POST', headers, body });
+    };
+    const [ann, bob, nobody] = [await send('ann', 'mine'), await send('bob', 'yours'), await send(undefined, 'whose')];
+    assert.deepEqual([ann.status, bob.status, nobody.status], [200, 200, 200]);
+    assert.equal(new Set([ann.body, bob.body, nobody.body]).size, 3, 'three events');
+    assert.equal((await send('bob', 'yours')).body, bob.body, 'a repeat gets the first answer');
+    assert.deepEqual([(await send('bob', 'mine')).status, (await send(undefined, 'mine')).status], [422, 422]);
+});
+
 test('SIGHUP brings the keys of the file: old tokens go, new ones come, open streams stay; a broken file changes nothing', async () => {
     const servers = [gw, pub];
     const [old, fresh] = [await bearer(), await bearer({}, { key: second, kid: 'second' })];

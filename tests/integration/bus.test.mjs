@@ -175,3 +175,24 @@ test('events in and out are counted', async () => {
     second.close();
     close();
 });
+
+test('an event of version 1 whose id no header carries goes out under an id that the bus makes, and resumes from it', async () => {
+    const { channel, streams, close } = await listeners();
+    const log = `{sse:${channel}}:log`;
+    for (const [i, id] of ['a\x01b', ' a ', '\x7f'].entries()) {
+        const at = `${1000 + i}-0`;
+        const payload = `\x1esse1 ${at} ${i === 0 ? '0-0' : `${999 + i}-0`}\nevent: message\ndata: ${i}\nid: ${id}\nretry: 6000\n\n`;
+        await s.redis.command(['XADD', log, at, 'm', payload]);
+        await s.redis.command(['PUBLISH', `sse:${channel}`, payload]);
+    }
+    for (const stream of streams) {
+        const events = [await stream.next(), await stream.next(), await stream.next()];
+        assert.deepEqual(events.map(event => event.data), ['0', '1', '2']);
+        for (const { lastEventId } of events)
+            assert.match(lastEventId, /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-8[0-9a-f]{3}-[0-9a-f]{12}$/);
+        const again = await openStream(`${s.gw[1].url}/channels/${channel}`, { headers: { 'last-event-id': events[0].lastEventId } });
+        assert.deepEqual([await again.next(), await again.next()], events.slice(1));
+        again.close();
+    }
+    close();
+});

@@ -192,9 +192,9 @@ const faults = [
     ['a prefix with another byte', ['s.se:post', 'x'], 'wants one key, PREFIX:NAME, as in sse:news'],
     ['a prefix too long', [`${'p'.repeat(33)}:post`, 'x'], 'wants one key, PREFIX:NAME, as in sse:news'],
     ['an unknown option', ['sse:f', 'x', 'colour', 'red'],
-        'unknown option; the options are event, id, retry, key, maxlen, ttl, changed and count'],
+        'unknown option; the options are event, id, retry, key, author, maxlen, maxbytes, maxdata, ttl, changed and count'],
     ['an option of another case', ['sse:f', 'x', 'ID', '1'],
-        'unknown option; the options are event, id, retry, key, maxlen, ttl, changed and count'],
+        'unknown option; the options are event, id, retry, key, author, maxlen, maxbytes, maxdata, ttl, changed and count'],
     ['an option without value', ['sse:f', 'x', 'event', 'a', 'id'], 'the option id has no value'],
     ['id with LF', ['sse:f', 'x', 'id', 'a\nretry: 1'], 'id holds CR, LF or NUL'],
     ['id with CR', ['sse:f', 'x', 'id', 'a\r'], 'id holds CR, LF or NUL'],
@@ -207,9 +207,19 @@ const faults = [
     ['event too long', ['sse:f', 'x', 'event', long], 'event is longer than 200 bytes'],
     ['event not UTF-8', ['sse:f', 'x', 'event', Buffer.from([0xc0, 0x80])], 'event is not valid UTF-8'],
     ['key too long', ['sse:f', 'x', 'key', long], 'key is longer than 200 bytes'],
-    ...['', '-1', '1.5', '1e3', '0x10', '86400001', ' 1', '1 ', '1\0', 'None', '9'.repeat(400)].map(value =>
-        [`retry ${value.slice(0, 20)}`, ['sse:f', 'x', 'retry', value], "retry is not 'none' or an integer from 0 to 86400000"]),
-    ...['', '0', '-1', 'x', '1.5', '2147483648', '9'.repeat(400)].flatMap(value => ['maxlen', 'ttl'].map(option =>
+    ...['gap', 'error', 'open', 'end'].map(type => [`the reserved event ${type}`, ['sse:f', 'x', 'event', type],
+        'event is reserved: gap, error, open and end are events of the gateway and the browser']),
+    ...['\x01', '\t', '\v', '\f', '\x1b', '\x7f'].map(byte => [`id with byte ${byte.charCodeAt(0)}`, ['sse:f', 'x', 'id', `a${byte}b`],
+        'id holds a control character, which HTTP does not carry']),
+    ...[' a', 'a ', ' '].map(id => [`id '${id}'`, ['sse:f', 'x', 'id', id], 'id begins or ends with a blank, which HTTP does not carry']),
+    ['author too long', ['sse:f', 'x', 'author', 'a'.repeat(8193)], 'author is longer than 8192 bytes'],
+    ...['', '0', '1.5', '1125899906842625'].map(value => [`maxbytes ${value}`, ['sse:f', 'x', 'maxbytes', value],
+        'maxbytes is not an integer from 1 to 1125899906842624']),
+    ...['\n'.repeat(3), '\r'.repeat(3), 'a\r\nb\nc\r', '\r\n'.repeat(3), 'x'.repeat(22)].map(data => [`data ${JSON.stringify(data)}`,
+        ['sse:f', data, 'maxdata', 27], "data takes more bytes on the stream, with 'data: ' in front of each line, than maxdata: 27"]),
+    ...['', '-1', '1.5', '1e3', '0x10', '3600001', '86400000', ' 1', '1 ', '1\0', 'None', '9'.repeat(400)].map(value =>
+        [`retry ${value.slice(0, 20)}`, ['sse:f', 'x', 'retry', value], "retry is not 'none' or an integer from 0 to 3600000"]),
+    ...['', '0', '-1', 'x', '1.5', '2147483648', '9'.repeat(400)].flatMap(value => ['maxlen', 'maxdata', 'ttl'].map(option =>
         [`${option} ${value.slice(0, 20)}`, ['sse:f', 'x', option, value], `${option} is not an integer from 1 to 2147483647`])),
     ...['', '2', 'yes'].flatMap(value => ['changed', 'count'].map(option =>
         [`${option} ${value}`, ['sse:f', 'x', option, value], `${option} is not 0 or 1`])),
@@ -233,7 +243,7 @@ test('UTF-8 in id and event is judged as in the golden vectors', async () => {
         const [option, value] = row.event === undefined ? ['id', row.id] : ['event', row.event];
         await assert.rejects(publish('f', 'x', { [option]: bytes(value) }), { message: `ERR sse_publish: ${row.fault}` }, row.name);
     }
-    for (const value of ['\u007f', '\u0080', '\u07ff', '\u0800', '\ud7ff', '\ue000', '\uffff', '\u{10000}', '\u{10ffff}', 'größe 🙂'])
+    for (const value of ['\u0080', '\u07ff', '\u0800', '\ud7ff', '\ue000', '\uffff', '\u{10000}', '\u{10ffff}', 'größe 🙂'])
         assert.equal((await publish(channel(), 'x', { id: value, event: value }))[0], value);
     for (const hex of ['c1bf', 'e09fbf', 'f08fbfbf', 'f5808080', 'c2', 'e28282e2', '61bf'])
         await assert.rejects(publish('f', 'x', { id: Buffer.from(hex, 'hex') }),
@@ -247,7 +257,10 @@ for (const option of ['id', 'key'])
         const first = await publish(name, 'one', { [option]: 'with spaces 1-2' });
         assert.equal(first[2], 'published');
         await listener.next();
-        assert.deepEqual(await publish(name, 'two', { [option]: 'with spaces 1-2' }), [first[0], first[1], 'duplicate']);
+        assert.deepEqual(await publish(name, 'one', { [option]: 'with spaces 1-2', retry: 1, maxlen: 5 }), [first[0], first[1], 'duplicate']);
+        for (const [data, options] of [['two', {}], ['one', { event: 'other' }], ['one\n', {}], ['', { count: 1 }]])
+            await assert.rejects(publish(name, data, { [option]: 'with spaces 1-2', ...options }),
+                { message: `CONFLICT sse_publish: this ${option} was used for another event within 300 s` });
         assert.equal(await length(name), 1);
         const memory = `{sse:${name}}:${option}:with spaces 1-2`;
         const ttl = await redis.command(['TTL', memory]);
@@ -270,11 +283,37 @@ test('id and key together: either one makes it a duplicate', async () => {
     assert.equal(await length(name), 2);
 });
 
+test('a key is one author\'s alone', async () => {
+    const name = channel();
+    const first = await publish(name, 'mine', { key: 'order-17', author: 'ann' });
+    const others = [await publish(name, 'yours', { key: 'order-17', author: 'bob' }), await publish(name, 'whose', { key: 'order-17' }),
+        await publish(name, 'long', { key: 'order-17', author: 'a'.repeat(8192) })];
+    assert.deepEqual(others.map(answer => answer[2]), ['published', 'published', 'published']);
+    assert.deepEqual(await publish(name, 'mine', { key: 'order-17', author: 'ann' }), [first[0], first[1], 'duplicate']);
+    await assert.rejects(publish(name, 'yours', { key: 'order-17', author: 'ann' }), /^Error: CONFLICT sse_publish: this key /);
+    assert.equal(await length(name), 4);
+});
+
+test('what version 1 remembered of a key or an id still gets the first answer', async () => {
+    const name = channel();
+    await redis.command(['SET', `{sse:${name}}:key:old`, 'an id 5-1']);
+    assert.deepEqual(await publish(name, 'x', { key: 'old' }), ['an id', '5-1', 'duplicate']);
+});
+
+test('data may take as many bytes on the stream as maxdata says, exactly', async () => {
+    const name = channel();
+    for (const data of ['', 'x'.repeat(20), 'a\nb', 'a\rb', 'a\r\nb', '\n', '\r', '\r\n', '\n\r', '\r\n\r\n', 'a\r\n\n\rb']) {
+        const size = data.split(/\r\n|\r|\n/).reduce((sum, line) => sum + 'data: \n'.length + line.length, 0);
+        await assert.rejects(publish(name, data, { maxdata: size - 1 }), /than maxdata/, JSON.stringify(data));
+        assert.equal((await publish(name, data, { maxdata: size }))[2], 'published', JSON.stringify(data));
+    }
+});
+
 test('two connections that race with the same keys publish each once', async () => {
     const name = channel();
     const clients = [new RespClient(redis.socket), new RespClient(redis.socket)];
     const calls = Array.from({ length: 200 }, (_, i) => Promise.all(clients.map((client, c) =>
-        publish(name, `from ${c}`, { key: `ticker:${i}` }, client))));
+        publish(name, `${i}`, { key: `ticker:${i}`, retry: c }, client))));
     for (const [a, b] of await within('all answers', Promise.all(calls))) {
         assert.deepEqual(a.slice(0, 2), b.slice(0, 2));
         assert.deepEqual([a[2], b[2]].sort(), ['duplicate', 'published']);
@@ -343,6 +382,57 @@ test('maxlen trims the stream, ttl is set anew at each event', async () => {
     assert.match(payload.toString(), /data: x999\n/);
 });
 
+// What maxbytes must have kept: the newest events, at most N bytes of messages, and one or two sixteenths less after a trim.
+async function kept(name, max, sent) {
+    const list = await entries(name);
+    const sizes = list.map(({ payload }) => payload.length);
+    const total = sizes.reduce((sum, n) => sum + n, 0);
+    assert.ok(list.length === 1 || total <= max, `${total} bytes of at most ${max}`);
+    assert.deepEqual(list.map(({ at }) => at), sent.slice(-list.length), 'the newest ones, without a hole');
+    return { list, total };
+}
+
+test('maxbytes bounds the bytes of the history, whatever the sizes of its events', async () => {
+    const max = 100000, step = max / 16;
+    for (const sizes of [[10], [3000], [40000], [10, 3000], [1, 200, 20000, 5], [90000, 100], [200000, 10, 10]]) {
+        const name = channel();
+        const sent = [];
+        let fullest = 0;
+        for (let i = 0, bytes = 0; bytes < 4 * max && i < 6000; ++i) {
+            const size = sizes[i % sizes.length];
+            bytes += size;
+            sent.push((await publish(name, 'x'.repeat(size), { maxlen: 100000, maxbytes: max }))[1]);
+            if (size >= step || i % 50 === 0)
+                fullest = Math.max(fullest, (await kept(name, max, sent)).total);
+        }
+        const { list, total } = await kept(name, max, sent);
+        const lost = sent.length - list.length;
+        assert.ok(lost === 0 || total > max - 2 * step - Math.max(...sizes) - 200, `${sizes}: ${total} bytes of ${max} are kept`);
+        assert.ok(fullest <= Math.max(max, Math.max(...sizes) + 200));
+    }
+});
+
+test('one large event does not throw out a long history of small ones that fits beside it', async () => {
+    const name = channel();
+    const sent = [];
+    for (let i = 0; i < 1000; ++i)
+        sent.push((await publish(name, `small ${i}`, { maxbytes: 1000000 }))[1]);
+    sent.push((await publish(name, 'x'.repeat(500000), { maxbytes: 1000000 }))[1]);
+    assert.equal((await kept(name, 1000000, sent)).list.length, 1001);
+});
+
+test('maxbytes may change from call to call, and histories of version 1 have no sums', async () => {
+    const name = channel();
+    const sent = [];
+    for (let i = 0; i < 20; ++i)
+        sent.push(await redis.command(['XADD', log(name), '*', 'm', 'x'.repeat(1000)]));
+    for (let i = 0; i < 400; ++i)
+        sent.push((await publish(name, 'x'.repeat(900), { maxlen: 100000, maxbytes: [10000, 1000000, 50000][i % 3] }))[1]);
+    for (let i = 0; i < 4; ++i)
+        sent.push((await publish(name, 'x'.repeat(900), { maxlen: 100000, maxbytes: 10000 }))[1]);
+    await kept(name, 10000, sent);
+});
+
 test('a burst of 1000 has strictly rising positions and an unbroken chain, many in one millisecond', async () => {
     const name = channel();
     const answers = await Promise.all(Array.from({ length: 1000 }, (_, i) => publish(name, `${i}`, { maxlen: 5000 })));
@@ -375,7 +465,7 @@ test('data of all bytes and of 1 MiB goes through', async () => {
     await publish(name, large, { id: 'j' });
     assert.deepEqual(parse(await listener.next()).sse,
         Buffer.concat([Buffer.from('event: message\ndata: '), large, Buffer.from('\nid: j\nretry: 6000\n\n')]));
-    await publish(name, Buffer.alloc(1 << 20, '\n'), { id: 'k' });
+    await publish(name, Buffer.alloc(1 << 20, '\n'), { id: 'k', maxdata: 7 * ((1 << 20) + 1) });
     assert.equal(parse(await listener.next()).sse.length, 'event: message\nid: k\nretry: 6000\n\n'.length + 7 * ((1 << 20) + 1));
     listener.close();
 });
@@ -501,7 +591,7 @@ test('in Redis Cluster all of it stays in one slot', async () => {
     await cluster.command(['FUNCTION', 'LOAD', library]);
     for (const name of ['post', 'exchange_rates/usd_eur', 'n'.repeat(200)]) {
         assert.equal((await publish(name, 'x', { count: 1, id: 'a}{b', key: '{k}' }, cluster))[2], 'published');
-        assert.equal((await publish(name, 'x', { id: 'a}{b' }, cluster))[2], 'duplicate');
+        assert.equal((await publish(name, '', { id: 'a}{b', count: 1 }, cluster))[2], 'duplicate');
         assert.equal((await publish(name, '1', { changed: 1 }, cluster))[2], 'unchanged');
         const slots = await Promise.all(['id:a}{b', 'key:{k}', 'count'].map(rest => `{sse:${name}}:${rest}`)
             .concat(`sse:${name}`, log(name)).map(key => cluster.command(['CLUSTER', 'KEYSLOT', key])));

@@ -164,6 +164,20 @@ test('what is wrong is answered as described', async () => {
     await provoke(s, 431, { headers: { 'x-long': 'a'.repeat(33000) } }, either(isGateway, isPost));
 });
 
+test('what an author or an operator has to mend is answered as described', async () => {
+    const headers = { 'content-type': 'text/plain', 'idempotency-key': 'taken' };
+    for (const path of ['/post', '/channels/news'])
+        await exchange(s.pub[0].url + path, { method: 'POST', headers, body: 'another' });
+    await provoke(s, 422, { headers }, isPost);
+    for (const name of ['post', 'news']) {
+        await s.redis.command(['RENAME', `{sse:${name}}:log`, `kept ${name}`]);
+        await s.redis.command(['SET', `{sse:${name}}:log`, 'no history']);
+    }
+    await provoke(s, 500, {}, isPost);
+    for (const name of ['post', 'news'])
+        await s.redis.command(['RENAME', `kept ${name}`, `{sse:${name}}:log`]);
+});
+
 test('other methods and other paths are answered as described', async () => {
     for (const server of Object.values(SERVERS)) {
         const rows = operations.filter(row => row[0] === server);

@@ -14,7 +14,7 @@ const FORM_TYPE = { 'content-type': 'application/x-www-form-urlencoded' };
 const LIMIT = 1000;
 
 // Publisher 1 has a small body limit.
-const s = await Stack.start({ gateways: 0, publishers: 2, publisherEnv: [{}, { BODY_LIMIT: LIMIT }] });
+const s = await Stack.start({ gateways: 0, publishers: 2, publisherEnv: [{}, { BODY_LIMIT: LIMIT, HISTORY_BYTES: 20000 }] });
 const [pub, small] = s.pub;
 let fresh = 0;
 const newChannel = () => `test${++fresh}`;
@@ -137,7 +137,7 @@ test('event, id and retry come from the query, from headers, and the query wins'
 });
 
 test('an id of any UTF-8 comes back in proper JSON', async () => {
-    const id = 'a"b\\c\t€ \u0001';
+    const id = 'a"b\\c € /';
     const answer = await post(`/channels/${newChannel()}?id=${encodeURIComponent(id)}`);
     assert.equal(answer.status, 200, answer.body);
     assert.deepEqual(JSON.parse(answer.body), { id });
@@ -179,7 +179,14 @@ const REFUSED = [
     ['a body without a type', '/post', {}, '{}', 415, /Content-Type/],
     ['a type that is none of ours', '/post', { 'content-type': 'application/xml' }, '<a/>', 415, /application\/json/],
     ['multipart', '/post', { 'content-type': 'multipart/form-data; boundary=x' }, '--x--', 415, /application\/json/],
-    ['+json', '/post', { 'content-type': 'application/problem+json' }, '{}', 415, /application\/json/],
+    ['JSON that curl calls a form', '/channels/bad', FORM_TYPE, '{"test":"a=b"}', 415, /no form.*Content-Type/],
+    ['a JSON array that curl calls a form', '/post', FORM_TYPE, ' ["a=b"]', 415, /no form.*Content-Type/],
+    ['text that curl calls a form', '/channels/bad', FORM_TYPE, 'hello', 415, /no form.*Content-Type/],
+    ['a form of 1001 parameters', '/post', FORM_TYPE, 'a=1&'.repeat(1001), 413, /more than 1000 parameters/],
+    ['a query and a form of 1001 parameters', '/post?b=1', FORM_TYPE, 'a=1&'.repeat(1000), 413, /more than 1000 parameters/],
+    ['a query of 1001 parameters', `/post?${'a&'.repeat(1001)}`, {}, null, 413, /more than 1000 parameters/],
+    ['a MiB of line breaks', '/channels/bad', TEXT_TYPE, '\n'.repeat(1 << 20), 413, /data takes 7340039 bytes on the stream, more than 1314816$/],
+    ['a form of control bytes', '/channels/bad', FORM_TYPE, `a=${'\x01'.repeat(1 << 19)}`, 413, /data takes 3145743 bytes on the stream, more than 1314816$/],
     ['a charset that is not utf-8', '/post', { 'content-type': 'application/json; charset=latin1' }, '{}', 415, /charset/],
     ['a type that is none of ours, without a body', '/post', { 'content-type': 'image/png' }, null, 415, /Content-Type/],
     ['a compressed body', '/post', { ...JSON_TYPE, 'content-encoding': 'gzip' }, '{}', 415, /Content-Encoding/],
@@ -206,7 +213,11 @@ const REFUSED = [
     ['id that is not UTF-8', '/channels/bad', { 'sse-id': '\xff' }, null, 400, /id/],
     ['retry that is no number', '/channels/bad?retry=soon', {}, null, 400, /retry/],
     ['retry below zero', '/channels/bad?retry=-1', {}, null, 400, /retry/],
-    ['retry above a day', '/channels/bad?retry=86400001', {}, null, 400, /retry/],
+    ...['gap', 'error', 'open', 'end'].map(type => [`the reserved event ${type}`, `/channels/bad?event=${type}`, {}, null, 400, /^event is reserved: gap, error, open and end/]),
+    ['a reserved event in a header', '/post', { 'sse-event': 'gap' }, null, 400, /^event is reserved/],
+    ...['01', '09', '0b', '0c', '1b', '7f'].map(hex => [`id with byte ${hex}`, `/channels/bad?id=a%${hex}b`, {}, null, 400, /^id holds a control character/]),
+    ...['%20a', 'a+', '+'].map(id => [`id ${id}`, `/channels/bad?id=${id}`, {}, null, 400, /^id begins or ends with a blank/]),
+    ['retry above an hour', '/channels/bad?retry=3600001', {}, null, 400, /retry must be 0 to 3600000/],
     ['retry that wraps around', '/channels/bad', { 'sse-retry': '4294967296' }, null, 400, /retry/],
     ['retry without a value', '/channels/bad?retry=', {}, null, 400, /retry/],
     ['an empty Idempotency-Key', '/post', { 'idempotency-key': '' }, null, 400, /Idempotency-Key/],
@@ -224,6 +235,49 @@ for (const [what, path, headers, body, status, sentence] of REFUSED) {
         assert.deepEqual(await footprint(), before);
     });
 }
+
+test('an event that takes as many bytes on the stream as it may is taken, one line break more is 413', async () => {
+    const channel = newChannel();
+    const send = breaks => request(`${small.url}/channels/${channel}`, { method: 'POST', headers: TEXT_TYPE, body: '\n'.repeat(breaks).padEnd(LIMIT, 'x') });
+    const most = LIMIT + LIMIT / 4 + 4096;
+    const fits = Math.floor((most - 7 - LIMIT) / 6);
+    assert.equal((await send(fits)).status, 200);
+    assertSentence(await send(fits + 1), 413, new RegExp(`takes ${LIMIT + 7 + 6 * (fits + 1)} bytes on the stream, more than ${most}$`));
+    assert.equal(await length(channel), 1);
+});
+
+test('a form of 1000 parameters, JSON that is named by its format, and utf8 are taken', async () => {
+    const channel = newChannel();
+    const form = Array.from({ length: 1000 }, (_, i) => `p${i}=`).join('&');
+    assert.equal((await post(`/channels/${channel}`, form, FORM_TYPE)).status, 200);
+    assert.equal(Object.keys(JSON.parse(dataOf(await newest(channel))[0])).length, 1000);
+    assert.equal((await post(`/channels/${channel}`, '{ "specversion": "1.0" }', { 'content-type': 'application/cloudevents+json; charset=utf8' })).status, 200);
+    assert.deepEqual(dataOf(await newest(channel)), ['{"specversion":"1.0"}']);
+    assert.equal((await post(`/channels/${channel}`, '', FORM_TYPE)).status, 200);
+});
+
+test('another event under the same id or Idempotency-Key is 422, a repeat gets the first answer', async () => {
+    const channel = newChannel();
+    for (const [query, headers, what] of [['', { 'idempotency-key': 'order-17' }, 'key'], ['?id=mine', {}, 'id']]) {
+        const send = (body, extra = {}) => post(`/channels/${channel}${query}`, body, { ...TEXT_TYPE, ...headers, ...extra });
+        const first = await send('one');
+        assert.equal(first.status, 200);
+        const before = await length(channel);
+        assert.deepEqual([(await send('one')).body, (await send('one', { 'sse-retry': '5' })).body], [first.body, first.body]);
+        assertSentence(await send('two'), 422, new RegExp(`^this ${what} was used for another event within 300 s$`));
+        assertSentence(await send('one', { 'sse-event': 'other' }), 422);
+        assert.equal(await length(channel), before);
+    }
+    assert.equal(await pub.metric('sse_publish_total', { outcome: 'conflict' }), 4);
+});
+
+test('a history is bounded by its bytes, too', async () => {
+    const channel = newChannel();
+    for (let i = 0; i < 60; ++i)
+        assert.equal((await request(`${small.url}/channels/${channel}`, { method: 'POST', headers: TEXT_TYPE, body: 'x'.repeat(900) })).status, 200);
+    const bytes = (await s.redis.command(['XRANGE', `{sse:${channel}}:log`, '-', '+'])).reduce((sum, [, [, payload]]) => sum + payload.length, 0);
+    assert.ok(bytes > 15000 && bytes <= 20000, `${bytes} bytes`);
+});
 
 test('every other method is refused with 405 and Allow, on each path that exists', async () => {
     const before = await footprint();

@@ -104,6 +104,35 @@ test('Redis that may not write now (out of memory, replica) is 503, not 400', as
     await until('it writes again', async () => (await post(pub)).status === 303);
 });
 
+test('what no repeat mends is 500 without Retry-After, for its channel only', async () => {
+    const s = await Stack.start({ gateways: 0 });
+    const [pub] = s.pub;
+    await s.redis.command(['SET', '{sse:news}:log', 'x']);
+    const answer = await post(pub, '/channels/news');
+    assert.equal(answer.status, 500, answer.body);
+    assert.match(JSON.parse(answer.body).error, /^a key of this channel in Redis holds something else: delete it there$/);
+    assert.equal(answer.headers['retry-after'], undefined);
+    await s.redis.command(['SET', '{sse:post}:key:k', '']);
+    await s.redis.command(['DEL', '{sse:post}:key:k']);
+    await s.redis.command(['RPUSH', '{sse:post}:key:k', 'x']);
+    assert.equal((await post(pub, '/post', { 'idempotency-key': 'k' })).status, 500);
+    assert.equal((await post(pub)).status, 303);
+    await s.redis.command(['XADD', '{sse:far}:log', '281474976710655-16777215', 'by', 'hand']);
+    assert.match((await post(pub, '/channels/far')).body, /too far in the future/);
+    assert.equal(await pub.metric('sse_publish_total', { outcome: 'failed' }), 3);
+    assert.equal((await pub.ready()).status, 200);
+    assert.ok(pub.logged({ msg: 'publish failed' }).length >= 1);
+});
+
+test('a publisher that finds an older function library loads its own again', async () => {
+    const s = await Stack.start({ gateways: 0 });
+    const [pub] = s.pub;
+    await s.redis.command(['FUNCTION', 'LOAD', 'REPLACE', `#!lua name=sse
+redis.register_function('sse_publish', function() return redis.error_reply('ERR sse_publish: unknown option; the options are few') end)`]);
+    assert.equal((await post(pub)).status, 303);
+    assert.equal((await entries(s, 'post')).length, 1);
+});
+
 test('two publishers make exactly one event per tick', async () => {
     const s = await Stack.start({ gateways: 0, publishers: 2, env: { TICKERS: 'letters:50,counter:50,usd_eur:10' } });
     await until('forty letters', async () => (await entries(s, 'letters')).length >= 40);

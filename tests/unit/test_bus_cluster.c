@@ -243,8 +243,13 @@ static void check_publisher(struct server *server)
     struct redis_url url;
     struct redis_options options = options_for(url_of(&url, "redis-cluster://127.0.0.1:%d", server->port));
     struct publish *publish = publish_open(&options, 0);
-    struct publish_request request = {
-        .channel = SLICE("p"), .data = SLICE("x"), .retry_ms = 6000, .history_len = 10, .history_ttl_s = 60};
+    struct publish_request request = {.channel = SLICE("p"),
+                                      .data = SLICE("x"),
+                                      .retry_ms = 6000,
+                                      .history_len = 10,
+                                      .history_bytes = 1000,
+                                      .data_max = 1000,
+                                      .history_ttl_s = 60};
     struct answer answer = {0};
     check(run_until(publish_ready(publish)) && publish_serves(publish, SLICE("p")) && run_until(is_well(server)),
           "ready when the shard is");

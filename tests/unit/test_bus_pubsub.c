@@ -351,7 +351,7 @@ struct answer {
     char id[64];
     struct position at;
     char why[300];
-    int outcomes[PUBLISH_REFUSED + 1];
+    int outcomes[PUBLISH_FAILED + 1];
 };
 
 static void on_answer(void *data, const struct publish_answer *from)
@@ -367,8 +367,13 @@ static void on_answer(void *data, const struct publish_answer *from)
 
 static struct publish_request request(const char *channel, const char *data)
 {
-    return (struct publish_request){
-        .channel = slice_of(channel), .data = slice_of(data), .retry_ms = 6000, .history_len = 1000, .history_ttl_s = 3600};
+    return (struct publish_request){.channel = slice_of(channel),
+                                    .data = slice_of(data),
+                                    .retry_ms = 6000,
+                                    .history_len = 1000,
+                                    .history_bytes = 1 << 25,
+                                    .history_ttl_s = 3600,
+                                    .data_max = 1 << 21};
 }
 
 static struct answer send_one(struct publish *publish, struct publish_request what)
