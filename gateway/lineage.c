@@ -16,21 +16,13 @@ void lineage_challenge(struct lineage *lineage, struct position at, struct posit
 
 /* ---- what to read ---- */
 
-/* So that a read after it begins with `position`. */
-static struct position just_before(struct position position)
-{
-    if (position.seq != 0)
-        return (struct position){position.ms, position.seq - 1};
-    return position.ms == 0 ? POSITION_NONE : (struct position){position.ms - 1, UINT64_MAX};
-}
-
 struct lineage_question lineage_ask(struct lineage *lineage, struct position last)
 {
     lineage->asked = lineage->trust;
     switch (lineage->trust) {
     case LINEAGE_DOUBTED:
     case LINEAGE_CHALLENGED:
-        return (struct lineage_question){.after = just_before(last)};
+        return (struct lineage_question){.after = position_before(last)};
     case LINEAGE_SEARCHED:
         return (struct lineage_question){.after = lineage->common};
     case LINEAGE_FORGOTTEN:

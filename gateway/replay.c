@@ -10,7 +10,8 @@
 
 enum {
     READ_ENTRIES = 1000, /* of one read, at most */
-    READ_BYTES = 2 * REPLAY_PAGE_BYTES, /* … and about so much: what does not fit the page is read again for the next one */
+    READ_BYTES =
+        2 * REPLAY_PAGE_BYTES, /* … and about so much of all channels: what does not fit the page is read again for the next one */
     LONG_PAST_MS = 10000, /* no event of a millisecond that long ago is still on its way */
 };
 
@@ -28,6 +29,7 @@ struct place {
     struct position page_end; /* of the last of them */
     bool page_full; /* there may be more behind it */
     size_t limit; /* entries of its next read */
+    size_t counted; /* of the newest entries, read backwards for ?last= */
     uint32_t next; /* in the page, or in the ring */
 };
 
@@ -141,11 +143,11 @@ static bool in_ring(const struct source *source, struct slice id, struct positio
     return false;
 }
 
-static void on_scanned(void *data, const struct history_entry *entries, size_t count, const char *why);
+static void on_scanned(void *data, const struct history_entry *entries, size_t count, bool more, const char *why);
 
 static enum replay_need scan(struct replay *replay, struct position after)
 {
-    replay->scanning = source_read_after(replay->places[replay->read_at].source, after, READ_ENTRIES, on_scanned, replay);
+    replay->scanning = source_read_after(replay->places[replay->read_at].source, after, READ_ENTRIES, on_scanned, replay) != NULL;
     return replay->scanning ? REPLAY_READ : REPLAY_RETRY;
 }
 
@@ -194,14 +196,15 @@ static void drop_page(struct place *place)
     place->next = 0;
 }
 
-/* How many entries make READ_BYTES, if they are like these. */
-static size_t limit_for(size_t bytes, size_t entries)
+/* How many entries make this channel's part of READ_BYTES, if they are like these. */
+static size_t limit_for(const struct replay *replay, size_t bytes, size_t entries)
 {
-    size_t limit = entries == 0 ? READ_ENTRIES : READ_BYTES / (bytes / entries + 1);
+    size_t limit = entries == 0 ? READ_ENTRIES : READ_BYTES / replay->ask->count / (bytes / entries + 1);
     return limit < 1 ? 1 : limit < READ_ENTRIES ? limit : READ_ENTRIES;
 }
 
-static void take_page(struct place *place, const struct history_entry *entries, size_t count)
+static void take_page(const struct replay *replay, struct place *place, const struct history_entry *entries, size_t count,
+                      bool more)
 {
     size_t bytes = 0;
     for (size_t i = 0; i < count; ++i)
@@ -210,37 +213,36 @@ static void take_page(struct place *place, const struct history_entry *entries, 
     place->page_count = (uint32_t)source_frames(place->source, entries, count, place->page);
     place->page_entries = count;
     place->page_end = count == 0 ? place->after : entries[count - 1].at;
-    place->page_full = count == place->limit;
-    place->limit = limit_for(bytes, count);
+    place->page_full = more;
+    place->limit = limit_for(replay, bytes, count);
     place->next = 0;
 }
 
-static void on_page(void *data, const struct history_entry *entries, size_t count, const char *why)
+static void on_page(void *data, const struct history_entry *entries, size_t count, bool more, const char *why)
 {
     struct replay *replay = data;
     replay->read_failed = why != NULL;
     if (why == NULL)
-        take_page(&replay->places[replay->read_at], entries, count);
+        take_page(replay, &replay->places[replay->read_at], entries, count, more);
     replay->on_read(replay->data);
 }
 
-static void on_newest(void *data, const struct history_entry *entries, size_t count, const char *why)
+/* Some of the newest entries were counted: where they begin, `after` ends. */
+static void on_newest(void *data, const struct history_entry *entries, size_t count, bool more, const char *why)
 {
     struct replay *replay = data;
     struct place *place = &replay->places[replay->read_at];
     replay->read_failed = why != NULL;
     if (why == NULL) {
-        take_page(place, entries, count);
-        place->page_full = false;
-        if (place->page_count == 0)
-            drop_page(place);
-        place->after = place->page_count != 0 ? place->page[0]->prev : source_last(place->source);
-        place->checked = true;
+        if (count != 0)
+            place->after = position_before(entries[0].at);
+        place->counted += count;
+        place->checked = !more || place->counted >= replay->ask->last;
     }
     replay->on_read(replay->data);
 }
 
-static void on_scanned(void *data, const struct history_entry *entries, size_t count, const char *why)
+static void on_scanned(void *data, const struct history_entry *entries, size_t count, bool more, const char *why)
 {
     struct replay *replay = data;
     struct slice id = slice_of(replay->ask->resume_id);
@@ -251,7 +253,7 @@ static void on_scanned(void *data, const struct history_entry *entries, size_t c
         if (entries[i].payload.p != NULL && message_decode(&message, entries[i].payload) == NULL && slice_eq(message.id, id))
             found_at(replay, replay->read_at, entries[i].at);
     if (why == NULL && !replay->resolved) {
-        if (count == READ_ENTRIES && scan(replay, entries[count - 1].at) == REPLAY_READ)
+        if (more && scan(replay, entries[count - 1].at) == REPLAY_READ)
             return;
         replay->scanned = ++replay->read_at == replay->ask->count;
     }
@@ -263,11 +265,23 @@ static enum replay_need read_page(struct replay *replay, uint32_t at)
     struct place *place = &replay->places[at];
     const struct ring *newest = source_ring(place->source);
     if (place->limit == 0)
-        place->limit = limit_for(newest->bytes, newest->count);
+        place->limit = limit_for(replay, newest->bytes, newest->count);
     replay->read_at = at;
     metric_add(COUNT_HISTORY_READS, 1);
-    bool sent = source_read_after(place->source, place->after, place->limit, on_page, replay);
-    return sent ? REPLAY_READ : REPLAY_RETRY;
+    return source_read_after(place->source, place->after, place->limit, on_page, replay) != NULL ? REPLAY_READ : REPLAY_RETRY;
+}
+
+/* Beyond the ring the newest events are only counted; what follows where they begin is read page by page, like any other past. */
+static enum replay_need count_newest(struct replay *replay, uint32_t at)
+{
+    struct place *place = &replay->places[at];
+    struct position before = place->counted == 0 ? POSITION_MAX : position_next(place->after);
+    if (place->counted == 0)
+        place->after = source_last(place->source);
+    replay->read_at = at;
+    metric_add(COUNT_HISTORY_READS, 1);
+    size_t limit = replay->ask->last - place->counted;
+    return source_read_before(place->source, before, limit, on_newest, replay) != NULL ? REPLAY_READ : REPLAY_RETRY;
 }
 
 /* The newest ask->last events of each channel. */
@@ -283,8 +297,7 @@ static enum replay_need resolve_last(struct replay *replay, struct source **wait
         if (ring->count < last && source_deepen(place->source, last))
             return REPLAY_SOURCE;
         if (ring->count < last && ring->count != 0 && !position_is_none(ring_at(ring, 0)->prev)) {
-            replay->read_at = i;
-            return source_read_last(place->source, last, on_newest, replay) ? REPLAY_READ : REPLAY_RETRY;
+            return count_newest(replay, i);
         }
         place->after =
             ring->count == 0 ? source_last(place->source) : ring_at(ring, ring->count < last ? 0 : ring->count - last)->prev;

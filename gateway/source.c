@@ -10,7 +10,7 @@
 #include "proto/event_id.h"
 #include "runtime/log.h"
 
-/* Entries asked for in one read of a history. */
+/* Entries asked for in one read of a history: an answer holds fewer when they are large (see history.h). */
 enum { PAGE = 1000 };
 
 enum state { SUBSCRIBING, READING, LIVE };
@@ -20,8 +20,7 @@ struct source {
     const struct source_shard *shard;
     void *owner;
     enum state state;
-    bool reading; /* a read is under way; its callback comes exactly once */
-    bool destroyed; /* only waits for that callback */
+    struct history_read *reading; /* that waits or is under way; NULL: none */
     bool known; /* `last` is true: the history was read at least once */
     bool interrupted; /* since `last` was seen the subscription was lost at least once */
     bool again; /* what the read under way brings is already old: read once more */
@@ -33,7 +32,8 @@ struct source {
     struct ring ring;
     uint32_t depth; /* the ring was read to this depth; UINT32_MAX: to the beginning of the history */
     uint32_t wanted; /* the deepest wish so far */
-    uint32_t asking; /* the depth of the read under way */
+    struct position reached,
+        reached_begin; /* by the deeper reads: all from here on is in the ring or nobody's event, while the ring begins there */
     struct held held;
     size_t name_len;
     char name[];
@@ -68,9 +68,9 @@ void source_destroy(struct source *source)
     ring_clear(&source->ring);
     if (source->unsettled)
         --source->shared->unsettled;
-    source->destroyed = true;
-    if (!source->reading)
-        free(source);
+    if (source->reading != NULL)
+        history_cancel(source->reading);
+    free(source);
 }
 
 void source_move(struct source *source, const struct source_shard *shard)
@@ -84,14 +84,15 @@ const struct source_shard *source_shard(const struct source *source)
     return source->shard;
 }
 
-bool source_read_after(const struct source *source, struct position after, size_t limit, history_cb cb, void *data)
+struct history_read *source_read_after(const struct source *source, struct position after, size_t limit, history_cb cb, void *data)
 {
-    return source->shard != NULL && history_after(source->shard->commands, source_name(source), after, limit, cb, data);
+    return source->shard == NULL ? NULL : history_after(source->shard->history, source_name(source), after, limit, cb, data);
 }
 
-bool source_read_last(const struct source *source, size_t limit, history_cb cb, void *data)
+struct history_read *source_read_before(const struct source *source, struct position before, size_t limit, history_cb cb,
+                                        void *data)
 {
-    return source->shard != NULL && history_last(source->shard->commands, source_name(source), limit, cb, data);
+    return source->shard == NULL ? NULL : history_before(source->shard->history, source_name(source), before, limit, cb, data);
 }
 
 struct slice source_name(const struct source *source)
@@ -299,13 +300,20 @@ static void take_newest(struct source *source, const struct history_entry *entri
     source->known = true;
 }
 
-/* A deeper read: what is older than the ring goes in front of it. */
-static void take_older(struct source *source, const struct history_entry *entries, size_t count)
+/* What the ring holds is what follows this, and is not older than it but for nobody's events. */
+static struct position ring_begin(const struct source *source)
+{
+    return source->ring.count == 0 ? source->last : ring_at(&source->ring, 0)->prev;
+}
+
+/* A deeper read: what is older than the ring goes in front of it. False: there is no room for all. */
+static bool take_older(struct source *source, const struct history_entry *entries, size_t count)
 {
     bool room = true;
+    struct position reached = source->reached;
     for (size_t i = count; i-- != 0 && room;) {
-        struct position limit = source->ring.count == 0 ? source->last : ring_at(&source->ring, 0)->prev;
-        if (position_compare(entries[i].at, limit) > 0)
+        reached = entries[i].at;
+        if (position_compare(entries[i].at, ring_begin(source)) > 0)
             continue;
         struct frame *frame = frame_of_entry(source, &entries[i]);
         if (frame == NULL)
@@ -313,16 +321,23 @@ static void take_older(struct source *source, const struct history_entry *entrie
         room = ring_prepend(&source->ring, frame, &source->shared->limits);
         frame_unref(frame);
     }
+    source->reached = reached;
+    source->reached_begin = ring_begin(source);
+    return room;
+}
+
+/* The deeper read goes on with what stands before this. */
+static struct position deeper_before(const struct source *source)
+{
+    struct position begin = ring_begin(source);
+    bool reached = !position_is_none(source->reached) && position_compare(source->reached_begin, begin) == 0;
+    return reached ? source->reached : position_next(begin);
 }
 
 /* True when the callback of a read has something to go on with. */
 static bool read_ended(struct source *source, const char *why)
 {
-    source->reading = false;
-    if (source->destroyed) {
-        free(source);
-        return false;
-    }
+    source->reading = NULL;
     if (why != NULL)
         source->shared->on_read_failed(source->owner, why);
     return why == NULL;
@@ -341,21 +356,30 @@ static void go_on(struct source *source, bool complete)
     }
 }
 
-static void on_newest(void *data, const struct history_entry *entries, size_t count, const char *why)
+static void on_newest(void *data, const struct history_entry *entries, size_t count, bool more, const char *why)
 {
     struct source *source = data;
     if (!read_ended(source, why))
         return;
-    bool first = !source->known;
-    if (first)
-        take_newest(source, entries, count);
+    take_newest(source, entries, count);
+    source->depth = more ? (uint32_t)count : UINT32_MAX;
+    go_on(source, true);
+}
+
+/* The next answer follows at once, until the ring is as deep as was asked for. */
+static void on_older(void *data, const struct history_entry *entries, size_t count, bool more, const char *why)
+{
+    struct source *source = data;
+    if (!read_ended(source, why))
+        return;
+    bool room = take_older(source, entries, count);
+    source->depth = more && room ? source->depth + (uint32_t)count : UINT32_MAX;
+    if (source->state != LIVE)
+        go_on(source, false);
+    else if (source->depth < source->wanted)
+        start_read(source);
     else
-        take_older(source, entries, count);
-    source->depth = count < source->asking ? UINT32_MAX : source->asking;
-    if (source->state == LIVE)
         source->shared->on_live(source->owner);
-    else
-        go_on(source, first);
 }
 
 /* The streams are told, since their clients' ids stand for nothing now, and go on from here. */
@@ -366,10 +390,10 @@ static void go_back_to(struct source *source, struct position at)
 }
 
 /* What was missed. True when all of it was taken. */
-static bool take_missed(struct source *source, const struct history_entry *entries, size_t count)
+static bool take_missed(struct source *source, const struct history_entry *entries, size_t count, bool more)
 {
     const struct lineage_past past = {source_name(source), &source->ring, source->last};
-    struct lineage_answer answer = lineage_judge(&source->lineage, &past, entries, count, count < PAGE);
+    struct lineage_answer answer = lineage_judge(&source->lineage, &past, entries, count, !more);
     switch (answer.what) {
     case LINEAGE_ASK_AGAIN:
         return false;
@@ -384,43 +408,50 @@ static bool take_missed(struct source *source, const struct history_entry *entri
     }
     for (size_t i = answer.from; i < count; ++i)
         take_entry(source, &entries[i]);
-    return count < PAGE;
+    return !more;
 }
 
-static void on_missed(void *data, const struct history_entry *entries, size_t count, const char *why)
+static void on_missed(void *data, const struct history_entry *entries, size_t count, bool more, const char *why)
 {
     struct source *source = data;
     if (read_ended(source, why))
-        go_on(source, !source->again && take_missed(source, entries, count));
+        go_on(source, !source->again && take_missed(source, entries, count, more));
 }
 
-static bool read_missed(struct source *source)
+static struct history_read *read_missed(struct source *source)
 {
     struct lineage_question question = lineage_ask(&source->lineage, source->last);
     if (question.newest)
-        return source_read_last(source, 1, on_missed, source);
+        return source_read_before(source, POSITION_MAX, 1, on_missed, source);
     return source_read_after(source, question.after, PAGE, on_missed, source);
+}
+
+static struct history_read *read_older(struct source *source)
+{
+    return source_read_before(source, deeper_before(source), source->wanted - source->depth, on_older, source);
 }
 
 static void start_read(struct source *source)
 {
-    if (source->reading || source->state == SUBSCRIBING)
+    if (source->reading != NULL || source->state == SUBSCRIBING)
         return;
-    if (source->known && source->state == READING) {
+    if (!source->known)
+        source->reading = source_read_before(source, POSITION_MAX, source->wanted, on_newest, source);
+    else if (source->state == READING)
         source->reading = read_missed(source);
-    } else if (!source->known || source->wanted > source->depth) {
-        source->asking = source->wanted;
-        source->reading = source_read_last(source, source->asking, on_newest, source);
-    }
-    if (source->reading)
-        metric_add(COUNT_HISTORY_READS, 1);
+    else if (source->wanted > source->depth)
+        source->reading = read_older(source);
+    if (source->reading == NULL)
+        return;
+    history_hurry(source->reading); /* before those of single streams */
+    metric_add(COUNT_HISTORY_READS, 1);
 }
 
 void source_subscribed(struct source *source)
 {
     set_state(source, READING);
     lineage_doubt(&source->lineage, source->known ? source->last : POSITION_NONE);
-    source->again = source->reading;
+    source->again = source->reading != NULL;
     start_read(source);
 }
 

@@ -15,6 +15,7 @@ struct source;
 /* Where histories are read: one shard, as its sources see it. */
 struct source_shard {
     struct redis *commands;
+    struct history *history; /* over that connection */
     bool clock_known; /* since the first connection */
     int64_t clock_ms; /* Redis's clock (milliseconds since 1970) less monotonic_ms() */
 };
@@ -37,12 +38,13 @@ struct source *source_create(struct source_shared *shared, const struct source_s
 void source_move(struct source *source, const struct source_shard *shard);
 const struct source_shard *source_shard(const struct source *source);
 
-/* See history.h; for readers of their own. False also where no shard has the channel now. */
-bool source_read_after(const struct source *source, struct position after, size_t limit, history_cb cb, void *data)
+/* See history.h; for readers of their own. NULL also where no shard has the channel now. */
+struct history_read *source_read_after(const struct source *source, struct position after, size_t limit, history_cb cb, void *data)
     __attribute__((warn_unused_result));
-bool source_read_last(const struct source *source, size_t limit, history_cb cb, void *data) __attribute__((warn_unused_result));
+struct history_read *source_read_before(const struct source *source, struct position before, size_t limit, history_cb cb,
+                                        void *data) __attribute__((warn_unused_result));
 
-/* Frees it, or lets it free itself when the read that is under way has ended. No callback runs after this. */
+/* No callback runs after this. */
 void source_destroy(struct source *source);
 
 struct slice source_name(const struct source *source);

@@ -229,6 +229,7 @@ static void connect_trunk(struct trunk *trunk)
     redis.on_ready = on_commands_ready;
     redis.on_lost = on_commands_lost;
     trunk->shard.commands = redis_open(&redis);
+    trunk->shard.history = history_open(trunk->shard.commands);
     redis.name = "sse-gateway:subscriber";
     redis.topology = options->weights.replica != 0 ? trunk->at->reading : trunk->at->topology;
     trunk->subscribe = subscribe_open(&redis, &(struct subscribe_events){.on_subscribed = on_subscribed,
@@ -275,6 +276,7 @@ static void on_gone(void *data, struct shard *shard)
         at = &(*at)->next;
     *at = trunk->next;
     redis_close(trunk->shard.commands);
+    history_close(trunk->shard.history);
     subscribe_close(trunk->subscribe);
     if (trunk->watch != NULL)
         link_watch_close(trunk->watch);

@@ -15,6 +15,9 @@ struct position {
 /* "0-0", before every entry: what a channel without history has as its last position. */
 #define POSITION_NONE ((struct position){0, 0})
 
+/* After every entry. */
+#define POSITION_MAX ((struct position){UINT64_MAX, UINT64_MAX})
+
 /* Bytes that position_format() needs at most, its terminating NUL included. */
 enum { POSITION_TEXT_MAX = 42 };
 
@@ -23,6 +26,20 @@ static inline int position_compare(struct position a, struct position b)
     if (a.ms != b.ms)
         return a.ms < b.ms ? -1 : 1;
     return a.seq == b.seq ? 0 : a.seq < b.seq ? -1 : 1;
+}
+
+/* The greatest one before p; POSITION_NONE for itself. A read of what follows it begins with p. */
+static inline struct position position_before(struct position p)
+{
+    if (p.seq != 0)
+        return (struct position){p.ms, p.seq - 1};
+    return p.ms == 0 ? p : (struct position){p.ms - 1, UINT64_MAX};
+}
+
+/* The least one after p, which is not the last of all. */
+static inline struct position position_next(struct position p)
+{
+    return p.seq == UINT64_MAX ? (struct position){p.ms + 1, 0} : (struct position){p.ms, p.seq + 1};
 }
 
 static inline bool position_is_none(struct position p)

@@ -1,4 +1,7 @@
-/* Reading a channel's history from its Redis stream. */
+/* Reading channels' histories from their Redis streams over one command connection.
+ *
+ * The bytes of answers under way are bounded: reads wait in a queue that is fair between channels, and each asks for as many entries as its channel's are expected to
+ * fill one answer of moderate size. So an answer may hold fewer entries than were asked for; `more` tells whether the history goes on. */
 #pragma once
 
 #include "proto/bus/redis.h"
@@ -9,13 +12,35 @@ struct history_entry {
     struct slice payload; /* the message as published, for message_decode(); {NULL, 0} if the entry is not ours */
 };
 
-/* entries are oldest first, each after the one before it and at most as many as were asked for, and die after the callback. On failure entries is NULL and `why` a sentence; an absent stream is 0 entries. */
-typedef void (*history_cb)(void *data, const struct history_entry *entries, size_t count, const char *why);
+/* entries are oldest first, each after the one before it and at most as many as were asked for, and die after the callback. more: others may follow (read
+ * backwards: precede) them. On failure entries is NULL and `why` a sentence; an absent stream is 0 entries, without more. */
+typedef void (*history_cb)(void *data, const struct history_entry *entries, size_t count, bool more, const char *why);
 
-/* The oldest `limit` (1-10000) entries after `after`, not including it: XRANGE with an exclusive start. False: not connected, no call. */
-bool history_after(struct redis *redis, struct slice channel, struct position after, size_t limit, history_cb cb, void *data)
-    __attribute__((warn_unused_result));
+struct history; /* of one connection */
+struct history_read; /* that waits or is under way; goes with its callback */
 
-/* The newest `limit` entries: XREVRANGE, turned round. */
-bool history_last(struct redis *redis, struct slice channel, size_t limit, history_cb cb, void *data)
-    __attribute__((warn_unused_result));
+/* Bounds of what is under way over one connection. */
+enum {
+    HISTORY_WINDOW_BYTES = 2 << 20, /* by estimate; an entry that is larger is read alone */
+    HISTORY_WINDOW_ENTRIES = 128, /* since an estimate may be wrong: of all reads together, and half of it of each */
+    HISTORY_ANSWER_BYTES = 512 << 10, /* of one answer, by estimate */
+};
+
+struct history *history_open(struct redis *redis);
+
+/* After redis_close(), so nothing waits. */
+void history_close(struct history *history);
+
+/* The oldest entries after `after`, not including it, `limit` at most. NULL: not connected, or this channel can't be read for the moment; no call. */
+struct history_read *history_after(struct history *history, struct slice channel, struct position after, size_t limit,
+                                   history_cb cb, void *data) __attribute__((warn_unused_result));
+
+/* The newest entries before `before`, not including it; POSITION_MAX: of all. */
+struct history_read *history_before(struct history *history, struct slice channel, struct position before, size_t limit,
+                                    history_cb cb, void *data) __attribute__((warn_unused_result));
+
+/* Puts a read that waits before the others of its channel: for what many wait for. */
+void history_hurry(struct history_read *read);
+
+/* Nobody waits for it any more: it is not sent if it was not, and not called back. */
+void history_cancel(struct history_read *read);

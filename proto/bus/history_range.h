@@ -1,0 +1,26 @@
+/* One XRANGE or XREVRANGE and its answer; history.h says which are sent, and when. */
+#pragma once
+
+#include "proto/bus/history.h"
+
+struct history_range {
+    struct slice channel;
+    struct position from; /* not included */
+    bool backwards;
+    size_t count; /* of entries, at most */
+};
+
+struct history_answer {
+    const struct history_entry *entries; /* oldest first; NULL on failure */
+    size_t count;
+    size_t bytes; /* of the answer, about */
+    const char *why; /* of a failure */
+    bool lost; /* the connection went before the answer came */
+};
+
+/* Called once. `answer` and what it holds die after the call. */
+typedef void (*history_range_cb)(void *data, const struct history_answer *answer);
+
+/* False: not sent, no call. */
+bool history_range_send(struct redis *redis, const struct history_range *range, history_range_cb cb, void *data)
+    __attribute__((warn_unused_result));
