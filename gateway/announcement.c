@@ -55,18 +55,17 @@ void announcement_register(struct gateway *gateway)
 
 void announcement_start(struct gateway *gateway)
 {
-    announce_start(&gateway->announce,
-                   &(struct announce_options){.loop = gateway->ctx.loop,
-                                              .node = gateway->node,
-                                              .role = "gateway",
-                                              .interval_ms = (uint64_t)gateway->options.status_ms,
-                                              .rows = rows,
-                                              .row_count = sizeof(rows) / sizeof(rows[0]),
-                                              .group = "closes",
-                                              .grouped = closes,
-                                              .grouped_count = CLOSE_REASONS,
-                                              .checks = gateway->checks,
-                                              .check_count = sizeof(gateway->checks) / sizeof(gateway->checks[0]),
-                                              .send = on_announce,
-                                              .data = gateway});
+    announce_start(&gateway->announce, &(struct announce_options){.loop = gateway->ctx.loop,
+                                                                  .node = gateway->node,
+                                                                  .role = "gateway",
+                                                                  .interval_ms = (uint64_t)gateway->options.status_ms,
+                                                                  .rows = rows,
+                                                                  .row_count = sizeof(rows) / sizeof(rows[0]),
+                                                                  .group = "closes",
+                                                                  .grouped = closes,
+                                                                  .grouped_count = CLOSE_REASONS,
+                                                                  .checks = gateway->checks,
+                                                                  .check_count = gateway->check_count,
+                                                                  .send = on_announce,
+                                                                  .data = gateway});
 }

@@ -19,6 +19,8 @@ static const struct metric table[COUNTERS] = {
     CLOSES(CLOSE_DRAIN, "drain"),
     CLOSES(CLOSE_EXPIRED, "token expired"),
     [COUNT_CONNECTIONS] = {"sse_connections", NULL, METRIC_GAUGE, "open connections on the public ports"},
+    [COUNT_PLAIN_CONNECTIONS] = {"sse_plain_connections", NULL, METRIC_GAUGE,
+                                 "… of them on HTTP_PORT, which has half of the limit"},
     [COUNT_CHANNELS] = {"sse_channels", NULL, METRIC_GAUGE, "channels with a listener here"},
     [COUNT_EVENTS_IN] = {"sse_events_total", "direction=\"in\"", METRIC_COUNTER, "events from the bus, and deliveries to streams"},
     [COUNT_EVENTS_OUT] = {"sse_events_total", "direction=\"out\"", METRIC_COUNTER,

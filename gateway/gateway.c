@@ -22,8 +22,11 @@
 
 enum {
     ADMIN_CONNECTIONS = 64,
-    OTHER_FILES =
-        256, /* descriptors that are not client connections: loops, queues, Redis, the publisher's connections, the admin port */
+    OTHER_FILES = 192, /* descriptors that are not client connections: loops, queues, Redis, the admin port */
+    WORKERS_IN_OTHER_FILES = 8, /* … of that many workers; each further one takes */
+    WORKER_FILES = 8,
+    FORWARDS_MIN = 64, /* POSTs that may be under way to the publisher, a descriptor each; or a 64th of all descriptors */
+    FORWARDS_MAX = 4096,
     BODY_SLACK = 65536, /* what libh2o takes above BODY_LIMIT, so that the publisher's 413 names the limit */
     HEAD_TIMEOUT_MS = 10000,
     DRAIN_POLL_MS = 50,
@@ -32,12 +35,12 @@ enum {
     IDLE_TIMEOUT_MS = 60000,
 };
 
-static int bind_port(const char *name, const char *host, int64_t port, int *bound)
+static int bind_port(const char *name, const char *setting, const char *host, int64_t port, int *bound)
 {
     const char *error;
     int fd = listener_bind(host, (int)port, bound, &error);
     if (fd == -1)
-        die("%s", error);
+        die("%s: %s", setting, error);
     log_info("listening", log_str("listener", name), log_int("port", *bound));
     return fd;
 }
@@ -61,11 +64,10 @@ static void configure_admin(struct gateway *gateway)
     h2o_config_init(&gateway->admin_conf);
     gateway->admin_conf.server_name = h2o_iovec_init(H2O_STRLIT("sse-gateway"));
     gateway->admin_hosts[0] = h2o_config_register_host(&gateway->admin_conf, h2o_iovec_init(H2O_STRLIT("default")), 65535);
-    admin_register(gateway->admin_hosts[0],
-                   &(struct admin_options){.ready = gateway->checks,
-                                           .ready_count = sizeof(gateway->checks) / sizeof(gateway->checks[0]),
-                                           .alive = gateway->alive,
-                                           .alive_count = gateway->alone ? 0 : gateway->worker_count});
+    admin_register(gateway->admin_hosts[0], &(struct admin_options){.ready = gateway->checks,
+                                                                    .ready_count = gateway->check_count,
+                                                                    .alive = gateway->alive,
+                                                                    .alive_count = gateway->alone ? 0 : gateway->worker_count});
     announcement_register(gateway);
 }
 
@@ -86,6 +88,18 @@ static const char *parse_options(struct gateway *gateway)
     gateway->limits = limits_create(&options->limits);
     gateway->node = node_name(options->node_name);
     return NULL;
+}
+
+/* How many workers, connections and forwarded POSTs: the descriptors of each are kept apart, so none of them can take another's. */
+static const char *share_files(struct gateway *gateway)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    gateway->worker_count = gateway->options.threads != 0 ? (uint32_t)gateway->options.threads : cores > 0 ? (uint32_t)cores : 1;
+    size_t further = gateway->worker_count > WORKERS_IN_OTHER_FILES ? gateway->worker_count - WORKERS_IN_OTHER_FILES : 0;
+    size_t forwards = files_limit() / 64;
+    gateway->max_forwards = forwards < FORWARDS_MIN ? FORWARDS_MIN : forwards > FORWARDS_MAX ? FORWARDS_MAX : forwards;
+    size_t reserve = OTHER_FILES + further * WORKER_FILES + gateway->max_forwards;
+    return files_for_connections((size_t)gateway->options.max_connections, reserve, &gateway->max_connections);
 }
 
 static const char *check_library(void)
@@ -110,6 +124,12 @@ const char *gateway_prepare(void *options)
     if (error == NULL)
         error = parse_options(gateway);
     if (error == NULL)
+        error = share_files(gateway);
+    if (error == NULL)
+        error = listener_check_host("HOST", gateway->options.host);
+    if (error == NULL)
+        error = listener_check_host("ADMIN_HOST", gateway->options.admin_host);
+    if (error == NULL)
         gateway->access = access_load(&gateway->options.access, gateway->options.cors_origins, &error);
     return error == NULL ? certificates_load(gateway) : error;
 }
@@ -118,16 +138,29 @@ void gateway_listen(struct gateway *gateway)
 {
     const struct options *options = &gateway->options;
     int port;
-    gateway->fd = bind_port("public", options->host, options->port, &port);
+    gateway->fd = bind_port("public", "PORT", options->host, options->port, &port);
     gateway->tls_port = gateway->tls == NULL ? 0 : port;
-    gateway->plain_fd = options->http_port == -1 ? -1 : bind_port("plain", options->host, options->http_port, &port);
-    gateway->admin_fd = bind_port("admin", options->admin_host, options->admin_port, &port);
+    gateway->plain_fd = options->http_port == -1 ? -1 : bind_port("plain", "HTTP_PORT", options->host, options->http_port, &port);
+    gateway->admin_fd = bind_port("admin", "ADMIN_PORT", options->admin_host, options->admin_port, &port);
+}
+
+/* Each worker and port has an even share of the connections; a port is full when all workers' shares of it are. */
+static void check_capacity(struct gateway *gateway)
+{
+    const char *setting = gateway->options.max_connections != 0 ? "MAX_CONNECTIONS" : "the limit on open files";
+    size_t limit = worker_connections(gateway) * gateway->worker_count;
+    gateway->capacity[0] = (struct capacity){setting, "PORT", COUNT_CONNECTIONS, COUNT_PLAIN_CONNECTIONS, limit, ""};
+    gateway->capacity[1] = (struct capacity){setting, "HTTP_PORT", COUNT_PLAIN_CONNECTIONS, 0, limit, ""};
+    gateway->checks[2] = (struct admin_check){.name = "connections", .run = capacity_why, .data = &gateway->capacity[0]};
+    gateway->checks[3] = (struct admin_check){.name = "plain connections", .run = capacity_why, .data = &gateway->capacity[1]};
+    gateway->check_count = gateway->plain_fd == -1 ? 3 : 4;
 }
 
 static void start_admin(struct gateway *gateway)
 {
     gateway->admin_accept = (h2o_accept_ctx_t){.ctx = &gateway->ctx, .hosts = gateway->admin_hosts};
-    struct listener_options listener = {.accept = &gateway->admin_accept, .max_connections = ADMIN_CONNECTIONS};
+    struct listener_options listener = {
+        .accept = &gateway->admin_accept, .max_connections = ADMIN_CONNECTIONS, .total = ADMIN_CONNECTIONS, .name = "admin"};
     gateway->admin_listener = listener_start(gateway->admin_fd, &listener);
     close(gateway->admin_fd);
 }
@@ -203,16 +236,15 @@ static void start_accepting(struct gateway *gateway)
 
 void gateway_start(struct gateway *gateway)
 {
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    gateway->worker_count = gateway->options.threads != 0 ? (uint32_t)gateway->options.threads : cores > 0 ? (uint32_t)cores : 1;
     gateway->workers = h2o_mem_alloc(gateway->worker_count * sizeof(*gateway->workers));
     gateway->alive = h2o_mem_alloc(gateway->worker_count * sizeof(*gateway->alive));
     gateway->tells = h2o_mem_alloc(gateway->worker_count * sizeof(*gateway->tells));
     memset(gateway->workers, 0, gateway->worker_count * sizeof(*gateway->workers));
-    gateway->max_connections = files_for_connections((size_t)gateway->options.max_connections, OTHER_FILES);
+    files_warn((size_t)gateway->options.max_connections, gateway->max_connections);
     gateway->alone = gateway->worker_count == 1;
     metrics_thread();
     count_limits(gateway);
+    check_capacity(gateway);
     configure(gateway);
     configure_admin(gateway);
     h2o_context_init(&gateway->ctx, h2o_evloop_create(), &gateway->admin_conf);

@@ -8,6 +8,7 @@
 #include "gateway/origin.h"
 #include "gateway/status.h"
 #include "runtime/admin.h"
+#include "runtime/capacity.h"
 #include "runtime/limits.h"
 #include "runtime/listener.h"
 #include "runtime/pulse.h"
@@ -49,7 +50,9 @@ struct gateway {
     h2o_context_t ctx; /* of the main thread */
     h2o_accept_ctx_t admin_accept;
     struct listener *admin_listener;
-    struct admin_check checks[2]; /* of /readyz */
+    struct admin_check checks[4]; /* of /readyz */
+    size_t check_count;
+    struct capacity capacity[2]; /* of PORT and HTTP_PORT */
     struct admin_check *alive; /* one a worker with a thread of its own */
     struct feed *feed;
     struct announce announce;
@@ -59,7 +62,7 @@ struct gateway {
     struct worker *workers;
     h2o_multithread_receiver_t **tells; /* of each worker */
     pthread_barrier_t barrier; /* of the workers and the main thread, at the start */
-    size_t max_connections;
+    size_t max_connections, max_forwards;
     bool draining, stopped;
     uint64_t drained_ms; /* when the last stream was seen gone; 0: not yet */
     struct timer drain_timer;

@@ -22,6 +22,18 @@ static void on_close(void *data)
     metric_add(COUNT_CONNECTIONS, -1);
 }
 
+static void on_open_plain(void *data)
+{
+    on_open(data);
+    metric_add(COUNT_PLAIN_CONNECTIONS, 1);
+}
+
+static void on_close_plain(void *data)
+{
+    on_close(data);
+    metric_add(COUNT_PLAIN_CONNECTIONS, -1);
+}
+
 static void on_bad_proxy(void *data)
 {
     (void)data;
@@ -145,26 +157,35 @@ void worker_open(struct worker *worker, struct gateway *gateway, uint32_t number
     worker->plain_accept = (h2o_accept_ctx_t){.ctx = &worker->ctx, .hosts = gateway->hosts};
 }
 
-static struct listener *listen_on(struct worker *worker, int fd, h2o_accept_ctx_t *accept, size_t max_connections)
+static struct listener *listen_on(struct worker *worker, int fd, h2o_accept_ctx_t *accept)
 {
+    const struct gateway *gateway = worker->gateway;
+    bool plain = fd == gateway->plain_fd;
+    size_t share = worker_connections(gateway);
     struct listener_options options = {.accept = accept,
-                                       .max_connections = max_connections,
-                                       .user_timeout_ms = (uint32_t)worker->gateway->options.write_timeout_s * 1000 + 5000,
+                                       .name = plain ? "plain" : "public",
+                                       .max_connections = share,
+                                       .total = share * gateway->worker_count,
+                                       .user_timeout_ms = (uint32_t)gateway->options.write_timeout_s * 1000 + 5000,
                                        .per_connection = sizeof(struct connection),
-                                       .proxies = worker->gateway->options.proxy_protocol ? worker->gateway->proxies : NULL,
-                                       .on_open = on_open,
-                                       .on_close = on_close,
+                                       .proxies = gateway->options.proxy_protocol ? gateway->proxies : NULL,
+                                       .on_open = plain ? on_open_plain : on_open,
+                                       .on_close = plain ? on_close_plain : on_close,
                                        .on_bad_proxy = on_bad_proxy,
                                        .dispose = dispose_connection};
     return fd == -1 ? NULL : listener_start(fd, &options);
 }
 
+size_t worker_connections(const struct gateway *gateway)
+{
+    size_t share = gateway->max_connections / gateway->worker_count / (gateway->plain_fd == -1 ? 1 : 2);
+    return share == 0 ? 1 : share;
+}
+
 void worker_accept(struct worker *worker)
 {
-    struct gateway *gateway = worker->gateway;
-    size_t share = gateway->max_connections / gateway->worker_count / (gateway->plain_fd == -1 ? 1 : 2);
-    worker->listener = listen_on(worker, gateway->fd, &worker->accept, share == 0 ? 1 : share);
-    worker->plain_listener = listen_on(worker, gateway->plain_fd, &worker->plain_accept, share == 0 ? 1 : share);
+    worker->listener = listen_on(worker, worker->gateway->fd, &worker->accept);
+    worker->plain_listener = listen_on(worker, worker->gateway->plain_fd, &worker->plain_accept);
 }
 
 static void *run(void *data)

@@ -7,6 +7,9 @@
  * pools of the thread. */
 void worker_open(struct worker *worker, struct gateway *gateway, uint32_t number, h2o_loop_t *loop);
 
+/* How many connections each worker may have on each of the public ports. */
+size_t worker_connections(const struct gateway *gateway);
+
 /* Opens its ends of the public listeners. */
 void worker_accept(struct worker *worker);
 

@@ -84,7 +84,9 @@ void publisher_open(struct publisher *publisher)
     open_h2o(publisher);
     publisher->checks[0] = (struct admin_check){.name = "bus", .run = check_bus, .data = publisher};
     publisher->checks[1] = (struct admin_check){.name = "drain", .run = check_drain, .data = publisher};
-    admin_register(publisher->admin_hosts[0], &(struct admin_options){.ready = publisher->checks, .ready_count = 2});
+    publisher->capacity = (struct capacity){"MAX_CONNECTIONS", "PORT", COUNTER_CONNECTIONS, 0, publisher->max_connections, ""};
+    publisher->checks[2] = (struct admin_check){.name = "connections", .run = capacity_why, .data = &publisher->capacity};
+    admin_register(publisher->admin_hosts[0], &(struct admin_options){.ready = publisher->checks, .ready_count = 3});
     endpoint_register(publisher->public_hosts[0], &publisher->bus, &publisher->access, &publisher->options);
     h2o_context_init(&publisher->ctx, loop, &publisher->conf);
     h2o_multithread_register_receiver(publisher->ctx.queue, &publisher->getaddr, h2o_hostinfo_getaddr_receiver);
@@ -111,12 +113,12 @@ static void on_bad_proxy(void *data)
     metric_add(COUNTER_BAD_PROXY, 1);
 }
 
-static int bind_port(const char *name, const char *host, int64_t port)
+static int bind_port(const char *name, const char *setting, const char *host, int64_t port)
 {
     const char *error;
     int bound, fd = listener_bind(host, (int)port, &bound, &error);
     if (fd == -1)
-        die("%s", error);
+        die("%s: %s", setting, error);
     log_info("listening", log_str("listener", name), log_int("port", bound));
     return fd;
 }
@@ -141,21 +143,28 @@ static const char *load_certificates(struct publisher *publisher)
 const char *publisher_prepare(void *options)
 {
     struct publisher *publisher = H2O_STRUCT_FROM_MEMBER(struct publisher, options, options);
-    const char *error = options_read(&publisher->options);
+    struct options *own = &publisher->options;
+    const char *error = options_read(own);
+    if (error == NULL)
+        error = files_for_connections((size_t)own->max_connections, OTHER_FILES, &publisher->max_connections);
+    if (error == NULL)
+        error = listener_check_host("HOST", own->host);
+    if (error == NULL)
+        error = listener_check_host("ADMIN_HOST", own->admin_host);
     if (error == NULL)
         error = h2_guard_start(COUNTER_H2_ABUSE);
     if (error == NULL)
         error = h1_guard_start();
     if (error == NULL)
-        publisher->access = access_load(&publisher->options.access, publisher->options.cors_origins, &error);
+        publisher->access = access_load(&own->access, own->cors_origins, &error);
     return error == NULL ? load_certificates(publisher) : error;
 }
 
 void publisher_bind(struct publisher *publisher)
 {
     const struct options *options = &publisher->options;
-    publisher->public_fd = bind_port("public", options->host, options->port);
-    publisher->admin_fd = bind_port("admin", options->admin_host, options->admin_port);
+    publisher->public_fd = bind_port("public", "PORT", options->host, options->port);
+    publisher->admin_fd = bind_port("admin", "ADMIN_PORT", options->admin_host, options->admin_port);
 }
 
 static struct listener *listen_on(int fd, const struct listener_options *options)
@@ -171,16 +180,20 @@ void publisher_listen(struct publisher *publisher)
     publisher->public_accept.ctx = &publisher->ctx;
     publisher->public_accept.hosts = publisher->public_hosts;
     publisher->admin_accept = (h2o_accept_ctx_t){.ctx = &publisher->ctx, .hosts = publisher->admin_hosts};
+    files_warn((size_t)options->max_connections, publisher->max_connections);
     struct listener_options public_options = {
         .accept = &publisher->public_accept,
-        .max_connections = files_for_connections((size_t)options->max_connections, OTHER_FILES),
+        .name = "public",
+        .max_connections = publisher->max_connections,
+        .total = publisher->max_connections,
         .proxies = options->proxy_protocol ? options->proxies : NULL,
         .on_open = on_open,
         .on_close = on_close,
         .on_bad_proxy = on_bad_proxy,
     };
     metric_set(COUNTER_CONNECTIONS_LIMIT, (int64_t)public_options.max_connections);
-    struct listener_options admin_options = {.accept = &publisher->admin_accept, .max_connections = OTHER_FILES / 2};
+    struct listener_options admin_options = {
+        .accept = &publisher->admin_accept, .name = "admin", .max_connections = OTHER_FILES / 2, .total = OTHER_FILES / 2};
     publisher->public_listener = listen_on(publisher->public_fd, &public_options);
     publisher->admin_listener = listen_on(publisher->admin_fd, &admin_options);
     if (publisher->access == NULL)

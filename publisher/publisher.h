@@ -6,6 +6,7 @@
 #include "publisher/options.h"
 #include "publisher/ticker.h"
 #include "runtime/admin.h"
+#include "runtime/capacity.h"
 #include "runtime/announce.h"
 #include "runtime/listener.h"
 #include "runtime/tls.h"
@@ -31,7 +32,9 @@ struct publisher {
     struct publish *bus;
     struct access *access; /* NULL: everything is open */
     bool bus_up; /* as last seen */
-    struct admin_check checks[2];
+    size_t max_connections;
+    struct capacity capacity;
+    struct admin_check checks[3];
     struct announce announce;
     struct ticker tickers[TICK_KINDS];
 };

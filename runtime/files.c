@@ -1,23 +1,41 @@
 #include "runtime/files.h"
 
+#include <stdio.h>
 #include <sys/resource.h>
 
 #include "runtime/log.h"
 
-size_t files_for_connections(size_t wanted, size_t reserve)
+enum { CONNECTIONS_MIN = 44 }; /* FILES_MIN less the 256 that a gateway keeps */
+
+size_t files_limit(void)
 {
     struct rlimit files;
     if (getrlimit(RLIMIT_NOFILE, &files) != 0)
-        return wanted;
+        return SIZE_MAX;
     if (files.rlim_cur < files.rlim_max) {
         files.rlim_cur = files.rlim_max;
         setrlimit(RLIMIT_NOFILE, &files);
         getrlimit(RLIMIT_NOFILE, &files);
     }
-    size_t fit = files.rlim_cur > 2 * reserve ? files.rlim_cur - reserve : reserve;
-    if (wanted == 0 || wanted <= fit)
-        return wanted == 0 ? fit : wanted;
-    log_warn("the limit on open files lowers MAX_CONNECTIONS", log_int("wanted", (int64_t)wanted),
-             log_int("max_connections", (int64_t)fit));
-    return fit;
+    return files.rlim_cur;
+}
+
+const char *files_for_connections(size_t wanted, size_t reserve, size_t *fit)
+{
+    static char sentence[160];
+    size_t limit = files_limit(), least = reserve + CONNECTIONS_MIN < FILES_MIN ? FILES_MIN : reserve + CONNECTIONS_MIN;
+    if (limit < least) {
+        snprintf(sentence, sizeof(sentence), "the limit on open files is %zu and must be at least %zu (ulimit -n, LimitNOFILE)",
+                 limit, least);
+        return sentence;
+    }
+    *fit = wanted == 0 || wanted > limit - reserve ? limit - reserve : wanted;
+    return NULL;
+}
+
+void files_warn(size_t wanted, size_t fit)
+{
+    if (wanted > fit)
+        log_warn("the limit on open files lowers MAX_CONNECTIONS", log_int("wanted", (int64_t)wanted),
+                 log_int("max_connections", (int64_t)fit));
 }

@@ -119,6 +119,18 @@ int listener_bind(const char *host, int port, int *bound, const char **error)
     return fd;
 }
 
+const char *listener_check_host(const char *setting, const char *host)
+{
+    static char sentence[512];
+    struct addrinfo *found, hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
+    int failure = host[0] == '\0' ? 0 : getaddrinfo(host, "0", &hints, &found);
+    if (failure != 0)
+        snprintf(sentence, sizeof(sentence), "%s: '%.200s' can't be looked up: %s", setting, host, gai_strerror(failure));
+    else if (host[0] != '\0')
+        freeaddrinfo(found);
+    return failure == 0 ? NULL : sentence;
+}
+
 static void release(struct listener *listener)
 {
     if (--listener->refs == 0)
@@ -135,8 +147,11 @@ static bool may_accept(const struct listener *listener)
 
 static void warn_when_full(struct listener *listener)
 {
-    if (listener->open == listener->options.max_connections && log_allowed(&listener->full_limit))
-        log_warn("no more connections are accepted: their limit is reached", log_int("open", (int64_t)listener->open));
+    const struct listener_options *options = &listener->options;
+    if (listener->open == options->max_connections && log_allowed(&listener->full_limit))
+        log_warn("connection limit reached; not accepting", log_str("listener", options->name == NULL ? "" : options->name),
+                 log_int("open", (int64_t)listener->open), log_int("limit", (int64_t)options->total),
+                 log_str("setting", "MAX_CONNECTIONS"));
 }
 
 /* Polls for connections exactly while they may be accepted. */

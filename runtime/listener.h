@@ -14,9 +14,15 @@ struct listener; /* one worker's end of one listening socket; lives on that work
  * the descriptor, or -1 and *error, a sentence in a static buffer ("port 4043 is in use"). *bound is the real port. */
 int listener_bind(const char *host, int port, int *bound, const char **error);
 
+/* NULL when `host` names an address, or a sentence in a static buffer that begins with the setting. What a start would find out only when
+ * it binds, after which a check of the settings of a running program would fail. */
+const char *listener_check_host(const char *setting, const char *host);
+
 /* What every accepted connection gets and counts against. */
 struct listener_options {
     h2o_accept_ctx_t *accept; /* ctx, hosts and, for TLS, ssl_ctx; borrowed for the listener's life */
+    const char *name; /* for the log; may be NULL */
+    size_t total; /* for the log: max_connections of all ends of the socket together */
     size_t max_connections; /* of this listener; at the cap accepting stops and resumes on a close, so EMFILE can't spin the loop */
     uint32_t user_timeout_ms; /* TCP_USER_TIMEOUT: unacknowledged data or a closed window this long abort the connection; 0: 30 s */
     size_t per_connection; /* bytes of zeroed memory, aligned for pointers, for listener_connection(); 0 for none */
