@@ -8,8 +8,7 @@
 
 static enum cors_verdict judge(struct gateway *gateway, h2o_req_t *req)
 {
-    struct origin origin = origin_of(gateway->proxies, req);
-    return cors_judge(gateway->options.cors_origins, http_header(req, "origin"), origin.host);
+    return origin_verdict(gateway->options.cors_origins, gateway->proxies, req);
 }
 
 void edge_add_headers(struct gateway *gateway, h2o_req_t *req)

@@ -5,7 +5,7 @@
 #include "gateway/feed.h"
 #include "gateway/hub.h"
 #include "gateway/options.h"
-#include "gateway/origin.h"
+#include "runtime/origin.h"
 #include "gateway/status.h"
 #include "runtime/admin.h"
 #include "runtime/capacity.h"

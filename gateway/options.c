@@ -5,7 +5,7 @@
 #include <strings.h>
 
 #include "runtime/cors.h"
-#include "gateway/origin.h"
+#include "runtime/origin.h"
 #include "proto/bus/reading.h"
 #include "proto/bus/redis_url.h"
 #include "proto/channel.h"

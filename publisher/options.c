@@ -137,7 +137,8 @@ static const struct config_option rows[] = {
      .kind = CONFIG_TEXT,
      AT(cors_origins),
      .check = cors_origins_check,
-     .doc = "origins whose pages may publish with the token of a cookie, comma-separated, or none; set it as the gateways'; empty: "
+     .doc = "origins whose pages may publish, comma-separated; `*`: any; `none`; pages of the publisher's own host always may; set "
+            "it as the gateways'; empty: "
             "http://localhost:3000,https://front-end.surge.sh while DEMO is on, else none"},
     {.name = "TRUSTED_PROXIES",
      .fallback = "",

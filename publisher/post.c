@@ -7,6 +7,7 @@
 #include "proto/sse.h"
 #include "publisher/counters.h"
 #include "runtime/http.h"
+#include "runtime/origin.h"
 
 enum { PARAMS_MAX = 1000 };
 
@@ -44,6 +45,15 @@ static const char *read_route(struct reading *reading)
     reading->post->route = is_channel ? POST_CHANNEL : POST_LEGACY;
     reading->post->publish.channel = is_channel ? slice_from(path, prefix.n) : SLICE("post");
     return channel_check(reading->post->publish.channel);
+}
+
+/* The gateway asks the same, but a page may know the publisher's address. */
+static const char *check_origin(struct reading *reading)
+{
+    if (origin_verdict(reading->options->cors_origins, reading->options->proxies, reading->req) != CORS_REFUSED)
+        return NULL;
+    metric_add((size_t)COUNTER_REFUSED + ACCESS_FOREIGN_ORIGIN - 1, 1);
+    return fail(reading, 403, "this origin is not in CORS_ORIGINS");
 }
 
 static const char *check_access(struct reading *reading)
@@ -221,8 +231,8 @@ static const char *check_event_size(struct reading *reading)
 
 const char *post_read(struct post *post, h2o_req_t *req, const struct options *options, const struct access *access, int *status)
 {
-    static const char *(*const steps[])(struct reading *) = {read_route,   check_access, check_size, read_query,
-                                                             read_headers, check_event,  read_data,  check_event_size};
+    static const char *(*const steps[])(struct reading *) = {read_route,   check_origin, check_access, check_size,      read_query,
+                                                             read_headers, check_event,  read_data,    check_event_size};
     struct reading reading = {.req = req, .post = post, .options = options, .access = access, .status = 400};
     *post = (struct post){.publish = {.retry_ms = (int32_t)options->retry_ms,
                                       .history_len = options->history_len,

@@ -1,4 +1,4 @@
-/* Which browser origins may read (https://fetch.spec.whatwg.org/#http-cors-protocol). Pure. */
+/* Which browser origins may read and publish (https://fetch.spec.whatwg.org/#http-cors-protocol). Pure. */
 #pragma once
 
 #include <stdbool.h>

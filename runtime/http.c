@@ -223,13 +223,19 @@ struct slice http_query(h2o_req_t *req)
 
 bool http_form_next(h2o_req_t *req, struct slice *rest, struct slice *name, struct slice *value, bool *broken)
 {
+    return http_form_next_literal(req, SLICE(""), rest, name, value, broken);
+}
+
+bool http_form_next_literal(h2o_req_t *req, struct slice literal, struct slice *rest, struct slice *name, struct slice *value,
+                            bool *broken)
+{
     while (rest->p != NULL) {
         struct slice raw_value = slice_split(rest, '&');
         if (raw_value.n == 0)
             continue;
         struct slice raw_name = slice_split(&raw_value, '=');
         *name = decode(req, raw_name, true, broken);
-        *value = decode(req, raw_value, true, broken);
+        *value = decode(req, raw_value, literal.n == 0 || !slice_eq(*name, literal), broken);
         return true;
     }
     return false;

@@ -34,6 +34,10 @@ struct slice http_path(h2o_req_t *req);
  * with *rest = the text (for a query: http_query()). False at the end; *broken is set when an escape is not two hex digits. */
 bool http_form_next(h2o_req_t *req, struct slice *rest, struct slice *name, struct slice *value, bool *broken);
 
+/* As http_form_next(), but in the values of the parameter `literal` a '+' stays one: for values that can hold no space, since few people write it as "%2B". */
+bool http_form_next_literal(h2o_req_t *req, struct slice literal, struct slice *rest, struct slice *name, struct slice *value,
+                            bool *broken);
+
 /* The raw query after '?', {NULL, 0} without one. */
 struct slice http_query(h2o_req_t *req);
 

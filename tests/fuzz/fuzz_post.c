@@ -34,7 +34,7 @@ static void check_good(const struct post *post, h2o_req_t *req)
 
 static void check_status(h2o_req_t *req, int status, const char *why)
 {
-    static const int statuses[] = {400, 404, 405, 413, 414, 415, 431};
+    static const int statuses[] = {400, 403, 404, 405, 413, 414, 415, 431};
     bool known = false;
     for (size_t i = 0; i != sizeof(statuses) / sizeof(statuses[0]); ++i)
         known = known || status == statuses[i];
@@ -44,8 +44,14 @@ static void check_status(h2o_req_t *req, int status, const char *why)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const struct options options = {
-        .body_limit = BODY_LIMIT, .retry_ms = 6000, .history_len = 10, .history_bytes = 1, .history_ttl_s = 10};
+    static struct options options = {.body_limit = BODY_LIMIT,
+                                     .cors_origins = "http://localhost:3000",
+                                     .retry_ms = 6000,
+                                     .history_len = 10,
+                                     .history_bytes = 1,
+                                     .history_ttl_s = 10};
+    if (options.proxies == NULL)
+        options.proxies = proxies_parse("");
     struct slice rest = slice_make((const char *)data, size);
     struct slice method = next_field(&rest), target = own(next_field(&rest), false), body = own(next_field(&rest), false);
     struct request request;

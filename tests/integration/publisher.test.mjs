@@ -279,6 +279,20 @@ test('a history is bounded by its bytes, too', async () => {
     assert.ok(bytes > 15000 && bytes <= 20000, `${bytes} bytes`);
 });
 
+test('a page of another origin publishes nothing, one of CORS_ORIGINS or of the publisher\'s own host does', async () => {
+    const before = await footprint();
+    const refused = await pub.metric('sse_auth_refused_total', { reason: 'foreign origin' });
+    const foreign = ['https://evil.example', 'http://localhost:30001', 'http://localhost:3000.evil.example', 'https://localhost:3000', 'null', '*',
+        'http://localhost:3000,https://front-end.surge.sh', `http://127.0.0.1:${pub.port}1`];
+    for (const origin of foreign)
+        for (const path of ['/post', '/channels/foreign'])
+            assertSentence(await post(path, 'x', { ...TEXT_TYPE, origin }), 403, /^this origin is not in CORS_ORIGINS$/);
+    assert.deepEqual(await footprint(), before);
+    assert.equal(await pub.metric('sse_auth_refused_total', { reason: 'foreign origin' }), refused + 2 * foreign.length);
+    for (const origin of ['http://localhost:3000', 'https://front-end.surge.sh', `http://127.0.0.1:${pub.port}`, undefined])
+        assert.equal((await post('/channels/own', 'x', origin === undefined ? TEXT_TYPE : { ...TEXT_TYPE, origin })).status, 200, origin);
+});
+
 test('every other method is refused with 405 and Allow, on each path that exists', async () => {
     const before = await footprint();
     for (const path of ['/post', '/channels/a', '/channels/', '/post?a=1']) {

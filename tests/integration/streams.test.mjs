@@ -14,6 +14,18 @@ const POSITION = new RegExp(`^id: ${UUID}\nretry: 6000\n\n$`);
 const s = await Stack.start({ gateways: 2, env: { TICKERS: 'letters:250,counter:200,usd_eur:100' } });
 const quietStack = await Stack.start({ gateways: 2 });
 
+test('a plus in the query is part of a channel\'s name, as it is in a path', async () => {
+    const { gw: [gw] } = quietStack;
+    const by = await Promise.all(['/channels/c++', '/subscribe?channel=c++', '/subscribe?channel=c%2B%2B&channel=other'].map(path => openStream(gw.url + path)));
+    assert.deepEqual(by.map(stream => stream.status), [200, 200, 200]);
+    await quietStack.redis.command(['FCALL', 'sse_publish', 1, 'sse:c++', 'compiled']);
+    for (const stream of by) {
+        assert.equal((await stream.next()).data, 'compiled');
+        stream.close();
+    }
+    assert.equal((await openStream(`${gw.url}/subscribe?channel=c%20`)).status, 400, 'a space is none');
+});
+
 test('a stream has exactly the head that the contract names', async () => {
     for (const path of ['/sse', '/post', '/events', '/exchange_rates/usd_eur', '/channels/news', '/subscribe?channel=a']) {
         const stream = await openStream(s.gw[0].url + path);

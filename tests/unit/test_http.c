@@ -134,6 +134,20 @@ static void test_form(void)
     }
 }
 
+static void test_literal_plus(void)
+{
+    h2o_req_t req = {NULL};
+    struct slice rest = SLICE("a=c++&channel=c++&channel=a%2Bb%20c"), name, value;
+    static const char *const want[] = {"c  ", "c++", "a+b c"};
+    bool broken = false;
+    size_t n = 0;
+    h2o_mem_init_pool(&req.pool);
+    for (; http_form_next_literal(&req, SLICE("channel"), &rest, &name, &value, &broken); ++n)
+        check_slice(value, slice_of(want[n]), "a plus stays in a channel's name, and is a space elsewhere");
+    check(n == 3 && !broken, "three pairs");
+    h2o_mem_clear_pool(&req.pool);
+}
+
 /* Under /say every request is answered as its query asks; all else is libh2o's. */
 static int on_say(h2o_handler_t *self, h2o_req_t *req)
 {
@@ -320,6 +334,7 @@ int main(void)
     test_accept();
     test_path();
     test_form();
+    test_literal_plus();
     server_init(&s);
     s.config.max_request_entity_size = 100;
     h2o_create_handler(h2o_config_register_path(s.host, "/say", 0), sizeof(h2o_handler_t))->on_req = on_say;

@@ -1,4 +1,4 @@
-#include "gateway/origin.h"
+#include "runtime/origin.h"
 
 #include <arpa/inet.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-#include "gateway/origin.h"
+#include "runtime/origin.h"
 
 #include <ctype.h>
 
@@ -28,6 +28,11 @@ struct origin origin_of(const struct proxies *proxies, h2o_req_t *req)
         origin.host = host;
     origin.port = http_header(req, "x-forwarded-port");
     return origin;
+}
+
+enum cors_verdict origin_verdict(const char *origins, const struct proxies *proxies, h2o_req_t *req)
+{
+    return cors_judge(origins, http_header(req, "origin"), origin_of(proxies, req).host);
 }
 
 static bool plain_host(struct slice host)
