@@ -11,8 +11,8 @@ enum close_reason {
     CLOSE_CLIENT, /* the peer closed or reset */
     CLOSE_CLIENT_DATA, /* the peer sent more than a stream's client has to say */
     CLOSE_WRITE_ERROR,
-    CLOSE_QUEUE_FULL,
-    CLOSE_MEMORY, /* the slowest of a worker when all queues together pass MEMORY_LIMIT */
+    CLOSE_QUEUE_FULL, /* too far behind for too long, see lag.h */
+    CLOSE_MEMORY, /* the slowest when all queues together pass MEMORY_LIMIT */
     CLOSE_WRITE_TIMEOUT,
     CLOSE_VANISHED, /* the peer acknowledges nothing any more */
     CLOSE_ROTATE, /* MAX_STREAM_SECONDS */
@@ -34,6 +34,7 @@ enum counter {
     COUNT_BYTES_IN,
     COUNT_BYTES_OUT,
     COUNT_QUEUED_BYTES,
+    COUNT_STREAMS_WAITING,
     COUNT_KEEPALIVES,
     COUNT_BUS_UP,
     COUNT_BUS_MALFORMED,

@@ -77,10 +77,24 @@ struct frame *frame_join(struct frame *const *frames, size_t count)
     return joined;
 }
 
+/* `count`: 1 or FRAME_IN_QUEUE. Gives the references that there were. */
+static uint64_t give_back(struct frame *frame, uint64_t count)
+{
+    uint64_t before = atomic_fetch_sub_explicit(&frame->refs, count, memory_order_acq_rel);
+    if ((uint32_t)before == 1)
+        free(frame);
+    return before;
+}
+
 void frame_unref(struct frame *frame)
 {
-    if (atomic_fetch_sub_explicit(&frame->refs, 1, memory_order_acq_rel) == 1)
-        free(frame);
+    give_back(frame, 1);
+}
+
+size_t frame_dequeue(struct frame *frame)
+{
+    size_t memory = frame_memory(frame);
+    return give_back(frame, FRAME_IN_QUEUE) >> 32 == 1 ? memory : 0;
 }
 
 struct frame *frame_without_id(struct frame *frame)

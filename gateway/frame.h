@@ -1,5 +1,5 @@
 /* One encoded event, shared by every stream it goes to: immutable once made, counted by an atomic reference, so threads may pass it on
- * without copying. The bytes stand once, framed for HTTP/1.1 chunked coding (RFC 9112 section 7.1); transports that need no chunk
+ * without copying. The references of streams' queues are counted a second time, so that the frame's memory can be counted once however many queues hold it. The bytes stand once, framed for HTTP/1.1 chunked coding (RFC 9112 section 7.1); transports that need no chunk
  * framing take the part inside. */
 #pragma once
 
@@ -8,7 +8,7 @@
 #include "proto/message.h"
 
 struct frame {
-    _Atomic uint32_t refs;
+    _Atomic uint64_t refs; /* all of them in the lower half; those of queues in the upper half, too */
     uint32_t head; /* bytes of the chunk-size line */
     uint32_t body; /* bytes of the event */
     uint16_t events; /* of which it is made, see frame_join() */
@@ -16,6 +16,9 @@ struct frame {
     struct position at, prev; /* durable only */
     char bytes[]; /* chunk-size line, event, CRLF */
 };
+
+/* A queue's reference in `refs`. */
+#define FRAME_IN_QUEUE (UINT64_C(1) << 32 | 1)
 
 /* Bytes of the largest chunk-size line and of the CRLF behind the event. */
 enum { FRAME_CHUNK_HEAD_MAX = 10, FRAME_CHUNK_TAIL = 2 };
@@ -44,6 +47,22 @@ static inline struct frame *frame_ref(struct frame *frame)
 
 /* Gives a reference back; frees the frame with the last one. Any thread. */
 void frame_unref(struct frame *frame);
+
+/* The memory of the frame. */
+static inline size_t frame_memory(const struct frame *frame)
+{
+    return sizeof(*frame) + frame->head + frame->body + FRAME_CHUNK_TAIL;
+}
+
+/* A reference of a queue, and the bytes that queues hold more through it: the frame's memory for the first of all queues, else 0. Any thread. */
+static inline size_t frame_enqueue(struct frame *frame)
+{
+    uint64_t before = atomic_fetch_add_explicit(&frame->refs, FRAME_IN_QUEUE, memory_order_relaxed);
+    return before >> 32 == 0 ? frame_memory(frame) : 0;
+}
+
+/* Gives it back, and the bytes that queues hold less. Any thread. */
+size_t frame_dequeue(struct frame *frame);
 
 static inline struct slice frame_chunk(const struct frame *frame)
 {

@@ -5,7 +5,6 @@
 #include "gateway/audience.h"
 #include "gateway/batch.h"
 #include "gateway/keepalive.h"
-#include "gateway/lag.h"
 #include "gateway/outbox.h"
 #include "gateway/transport.h"
 #include "gateway/welcome.h"
@@ -52,11 +51,6 @@ struct hub {
     } drain;
     unsigned seed;
 };
-
-size_t hub_queue_bytes(const struct hub *hub)
-{
-    return hub->options.queue_bytes;
-}
 
 static uint64_t hub_now(const struct hub *hub)
 {
@@ -359,7 +353,7 @@ bool hub_turn(struct hub *hub)
 {
     if (!may_wait(hub))
         serve_inbox(hub);
-    if (hub->lag.bytes > hub->lag.limit)
+    if (lag_grew(&hub->lag))
         lag_check(&hub->lag, hub_now(hub));
     reap(hub);
     outbox_send(&hub->asks);
@@ -456,10 +450,10 @@ struct hub *hub_create(const struct hub_options *options)
     h2o_linklist_init_anchor(&hub->inbox);
     h2o_linklist_init_anchor(&hub->graveyard);
     h2o_linklist_init_anchor(&hub->held);
-    lag_init(&hub->lag, options->write_timeout_ms, options->memory_limit);
+    lag_init(&hub->lag, &options->limits);
     keepalive_init(&hub->keepalive, options->loop, options->keepalive_ms, on_rotate, hub);
     hub->last_chunk = frame_of_bytes(SLICE(""));
-    hub->batch_bytes = options->queue_bytes / 2 < BATCH_BYTES ? options->queue_bytes / 2 : BATCH_BYTES;
+    hub->batch_bytes = options->limits.queue_bytes / 2 < BATCH_BYTES ? options->limits.queue_bytes / 2 : BATCH_BYTES;
     timer_init(&hub->coalesce, options->loop, on_coalesced, hub);
     timer_init(&hub->tick, options->loop, on_tick, hub);
     timer_start(&hub->tick, TICK_MS);

@@ -2,15 +2,14 @@
  * worker, so no locks. Worker thread only. */
 #pragma once
 
+#include "gateway/lag.h"
 #include "gateway/subscriber.h"
 
 struct hub_options {
     h2o_loop_t *loop;
     h2o_multithread_queue_t *queue; /* of that loop */
     uint32_t worker; /* its number among the feed's workers */
-    size_t queue_bytes; /* a stream may lag behind by */
-    size_t memory_limit; /* of all queues of this worker together */
-    uint64_t write_timeout_ms;
+    struct lag_limits limits; /* of streams that wait for their client */
     uint64_t max_stream_ms; /* 0: as long as it likes */
     uint32_t keepalive_ms;
     uint32_t coalesce_ms; /* events wait this long for others to leave with them; 0: not at all */
@@ -71,5 +70,3 @@ const struct frame *hub_comment(const struct hub *hub);
 
 /* When something was last written to this stream, by its channels' fan-outs or its own queue: milliseconds of the loop's clock. */
 uint64_t hub_active(const struct subscriber *subscriber);
-
-size_t hub_queue_bytes(const struct hub *hub);

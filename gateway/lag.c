@@ -1,11 +1,17 @@
 #include "gateway/lag.h"
 
-void lag_init(struct lag *lag, uint64_t timeout_ms, size_t limit)
+void lag_init(struct lag *lag, const struct lag_limits *limits)
 {
+    *lag = (struct lag){.limits = *limits};
     h2o_linklist_init_anchor(&lag->streams);
-    lag->timeout_ms = timeout_ms;
-    lag->bytes = 0;
-    lag->limit = limit;
+}
+
+static void set_behind(struct lag *lag, struct subscriber *subscriber, bool behind, uint64_t now)
+{
+    if (behind == (subscriber->behind_ms != 0))
+        return;
+    subscriber->behind_ms = behind ? now : 0;
+    lag->behind += behind ? 1 : -1u;
 }
 
 void lag_update(struct lag *lag, struct subscriber *subscriber, uint64_t now)
@@ -15,9 +21,12 @@ void lag_update(struct lag *lag, struct subscriber *subscriber, uint64_t now)
     if (lags && !linked) {
         subscriber->since_ms = now;
         h2o_linklist_insert(&lag->streams, &subscriber->lag);
+        metric_add(COUNT_STREAMS_WAITING, 1);
     } else if (!lags && linked) {
         h2o_linklist_unlink(&subscriber->lag);
+        metric_add(COUNT_STREAMS_WAITING, -1);
     }
+    set_behind(lag, subscriber, lags && subscriber_backlog(subscriber) > lag->limits.queue_bytes, now);
 }
 
 void lag_progress(struct lag *lag, struct subscriber *subscriber, uint64_t now)
@@ -29,29 +38,44 @@ void lag_progress(struct lag *lag, struct subscriber *subscriber, uint64_t now)
     h2o_linklist_insert(&lag->streams, &subscriber->lag);
 }
 
-static struct subscriber *first(const struct lag *lag)
+static struct subscriber *at(h2o_linklist_t *link)
 {
-    if (h2o_linklist_is_empty((h2o_linklist_t *)&lag->streams))
-        return NULL;
-    return H2O_STRUCT_FROM_MEMBER(struct subscriber, lag, lag->streams.next);
+    return H2O_STRUCT_FROM_MEMBER(struct subscriber, lag, link);
 }
 
-/* The one that waits longest of those that hold memory. */
-static struct subscriber *slowest(const struct lag *lag)
+static void close_stuck(struct lag *lag, uint64_t now)
 {
-    for (h2o_linklist_t *link = lag->streams.next; link != &lag->streams; link = link->next) {
-        struct subscriber *subscriber = H2O_STRUCT_FROM_MEMBER(struct subscriber, lag, link);
-        if (subscriber->queue.bytes != 0)
-            return subscriber;
+    while (!h2o_linklist_is_empty(&lag->streams) && at(lag->streams.next)->since_ms + lag->limits.timeout_ms <= now)
+        subscriber_close(at(lag->streams.next), CLOSE_WRITE_TIMEOUT);
+}
+
+static void close_behind(struct lag *lag, uint64_t now)
+{
+    for (h2o_linklist_t *link = lag->streams.next, *next; lag->behind != 0 && link != &lag->streams; link = next) {
+        next = link->next;
+        if (at(link)->behind_ms != 0 && at(link)->behind_ms + LAG_BEHIND_MS <= now)
+            subscriber_close(at(link), CLOSE_QUEUE_FULL);
     }
-    return NULL;
+}
+
+/* Closes the slowest until the sum is within the limit. A stream that holds less than the average share stays: it is not what the memory is for, and
+ * while the sum is too high there is always one that holds more. */
+static void close_slowest(struct lag *lag)
+{
+    int64_t limit = (int64_t)lag->limits.memory, sum = metric_sum(COUNT_QUEUED_BYTES);
+    lag->unseen = 0;
+    for (h2o_linklist_t *link = lag->streams.next, *next; sum > limit && link != &lag->streams; link = next) {
+        next = link->next;
+        if ((int64_t)subscriber_held(at(link)) < sum / metric_sum(COUNT_STREAMS_WAITING))
+            continue;
+        subscriber_close(at(link), CLOSE_MEMORY);
+        sum = metric_sum(COUNT_QUEUED_BYTES);
+    }
 }
 
 void lag_check(struct lag *lag, uint64_t now)
 {
-    struct subscriber *subscriber;
-    while ((subscriber = first(lag)) != NULL && subscriber->since_ms + lag->timeout_ms <= now)
-        subscriber_close(subscriber, CLOSE_WRITE_TIMEOUT);
-    while (lag->bytes > lag->limit && (subscriber = slowest(lag)) != NULL)
-        subscriber_close(subscriber, CLOSE_MEMORY);
+    close_stuck(lag, now);
+    close_behind(lag, now);
+    close_slowest(lag);
 }

@@ -157,9 +157,11 @@ static const struct config_option table[] = {
     INT("BODY_LIMIT", body_limit, "1048576", 1, 67108864, "largest request body passed on, bytes"),
     INT("MAX_CONNECTIONS", max_connections, "0", 0, 10000000,
         "open connections; more wait in the kernel's queue; 0: what the descriptor limit allows"),
-    INT("QUEUE_BYTES", queue_bytes, "1048576", 4096, 1073741824, "bytes a slow stream may lag behind before it is closed"),
+    INT("QUEUE_BYTES", queue_bytes, "1048576", 4096, 1073741824,
+        "bytes a slow stream may lag behind, beside the event under way and the newest; it is closed when it is further behind for "
+        "5 seconds"),
     INT("MEMORY_LIMIT", memory_limit, "268435456", 65536, 1099511627776,
-        "bytes all queues may hold together; above it the slowest streams are closed"),
+        "bytes the queues of the process may hold together, each event counted once; above it the slowest streams are closed"),
     INT("COALESCE_MS", coalesce_ms, "0", 0, 1000,
         "events wait this long for others of their channel, to leave in one write: less CPU, more latency"),
     INT("WRITE_TIMEOUT", write_timeout_s, "30", 1, 3600, "seconds a client may read nothing of what waits for it"),

@@ -55,6 +55,7 @@ static void on_request_gone(void *data)
     if (subscriber == NULL)
         return;
     subscriber->request = NULL;
+    h2o_linklist_unlink(&subscriber->lag);
     subscriber->detached = true;
     subscriber_close(subscriber, CLOSE_CLIENT);
     hub_bury(subscriber);
@@ -95,6 +96,12 @@ void subscriber_go_live(struct subscriber *subscriber)
 
 /* ---- the queue ---- */
 
+/* What the queue's array takes, beyond the room that stays. */
+static int64_t array_bytes(uint32_t capacity)
+{
+    return capacity > QUEUE_KEPT ? (int64_t)(capacity * sizeof(struct frame *)) : 0;
+}
+
 static void queue_grow(struct subscriber *subscriber)
 {
     uint32_t capacity = subscriber->queue.capacity == 0 ? QUEUE_KEPT : subscriber->queue.capacity * 2;
@@ -102,6 +109,7 @@ static void queue_grow(struct subscriber *subscriber)
     for (uint32_t i = 0; i < subscriber->queue.count; ++i)
         frames[i] = subscriber_queued(subscriber, i);
     free(subscriber->queue.frames);
+    hub_count_queued(subscriber->hub, array_bytes(capacity) - array_bytes(subscriber->queue.capacity));
     subscriber->queue.frames = frames;
     subscriber->queue.capacity = capacity;
     subscriber->queue.first = 0;
@@ -111,17 +119,18 @@ static void queue_append(struct subscriber *subscriber, struct frame *frame)
 {
     if (subscriber->queue.count == subscriber->queue.capacity)
         queue_grow(subscriber);
-    subscriber->queue.frames[(subscriber->queue.first + subscriber->queue.count++) & (subscriber->queue.capacity - 1)] =
-        frame_ref(frame);
+    subscriber->queue.frames[(subscriber->queue.first + subscriber->queue.count++) & (subscriber->queue.capacity - 1)] = frame;
     subscriber->queue.bytes += frame->body;
-    hub_count_queued(subscriber->hub, frame->body);
+    subscriber->queue.live += frame->body;
+    hub_count_queued(subscriber->hub, (int64_t)frame_enqueue(frame));
 }
 
 static void queue_clear(struct subscriber *subscriber)
 {
+    int64_t bytes = array_bytes(subscriber->queue.capacity);
     for (uint32_t i = 0; i < subscriber->queue.count; ++i)
-        frame_unref(subscriber_queued(subscriber, i));
-    hub_count_queued(subscriber->hub, -(int64_t)subscriber->queue.bytes);
+        bytes += (int64_t)frame_dequeue(subscriber_queued(subscriber, i));
+    hub_count_queued(subscriber->hub, -bytes);
     free(subscriber->queue.frames);
     memset(&subscriber->queue, 0, sizeof(subscriber->queue));
 }
@@ -159,11 +168,6 @@ void subscriber_push_rest(struct subscriber *subscriber, struct frame *frame, ui
 {
     if (subscriber->state >= SUBSCRIBER_ENDING)
         return;
-    size_t live = subscriber->queue.bytes - subscriber->queue.replayed;
-    if (live != 0 && live + frame->body > hub_queue_bytes(subscriber->hub)) {
-        subscriber_close(subscriber, CLOSE_QUEUE_FULL);
-        return;
-    }
     queue_append(subscriber, frame);
     if (offset != 0)
         subscriber->queue.offset = offset;
@@ -172,10 +176,10 @@ void subscriber_push_rest(struct subscriber *subscriber, struct frame *frame, ui
 
 void subscriber_replay(struct subscriber *subscriber, struct frame *const *frames, uint32_t count)
 {
-    for (uint32_t i = 0; i < count; ++i) {
+    for (uint32_t i = 0; i < count; ++i)
         queue_append(subscriber, frames[i]);
-        subscriber->queue.replayed += frames[i]->body;
-    }
+    subscriber->queue.replayed = subscriber->queue.count; /* a comment may stand among them */
+    subscriber->queue.live = 0;
     flush(subscriber);
 }
 
@@ -188,10 +192,12 @@ void subscriber_written(struct subscriber *subscriber, uint32_t written, uint32_
         subscriber->queue.first = (subscriber->queue.first + 1) & (subscriber->queue.capacity - 1);
         --subscriber->queue.count;
         subscriber->queue.bytes -= frame->body;
-        subscriber->queue.replayed -= frame->body < subscriber->queue.replayed ? frame->body : subscriber->queue.replayed;
-        hub_count_queued(subscriber->hub, -(int64_t)frame->body);
+        if (subscriber->queue.replayed != 0)
+            --subscriber->queue.replayed;
+        else
+            subscriber->queue.live -= frame->body;
         metric_add(COUNT_BYTES_OUT, frame->body);
-        frame_unref(frame);
+        hub_count_queued(subscriber->hub, -(int64_t)frame_dequeue(frame));
     }
     subscriber->queue.offset = offset;
     if (progress)
@@ -237,13 +243,12 @@ void subscriber_close(struct subscriber *subscriber, enum close_reason reason)
     } else {
         subscriber->transport->close(subscriber, written);
     }
-    if (h2o_linklist_is_linked(&subscriber->lag))
-        h2o_linklist_unlink(&subscriber->lag);
+    queue_clear(subscriber); /* no transport reads it any more */
+    hub_settle(subscriber);
     hub_bury(subscriber);
 }
 
 void subscriber_free(struct subscriber *subscriber)
 {
-    queue_clear(subscriber);
     free(subscriber);
 }

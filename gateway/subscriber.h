@@ -51,11 +51,12 @@ struct subscriber {
         struct frame **frames;
         uint32_t capacity, first, count;
         uint32_t offset; /* bytes of the first frame that are already out */
-        size_t bytes;
-        size_t replayed; /* of these, a page of history: it stands in front and does not count against the limit */
+        uint32_t replayed; /* frames in front that are history: bounded by its pages, they do not count against QUEUE_BYTES */
+        size_t bytes, live; /* of all events; of those that are not history */
     } queue;
     uint64_t active_ms; /* when something was last written, as far as not told by its channels */
-    uint64_t since_ms; /* while it waits for its client: since when */
+    uint64_t since_ms; /* while it waits for its client: when it last made progress */
+    uint64_t behind_ms; /* since when it is too far behind, see lag.h; 0: it is not */
     uint64_t rotate_ms; /* when it is to be ended, by MAX_STREAM_SECONDS or with its token; UINT64_MAX: never */
     struct subscriber_request *request; /* its head is not sent yet; see subscriber_hold() */
     struct ask *page; /* the ask for the next page of its replay, sent when the queue is written */
@@ -93,14 +94,13 @@ void subscriber_open(struct subscriber *subscriber);
 /* Its place is told and its replay is on the way: from OPENING to LIVE. */
 void subscriber_go_live(struct subscriber *subscriber);
 
-/* Queues a frame (taking a reference) and writes if the transport is free. Closes the stream when its queue is full: a single frame always
- * fits an empty queue. */
+/* Queues a frame (taking a reference) and writes if the transport is free. A stream that is too far behind is closed later, by lag_check(). */
 void subscriber_push(struct subscriber *subscriber, struct frame *frame);
 
 /* As subscriber_push() for a frame of which `offset` bytes are already out. */
 void subscriber_push_rest(struct subscriber *subscriber, struct frame *frame, uint32_t offset);
 
-/* Queues what stands before anything live, without a limit: pages are bounded themselves. */
+/* Queues history, which stands before anything live. */
 void subscriber_replay(struct subscriber *subscriber, struct frame *const *frames, uint32_t count);
 
 /* For transports: they can write again. Clears `busy` and writes what waits. */
@@ -112,6 +112,22 @@ void subscriber_written(struct subscriber *subscriber, uint32_t written, uint32_
 static inline struct frame *subscriber_queued(const struct subscriber *subscriber, uint32_t index)
 {
     return subscriber->queue.frames[(subscriber->queue.first + index) & (subscriber->queue.capacity - 1)];
+}
+
+/* Bytes that count against QUEUE_BYTES: of live events, without the one under way and the newest, so that an event of any size fits behind another. */
+static inline size_t subscriber_backlog(const struct subscriber *subscriber)
+{
+    uint32_t first = subscriber->queue.replayed, count = subscriber->queue.count;
+    if (count - first < 3)
+        return 0;
+    return subscriber->queue.live - subscriber_queued(subscriber, first)->body - subscriber_queued(subscriber, count - 1)->body;
+}
+
+/* The memory that its queue holds; what it shares with others counts in full. */
+static inline size_t subscriber_held(const struct subscriber *subscriber)
+{
+    size_t each = sizeof(struct frame) + FRAME_CHUNK_HEAD_MAX + FRAME_CHUNK_TAIL;
+    return subscriber->queue.bytes + subscriber->queue.count * each + subscriber->queue.capacity * sizeof(struct frame *);
 }
 
 /* Ends a stream in order: what is queued, `last` (may be NULL) and the protocol's end are written first, then it closes for this reason. */

@@ -58,6 +58,8 @@ static void on_proceed(h2o_generator_t *generator, h2o_req_t *req)
     uint32_t sent = stream->in_flight;
     (void)req;
     stream->in_flight = 0;
+    if (subscriber->state == SUBSCRIBER_CLOSED)
+        return;
     subscriber_written(subscriber, sent, 0);
     subscriber_writable(subscriber);
 }

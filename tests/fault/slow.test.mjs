@@ -7,7 +7,7 @@ import { H2, openStream } from '../integration/sse.mjs';
 import { BusProxy } from './bus_proxy.mjs';
 import { fill, publish } from './history.mjs';
 import { Load, scaled } from './load.mjs';
-import { since } from './rows.mjs';
+import { row, since } from './rows.mjs';
 
 const LIMIT = { timeout: 240000 };
 const SLOW = ['queue full', 'memory limit', 'write timeout'];
@@ -25,8 +25,8 @@ const residentKb = proc => Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${
 for (const [what, env, reason] of [
     ['their queue is full', { QUEUE_BYTES: 65536, WRITE_TIMEOUT: 60 }, 'queue full'],
     ['they read nothing for WRITE_TIMEOUT', { WRITE_TIMEOUT: 2 }, 'write timeout'],
-    // one worker, since each has only a part of the limit, and a limit below QUEUE_BYTES: else the last streams stay below both for long
-    ['all queues together hold MEMORY_LIMIT', { MEMORY_LIMIT: 1 << 20, QUEUE_BYTES: 4 << 20, THREADS: 1, WRITE_TIMEOUT: 60 }, 'memory limit'],
+    // a limit below QUEUE_BYTES: else the last streams stay below both for long
+    ['all queues together hold MEMORY_LIMIT', { MEMORY_LIMIT: 1 << 20, QUEUE_BYTES: 4 << 20, WRITE_TIMEOUT: 60 }, 'memory limit'],
 ]) {
     const stuck = scaled(500);
     test(`${stuck} clients that stop reading are closed when ${what}; the others miss nothing, and they themselves nothing once they are back`, LIMIT, async t => {
@@ -73,6 +73,30 @@ test('a client that reads slowly but steadily keeps its stream', async () => {
     assert.equal((await stream.take(20)).length, 20);
     assert.equal(stream.ended, null);
     stream.close();
+});
+
+// A client that takes `rate` bytes a second.
+function slowly(stream, rate) {
+    stream.readable.pause();
+    const timer = setInterval(() => stream.readable.read(Math.min(rate / 10, stream.readable.readableLength)), 100);
+    stream.closed.then(() => clearInterval(timer));
+}
+
+test('300 clients that read 100 KB a second all get an event of 1 MiB and those behind it, and keep their streams', LIMIT, async t => {
+    const s = await Stack.start({ env: { MEMORY_LIMIT: 64 << 20, DRAIN_SECONDS: 0 } });
+    const streams = await Promise.all(Array.from({ length: scaled(300) }, () => openStream(`${s.gw[0].url}/channels/slow`)));
+    await Promise.all(streams.map(stream => stream.nextFrame()));
+    streams.forEach(stream => slowly(stream, 100000));
+    const start = performance.now();
+    await s.post('slow', 'x'.repeat((1 << 20) - 1));
+    for (let i = 0; i < 50; ++i)
+        await s.post('slow', `small ${i}`);
+    for (const stream of streams)
+        await until('all arrived', () => stream.events.length === 51 || stream.ended, 60000);
+    assert.deepEqual(streams.map(stream => stream.ended).filter(Boolean), []);
+    assert.equal(await closes(s.gw), 0);
+    row(t, `${streams.length} clients read 100 KB a second, an event of 1 MiB`, { clients: streams.length, seconds: since(start) });
+    streams.forEach(stream => stream.close());
 });
 
 // Streams of one HTTP/2 connection, each fifth of which stops reading: its own flow-control window closes.
