@@ -45,6 +45,7 @@ struct feed {
     h2o_multithread_receiver_t asks;
     struct outbox *outboxes; /* one a worker */
     struct trunks *trunks;
+    struct ring_memory memory;
     struct source_shared shared;
     struct feed_channel *channels; /* uthash by name */
     bool hears_nodes;
@@ -439,6 +440,7 @@ static void on_beat(void *data)
 {
     struct feed *feed = data;
     feed->shared.margin_ms = trunks_margin_ms(feed->trunks);
+    metric_set(COUNT_RING_BYTES, (int64_t)feed->memory.bytes);
 }
 
 struct feed *feed_open(const struct feed_options *options)
@@ -449,6 +451,8 @@ struct feed *feed_open(const struct feed_options *options)
     for (uint32_t w = 0; w < options->worker_count; ++w)
         feed->outboxes[w] = (struct outbox){.to = options->workers[w], .local = options->local};
     h2o_multithread_register_receiver(options->queue, &feed->asks, on_asks);
+    ring_memory_init(&feed->memory, options->ring_memory);
+    metric_set(COUNT_RING_LIMIT, (int64_t)options->ring_memory);
     timer_init(&feed->retry, options->loop, on_retry, feed);
     feed->trunks = trunks_open(&(struct trunks_options){.loop = options->loop,
                                                         .getaddr = options->getaddr,
@@ -466,7 +470,7 @@ struct feed *feed_open(const struct feed_options *options)
                                                         .on_beat = on_beat,
                                                         .data = feed});
     feed->shared = (struct source_shared){.margin_ms = trunks_margin_ms(feed->trunks),
-                                          .limits = options->ring,
+                                          .limits = {options->ring_frames, options->ring_bytes, &feed->memory},
                                           .on_event = on_event,
                                           .on_read_failed = on_read_failed,
                                           .on_live = on_live};

@@ -15,7 +15,8 @@ struct feed_options {
     const struct redis_url *url; /* borrowed */
     uint64_t redis_timeout_ms;
     struct reading_weights weights; /* all 0 where the bus is no cluster */
-    struct ring_limits ring;
+    uint32_t ring_frames; /* see struct ring_limits */
+    size_t ring_bytes, ring_memory;
     h2o_multithread_receiver_t *const *workers; /* where each worker takes struct tell; read at the start */
     uint32_t worker_count;
     bool local; /* the only worker is on this same thread */

@@ -170,6 +170,8 @@ static const struct config_option table[] = {
     INT("DRAIN_SECONDS", drain_s, "20", 0, 3600, "after SIGTERM the open streams are closed evenly over this time"),
     INT("RING_LEN", ring_len, "1000", 1, 10000, "events of a channel kept in memory to answer reconnects without Redis"),
     INT("RING_BYTES", ring_bytes, "4194304", 4096, 1073741824, "… and their bytes, for each channel"),
+    INT("RING_MEMORY", ring_memory, "134217728", 65536, 1099511627776,
+        "bytes that these events take together, of all channels; above it the channels used longest ago keep fewer"),
     INT("REDIS_TIMEOUT_MS", redis_timeout_ms, "5000", 100, 600000, "silence after which a Redis connection counts as dead"),
     {.name = "NODE_NAME",
      .kind = CONFIG_TEXT,

@@ -27,7 +27,7 @@ struct options {
     int64_t body_limit, max_connections;
     int64_t queue_bytes, memory_limit, coalesce_ms;
     int64_t write_timeout_s, drain_s, max_stream_s;
-    int64_t ring_len, ring_bytes;
+    int64_t ring_len, ring_bytes, ring_memory;
     int64_t redis_timeout_ms;
     const char *node_name;
     int64_t status_ms; /* 0: off */

@@ -25,6 +25,7 @@ struct place {
     struct position gap_until;
     struct frame **page; /* read for this stream alone, because the ring does not reach back */
     uint32_t page_count;
+    size_t page_bytes; /* counted in the memory of rings */
     size_t page_entries; /* read; some may be nobody's event */
     struct position page_end; /* of the last of them */
     bool page_full; /* there may be more behind it */
@@ -186,12 +187,14 @@ static enum replay_need resolve_id(struct replay *replay, struct source **wait_a
 
 /* ---- reads for this stream alone ---- */
 
-static void drop_page(struct place *place)
+static void drop_page(const struct replay *replay, struct place *place)
 {
     for (uint32_t i = 0; i < place->page_count; ++i)
         frame_unref(place->page[i]);
     free(place->page);
+    ring_memory_give(replay->shared->limits.memory, place->page_bytes);
     place->page = NULL;
+    place->page_bytes = 0;
     place->page_count = 0;
     place->next = 0;
 }
@@ -211,6 +214,10 @@ static void take_page(const struct replay *replay, struct place *place, const st
         bytes += entries[i].payload.n;
     place->page = h2o_mem_alloc((count + 1) * sizeof(struct frame *));
     place->page_count = (uint32_t)source_frames(place->source, entries, count, place->page);
+    place->page_bytes = count * sizeof(struct frame *);
+    for (uint32_t i = 0; i < place->page_count; ++i)
+        place->page_bytes += frame_memory(place->page[i]);
+    ring_memory_take(replay->shared->limits.memory, place->page_bytes);
     place->page_entries = count;
     place->page_end = count == 0 ? place->after : entries[count - 1].at;
     place->page_full = more;
@@ -417,7 +424,7 @@ static bool leave_page(struct replay *replay, struct place *place)
     place->after = place->page_end;
     if (!deleted && (place->page_full || !source_covers(place->source, place->after)))
         return false;
-    drop_page(place);
+    drop_page(replay, place);
     if (deleted)
         place->checked = false;
     begin(replay, place);
@@ -534,7 +541,7 @@ bool replay_page(struct replay *replay, struct tell *tell)
         more = count == REPLAY_PAGE_FRAMES || bytes >= REPLAY_PAGE_BYTES;
     }
     for (uint32_t i = 0; i < replay->ask->count; ++i)
-        drop_page(&replay->places[i]);
+        drop_page(replay, &replay->places[i]);
     format_place(replay, count == 0 ? NULL : frames[0], tell->page.position);
     if (count == 0) {
         free(frames);

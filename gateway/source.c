@@ -32,6 +32,7 @@ struct source {
     struct ring ring;
     uint32_t depth; /* the ring was read to this depth; UINT32_MAX: to the beginning of the history */
     uint32_t wanted; /* the deepest wish so far */
+    struct position older_begin; /* where the ring began when the deeper read under way was asked for */
     struct position reached,
         reached_begin; /* by the deeper reads: all from here on is in the ring or nobody's event, while the ring begins there */
     struct held held;
@@ -64,7 +65,7 @@ static void set_state(struct source *source, enum state next)
 
 void source_destroy(struct source *source)
 {
-    held_clear(&source->held);
+    held_clear(&source->held, source->shared->limits.memory);
     ring_clear(&source->ring);
     if (source->unsettled)
         --source->shared->unsettled;
@@ -161,7 +162,7 @@ static bool follows(const struct source *source, const struct frame *frame)
 
 static void hold(struct source *source, struct frame *frame)
 {
-    source->reread = held_add(&source->held, frame, source->shared->limits.bytes) || source->reread;
+    source->reread = held_add(&source->held, frame, &source->shared->limits) || source->reread;
 }
 
 /* Whether an event that seems to be old really was handed on: it stands in the ring, or is older than the ring. */
@@ -246,8 +247,7 @@ static void take(struct source *source, struct frame *frame)
 /* The history was read to its end. Streams that wait are told their place first: to them, what was held comes after it. */
 static void catch_up(struct source *source)
 {
-    struct held held = source->held;
-    source->held = (struct held){NULL, 0, 0, 0};
+    struct held held = held_take(&source->held, source->shared->limits.memory);
     set_state(source, LIVE);
     source->shared->on_live(source->owner);
     source->caught_up = true;
@@ -372,8 +372,11 @@ static void on_older(void *data, const struct history_entry *entries, size_t cou
     struct source *source = data;
     if (!read_ended(source, why))
         return;
-    bool room = take_older(source, entries, count);
-    source->depth = more && room ? source->depth + (uint32_t)count : UINT32_MAX;
+    if (position_compare(ring_begin(source), source->older_begin) ==
+        0) { /* else it lost events meanwhile, and these don't join on */
+        bool room = take_older(source, entries, count);
+        source->depth = more && room ? source->depth + (uint32_t)count : UINT32_MAX;
+    }
     if (source->state != LIVE)
         go_on(source, false);
     else if (source->depth < source->wanted)
@@ -428,6 +431,7 @@ static struct history_read *read_missed(struct source *source)
 
 static struct history_read *read_older(struct source *source)
 {
+    source->older_begin = ring_begin(source);
     return source_read_before(source, deeper_before(source), source->wanted - source->depth, on_older, source);
 }
 
@@ -483,6 +487,9 @@ bool source_deepen(struct source *source, uint32_t depth)
 {
     if (depth > source->shared->limits.frames)
         depth = source->shared->limits.frames;
+    ring_use(&source->ring);
+    if (ring_forget_cut(&source->ring))
+        source->depth = source->ring.count;
     if (source->depth >= depth)
         return false;
     if (depth > source->wanted)

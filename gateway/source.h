@@ -25,7 +25,7 @@ struct source_shared {
     /* Between two shards, by their own clocks: after an event of another shard, none comes that is older than that event by more than this. */
     uint64_t margin_ms;
     uint32_t unsettled; /* kept by the sources: how many of them were LIVE once and are reading what they missed */
-    struct ring_limits limits;
+    struct ring_limits limits; /* of all that the bus thread keeps of events */
     void (*on_event)(void *owner, struct frame *frame); /* the next event of the channel, in order; the frame is borrowed */
     void (*on_read_failed)(void *owner, const char *why); /* source_retry() will be needed */
     void (*on_live)(void *owner); /* it became LIVE, or its ring reached deeper: what waited may ask again */

@@ -18,7 +18,8 @@ struct history {
     size_t count;
 };
 
-static const struct ring_limits roomy = {.frames = 100, .bytes = 1 << 20};
+static struct ring_memory memory;
+static const struct ring_limits roomy = {.frames = 100, .bytes = 1 << 20, .memory = &memory};
 static const struct slice channel = SLICE("news");
 
 static struct position at(uint64_t ms)
@@ -178,6 +179,7 @@ static void test_challenge(void)
 
 int main(void)
 {
+    ring_memory_init(&memory, SIZE_MAX);
     test_same();
     test_fork();
     test_forgotten();

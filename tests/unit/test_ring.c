@@ -1,8 +1,10 @@
 #include "gateway/ring.h"
 
+#include "gateway/counters.h"
 #include "tests/check.h"
 
-static const struct ring_limits roomy = {.frames = 100, .bytes = 1 << 20};
+static struct ring_memory memory;
+static const struct ring_limits roomy = {.frames = 100, .bytes = 1 << 20, .memory = &memory};
 
 /* An event of ten bytes at position ms-0. */
 static struct frame *event_at(uint64_t ms)
@@ -40,9 +42,10 @@ static bool holds(const struct ring *ring, uint64_t first, uint64_t last)
 
 static void test_limits(void)
 {
-    struct ring ring = {NULL, 0, 0, 0, 0};
-    const struct ring_limits three = {.frames = 3, .bytes = 1 << 20}, bytes = {.frames = 100, .bytes = 25},
-                             tiny = {.frames = 3, .bytes = 5};
+    struct ring ring = {.count = 0};
+    const struct ring_limits three = {.frames = 3, .bytes = 1 << 20, .memory = &memory},
+                             bytes = {.frames = 100, .bytes = 25, .memory = &memory},
+                             tiny = {.frames = 3, .bytes = 5, .memory = &memory};
     for (uint64_t ms = 1; ms <= 10; ++ms)
         append(&ring, ms, &three);
     check(holds(&ring, 8, 10) && ring.bytes == 30, "beyond the frame limit the oldest go");
@@ -57,7 +60,7 @@ static void test_limits(void)
 
 static void test_order(void)
 {
-    struct ring ring = {NULL, 0, 0, 0, 0};
+    struct ring ring = {.count = 0};
     check(ring_after(&ring, POSITION_NONE) == 0, "in an empty ring nothing comes after anything");
     for (uint64_t ms = 50; ms <= 60; ++ms)
         append(&ring, ms, &roomy);
@@ -73,7 +76,7 @@ static void test_order(void)
 
 static void test_references(void)
 {
-    struct ring ring = {NULL, 0, 0, 0, 0};
+    struct ring ring = {.count = 0};
     struct frame *frame = event_at(1);
     ring_append(&ring, frame, &roomy);
     check(frame->refs == 2, "the ring takes a reference of its own");
@@ -84,8 +87,90 @@ static void test_references(void)
     frame_unref(frame);
 }
 
+/* What the frames and the arrays of these rings take: what `memory` should say. */
+static size_t bytes_of(const struct ring *rings, size_t count)
+{
+    size_t bytes = 0;
+    for (size_t r = 0; r < count; ++r) {
+        bytes += rings[r].capacity * sizeof(struct frame *);
+        for (uint32_t i = 0; i < rings[r].count; ++i)
+            bytes += frame_memory(ring_at(&rings[r], i));
+    }
+    return bytes;
+}
+
+static void test_memory(void)
+{
+    enum { RINGS = 50 };
+    struct ring_memory small;
+    static struct ring rings[RINGS];
+    struct frame *one = event_at(1);
+    size_t size = frame_memory(one), limit = RINGS * (size + 4 * sizeof(struct frame *)) + 40 * size, most = 0;
+    bool exact = true, newest = true;
+    ring_memory_init(&small, limit);
+    const struct ring_limits limits = {.frames = 100, .bytes = 1 << 20, .memory = &small};
+    for (uint64_t ms = 1; ms <= 60; ++ms) {
+        for (size_t r = 0; r < RINGS; ++r) {
+            append(&rings[r], ms, &limits);
+            exact = exact && small.bytes == bytes_of(rings, RINGS);
+            newest = newest && ring_at(&rings[r], rings[r].count - 1)->at.ms == ms;
+            most = small.bytes > most ? small.bytes : most;
+        }
+    }
+    check(exact, "what all rings take is counted exactly");
+    check(newest, "the newest event of the ring in use stays");
+    check(most <= limit, "and is bounded (%zu of %zu bytes)", most, limit);
+    for (size_t r = 0; r < RINGS; ++r)
+        ring_clear(&rings[r]);
+    check(small.bytes == 0, "what is let go is given back");
+
+    struct ring old = {.count = 0}, young = {.count = 0};
+    small.limit = 40 * size;
+    for (uint64_t ms = 1; ms <= 20; ++ms)
+        append(&old, ms, &limits);
+    for (uint64_t ms = 11; ms <= 40; ++ms)
+        append(&young, ms, &limits);
+    check(young.count == 30 && old.count < 10 && old.count > 0 && ring_at(&old, old.count - 1)->at.ms == 20,
+          "the ring used longest ago is shortened, its oldest events first (%u are left)", old.count);
+    uint32_t left = old.count;
+    check(!prepend(&young, 10, &limits) && old.count == left, "but one that was used lately makes no room for what is older");
+    check(!ring_forget_cut(&old), "and is not read again at once");
+    old.used_ms = old.cut_ms = 1;
+    check(prepend(&young, 10, &limits) && old.count < left, "later it does");
+    old.cut_ms = 1;
+    check(ring_forget_cut(&old) && !ring_forget_cut(&old), "and is read again, once");
+    ring_use(&old);
+    uint32_t had = young.count;
+    for (uint64_t ms = 21; ms <= 40; ++ms)
+        append(&old, ms, &limits);
+    check(young.count < had, "a ring that is used again is no longer the first to go");
+    check(!ring_memory_take(&small, small.limit + 1) && old.count == 0 && young.count == 0, "other events push all rings out");
+    ring_memory_give(&small, small.limit + 1);
+    check(small.bytes == 0, "nothing is left");
+    frame_unref(one);
+}
+
+static void test_drop(void)
+{
+    struct ring ring = {.count = 0};
+    for (uint64_t ms = 1; ms <= 10; ++ms)
+        append(&ring, ms, &roomy);
+    ring_drop_before(&ring, (struct position){1, 0});
+    check(holds(&ring, 1, 10), "nothing is before the first");
+    ring_drop_before(&ring, (struct position){4, 1});
+    check(holds(&ring, 5, 10), "what is before a position goes");
+    ring_drop_before(&ring, (struct position){11, 0});
+    check(ring.count == 0, "all of it, if need be");
+    ring_clear(&ring);
+}
+
 int main(void)
 {
+    counters_init();
+    metrics_thread();
+    ring_memory_init(&memory, SIZE_MAX);
+    test_memory();
+    test_drop();
     test_limits();
     test_order();
     test_references();
