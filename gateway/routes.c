@@ -3,6 +3,7 @@
 #include "gateway/admission.h"
 #include "gateway/counters.h"
 #include "gateway/edge.h"
+#include "gateway/forward.h"
 #include "gateway/page.h"
 #include "gateway/stream.h"
 #include "proto/channel.h"
@@ -102,7 +103,7 @@ static void serve_page(h2o_req_t *req)
 }
 
 /* What only the publisher can answer. -1 lets the next handler, the proxy, have it. */
-static int pass_on(struct gateway *gateway, h2o_req_t *req, const struct route *route)
+static int pass_on(struct gateway *gateway, h2o_req_t *req, const struct route *route, struct slice path)
 {
     if (!route->publish || !http_method_is(req, "POST")) {
         http_add_header(req, "allow", slice_of(route->publish ? METHODS_CHANNEL : METHODS_STREAM));
@@ -115,7 +116,11 @@ static int pass_on(struct gateway *gateway, h2o_req_t *req, const struct route *
         http_error(req, 403, "this origin is not in CORS_ORIGINS");
         return 0;
     }
-    return admission_publish(gateway, req) ? -1 : 0;
+    struct slice channel = route->kind == ROUTE_NAMED ? slice_from(path, strlen(route->path)) : slice_of(route->channel);
+    if (!admission_publish(gateway, req) || !forward_allowed(req, channel))
+        return 0;
+    forward_merge_fields(req);
+    return -1;
 }
 
 static int on_req(h2o_handler_t *handler, h2o_req_t *req)
@@ -138,7 +143,7 @@ static int on_req(h2o_handler_t *handler, h2o_req_t *req)
     else if (http_method_is(req, "OPTIONS"))
         edge_options(gateway, req, route->publish ? METHODS_CHANNEL : METHODS_STREAM);
     else if (!http_method_is(req, "GET") && !http_method_is(req, "HEAD"))
-        return pass_on(gateway, req, route);
+        return pass_on(gateway, req, route, path);
     else if (route->kind == ROUTE_PAGE)
         serve_page(req);
     else if (route->kind == ROUTE_ASSET)

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include "runtime/h2_budget.h"
+#include "runtime/h2_head.h"
 #include "runtime/h2_patience.h"
 #include "runtime/h2_reset.h"
 #include "runtime/interpose.h"
@@ -16,7 +17,7 @@
 
 enum {
     HEAD_BYTES_MAX = 65536, /* of a header block as it comes; a head of HTTP_HEADERS_MAX takes less however it is coded */
-    HEAD_FIELDS_MAX = 1000, /* browsers send every cookie as a field of its own, and may have some 200 */
+    HEAD_FIELDS_MAX = 256, /* browsers send every cookie as a field of its own, and keep at most 180 for a site */
     HEAD_FRAMES_MAX = 64,
     BODIES_MAX = 16, /* as large as one may be */
     BODIES_LOOK_BYTES = 1 << 20, /* they are added up when so much came in */
@@ -59,6 +60,7 @@ typedef void encode_rst_fn(h2o_buffer_t **buf, uint32_t stream_id, int code);
 typedef int parse_headers_fn(h2o_req_t *req, h2o_hpack_header_table_t *table, const uint8_t *src, size_t len, int *pseudo,
                              size_t *content_length, h2o_cache_digests_t **digests, const char **why);
 typedef void scheduler_dispose_fn(h2o_http2_scheduler_node_t *root);
+typedef void load_cache_digests_fn(h2o_cache_digests_t **digests, const char *value, size_t len);
 
 static struct {
     accept_fn *accept;
@@ -68,6 +70,7 @@ static struct {
     encode_rst_fn *encode_rst;
     parse_headers_fn *parse_headers;
     scheduler_dispose_fn *scheduler_dispose;
+    load_cache_digests_fn *load_cache_digests; /* never called */
 } library;
 
 static const struct interposed functions[] = {
@@ -78,6 +81,7 @@ static const struct interposed functions[] = {
     {"h2o_http2__encode_rst_stream_frame", (void *)h2o_http2__encode_rst_stream_frame, (void **)&library.encode_rst},
     {"h2o_hpack_parse_headers", (void *)h2o_hpack_parse_headers, (void **)&library.parse_headers},
     {"h2o_http2_scheduler_dispose", (void *)h2o_http2_scheduler_dispose, (void **)&library.scheduler_dispose},
+    {"h2o_cache_digests_load_header", (void *)h2o_cache_digests_load_header, (void **)&library.load_cache_digests},
 };
 
 enum { FUNCTIONS = sizeof(functions) / sizeof(functions[0]) };
@@ -396,15 +400,54 @@ void h2o_http2__encode_rst_stream_frame(h2o_buffer_t **buf, uint32_t stream_id, 
     report(current, H2_RESETS, "an HTTP/2 connection was closed for what its client did");
 }
 
-/* A byte of a header block can stand for a field of 4 KiB. The library shares such a field's memory, but each takes some 70 bytes
- * of its own. */
+/* Empty: the library decodes the field cache-digest at each reference to it, up to 190 KB for a byte of the head, and uses it only
+ * to push files, of which we have none. */
+void h2o_cache_digests_load_header(h2o_cache_digests_t **digests, const char *value, size_t len)
+{
+    (void)digests, (void)value, (void)len;
+}
+
+/* The scheme is the connection's, whatever the client says: FORCE_SSL and the way to the publisher go by it. */
+static void set_scheme(struct h2_guard *guard, h2o_req_t *req)
+{
+    if (req->input.scheme != NULL)
+        req->input.scheme = guard->sock->ssl != NULL ? &H2O_URL_SCHEME_HTTPS : &H2O_URL_SCHEME_HTTP;
+}
+
+/* The fields behind a body (RFC 9113 section 8.1) are dropped: the library would take them for fields of the head, which say who the
+ * client is and what it may do. */
+static int parse_trailers(h2o_req_t *req, h2o_hpack_header_table_t *table, const uint8_t *src, size_t len, size_t *content_length,
+                          const char **why)
+{
+    size_t before = req->headers.size;
+    int result = library.parse_headers(req, table, src, len, NULL, content_length, NULL, why);
+    req->headers.size = before;
+    return result == H2O_HTTP2_ERROR_INVALID_HEADER_CHAR ? 0 : result;
+}
+
+static int parse_head(struct h2_guard *guard, h2o_req_t *req, h2o_hpack_header_table_t *table, const uint8_t *src, size_t len,
+                      int *pseudo, size_t *content_length, const char **why)
+{
+    int result = library.parse_headers(req, table, src, len, pseudo, content_length, NULL, why);
+    if (guard != NULL)
+        set_scheme(guard, req);
+    const char *fault = result == 0 ? h2_head_fault(&req->headers) : NULL;
+    if (fault == NULL)
+        return result;
+    *why = fault;
+    return H2O_HTTP2_ERROR_INVALID_HEADER_CHAR;
+}
+
+/* The library answers INVALID_HEADER_CHAR with 400 and *why. */
 int h2o_hpack_parse_headers(h2o_req_t *req, h2o_hpack_header_table_t *table, const uint8_t *src, size_t len, int *pseudo,
                             size_t *content_length, h2o_cache_digests_t **digests, const char **why)
 {
-    int result = library.parse_headers(req, table, src, len, pseudo, content_length, digests, why);
-    if (current == NULL || req->headers.size <= HEAD_FIELDS_MAX || is_left_out(H2_HEAD_FIELDS))
-        return result;
-    return refuse(current, H2_HEAD_FIELDS, why);
+    (void)digests;
+    if (current != NULL && h2_head_instructions(src, len, HEAD_FIELDS_MAX) > HEAD_FIELDS_MAX && !is_left_out(H2_HEAD_FIELDS))
+        return refuse(current, H2_HEAD_FIELDS, why);
+    if (pseudo == NULL)
+        return parse_trailers(req, table, src, len, content_length, why);
+    return parse_head(current, req, table, src, len, pseudo, content_length, why);
 }
 
 /* --- what the client does not do --- */

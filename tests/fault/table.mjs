@@ -1,11 +1,14 @@
 // Rewrites a table of a README.md from the rows that a run left:  node table.mjs NAME ROWS [README]
+// Where a run fills several tables, a row that is not of the first one names its own: {table: NAME, …}.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { COLUMNS } from './rows.mjs';
 
 const [name, file, readme = fileURLToPath(new URL('README.md', import.meta.url))] = process.argv.slice(2);
-const rows = readFileSync(file, 'utf8').trim().split('\n').map(line => JSON.parse(line));
+const all = readFileSync(file, 'utf8').trim().split('\n').map(line => JSON.parse(line));
+const own = all.filter(row => row.table === name);
+const rows = (own.length !== 0 ? own : all.filter(row => row.table === undefined)).map(({ table, ...row }) => row);
 const [first] = Object.keys(rows[0]);
 const others = [...new Set(rows.flatMap(row => Object.keys(row)))].filter(column => column !== first && !COLUMNS.includes(column));
 const columns = [...COLUMNS.filter(column => rows.some(row => column in row)), ...others];

@@ -25,6 +25,12 @@ export function block(method, path, fields = []) {
         fields.map(([name, value]) => `\0${text(name)}${text(value)}`).join('');
 }
 
+// Of a head that begins with :status, as libh2o writes it.
+export function statusOf({ payload }) {
+    const indexed = { 0x88: 200, 0x89: 204, 0x8b: 304, 0x8c: 400, 0x8d: 404, 0x8e: 500 }[payload[0]];
+    return indexed ?? Number(payload.subarray(2, 5).toString());
+}
+
 export class Frames {
     static async connect(port, { settings = frame(TYPE.SETTINGS, 0, 0), ...options } = {}) {
         const raw = await Raw.connect(port, options);

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { SANITIZED, SCALE, quiet, until } from '../integration/stack.mjs';
 import { Raw } from '../integration/raw.mjs';
 import { openStream } from '../integration/sse.mjs';
-import { FLAG, Frames, TYPE, frame } from './frames.mjs';
+import { FLAG, Frames, TYPE, frame, statusOf } from './frames.mjs';
 import { Stage, row } from './stage.mjs';
 
 const LIMIT = { timeout: 90000 * SCALE };
@@ -195,9 +195,3 @@ test('gateway: HTTP/2 fields that would end a line on the way to the publisher a
     assert.deepEqual(await stream.next(), { type: 'message', data: 'the first', lastEventId: stream.parser.lastEventId });
     stream.close();
 });
-
-// Of a head that begins with :status, as libh2o writes it.
-function statusOf({ payload }) {
-    const indexed = { 0x88: 200, 0x89: 204, 0x8b: 304, 0x8c: 400, 0x8d: 404, 0x8e: 500 }[payload[0]];
-    return indexed ?? Number(payload.subarray(2, 5).toString());
-}

@@ -1,8 +1,9 @@
 // A gateway with one worker and a publisher, well-behaved clients beside the attacker, and the row that each attack leaves in README.md's table.
 import { after } from 'node:test';
+import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
-import { Stack, binary, until } from '../integration/stack.mjs';
+import { SANITIZED, SCALE, Stack, binary, until } from '../integration/stack.mjs';
 import { H2, request } from '../integration/sse.mjs';
 import { Agent } from 'node:http';
 
@@ -129,6 +130,27 @@ export function row(t, attack, server, what, calm = null, noticed = null) {
     t.diagnostic(Object.entries(values).map(([name, value]) => `${name}: ${value}`).join(', '));
     if (process.env.FAULT_ROWS)
         appendFileSync(process.env.FAULT_ROWS, `${JSON.stringify(values)}\n`);
+}
+
+// Runs an attack, which returns the bytes it sent; asserts what "What one client can cost" in README.md promises, and leaves a row there: the process lives, its memory
+// grows by less than 64 MB, and the good clients lose nothing and wait at most twice as long as without it. `what` is the attack, `bound` what ends it.
+export async function costs(t, stage, server, { what, bound, memory = 65536 }, act) {
+    const calm = await stage.calm(server);
+    const noticed = await stage.during(server, async () => {
+        const [value] = await Promise.all([act(), new Promise(resolve => setTimeout(resolve, 2000))]); // as long as the calm
+        return value;
+    });
+    assert.ok(server.running, server.tail?.(5));
+    assert.equal(noticed.open, STREAMS, 'no stream of the good client was closed');
+    assert.ok(SANITIZED || noticed.peak < noticed.before + memory, `${noticed.before} KB grew to ${noticed.peak}`); // a sanitizer keeps what was freed
+    assert.ok(noticed.p99 <= Math.max(calm.p99 * 2, 50 * SCALE / HARDENING_SCALE), `p99 ${noticed.p99} ms, ${calm.p99} ms before`);
+    const values = { 'what a client does': what, server: server === stage.gw ? 'gateway' : 'publisher', 'what ends it': bound,
+        'bytes sent': noticed.value, 'MB more at most': megabytes(Math.max(0, noticed.peak - noticed.before)),
+        'p99 before, ms': calm.p99, 'p99 during, ms': noticed.p99 };
+    t.diagnostic(Object.entries(values).map(([name, value]) => `${name}: ${value}`).join(', '));
+    if (process.env.FAULT_ROWS)
+        appendFileSync(process.env.FAULT_ROWS, `${JSON.stringify({ table: 'costs', ...values })}\n`);
+    return noticed;
 }
 
 // That a client which does nothing wrong is served, on a connection of its own and on an open one.

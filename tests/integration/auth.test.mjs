@@ -56,6 +56,15 @@ test('without a key everything is open, whatever a request carries', async () =>
     }
 });
 
+test('a POST without a grant is refused by the gateway itself, and the publisher never sees it', async () => {
+    const alone = await Stack.start({ publishers: 0, env });
+    const url = `${alone.gw[0].url}/channels/orders`;
+    refused(await post(url), 401, null);
+    refused(await post(url, { authorization: 'Bearer nonsense' }), 401, 'invalid_token');
+    refused(await post(url, await bearer({ sse: { publish: ['news'] } })), 403, 'insufficient_scope');
+    assert.equal((await post(url, await bearer())).status, 502, 'one with a grant is passed on');
+});
+
 const DEMO_ROUTES = ['/sse', '/post', '/events', '/exchange_rates/usd_eur'];
 
 test('with a key nothing is written without a token; DEMO=on lets everybody read the demo', async () => {

@@ -1,10 +1,12 @@
 // FORCE_SSL: plain requests are sent to https, TLS answers say HSTS, and X-Forwarded-* count only from trusted proxies.
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import http2 from 'node:http2';
 import { Stack } from './stack.mjs';
 import { openStream, request } from './sse.mjs';
 
-const s = await Stack.start({ gateways: 3, tls: [0], env: { FORCE_SSL: 'on' }, gatewayEnv: [{}, { TRUSTED_PROXIES: '10.0.0.0/8, 127.0.0.0/8' }, { TRUSTED_PROXIES: '10.0.0.0/8' }] });
+const s = await Stack.start({ gateways: 3, tls: [0], env: { FORCE_SSL: 'on' }, gatewayEnv: [{ HTTP2_CLEARTEXT: 'on' }, { TRUSTED_PROXIES: '10.0.0.0/8, 127.0.0.0/8' }, { TRUSTED_PROXIES: '10.0.0.0/8' }] });
 const [secure, trusting, wary] = s.gw;
 const PATHS = ['/', '/sse', '/post?last=1', '/channels/a/b%2Fc?x=1&y=%20', '/subscribe?channel=a&channel=b'];
 const HSTS = /^max-age=[1-9]\d+/;
@@ -18,6 +20,15 @@ test('a plain GET or HEAD is 301, anything else 307, to the same path and query 
             assert.deepEqual([to.protocol, to.hostname, to.pathname + to.search], ['https:', 'sse.example', path]);
             assert.equal(answer.headers['strict-transport-security'], undefined, 'HSTS over plain HTTP means nothing');
         }
+});
+
+test('a client of plain HTTP/2 that says https is redirected as well', async () => {
+    const session = http2.connect(secure.url);
+    const answer = session.request({ ':scheme': 'https', ':path': '/sse' });
+    const [headers] = await once(answer, 'response');
+    assert.equal(headers[':status'], 301);
+    assert.equal(headers['strict-transport-security'], undefined);
+    session.destroy();
 });
 
 test('a Host that is no host cannot be smuggled into Location', async () => {

@@ -1,0 +1,122 @@
+// What the head of one request can cost: fields that libh2o decodes at each reference, fields that its proxy joins one by one, and fields that must not
+// stand where they stand. The inputs are ten times those that hurt version 1.0 (see the section "What one client can cost" of README.md).
+import { test } from 'node:test';
+import assert from 'node:assert/strict';
+import { SCALE, until } from '../integration/stack.mjs';
+import { openStream } from '../integration/sse.mjs';
+import { FLAG, Frames, TYPE, block, frame, setting, statusOf } from './frames.mjs';
+import { Stage, costs } from './stage.mjs';
+
+const LIMIT = { timeout: 90000 * SCALE };
+const stage = await Stage.start();
+const { gw, pub } = stage;
+
+const integer = (value, bits, first) => {
+    const most = 2 ** bits - 1;
+    if (value < most)
+        return String.fromCharCode(first | value);
+    let text = String.fromCharCode(first | most);
+    for (value -= most; value >= 128; value >>= 7)
+        text += String.fromCharCode(value & 127 | 128);
+    return text + String.fromCharCode(value);
+};
+const literal = text => integer(text.length, 7, 0) + text;
+
+// A field that goes into the table of the connection, and `times` references to it, a byte each.
+const repeated = (name, value, times) => `\x40${literal(name)}${literal(value)}${'\xbe'.repeat(times - 1)}`;
+
+// nbits 31, pbits 0, then ones: 24,000 values of 8 bytes from 4 KB of text
+const DIGEST = `-${'_'.repeat(3999)}`;
+
+// `connections` at once, each with `streams` requests, all with the same field many times; resolves when each was answered or closed.
+async function requests(server, connections, streams, field, { end }) {
+    const all = await Promise.all(Array.from({ length: connections }, () => Frames.connect(server.port, { settings: setting(4, 0) })));
+    let sent = 0;
+    for (const c of all)
+        for (let i = 0; i < streams; ++i) {
+            const head = frame(TYPE.HEADERS, FLAG.END_HEADERS | (end ? FLAG.END_STREAM : 0), c.stream += 2,
+                block('POST', '/channels/attacked') + field);
+            sent += head.length;
+            c.send(head);
+        }
+    const settled = c => c.closed || (end && c.frames.filter(one => one.type === TYPE.HEADERS || one.type === TYPE.RST_STREAM).length >= streams);
+    await until('all are answered or closed', () => all.every(settled), end ? 60000 : 1500, () => '').catch(error => {
+        if (end)
+            throw error;
+    });
+    const closed = all.filter(c => c.closed).length;
+    all.forEach(c => c.close());
+    return { sent, closed };
+}
+
+for (const [name, server] of [['gateway', gw], ['publisher', pub]]) {
+    test(`${name}: ten cache-digest bombs of 12 KB: closed before they are decoded`, LIMIT, async t => {
+        const field = repeated('cache-digest', DIGEST, 8000);
+        await costs(t, stage, server, { what: 'the field cache-digest, 8,000 times in a head of 12 KB, 10 connections', bound: '256 fields in a head: head fields' },
+            async () => {
+                const { sent, closed } = await requests(server, 10, 1, field, { end: false });
+                assert.equal(closed, 10);
+                return sent;
+            });
+    });
+
+    test(`${name}: as many cache-digest fields as a head may hold cost no more than any other`, LIMIT, async t => {
+        const field = repeated('cache-digest', DIGEST, 240);
+        await costs(t, stage, server, { what: 'the field cache-digest, 240 times in each of 900 heads', bound: 'not decoded' },
+            async () => (await requests(server, 10, 90, field, { end: true })).sent);
+    });
+
+    test(`${name}: 40 connections with 90 POSTs of 1,000 cookie fields: closed`, LIMIT, async t =>
+        costs(t, stage, server, { what: '1,000 fields cookie in each of 3,600 POSTs', bound: '256 fields in a head: head fields' }, async () => {
+            const { sent, closed } = await requests(server, 40, 90, repeated('cookie', 'a=bcdefghijklmnopqrstuvwxyz1234', 990), { end: true });
+            assert.equal(closed, 40);
+            return sent;
+        }));
+}
+
+for (const field of ['cookie', 'via', 'x-forwarded-for'])
+    test(`gateway: as many ${field} fields as a head may hold are joined in one pass`, LIMIT, async t =>
+        costs(t, stage, gw, { what: `240 fields ${field} in each of 180 POSTs`, bound: 'joined in one pass' },
+            async () => (await requests(gw, 2, 90, repeated(field, `1=${'c'.repeat(80)}`, 240), { end: true })).sent));
+
+// [what, fields]
+const ILLEGAL = [
+    ['an empty name', [['', 'x']]],
+    ['a value that begins with a blank', [['x-a', ' b']]],
+    ['a value that ends with a tab', [['x-a', 'b\t']]],
+    ['keep-alive', [['keep-alive', 'timeout=5']]],
+    ['proxy-connection', [['proxy-connection', 'keep-alive']]],
+    ['upgrade', [['upgrade', 'h2c']]],
+];
+for (const [name, server] of [['gateway', gw], ['publisher', pub]])
+    test(`${name}: HTTP/2 fields that RFC 9113 does not allow are refused`, LIMIT, async () => {
+        for (const [what, fields] of ILLEGAL) {
+            const c = await Frames.connect(server.port);
+            c.request('GET', '/channels/x', { fields: [['accept', 'text/event-stream'], ...fields] });
+            const end = await until(what, () => c.find(TYPE.HEADERS) ?? c.find(TYPE.RST_STREAM) ?? c.find(TYPE.GOAWAY));
+            assert.ok(end.type !== TYPE.HEADERS || statusOf(end) === 400, `${what}: ${end.type === TYPE.HEADERS ? statusOf(end) : 'closed'}`);
+            c.close();
+        }
+    });
+
+test('gateway: the fields behind a body (trailers) say nothing about the request', LIMIT, async () => {
+    const stream = await openStream(`${gw.url}/channels/trailed`);
+    await stage.stack.redis.subscribed('trailed');
+    const c = await Frames.connect(gw.port);
+    const id = c.request('POST', '/channels/trailed', { end: false, fields: [['content-type', 'text/plain']] });
+    const trailer = [['sse-event', 'forged'], ['x-forwarded-for', '192.0.2.1'], ['idempotency-key', 'k']].map(([field, value]) => `\0${literal(field)}${literal(value)}`).join('');
+    c.send(frame(TYPE.DATA, 0, id, 'x'), frame(TYPE.HEADERS, FLAG.END_HEADERS | FLAG.END_STREAM, id, trailer));
+    assert.equal(statusOf(await c.wait('the answer', TYPE.HEADERS)), 200);
+    assert.equal((await stream.next()).type, 'message');
+    c.close();
+    stream.close();
+});
+
+test('nothing but heads was counted, and a client with 200 cookies is served', LIMIT, async () => {
+    assert.deepEqual(Object.keys(await stage.abuses(gw)), ['head fields']);
+    assert.deepEqual(Object.keys(await stage.abuses(pub)), ['head fields']);
+    const c = await Frames.connect(gw.port);
+    c.request('POST', '/channels/crumbs', { fields: [...Array.from({ length: 200 }, (_, i) => ['cookie', `c${i}=v`])] });
+    assert.equal(statusOf(await c.wait('the answer', TYPE.HEADERS)), 200);
+    c.close();
+});
