@@ -4,6 +4,7 @@
 #include "gateway/counters.h"
 #include "runtime/http.h"
 #include "runtime/monotonic.h"
+#include "runtime/seeded_hash.h"
 
 /* A place that a request has. Lives in the request's pool. */
 struct held {
@@ -26,7 +27,7 @@ void admission_refuse(h2o_req_t *req, enum limit limit, unsigned retry_s)
     char seconds[16];
     metric_add((size_t)COUNT_LIMITED + limit - 1, 1);
     http_add_header(req, "retry-after", slice_make(seconds, (size_t)snprintf(seconds, sizeof(seconds), "%u", retry_s)));
-    http_error(req, 429, limit_sentence(limit));
+    http_error(req, limit == LIMIT_CHANNELS ? 503 : 429, limit_sentence(limit));
 }
 
 bool admission_open(struct gateway *gateway, h2o_req_t *req, struct limits_place **place)
@@ -66,5 +67,23 @@ bool admission_publish(struct gateway *gateway, h2o_req_t *req)
     enum limit limit = limits_publish(gateway->limits, &client, monotonic_us(), &retry_s);
     if (limit != LIMIT_NONE)
         admission_refuse(req, limit, retry_s);
+    return limit == LIMIT_NONE;
+}
+
+bool admission_channels(struct gateway *gateway, h2o_req_t *req, struct stream_request *stream)
+{
+    unsigned retry_s = CHANNELS_RETRY_S;
+    uint32_t fresh = hub_count_fresh(worker_of(req)->hub, stream->channels, stream->count);
+    if (fresh == 0)
+        return true;
+    struct client_address client = client_address_of(gateway->proxies, req), network = client_address_network(client);
+    enum limit limit = limits_channels(gateway->limits, &client, fresh, monotonic_us(), &retry_s);
+    if (limit == LIMIT_NONE && !feed_has_room(gateway->feed, fresh)) {
+        limit = LIMIT_CHANNELS;
+        retry_s = CHANNELS_RETRY_S;
+    }
+    if (limit != LIMIT_NONE)
+        admission_refuse(req, limit, retry_s);
+    stream->start.client = seeded_hash(&network, sizeof(network));
     return limit == LIMIT_NONE;
 }

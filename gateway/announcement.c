@@ -31,6 +31,7 @@ static const struct announce_row closes[CLOSE_REASONS] = {
     [CLOSE_ROTATE] = {"rotated", COUNT_CLOSES + CLOSE_ROTATE, 1},
     [CLOSE_DRAIN] = {"drain", COUNT_CLOSES + CLOSE_DRAIN, 1},
     [CLOSE_EXPIRED] = {"token expired", COUNT_CLOSES + CLOSE_EXPIRED, 1},
+    [CLOSE_REFUSED] = {"refused", COUNT_CLOSES + CLOSE_REFUSED, 1},
 };
 
 /* Its own page hears it even while the bus is away, and once more over the bus; the page tells twins by their number. */

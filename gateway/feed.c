@@ -1,59 +1,19 @@
 #include "gateway/feed.h"
 
-#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "gateway/counters.h"
-#include "gateway/outbox.h"
-#include "gateway/replay.h"
-#include "gateway/trunk.h"
+#include "gateway/feed_parts.h"
+#include "gateway/opening.h"
 #include "runtime/announce.h"
+#include "runtime/limits.h"
 #include "runtime/log.h"
 #include "runtime/monotonic.h"
-#include "runtime/seeded_hash.h"
-#include "runtime/timer.h"
 
-enum { RETRY_MS = 250 };
-
-/* A stream on its way to live. Goes with its ask. */
-struct opening {
-    struct feed *feed;
-    struct ask *ask;
-    struct opening *next; /* in the list where it waits */
-    uint32_t barriers; /* that it waits for: one at each shard that has a channel of its */
-    struct canary_wait waits[]; /* one a channel, at most */
-};
-
-struct openings {
-    struct opening *first, *last;
-};
-
-/* A channel that at least one worker listens to. */
-struct feed_channel {
-    struct feed *feed;
-    struct source *source;
-    struct trunk *trunk; /* to its shard; NULL: none is known to have it */
-    uint16_t slot;
-    struct openings waiting; /* for this channel */
-    uint32_t listeners;
-    UT_hash_handle hh;
-    struct hub_channel *locals[]; /* one a worker, NULL when it does not listen; the name follows */
-};
-
-struct feed {
-    struct feed_options options;
-    h2o_multithread_receiver_t asks;
-    struct outbox *outboxes; /* one a worker */
-    struct trunks *trunks;
-    struct ring_memory memory;
-    struct source_shared shared;
-    struct feed_channel *channels; /* uthash by name */
-    bool hears_nodes;
-    struct trunk *nodes; /* where ANNOUNCE_CHANNEL is subscribed; NULL: nowhere */
-    struct openings retrying; /* their read failed */
-    struct timer retry;
-    atomic_bool usable; /* the same, for all threads: answers come at once */
-    bool up; /* as last counted */
+enum {
+    RETRY_MS = 250,
+    RETRY_MAX_MS = 4000,
+    BUSY_CHANNELS = 1000, /* unconfirmed at one shard: new ones wait */
 };
 
 static char *name_of(struct feed_channel *channel)
@@ -61,152 +21,27 @@ static char *name_of(struct feed_channel *channel)
     return (char *)&channel->locals[channel->feed->options.worker_count];
 }
 
-static void tell(struct feed *feed, uint32_t worker, struct tell message)
+void feed_tell(struct feed *feed, uint32_t worker, struct tell message)
 {
     struct tell *copy = h2o_mem_alloc(sizeof(*copy));
     *copy = message;
     outbox_put(&feed->outboxes[worker], &copy->super);
 }
 
-/* ---- opening streams ---- */
-
-static void advance(struct opening *opening);
-
-static void append(struct openings *list, struct opening *opening)
+/* Soon, and each time later while nothing succeeds. */
+void feed_retry_soon(struct feed *feed)
 {
-    opening->next = NULL;
-    if (list->first == NULL)
-        list->first = opening;
-    else
-        list->last->next = opening;
-    list->last = opening;
+    if (timer_running(&feed->retry))
+        return;
+    timer_start(&feed->retry, feed->retry_ms);
+    feed->retry_ms = feed->retry_ms * 2 < RETRY_MAX_MS ? feed->retry_ms * 2 : RETRY_MAX_MS;
 }
 
-static struct opening *take_all(struct openings *list)
-{
-    struct opening *first = list->first;
-    *list = (struct openings){NULL, NULL};
-    return first;
-}
-
-static void advance_all(struct openings *list)
-{
-    for (struct opening *opening = take_all(list), *next; opening != NULL; opening = next) {
-        next = opening->next;
-        advance(opening);
-    }
-}
-
-static void retry_later(struct opening *opening)
-{
-    append(&opening->feed->retrying, opening);
-    if (!timer_running(&opening->feed->retry))
-        timer_start(&opening->feed->retry, RETRY_MS);
-}
-
-static struct feed_channel *find_channel(struct feed *feed, struct slice name)
+struct feed_channel *feed_find(struct feed *feed, struct slice name)
 {
     struct feed_channel *channel;
     HASH_FIND(hh, feed->channels, name.p, name.n, channel);
     return channel;
-}
-
-static void on_barrier(void *data)
-{
-    struct opening *opening = data;
-    if (--opening->barriers == 0)
-        advance(opening);
-}
-
-static bool waits_at(const struct opening *opening, const struct canary *canary, struct canary *const *canaries)
-{
-    for (uint32_t i = 0; i < opening->barriers; ++i)
-        if (canaries[i] == canary)
-            return true;
-    return false;
-}
-
-/* Goes on when each shard that has one of its channels has sent all that was published there before now. */
-static void wait_for_barriers(struct opening *opening)
-{
-    struct ask *ask = opening->ask;
-    struct canary **canaries = h2o_mem_alloc(ask->count * sizeof(*canaries));
-    opening->barriers = 0;
-    for (uint32_t i = 0; i < ask->count; ++i) {
-        const struct feed_channel *channel = find_channel(opening->feed, slice_of(ask->channels[i].name));
-        if (channel == NULL || channel->trunk == NULL || waits_at(opening, channel->trunk->canary, canaries))
-            continue;
-        canaries[opening->barriers] = channel->trunk->canary;
-        opening->waits[opening->barriers++] = (struct canary_wait){.cb = on_barrier, .data = opening};
-    }
-    if (opening->barriers == 0)
-        retry_later(opening);
-    for (uint32_t i = 0, count = opening->barriers; i < count; ++i)
-        canary_barrier(canaries[i], &opening->waits[i]);
-    free(canaries);
-}
-
-/* Of a stream over several shards, each of which has to be heard: else the ids that it is given now would stand for what has not come yet. */
-static bool is_settled(const struct opening *opening)
-{
-    const struct ask *ask = opening->ask;
-    const struct trunk *first = NULL;
-    uint64_t now_us = monotonic_us();
-    bool several = false, settled = true;
-    for (uint32_t i = 0; i < ask->count && ask->count != 1; ++i) {
-        const struct feed_channel *channel = find_channel(opening->feed, slice_of(ask->channels[i].name));
-        const struct trunk *trunk = channel == NULL ? NULL : channel->trunk;
-        first = first == NULL ? trunk : first;
-        several = several || trunk != first;
-        settled = settled && trunk != NULL && trunk_settled(trunk, now_us);
-    }
-    return settled || !several;
-}
-
-/* From the last page on the worker's queue carries every event of these channels behind it, so the seam between replay and live is the queue's
- * own order. */
-static void answer(struct opening *opening)
-{
-    struct ask *ask = opening->ask;
-    uint32_t worker = ask->worker;
-    struct feed *feed = opening->feed;
-    struct tell page = {.kind = TELL_PAGE, .page = {.subscriber = ask->subscriber, .ask = ask}};
-    if (replay_page(ask->replay, &page)) {
-        page.kind = TELL_WELCOME;
-        page.page.ask = NULL;
-        ask_free(ask); /* and the opening with it */
-    }
-    tell(feed, worker, page);
-}
-
-/* Takes the opening stream one step on, or leaves it where it will be called again. */
-static void advance(struct opening *opening)
-{
-    struct source *wait_at;
-    switch (replay_prepare(opening->ask->replay, &wait_at)) {
-    case REPLAY_READY:
-        if (is_settled(opening))
-            answer(opening);
-        else
-            wait_for_barriers(opening);
-        break;
-    case REPLAY_SOURCE:
-        append(&((struct feed_channel *)source_owner(wait_at))->waiting, opening);
-        break;
-    case REPLAY_BARRIER:
-        wait_for_barriers(opening);
-        break;
-    case REPLAY_READ:
-        break;
-    case REPLAY_RETRY:
-        retry_later(opening);
-        break;
-    }
-}
-
-static void on_own_read(void *data)
-{
-    advance(data);
 }
 
 /* ---- a source's events ---- */
@@ -223,33 +58,59 @@ static void on_event(void *owner, struct frame *frame)
             continue;
         event.event.channel = channel->locals[w];
         frame_ref(frame);
-        tell(feed, w, event);
+        feed_tell(feed, w, event);
     }
 }
 
 static void on_live(void *owner)
 {
-    advance_all(&((struct feed_channel *)owner)->waiting);
+    struct feed_channel *channel = owner;
+    channel->feed->retry_ms = RETRY_MS;
+    opening_advance_all(&channel->waiting);
+}
+
+/* Ends this channel's streams, and those only, with a reason; until the last of them is gone there are no others of it. */
+static void refuse_channel(struct feed_channel *channel, const struct refusal *why)
+{
+    static struct log_limit limit;
+    struct feed *feed = channel->feed;
+    if (channel->refused != NULL)
+        return;
+    channel->refused = why;
+    ++feed->refused;
+    if (log_allowed(&limit))
+        log_warn("channel refused", log_slice("channel", source_name(channel->source)), log_str("why", why->sentence));
+    for (uint32_t w = 0; w < feed->options.worker_count; ++w)
+        if (channel->locals[w] != NULL)
+            feed_tell(feed, w, (struct tell){.kind = TELL_CHANNEL_REFUSED, .refused = {.channel = channel->locals[w], .why = why}});
+    opening_advance_all(&channel->waiting);
 }
 
 static void on_read_failed(void *owner, const char *why)
 {
     static struct log_limit limit;
+    static const struct refusal forbidden = {403, 0, "this gateway's Redis user may not read the history of this channel"};
+    static const struct refusal unusable = {503, 0, "the history of this channel in Redis can't be used"};
     struct feed *feed = ((struct feed_channel *)owner)->feed;
+    enum history_fault fault = history_fault(why);
+    if (fault != HISTORY_UNREAD) {
+        refuse_channel(owner, fault == HISTORY_FORBIDDEN ? &forbidden : &unusable);
+        return;
+    }
     if (log_allowed(&limit))
         log_warn("history not read, trying again", log_str("why", why));
-    if (!timer_running(&feed->retry))
-        timer_start(&feed->retry, RETRY_MS);
+    feed_retry_soon(feed);
 }
 
 static void on_retry(void *data)
 {
     struct feed *feed = data;
+    timer_stop(&feed->retry);
     for (struct feed_channel *channel = feed->channels, *next; channel != NULL; channel = next) {
         next = channel->hh.next;
         source_retry(channel->source);
     }
-    advance_all(&feed->retrying);
+    opening_advance_all(&feed->retrying);
 }
 
 /* ---- the set of channels ---- */
@@ -259,6 +120,17 @@ static const struct source_shard *shard_of(const struct trunk *trunk)
     return trunk == NULL ? NULL : &trunk->shard;
 }
 
+static void count_spoken_for(struct feed *feed)
+{
+    atomic_store_explicit(&feed->spoken_for, HASH_COUNT(feed->channels) + gate_waiting(feed->gate), memory_order_relaxed);
+}
+
+static void count_channels(struct feed *feed, int change)
+{
+    metric_add(COUNT_CHANNELS, change);
+    count_spoken_for(feed);
+}
+
 static struct feed_channel *create_channel(struct feed *feed, struct slice name)
 {
     size_t locals = feed->options.worker_count * sizeof(struct hub_channel *);
@@ -266,13 +138,14 @@ static struct feed_channel *create_channel(struct feed *feed, struct slice name)
     memset(channel, 0, sizeof(*channel) + locals);
     channel->feed = feed;
     memcpy(name_of(channel), name.p, name.n);
+    h2o_linklist_init_anchor(&channel->waiting);
     channel->slot = slot_of(name);
     channel->trunk = trunks_of(feed->trunks, channel->slot);
     channel->source = source_create(&feed->shared, shard_of(channel->trunk), channel, name);
     HASH_ADD_KEYPTR(hh, feed->channels, name_of(channel), name.n, channel);
     if (channel->trunk != NULL)
         subscribe_add(channel->trunk->subscribe, name, channel);
-    metric_add(COUNT_CHANNELS, 1);
+    count_channels(feed, 1);
     return channel;
 }
 
@@ -282,9 +155,10 @@ static void drop_channel(struct feed_channel *channel)
     if (channel->trunk != NULL)
         subscribe_remove(channel->trunk->subscribe, source_name(channel->source));
     HASH_DEL(feed->channels, channel);
+    feed->refused -= channel->refused != NULL;
     source_destroy(channel->source);
     free(channel);
-    metric_add(COUNT_CHANNELS, -1);
+    count_channels(feed, -1);
 }
 
 static void move_channel(struct feed_channel *channel)
@@ -305,7 +179,7 @@ static void move_channel(struct feed_channel *channel)
 static struct feed_channel *listen_for(struct feed *feed, uint32_t worker, const struct ask_channel *asked)
 {
     struct slice name = slice_of(asked->name);
-    struct feed_channel *channel = find_channel(feed, name);
+    struct feed_channel *channel = feed_find(feed, name);
     if (channel == NULL)
         channel = create_channel(feed, name);
     if (channel->locals[worker] == NULL)
@@ -314,29 +188,65 @@ static struct feed_channel *listen_for(struct feed *feed, uint32_t worker, const
     return channel;
 }
 
+static void begin(struct feed *feed, struct ask *ask)
+{
+    struct source **sources = h2o_mem_alloc(ask->count * sizeof(*sources));
+    for (uint32_t i = 0; i < ask->count; ++i)
+        sources[i] = listen_for(feed, ask->worker, &ask->channels[i])->source;
+    opening_start(feed, ask, sources);
+    free(sources);
+}
+
+static void let_in(void *data, struct ask *ask)
+{
+    static const struct refusal gone = {503, 1, "the client is gone"};
+    struct feed *feed = data;
+    count_spoken_for(feed);
+    if (opening_is_abandoned(ask))
+        opening_refuse(feed, ask, &gone);
+    else
+        begin(feed, ask);
+}
+
+static bool is_busy(void *data)
+{
+    return trunks_under_way(((struct feed *)data)->trunks) >= BUSY_CHANNELS;
+}
+
+static uint32_t count_fresh(struct feed *feed, const struct ask *ask)
+{
+    uint32_t fresh = 0;
+    for (uint32_t i = 0; i < ask->count; ++i)
+        fresh += feed_find(feed, slice_of(ask->channels[i].name)) == NULL;
+    return fresh;
+}
+
 static void join(struct feed *feed, struct ask *ask)
 {
-    if (ask->opening == NULL) {
-        struct source **sources = h2o_mem_alloc(ask->count * sizeof(*sources));
-        for (uint32_t i = 0; i < ask->count; ++i)
-            sources[i] = listen_for(feed, ask->worker, &ask->channels[i])->source;
-        ask->opening = h2o_mem_alloc(sizeof(*ask->opening) + ask->count * sizeof(ask->opening->waits[0]));
-        *ask->opening = (struct opening){.feed = feed, .ask = ask};
-        ask->replay = replay_create(ask, sources, &feed->shared, on_own_read, ask->opening);
-        free(sources);
+    static const struct refusal full = {503, CHANNELS_RETRY_S, CHANNELS_SENTENCE};
+    uint32_t fresh = ask->opening != NULL ? 0 : count_fresh(feed, ask);
+    if (ask->opening != NULL) {
+        opening_go_on(ask->opening);
+    } else if (fresh == 0) {
+        begin(feed, ask);
+    } else if (!feed_has_room(feed, fresh)) {
+        metric_add(COUNT_LIMITED + LIMIT_CHANNELS - 1, 1);
+        opening_refuse(feed, ask, &full);
+    } else {
+        gate_put(feed->gate, ask, fresh);
+        count_spoken_for(feed);
     }
-    advance(ask->opening);
 }
 
 static void leave(struct feed *feed, struct ask *ask)
 {
-    struct feed_channel *channel = find_channel(feed, slice_of(ask->channels[0].name));
+    struct feed_channel *channel = feed_find(feed, slice_of(ask->channels[0].name));
     if (channel != NULL && channel->locals[ask->worker] == ask->channels[0].local) {
         channel->locals[ask->worker] = NULL;
         if (--channel->listeners == 0)
             drop_channel(channel);
     }
-    tell(feed, ask->worker, (struct tell){.kind = TELL_LEFT, .left = ask->channels[0].local});
+    feed_tell(feed, ask->worker, (struct tell){.kind = TELL_LEFT, .left = ask->channels[0].local});
     ask_free(ask);
 }
 
@@ -385,6 +295,15 @@ static void on_unsubscribed(void *data, void *tag)
         source_lost(((struct feed_channel *)tag)->source);
 }
 
+static void on_refused(void *data, void *tag, const char *why)
+{
+    static const struct refusal forbidden = {403, 0, "this gateway's Redis user may not subscribe to this channel"};
+    if (tag != nodes_tag(data))
+        refuse_channel(tag, &forbidden);
+    else
+        log_warn("other nodes are not heard", log_str("why", why));
+}
+
 static void on_subscriber_lost(void *data, struct trunk *trunk)
 {
     struct feed *feed = data;
@@ -431,9 +350,6 @@ static void on_change(void *data)
     bool up = trunks_ready(feed->trunks);
     metric_set(COUNT_BUS_UP, up);
     atomic_store_explicit(&feed->usable, up, memory_order_relaxed);
-    if (up && !feed->up)
-        log_info("ready");
-    feed->up = up;
 }
 
 static void on_beat(void *data)
@@ -446,7 +362,8 @@ static void on_beat(void *data)
 struct feed *feed_open(const struct feed_options *options)
 {
     struct feed *feed = h2o_mem_alloc(sizeof(*feed));
-    *feed = (struct feed){.options = *options};
+    *feed = (struct feed){.options = *options, .retry_ms = RETRY_MS};
+    h2o_linklist_init_anchor(&feed->retrying);
     feed->outboxes = h2o_mem_alloc(options->worker_count * sizeof(*feed->outboxes));
     for (uint32_t w = 0; w < options->worker_count; ++w)
         feed->outboxes[w] = (struct outbox){.to = options->workers[w], .local = options->local};
@@ -454,6 +371,8 @@ struct feed *feed_open(const struct feed_options *options)
     ring_memory_init(&feed->memory, options->ring_memory);
     metric_set(COUNT_RING_LIMIT, (int64_t)options->ring_memory);
     timer_init(&feed->retry, options->loop, on_retry, feed);
+    opening_init(feed);
+    feed->gate = gate_open(&(struct gate_options){.loop = options->loop, .is_busy = is_busy, .let_in = let_in, .data = feed});
     feed->trunks = trunks_open(&(struct trunks_options){.loop = options->loop,
                                                         .getaddr = options->getaddr,
                                                         .url = options->url,
@@ -462,6 +381,7 @@ struct feed *feed_open(const struct feed_options *options)
                                                         .on_subscribed = on_subscribed,
                                                         .on_message = on_message,
                                                         .on_unsubscribed = on_unsubscribed,
+                                                        .on_refused = on_refused,
                                                         .on_subscriber_lost = on_subscriber_lost,
                                                         .on_doubt = on_doubt,
                                                         .on_commands = on_retry,
@@ -499,6 +419,12 @@ void feed_hear_nodes(struct feed *feed, bool on)
 {
     feed->hears_nodes = on;
     hear_nodes(feed, nodes_trunk(feed));
+}
+
+bool feed_has_room(struct feed *feed, uint32_t fresh)
+{
+    size_t max = feed->options.max_channels;
+    return max == 0 || atomic_load_explicit(&feed->spoken_for, memory_order_relaxed) + fresh <= max;
 }
 
 bool feed_usable(struct feed *feed)

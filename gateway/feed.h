@@ -19,6 +19,7 @@ struct feed_options {
     size_t ring_bytes, ring_memory;
     h2o_multithread_receiver_t *const *workers; /* where each worker takes struct tell; read at the start */
     uint32_t worker_count;
+    size_t max_channels; /* 0: no limit */
     bool local; /* the only worker is on this same thread */
     void (*on_node)(void *data, struct slice text); /* see feed_hear_nodes(); the text dies after the call */
     void *data;
@@ -37,6 +38,9 @@ void feed_announce(struct feed *feed, struct slice json);
 
 /* From now on, or no more, options.on_node is told what all nodes announce, this one included. In turns: on, off, on … */
 void feed_hear_nodes(struct feed *feed, bool on);
+
+/* Whether so many channels that are new may come into being; another thread's answer may be old by a moment. Any thread. */
+bool feed_has_room(struct feed *feed, uint32_t fresh);
 
 /* Whether all connections to Redis are ready. Any thread. */
 bool feed_usable(struct feed *feed);

@@ -197,6 +197,7 @@ static void start_feed(struct gateway *gateway)
         .ring_frames = (uint32_t)options->ring_len,
         .ring_bytes = (size_t)options->ring_bytes,
         .ring_memory = (size_t)options->ring_memory,
+        .max_channels = (size_t)options->max_channels,
         .workers = gateway->tells,
         .worker_count = gateway->worker_count,
         .local = gateway->alone,
@@ -257,6 +258,7 @@ void gateway_start(struct gateway *gateway)
     for (uint32_t i = 0; i < gateway->worker_count; ++i)
         hub_connect(gateway->workers[i].hub, feed_asks(gateway->feed), gateway->alone);
     announcement_start(gateway);
+    ready_watch_start(&gateway->ready_watch, gateway->ctx.loop, gateway->checks, gateway->check_count);
     start_admin(gateway);
     start_accepting(gateway);
     if (gateway->access == NULL)

@@ -12,6 +12,7 @@
 #include "runtime/limits.h"
 #include "runtime/listener.h"
 #include "runtime/pulse.h"
+#include "runtime/ready_watch.h"
 #include "runtime/timer.h"
 #include "runtime/tls.h"
 
@@ -52,6 +53,7 @@ struct gateway {
     struct listener *admin_listener;
     struct admin_check checks[4]; /* of /readyz */
     size_t check_count;
+    struct ready_watch ready_watch;
     struct capacity capacity[2]; /* of PORT and HTTP_PORT */
     struct admin_check *alive; /* one a worker with a thread of its own */
     struct feed *feed;

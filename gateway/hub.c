@@ -69,10 +69,24 @@ const struct frame *hub_comment(const struct hub *hub)
 
 /* ---- channels ---- */
 
-static struct hub_channel *find_or_create(struct hub *hub, struct slice name)
+static struct hub_channel *find(struct hub *hub, struct slice name)
 {
     struct hub_channel *channel;
     HASH_FIND(hh, hub->channels, name.p, name.n, channel);
+    return channel;
+}
+
+uint32_t hub_count_fresh(struct hub *hub, const struct slice *names, uint32_t count)
+{
+    uint32_t fresh = 0;
+    for (uint32_t i = 0; i < count; ++i)
+        fresh += find(hub, names[i]) == NULL;
+    return fresh;
+}
+
+static struct hub_channel *find_or_create(struct hub *hub, struct slice name)
+{
+    struct hub_channel *channel = find(hub, name);
     if (channel != NULL)
         return channel;
     channel = h2o_mem_alloc(sizeof(*channel) + name.n);
@@ -145,6 +159,7 @@ void hub_join(struct subscriber *subscriber, const struct slice *names, const st
     ask->subscriber = subscriber;
     ask->mode = start->mode;
     ask->last = start->last;
+    ask->client = start->client;
     ask->head_sent = start->head_sent;
     ask->asked_ms = monotonic_ms();
     if (start->mode == START_RESUME)
@@ -157,6 +172,7 @@ void hub_join(struct subscriber *subscriber, const struct slice *names, const st
         ask->channels[i].name = copy_text(names[i]);
     }
     subscriber->joining = true;
+    subscriber->asked = ask;
     set_end(hub, subscriber, start->life_ms);
     keepalive_add(&hub->keepalive, subscriber);
     outbox_put(&hub->asks, &ask->super);
@@ -164,7 +180,7 @@ void hub_join(struct subscriber *subscriber, const struct slice *names, const st
 
 void hub_next_page(struct subscriber *subscriber)
 {
-    struct ask *ask = subscriber->page;
+    struct ask *ask = subscriber->asked = subscriber->page;
     subscriber->page = NULL;
     outbox_put(&subscriber->hub->asks, &ask->super);
 }
@@ -188,6 +204,8 @@ void hub_part(struct subscriber *subscriber)
         subscriber->page = NULL;
         subscriber->joining = false;
     }
+    if (subscriber->asked != NULL)
+        atomic_store_explicit(&subscriber->asked->abandoned, true, memory_order_relaxed);
     if (!subscriber->joining)
         release_channels(subscriber);
     if (h2o_linklist_is_linked(&subscriber->link))
@@ -254,21 +272,49 @@ uint64_t hub_active(const struct subscriber *subscriber)
 
 /* ---- what the feed tells ---- */
 
+/* The answer to the ask of a stream that was closed meanwhile. */
+static void let_go(struct subscriber *subscriber)
+{
+    subscriber->joining = false;
+    release_channels(subscriber);
+    hub_bury(subscriber);
+}
+
+static void take_refusal(const struct tell *tell)
+{
+    struct subscriber *subscriber = tell->refused.subscriber;
+    subscriber->asked = NULL;
+    if (subscriber->state >= SUBSCRIBER_ENDING) {
+        let_go(subscriber);
+    } else {
+        subscriber->joining = false;
+        subscriber_refuse(subscriber, tell->refused.why);
+    }
+}
+
+/* Those that still wait for their answer are refused by it. */
+static void take_channel_refusal(const struct tell *tell)
+{
+    struct audience *audience = &tell->refused.channel->audience;
+    while (audience->count != 0)
+        subscriber_refuse(audience->entries[audience->count - 1].member->subscriber, tell->refused.why);
+}
+
 /* A page of a stream's replay, the last one when it came with a welcome. */
 static void take_page(struct hub *hub, struct tell *tell)
 {
     struct subscriber *subscriber = tell->page.subscriber;
     bool last = tell->kind == TELL_WELCOME;
+    subscriber->asked = NULL;
     subscriber_open(subscriber);
     if (subscriber->state != SUBSCRIBER_OPENING) { /* closed meanwhile, or by a head that could not be sent */
-        subscriber->joining = false;
-        release_channels(subscriber);
-        hub_bury(subscriber);
+        let_go(subscriber);
         return;
     }
-    subscriber->page = tell->page.ask;
-    tell->page.ask = NULL;
-    if (last) {
+    if (!last) {
+        subscriber->page = tell->page.ask;
+        tell->page.ask = NULL;
+    } else {
         subscriber->joining = false;
         subscriber_go_live(subscriber);
         for (uint32_t i = 0; i < subscriber->member_count; ++i)
@@ -309,6 +355,12 @@ static bool serve(struct hub *hub, struct tell *tell, uint32_t *budget)
     case TELL_PAGE:
     case TELL_WELCOME:
         take_page(hub, tell);
+        break;
+    case TELL_REFUSED:
+        take_refusal(tell);
+        break;
+    case TELL_CHANNEL_REFUSED:
+        take_channel_refusal(tell);
         break;
     case TELL_LEFT:
         --tell->left->leaves;

@@ -35,7 +35,11 @@ struct hub_start {
     struct slice resume_id; /* START_RESUME; no NUL in it */
     bool head_sent; /* the client already counts on what comes from now on */
     uint64_t life_ms; /* its token is good for so long; 0: for ever */
+    uint64_t client; /* see struct ask */
 };
+
+/* How many of these channels nobody listens to at this worker. */
+uint32_t hub_count_fresh(struct hub *hub, const struct slice *names, uint32_t count);
 
 /* Asks the feed to open `subscriber` on its channels: names[i] (checked by channel_check(), no name twice) for member i. Its frames follow the answer. */
 void hub_join(struct subscriber *subscriber, const struct slice *names, const struct hub_start *start);

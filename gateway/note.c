@@ -35,6 +35,11 @@ void tell_free(struct tell *tell)
             frame_unref(tell->page.frames[i]);
         free(tell->page.frames);
         break;
+    case TELL_REFUSED:
+    case TELL_CHANNEL_REFUSED:
+        if (tell->refused.ask != NULL)
+            ask_free(tell->refused.ask);
+        break;
     case TELL_LEFT:
         break;
     }

@@ -2,6 +2,8 @@
  * in each direction; the receiver owns and frees it. */
 #pragma once
 
+#include <stdatomic.h>
+
 #include "gateway/frame.h"
 #include "proto/event_id.h"
 #include "runtime/h2o.h"
@@ -22,15 +24,18 @@ enum start_mode {
 struct ask {
     h2o_multithread_message_t super;
     /* ASK_JOIN: a stream opens, or has written a page of its replay and wants the next. Answered by exactly one tell, however long the bus
-     * is down: TELL_PAGE, with which the ask comes back to be sent again, or TELL_WELCOME.
+     * is down, with which the ask comes back: TELL_PAGE, to be sent again, TELL_WELCOME or TELL_REFUSED.
      * ASK_LEAVE: the worker has no listener of channels[0] left; answered by TELL_LEFT. */
     enum { ASK_JOIN, ASK_LEAVE } kind;
     uint32_t worker;
     struct subscriber *subscriber;
+    atomic_bool abandoned; /* set by the worker at any time: the stream is gone, so the shortest answer is the best */
     enum start_mode mode;
     uint32_t last; /* START_LAST */
     bool head_sent; /* the client already counts on what comes from asked_ms on */
     uint64_t asked_ms; /* monotonic_ms() when it was first asked */
+    uint64_t client; /* a number for who asks; 0: not known, since no channel was new to the worker */
+    uint32_t fresh; /* bus thread only, see gate.h */
     char *resume_id; /* START_RESUME: malloc'd, NUL-terminated, freed with the ask */
     struct opening *opening; /* bus thread only, see feed.c; freed with the ask */
     struct replay *replay; /* bus thread only, see replay.h; freed with the ask */
@@ -47,7 +52,7 @@ void ask_free(struct ask *ask);
 /* Bus to worker. */
 struct tell {
     h2o_multithread_message_t super;
-    enum { TELL_EVENT, TELL_PAGE, TELL_WELCOME, TELL_LEFT } kind;
+    enum { TELL_EVENT, TELL_PAGE, TELL_WELCOME, TELL_REFUSED, TELL_CHANNEL_REFUSED, TELL_LEFT } kind;
     union {
         struct {
             struct hub_channel *channel;
@@ -59,13 +64,26 @@ struct tell {
         } event;
         struct {
             struct subscriber *subscriber;
-            struct ask *ask; /* TELL_PAGE: to be sent again for the next page; TELL_WELCOME: NULL */
+            struct ask *ask; /* TELL_PAGE: to be sent again for the next page */
             char position[EVENT_ID_LEN + 1]; /* the id that stands for the place before the frames */
             uint32_t count;
             struct frame **frames; /* to replay, oldest first; malloc'd, one reference each */
         } page; /* and welcome: the last one */
+        struct {
+            struct hub_channel *channel; /* TELL_CHANNEL_REFUSED: every stream of this channel is over */
+            struct subscriber *subscriber; /* TELL_REFUSED: this stream can't be opened */
+            struct ask *ask;
+            const struct refusal *why;
+        } refused;
         struct hub_channel *left;
     };
+};
+
+/* What a client is told whose stream can't be; static. */
+struct refusal {
+    int status;
+    unsigned retry_s; /* Retry-After; 0: none */
+    const char *sentence;
 };
 
 /* The ask of a page included, unless it was taken (set to NULL). */

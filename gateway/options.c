@@ -151,6 +151,11 @@ static const struct config_option table[] = {
         "open streams of one subject (`sub`) of tokens; 0: no limit"),
     INT("STREAM_RATE", limits.stream_rate, "0", 0, 100000,
         "streams that one client address may open a second, at once up to ten seconds' worth; 0: no limit"),
+    INT("CHANNEL_RATE", limits.channel_rate, "2000", 0, 100000,
+        "channels nobody listens to yet that one client address may bring up a second, at once up to ten seconds' worth; 0: no "
+        "limit"),
+    INT("MAX_CHANNELS", max_channels, "200000", 0, 10000000,
+        "channels the process may listen to, about 1 KB each; above it streams of new channels are refused; 0: no limit"),
     INT("PUBLISH_RATE", limits.publish_rate, "0", 0, 100000,
         "requests to publish that one client address may send a second, at once up to ten seconds' worth; 0: no limit"),
     FLAG("HTTP2_CLEARTEXT", http2_cleartext, "off", "HTTP/2 with prior knowledge and `Upgrade: h2c` on plain ports"),

@@ -199,6 +199,12 @@ static void drop_page(const struct replay *replay, struct place *place)
     place->next = 0;
 }
 
+void replay_abandon(struct replay *replay)
+{
+    for (uint32_t i = 0; i < replay->ask->count; ++i)
+        drop_page(replay, &replay->places[i]);
+}
+
 /* How many entries make this channel's part of READ_BYTES, if they are like these. */
 static size_t limit_for(const struct replay *replay, size_t bytes, size_t entries)
 {

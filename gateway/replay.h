@@ -17,6 +17,9 @@ struct replay;
 struct replay *replay_create(const struct ask *ask, struct source *const *sources, const struct source_shared *shared,
                              void (*on_read)(void *data), void *data);
 
+/* Lets go what it holds, before its ask is freed without an end. Not while a read is under way. */
+void replay_abandon(struct replay *replay);
+
 enum replay_need {
     REPLAY_READY, /* replay_page() may be called, now */
     REPLAY_SOURCE, /* *wait_at must become live or deeper: call again from its on_live */

@@ -136,6 +136,8 @@ void stream_serve(struct gateway *gateway, h2o_req_t *req, struct stream_request
         admission_refuse(req, LIMIT_CONNECTION_STREAMS, 5);
         return;
     }
+    if (!admission_channels(gateway, req, stream))
+        return;
     add_stream_headers(req);
     if (transport != &transport_h2)
         edge_add_headers(gateway, req); /* h2o's filters don't see a head that we write */

@@ -1,6 +1,7 @@
 #include "gateway/subscriber.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "gateway/hub.h"
@@ -225,7 +226,16 @@ void subscriber_end(struct subscriber *subscriber, enum close_reason reason, str
     flush(subscriber);
 }
 
-void subscriber_close(struct subscriber *subscriber, enum close_reason reason)
+static void answer_instead(h2o_req_t *req, const struct refusal *why)
+{
+    char seconds[16];
+    memset(&req->res.headers, 0, sizeof(req->res.headers)); /* they were the stream's */
+    if (why->retry_s != 0)
+        http_add_header(req, "retry-after", slice_make(seconds, (size_t)snprintf(seconds, sizeof(seconds), "%u", why->retry_s)));
+    http_error(req, why->status, why->sentence);
+}
+
+static void close_for(struct subscriber *subscriber, enum close_reason reason, const struct refusal *why)
 {
     if (subscriber->state == SUBSCRIBER_CLOSED)
         return;
@@ -237,15 +247,24 @@ void subscriber_close(struct subscriber *subscriber, enum close_reason reason)
     h2o_req_t *req = take_request(subscriber);
     if (req != NULL) {
         subscriber->detached = true;
-        memset(&req->res.headers, 0, sizeof(req->res.headers)); /* they were the stream's */
-        http_add_header(req, "retry-after", SLICE("1"));
-        http_error(req, 503, "the stream was closed before it began");
+        answer_instead(req, why);
     } else {
         subscriber->transport->close(subscriber, written);
     }
     queue_clear(subscriber); /* no transport reads it any more */
     hub_settle(subscriber);
     hub_bury(subscriber);
+}
+
+void subscriber_close(struct subscriber *subscriber, enum close_reason reason)
+{
+    static const struct refusal why = {503, 1, "the stream was closed before it began"};
+    close_for(subscriber, reason, &why);
+}
+
+void subscriber_refuse(struct subscriber *subscriber, const struct refusal *why)
+{
+    close_for(subscriber, CLOSE_REFUSED, why);
 }
 
 void subscriber_free(struct subscriber *subscriber)

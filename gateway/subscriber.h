@@ -60,6 +60,7 @@ struct subscriber {
     uint64_t rotate_ms; /* when it is to be ended, by MAX_STREAM_SECONDS or with its token; UINT64_MAX: never */
     struct subscriber_request *request; /* its head is not sent yet; see subscriber_hold() */
     struct ask *page; /* the ask for the next page of its replay, sent when the queue is written */
+    struct ask *asked; /* while the answer to it is to come */
     h2o_linklist_t link; /* keep-alive slot, then graveyard */
     h2o_linklist_t lag; /* see lag.h; while the head is held: the hub's list of those */
     uint32_t member_count;
@@ -136,6 +137,9 @@ void subscriber_end(struct subscriber *subscriber, enum close_reason reason, str
 /* The one door out: counts the reason, leaves the channels, closes the transport. Safe in the middle of a fan-out; the memory stays until the hub's
  * turn is over. */
 void subscriber_close(struct subscriber *subscriber, enum close_reason reason);
+
+/* The same for a stream that can't be: while its head is held the client gets this answer. */
+void subscriber_refuse(struct subscriber *subscriber, const struct refusal *why);
 
 /* Frees what subscriber_close() left. For the hub. */
 void subscriber_free(struct subscriber *subscriber);

@@ -177,6 +177,17 @@ static void on_unsubscribed(void *data, void *tag)
         options->on_unsubscribed(options->data, tag);
 }
 
+/* Who may not even hear its own canary may hear nothing: that is the connection's trouble, and no channel's. */
+static void on_refused(void *data, void *tag, const char *why)
+{
+    struct trunk *trunk = data;
+    const struct trunks_options *options = &trunk->trunks->options;
+    if (tag == canary_tag(trunk->canary))
+        subscribe_drop(trunk->subscribe, "the Redis user may not subscribe to the channels of REDIS_PREFIX");
+    else
+        options->on_refused(options->data, tag, why);
+}
+
 static void on_subscriber_ready(void *data)
 {
     const struct trunks_options *options = &((struct trunk *)data)->trunks->options;
@@ -235,6 +246,7 @@ static void connect_trunk(struct trunk *trunk)
     trunk->subscribe = subscribe_open(&redis, &(struct subscribe_events){.on_subscribed = on_subscribed,
                                                                          .on_message = on_message,
                                                                          .on_unsubscribed = on_unsubscribed,
+                                                                         .on_refused = on_refused,
                                                                          .on_ready = on_subscriber_ready,
                                                                          .on_lost = on_subscriber_lost,
                                                                          .data = trunk});
@@ -325,6 +337,16 @@ bool trunks_ready(const struct trunks *trunks)
     for (const struct trunk *trunk = trunks->first; trunk != NULL && ready; trunk = trunk->next)
         ready = subscribe_ready(trunk->subscribe) && redis_ready(trunk->shard.commands);
     return ready;
+}
+
+size_t trunks_under_way(const struct trunks *trunks)
+{
+    size_t most = 0;
+    for (const struct trunk *trunk = trunks->first; trunk != NULL; trunk = trunk->next) {
+        size_t its = subscribe_under_way(trunk->subscribe);
+        most = its > most ? its : most;
+    }
+    return most;
 }
 
 static uint64_t canary_late_ms(const struct trunks *trunks)

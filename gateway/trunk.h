@@ -26,6 +26,7 @@ struct trunks_options {
     void (*on_subscribed)(void *data, void *tag);
     void (*on_message)(void *data, void *tag, struct slice payload);
     void (*on_unsubscribed)(void *data, void *tag);
+    void (*on_refused)(void *data, void *tag, const char *why);
     void (*on_subscriber_lost)(void *data, struct trunk *trunk);
     /* Messages may have been lost on their way to the replica that it listens at. */
     void (*on_doubt)(void *data, struct trunk *trunk);
@@ -47,6 +48,9 @@ struct trunk *trunks_of(const struct trunks *trunks, uint16_t slot);
 
 /* Whether all connections are ready, and all slots have a shard. */
 bool trunks_ready(const struct trunks *trunks);
+
+/* The most channels that one of the shards which are up owes confirmations for. */
+size_t trunks_under_way(const struct trunks *trunks);
 
 /* NULL while they are and messages come back; else why not, valid until the next turn. */
 const char *trunks_why(struct trunks *trunks);

@@ -93,6 +93,7 @@ void publisher_open(struct publisher *publisher)
     open_bus(publisher, loop);
     open_tickers(publisher);
     announcement_start(publisher);
+    ready_watch_start(&publisher->ready_watch, loop, publisher->checks, sizeof(publisher->checks) / sizeof(publisher->checks[0]));
 }
 
 static void on_open(void *data)
@@ -266,10 +267,6 @@ static void watch_bus(struct publisher *publisher)
         return;
     publisher->bus_up = up;
     metric_set(COUNTER_BUS_UP, up);
-    if (up && publisher->state == PUBLISHER_WAITING) {
-        publisher->state = PUBLISHER_READY;
-        log_info("ready");
-    }
 }
 
 static int on_each_request(h2o_req_t *req, void *data)

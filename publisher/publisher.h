@@ -9,11 +9,11 @@
 #include "runtime/capacity.h"
 #include "runtime/announce.h"
 #include "runtime/listener.h"
+#include "runtime/ready_watch.h"
 #include "runtime/tls.h"
 
 enum publisher_state {
-    PUBLISHER_WAITING, /* for Redis, the first time */
-    PUBLISHER_READY, /* Redis answered once; it may be away again */
+    PUBLISHER_RUNNING,
     PUBLISHER_DRAINING, /* told to stop: answers under way are finished */
     PUBLISHER_DONE,
 };
@@ -35,6 +35,7 @@ struct publisher {
     size_t max_connections;
     struct capacity capacity;
     struct admin_check checks[3];
+    struct ready_watch ready_watch;
     struct announce announce;
     struct ticker tickers[TICK_KINDS];
 };

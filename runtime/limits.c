@@ -14,7 +14,7 @@ enum {
     SECOND_US = 1000000,
 };
 
-enum rate { RATE_STREAM, RATE_PUBLISH, RATES };
+enum rate { RATE_STREAM, RATE_PUBLISH, RATE_CHANNEL, RATES };
 
 enum holder { HOLDER_ADDRESS, HOLDER_SUBJECT };
 
@@ -59,8 +59,10 @@ struct limits *limits_create(const struct limits_options *options)
     struct limits *limits = h2o_mem_alloc(sizeof(*limits));
     memset(limits, 0, sizeof(*limits));
     limits->options = *options;
-    limits->step_us[RATE_STREAM] = options->stream_rate == 0 ? 0 : SECOND_US / (uint64_t)options->stream_rate;
-    limits->step_us[RATE_PUBLISH] = options->publish_rate == 0 ? 0 : SECOND_US / (uint64_t)options->publish_rate;
+    const int64_t rates[] = {
+        [RATE_STREAM] = options->stream_rate, [RATE_PUBLISH] = options->publish_rate, [RATE_CHANNEL] = options->channel_rate};
+    for (size_t i = 0; i < RATES; ++i)
+        limits->step_us[i] = rates[i] == 0 ? 0 : SECOND_US / (uint64_t)rates[i];
     for (size_t i = 0; i < SHARDS; ++i) {
         pthread_mutex_init(&limits->shards[i].lock, NULL);
         h2o_linklist_init_anchor(&limits->shards[i].idle);
@@ -91,7 +93,10 @@ static void drop(struct shard *shard, struct entry *entry)
 
 static bool is_full(const struct entry *entry, uint64_t now_us)
 {
-    return entry->full_us[RATE_STREAM] <= now_us && entry->full_us[RATE_PUBLISH] <= now_us;
+    bool full = true;
+    for (size_t i = 0; i < RATES; ++i)
+        full = full && entry->full_us[i] <= now_us;
+    return full;
 }
 
 static void forget(struct shard *shard, uint64_t now_us)
@@ -255,17 +260,34 @@ void limits_leave(struct limits_place *place, uint64_t now_us)
     free(place);
 }
 
-enum limit limits_publish(struct limits *limits, const struct client_address *client, uint64_t now_us, unsigned *retry_s)
+/* 0, or the seconds to wait. */
+static unsigned use(struct limits *limits, const struct client_address *client, enum rate rate, uint64_t amount_us, uint64_t now_us)
 {
     struct key key = address_key(client);
     struct shard *shard = shard_of(limits, &key);
     pthread_mutex_lock(&shard->lock);
     struct entry *entry = find_or_create(shard, &key);
-    *retry_s = take(entry, RATE_PUBLISH, limits->step_us[RATE_PUBLISH], now_us);
+    unsigned retry_s = take(entry, rate, amount_us, now_us);
     settle(entry);
     forget(shard, now_us);
     pthread_mutex_unlock(&shard->lock);
+    return retry_s;
+}
+
+enum limit limits_publish(struct limits *limits, const struct client_address *client, uint64_t now_us, unsigned *retry_s)
+{
+    *retry_s = use(limits, client, RATE_PUBLISH, limits->step_us[RATE_PUBLISH], now_us);
     return *retry_s == 0 ? LIMIT_NONE : LIMIT_PUBLISH_RATE;
+}
+
+enum limit limits_channels(struct limits *limits, const struct client_address *client, uint32_t fresh, uint64_t now_us,
+                           unsigned *retry_s)
+{
+    uint64_t amount_us = fresh * limits->step_us[RATE_CHANNEL], most_us = LIMITS_BURST_S * (uint64_t)SECOND_US;
+    *retry_s = 0;
+    if (amount_us != 0)
+        *retry_s = use(limits, client, RATE_CHANNEL, amount_us < most_us ? amount_us : most_us, now_us);
+    return *retry_s == 0 ? LIMIT_NONE : LIMIT_CHANNEL_RATE;
 }
 
 const char *limit_sentence(enum limit limit)
@@ -278,6 +300,8 @@ const char *limit_sentence(enum limit limit)
         [LIMIT_CONNECTION_STREAMS] = "more than 90 streams on one HTTP/2 connection; open another connection, or use /subscribe",
         [LIMIT_STREAM_RATE] = "your address opens streams faster than it may",
         [LIMIT_PUBLISH_RATE] = "your address publishes faster than it may",
+        [LIMIT_CHANNEL_RATE] = "too many new channels from your address; retry later",
+        [LIMIT_CHANNELS] = CHANNELS_SENTENCE,
     };
     return sentences[limit];
 }

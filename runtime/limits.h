@@ -1,4 +1,4 @@
-/* How many streams the process, a client's address and a token's subject may have, and how often an address may open streams and publish.
+/* How many streams the process, a client's address and a token's subject may have, and how often an address may open streams, bring up channels and publish.
  * Shared by all threads: a short lock on one of many parts of the table when a stream opens or closes and for each publish, none in
  * between. It holds only addresses and subjects that have a stream, or did something within the last LIMITS_BURST_S seconds, and of the
  * latter at most LIMITS_IDLE_MAX: above that the oldest are forgotten, and may begin anew. */
@@ -21,22 +21,29 @@ enum limit {
     LIMIT_CONNECTION_STREAMS, /* of an HTTP/2 connection; see gateway/connection.h */
     LIMIT_STREAM_RATE,
     LIMIT_PUBLISH_RATE,
-    LIMIT_KINDS = LIMIT_PUBLISH_RATE, /* without LIMIT_NONE */
+    LIMIT_CHANNEL_RATE,
+    LIMIT_CHANNELS, /* of the process */
+    LIMIT_KINDS = LIMIT_CHANNELS, /* without LIMIT_NONE */
 };
+
+/* For who finds that out elsewhere. */
+#define CHANNELS_SENTENCE "this gateway listens to as many channels as it may (MAX_CHANNELS)"
+enum { CHANNELS_RETRY_S = 5 };
 
 /* Rows of a metrics table: row `first` + limit - 1 counts the refusals of one. */
 #define LIMIT_ROW(first, limit, name)                                                    \
     [(first) + (limit)-1] = {"sse_limited_total", "reason=\"" name "\"", METRIC_COUNTER, \
-                             "requests refused with 429 for a limit, by reason"}
+                             "requests refused for a limit, by reason: 429, or 503 for channels"}
 #define LIMIT_ROWS(first)                                                                                          \
     LIMIT_ROW(first, LIMIT_STREAMS, "streams"), LIMIT_ROW(first, LIMIT_ADDRESS_STREAMS, "streams of the address"), \
         LIMIT_ROW(first, LIMIT_SUBJECT_STREAMS, "streams of the subject"),                                         \
         LIMIT_ROW(first, LIMIT_CONNECTION_STREAMS, "streams of the connection"),                                   \
-        LIMIT_ROW(first, LIMIT_STREAM_RATE, "stream rate"), LIMIT_ROW(first, LIMIT_PUBLISH_RATE, "publish rate")
+        LIMIT_ROW(first, LIMIT_STREAM_RATE, "stream rate"), LIMIT_ROW(first, LIMIT_PUBLISH_RATE, "publish rate"),  \
+        LIMIT_ROW(first, LIMIT_CHANNEL_RATE, "channel rate"), LIMIT_ROW(first, LIMIT_CHANNELS, "channels")
 
 struct limits_options { /* 0: no such limit */
     int64_t streams, address_streams, subject_streams;
-    int64_t stream_rate, publish_rate; /* a second */
+    int64_t stream_rate, publish_rate, channel_rate; /* a second */
 };
 
 struct limits;
@@ -64,6 +71,10 @@ void limits_leave(struct limits_place *place, uint64_t now_us);
 
 /* A client wants to publish. */
 enum limit limits_publish(struct limits *limits, const struct client_address *client, uint64_t now_us, unsigned *retry_s);
+
+/* A client wants a stream with so many channels that are new here; more than it may have at once count as that many. */
+enum limit limits_channels(struct limits *limits, const struct client_address *client, uint32_t fresh, uint64_t now_us,
+                           unsigned *retry_s);
 
 /* The sentence for the client. */
 const char *limit_sentence(enum limit limit);

@@ -19,6 +19,14 @@ typedef void (*history_cb)(void *data, const struct history_entry *entries, size
 struct history; /* of one connection */
 struct history_read; /* that waits or is under way; goes with its callback */
 
+/* What the sentence of a failure tells. */
+enum history_fault {
+    HISTORY_UNREAD, /* nothing about this channel: it may be read later, or elsewhere */
+    HISTORY_FORBIDDEN, /* the user has no right to this one */
+    HISTORY_UNUSABLE, /* its key holds something else */
+};
+enum history_fault history_fault(const char *why);
+
 /* Bounds of what is under way over one connection. */
 enum {
     HISTORY_WINDOW_BYTES = 2 << 20, /* by estimate; an entry that is larger is read alone */

@@ -54,16 +54,30 @@ static const char *read_entries(struct history_entry *out, size_t *bytes, const 
     return NULL;
 }
 
+static const char forbidden[] = "the Redis user may not read the history of this channel";
+static const char unusable[] = "the key of the channel's history holds something else";
+
+/* Redis names the command where the user may not read any, and a key where it is this one. */
+static bool is_of_the_key(const redisReply *reply)
+{
+    return redis_error_is(reply, "NOPERM ") && strstr(reply->str, " key") != NULL;
+}
+
 static const char *error_sentence(const redisReply *reply)
 {
     const char *down = redis_error_down(reply);
     if (down != NULL)
         return down;
+    if (is_of_the_key(reply))
+        return forbidden;
     if (redis_error_is(reply, "NOPERM "))
         return "the Redis user may not read the history";
-    if (redis_error_is(reply, "WRONGTYPE "))
-        return "the key of the channel's history holds something else";
-    return "Redis refused to read the history";
+    return redis_error_is(reply, "WRONGTYPE ") ? unusable : "Redis refused to read the history";
+}
+
+enum history_fault history_fault(const char *why)
+{
+    return why == forbidden ? HISTORY_FORBIDDEN : why == unusable ? HISTORY_UNUSABLE : HISTORY_UNREAD;
 }
 
 static void on_reply(void *data, const redisReply *reply, const char *why)

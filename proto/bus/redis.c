@@ -53,6 +53,7 @@ struct redis {
     uint64_t backoff_ms;
     uint64_t ready_ms; /* since when this connection was ready; 0: it never was */
     uint64_t heard_ms; /* when something was last received */
+    uint64_t answered_ms; /* … that answers a command, or is a part of an answer */
     bool listening; /* a push command was sent on this connection: messages may arrive */
     unsigned walking; /* callbacks of the owner that are running */
     const char *why;
@@ -273,6 +274,7 @@ static void on_reply(struct redis *redis, const redisReply *reply)
         push(redis, reply);
         return;
     }
+    redis->answered_ms = redis->heard_ms;
     answer(redis, reply);
     if (redis_error_is(reply, "MOVED "))
         topology_doubt(redis->topology);
@@ -311,6 +313,8 @@ static void on_read(h2o_socket_t *sock, const char *err)
 {
     struct redis *redis = sock->data;
     redis->heard_ms = monotonic_ms();
+    if (!redis->listening)
+        redis->answered_ms = redis->heard_ms; /* also in the middle of a long one */
     for (size_t at = 0; at < sock->input->size && redis->state != DROPPING; at += FEED_MAX) {
         size_t left = sock->input->size - at;
         feed(redis, sock->input->bytes + at, left < FEED_MAX ? left : FEED_MAX);
@@ -449,12 +453,12 @@ static uint64_t later(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
-/* When the connection counts as dead: a command unanswered for the whole time; or silence for the whole time, of which the PING that was sent half-way
+/* When the connection counts as dead: a command unanswered, and no other one answered, for the whole time; or silence for the whole time, of which the PING that was sent half-way
  * (or any command) had its half. */
 static uint64_t dead_at(const struct redis *redis, const struct pipeline_item *oldest)
 {
     uint64_t timeout = redis->options.reply_timeout_ms;
-    uint64_t unanswered = oldest->since_ms + timeout;
+    uint64_t unanswered = later(oldest->since_ms, redis->answered_ms) + timeout;
     uint64_t silent = later(redis->heard_ms + timeout, oldest->since_ms + timeout / 2);
     return unanswered < silent ? unanswered : silent;
 }

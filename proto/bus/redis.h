@@ -20,8 +20,8 @@ struct redis_options {
     const char *name; /* "subscriber" or "commands": for logs and CLIENT SETNAME ("sse-gateway:subscriber"); [A-Za-z0-9:-] */
     uint64_t connect_timeout_ms; /* where it is, look-up, connect and greeting together */
     uint64_t
-        reply_timeout_ms; /* the oldest unanswered command may be this old; then the connection counts as dead and is dropped. A
-                                  PING is sent whenever nothing was received for half of it, so a silent peer is found as well */
+        reply_timeout_ms; /* when commands are unanswered and no answer came for so long, the connection counts as dead and is dropped: much that is under way takes its time, and
+                                  is no fault while the answers go on. A PING is sent whenever nothing was received for half of it, so a silent peer is found as well */
     void (*on_ready)(void *data); /* connected, authenticated, database selected: commands may be sent */
     void (*on_lost)(void *data, const char *why); /* the connection that was ready is gone; all commands were already called back */
     void (*on_push)(void *data,

@@ -12,6 +12,7 @@
 
 enum {
     BATCH_MAX = 500, /* channels in one command */
+    AWAITED_MAX = 10 * BATCH_MAX, /* channels that Redis may owe confirmations for before more are sent */
     AGAIN_MS = 100, /* until a channel that was refused, or taken away, is asked for again */
 };
 
@@ -42,6 +43,7 @@ struct subscribe {
     struct redis *redis;
     struct member *members; /* by name */
     size_t wanted;
+    size_t awaited; /* confirmations to come */
     h2o_linklist_t changed;
     h2o_linklist_t refused; /* to be sent again when `again` says */
     h2o_linklist_t batches; /* oldest first */
@@ -82,6 +84,13 @@ static void mark_changed(struct subscribe *subscribe, struct member *member)
         timer_start(&subscribe->flush, 0);
 }
 
+/* What waits for room goes on when half of it is free again. */
+static void flush_if_room(struct subscribe *subscribe)
+{
+    if (!h2o_linklist_is_empty(&subscribe->changed) && subscribe->awaited <= AWAITED_MAX / 2 && !timer_running(&subscribe->flush))
+        timer_start(&subscribe->flush, 0);
+}
+
 /* ---- the set to Redis ---- */
 
 static void send_subscribe(struct subscribe *subscribe, const struct slice *argv, struct member *const *members, size_t count)
@@ -92,6 +101,7 @@ static void send_subscribe(struct subscribe *subscribe, const struct slice *argv
     h2o_linklist_insert(&subscribe->batches, &batch->link);
     for (size_t i = 0; i < count; ++i)
         ++members[i]->awaited;
+    subscribe->awaited += count;
     if (!redis_push_command(subscribe->redis, argv, 1 + count))
         redis_drop(subscribe->redis, "too much waits to be sent to Redis");
 }
@@ -129,43 +139,49 @@ static void send_all(struct subscribe *subscribe, bool add, struct member **memb
     }
 }
 
-/* Adds from the front, removes from the back; returns how many of each. Being added sends SUBSCRIBE even where one was sent before: Redis confirms it again, and that
- * is the confirmation the new add waits for. */
-static void sort_out(h2o_linklist_t *changes, struct member **members, size_t total, size_t *adds, size_t *removes)
+/* What one flush sends. */
+struct changes {
+    h2o_linklist_t done; /* they are what Redis was told, from now on */
+    size_t adds, removes;
+    struct member *members[AWAITED_MAX]; /* adds from the front, removes from the back */
+};
+
+/* Takes the oldest changes, until there is no room for another add. Being added sends SUBSCRIBE even where one was sent before: Redis confirms it again, and that is the
+ * confirmation the new add waits for. */
+static void take_changes(struct subscribe *subscribe, struct changes *changes)
 {
-    *adds = *removes = 0;
-    for (h2o_linklist_t *node = changes->next; node != changes; node = node->next) {
-        struct member *member = H2O_STRUCT_FROM_MEMBER(struct member, changed, node);
+    changes->adds = changes->removes = 0;
+    h2o_linklist_init_anchor(&changes->done);
+    while (!h2o_linklist_is_empty(&subscribe->changed) && changes->adds + changes->removes < AWAITED_MAX &&
+           subscribe->awaited + changes->adds < AWAITED_MAX) {
+        struct member *member = H2O_STRUCT_FROM_MEMBER(struct member, changed, subscribe->changed.next);
         if (member->wanted && member->added) {
             member->added = false;
             member->sent = true;
-            members[(*adds)++] = member;
+            changes->members[changes->adds++] = member;
         } else if (!member->wanted && member->sent) {
             member->sent = false;
-            members[total - ++*removes] = member;
+            changes->members[AWAITED_MAX - ++changes->removes] = member;
         }
+        h2o_linklist_unlink(&member->changed);
+        h2o_linklist_insert(&changes->done, &member->changed);
     }
 }
 
 /* Each channel is in one of the two kinds of command at most, so their order doesn't matter. */
 static void send_changes(struct subscribe *subscribe)
 {
-    size_t total = 0, adds, removes;
-    h2o_linklist_t done;
-    h2o_linklist_init_anchor(&done);
-    h2o_linklist_insert_list(&done, &subscribe->changed);
-    for (h2o_linklist_t *node = done.next; node != &done; node = node->next)
-        ++total;
-    struct member **members = h2o_mem_alloc((total + 1) * sizeof(*members));
-    sort_out(&done, members, total, &adds, &removes);
-    send_all(subscribe, true, members, adds);
-    send_all(subscribe, false, members + total - removes, removes);
-    free(members);
-    while (!h2o_linklist_is_empty(&done)) {
-        struct member *member = H2O_STRUCT_FROM_MEMBER(struct member, changed, done.next);
+    struct changes *changes = h2o_mem_alloc(sizeof(*changes));
+    take_changes(subscribe, changes);
+    send_all(subscribe, true, changes->members, changes->adds);
+    send_all(subscribe, false, changes->members + AWAITED_MAX - changes->removes, changes->removes);
+    while (!h2o_linklist_is_empty(&changes->done)) {
+        struct member *member = H2O_STRUCT_FROM_MEMBER(struct member, changed, changes->done.next);
         h2o_linklist_unlink(&member->changed);
         release_if_done(subscribe, member);
     }
+    free(changes);
+    flush_if_room(subscribe);
 }
 
 /* While disconnected only the members that nobody wants go; the others wait for on_ready(). */
@@ -240,6 +256,7 @@ static void on_lost(void *data, const char *why)
         member->awaited = 0;
         release_if_done(subscribe, member);
     }
+    subscribe->awaited = 0;
     subscribe->events.on_lost(subscribe->events.data, why);
 }
 
@@ -247,13 +264,21 @@ static void on_lost(void *data, const char *why)
 static void on_message(struct subscribe *subscribe, struct slice name, struct slice payload)
 {
     struct member *member = find(subscribe, name);
-    if (member != NULL && member->wanted && !member->added && member->awaited == 0)
+    if (member != NULL && member->wanted && member->sent && !member->added && member->awaited == 0)
         subscribe->events.on_message(subscribe->events.data, member->tag, payload);
 }
 
 static struct batch *oldest_batch(struct subscribe *subscribe)
 {
     return h2o_linklist_is_empty(&subscribe->batches) ? NULL : H2O_STRUCT_FROM_MEMBER(struct batch, link, subscribe->batches.next);
+}
+
+/* One of the confirmations that Redis owed for it came, or never will. */
+static void answered(struct subscribe *subscribe, struct member *member)
+{
+    --member->awaited;
+    --subscribe->awaited;
+    flush_if_room(subscribe);
 }
 
 /* They come in the order of the command. */
@@ -267,7 +292,7 @@ static void on_confirmation(struct subscribe *subscribe, struct slice name)
     }
     if (--batch->left == 0)
         take_batch(subscribe);
-    --member->awaited;
+    answered(subscribe, member);
     if (member->awaited == 0 && member->wanted && !member->added)
         subscribe->events.on_subscribed(subscribe->events.data, member->tag);
     else
@@ -286,14 +311,54 @@ static void on_taken(struct subscribe *subscribe, struct slice name)
 }
 
 /* The oldest SUBSCRIBE did nothing: the slot is elsewhere, or the shard can't serve it now. */
+static void on_elsewhere(struct subscribe *subscribe)
+{
+    struct batch *batch = oldest_batch(subscribe);
+    for (size_t i = batch->count - batch->left; i < batch->count; ++i) {
+        answered(subscribe, batch->members[i]);
+        if (batch->members[i]->awaited == 0)
+            send_again(subscribe, batch->members[i]);
+    }
+    take_batch(subscribe);
+    redis_doubt(subscribe->redis);
+}
+
+/* Sends anew, in two commands, what of a refused one is still to be subscribed. */
+static void halve(struct subscribe *subscribe, struct batch *batch)
+{
+    struct slice argv[1 + BATCH_MAX] = {subscribe->words->subscribe};
+    size_t left = 0;
+    for (size_t i = 0; i < batch->count; ++i) {
+        struct member *member = batch->members[i];
+        if (member->awaited == 0 && member->wanted && !member->added)
+            batch->members[left++] = member;
+        else
+            release_if_done(subscribe, member);
+    }
+    for (size_t first = 0, n = (left + 1) / 2; first < left; first += n, n = left - first) {
+        for (size_t i = 0; i < n; ++i)
+            argv[1 + i] = slice_make(batch->members[first + i]->name, batch->members[first + i]->name_len);
+        send_subscribe(subscribe, argv, batch->members + first, n);
+    }
+}
+
+/* Redis refuses a whole SUBSCRIBE for one channel that the user has no right to, without a word which: it is found by halving, and the others are subscribed. */
 static void on_refused(struct subscribe *subscribe)
 {
     struct batch *batch = oldest_batch(subscribe);
-    for (size_t i = batch->count - batch->left; i < batch->count; ++i)
-        if (--batch->members[i]->awaited == 0)
-            send_again(subscribe, batch->members[i]);
-    take_batch(subscribe);
-    redis_doubt(subscribe->redis);
+    h2o_linklist_unlink(&batch->link);
+    for (size_t i = 0; i < batch->count; ++i)
+        answered(subscribe, batch->members[i]);
+    struct member *member = batch->members[0];
+    if (batch->count != 1) {
+        halve(subscribe, batch);
+    } else if (member->awaited == 0 && member->wanted && !member->added) {
+        member->sent = false;
+        subscribe->events.on_refused(subscribe->events.data, member->tag, "the Redis user may not subscribe to this channel");
+    } else {
+        release_if_done(subscribe, member);
+    }
+    free(batch);
 }
 
 static struct slice text_of(const redisReply *reply)
@@ -304,10 +369,18 @@ static struct slice text_of(const redisReply *reply)
 static const char *fault_of(const redisReply *reply)
 {
     const char *down = redis_error_down(reply);
-    if (down != NULL)
-        return down;
-    return redis_error_is(reply, "NOPERM ") ? "the Redis user may not subscribe to the channels sse:*"
-                                            : "Redis refused to subscribe";
+    return down != NULL ? down : "Redis refused to subscribe";
+}
+
+static void on_error(struct subscribe *subscribe, const redisReply *reply)
+{
+    struct batch *batch = oldest_batch(subscribe);
+    if (batch != NULL && batch->left == batch->count && redis_error_is(reply, "NOPERM "))
+        on_refused(subscribe);
+    else if (batch != NULL && subscribe->words->sharded && redis_error_down(reply) != NULL)
+        on_elsewhere(subscribe);
+    else
+        redis_drop(subscribe->redis, fault_of(reply));
 }
 
 static void on_push(void *data, const redisReply *reply)
@@ -315,10 +388,7 @@ static void on_push(void *data, const redisReply *reply)
     struct subscribe *subscribe = data;
     const struct pubsub_words *words = subscribe->words;
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 3) {
-        if (words->sharded && redis_error_down(reply) != NULL && oldest_batch(subscribe) != NULL)
-            on_refused(subscribe);
-        else
-            redis_drop(subscribe->redis, fault_of(reply));
+        on_error(subscribe, reply);
         return;
     }
     struct slice kind = text_of(reply->element[0]), name = text_of(reply->element[1]);
@@ -391,6 +461,11 @@ void subscribe_remove(struct subscribe *subscribe, struct slice channel)
     mark_changed(subscribe, member);
 }
 
+void subscribe_drop(struct subscribe *subscribe, const char *why)
+{
+    redis_drop(subscribe->redis, why);
+}
+
 bool subscribe_ready(const struct subscribe *subscribe)
 {
     return redis_ready(subscribe->redis);
@@ -404,4 +479,9 @@ const char *subscribe_why(const struct subscribe *subscribe)
 size_t subscribe_count(const struct subscribe *subscribe)
 {
     return subscribe->wanted;
+}
+
+size_t subscribe_under_way(const struct subscribe *subscribe)
+{
+    return subscribe->awaited;
 }

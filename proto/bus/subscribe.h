@@ -1,4 +1,5 @@
-/* The set of channels this process listens to at one shard, on one subscriber connection. Restored after every reconnect. One loop's thread. */
+/* The set of channels this process listens to at one shard, on one subscriber connection. Restored after every reconnect, a part at a time, so that a
+ * large set neither fills the connection nor hides that Redis answers. One loop's thread. */
 #pragma once
 
 #include "proto/bus/redis.h"
@@ -13,6 +14,8 @@ struct subscribe_events {
     /* Sharded pub/sub only: Redis has taken the channel away, since its slot left the shard. on_subscribed follows should it come back; else the channel is to be removed here and
      * added at its new shard. */
     void (*on_unsubscribed)(void *data, void *tag);
+    /* Redis refuses this one channel; `why` is static. It is asked for again after the next reconnect only. The callee may remove it. */
+    void (*on_refused)(void *data, void *tag, const char *why);
     /* Connected; subscriptions follow. May be NULL. */
     void (*on_ready)(void *data);
     /* The connection is gone: no channel is subscribed until its on_subscribed. */
@@ -31,6 +34,12 @@ void subscribe_add(struct subscribe *subscribe, struct slice channel, void *tag)
 /* Takes it out; no event of it follows. Adding it again at once is right: only the confirmation of the newest add counts. */
 void subscribe_remove(struct subscribe *subscribe, struct slice channel);
 
+/* Drops the connection as redis_drop() does. */
+void subscribe_drop(struct subscribe *subscribe, const char *why);
+
 bool subscribe_ready(const struct subscribe *subscribe);
 const char *subscribe_why(const struct subscribe *subscribe);
 size_t subscribe_count(const struct subscribe *subscribe);
+
+/* Confirmations that Redis owes; 0 while it is not connected. */
+size_t subscribe_under_way(const struct subscribe *subscribe);

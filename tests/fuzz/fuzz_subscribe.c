@@ -42,6 +42,13 @@ static void on_unsubscribed(void *data, void *tag)
     channel->confirmed = false;
 }
 
+static void on_refused(void *data, void *tag, const char *why)
+{
+    struct channel *channel = tag;
+    must(data == channels && channel->wanted && why[0] != '\0');
+    channel->confirmed = false;
+}
+
 /* The peer is a node of a cluster. */
 static void shard(struct redis_options *options)
 {
@@ -81,6 +88,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const struct subscribe_events events = {.on_subscribed = on_subscribed,
                                             .on_message = on_message,
                                             .on_unsubscribed = on_unsubscribed,
+                                            .on_refused = on_refused,
                                             .on_lost = on_lost,
                                             .data = channels};
     struct slice rest = slice_make((const char *)data, size);

@@ -65,15 +65,18 @@ test('Redis killed while running: 503, then 200 when it is back', async () => {
     const s = await Stack.start({ gateways: 0 });
     const [pub] = s.pub;
     assert.equal((await post(pub)).status, 303);
+    await pub.waitLogged({ msg: 'ready' });
     await s.redis.kill('SIGKILL');
     await pub.waitMetric('sse_bus_up', 0);
     await assertDown(pub);
+    await pub.waitLogged({ msg: 'not ready', why: /.+/ });
     assert.ok(await pub.metric('sse_publish_total', { outcome: 'bus_down' }) >= 1);
     await s.redis.start();
     await pub.waitReady();
     assert.equal((await post(pub, '/channels/a', { 'content-type': 'text/plain' }, 'x')).status, 200);
     assert.equal((await entries(s, 'a')).length, 1);
-    assert.equal(pub.logged({ msg: 'ready' }).length, 1, 'ready is said once');
+    await until('ready is said again', () => pub.logged({ msg: 'ready' }).length === 2);
+    assert.equal(pub.logged({ msg: 'not ready' }).length, 1, 'each change is said once');
 });
 
 test('Redis that stands still: a post waits for the acknowledgement and is 503 after the time-out', async () => {

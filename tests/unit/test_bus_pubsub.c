@@ -254,13 +254,6 @@ static void check_subscriber_silence(struct server *server)
     kill(server->pid, SIGCONT);
     check(run_until(seen.subscribed == 2), "and subscribed to when it goes on");
     subscribe_close(seen.subscribe);
-    server_set(server, "ACL SETUSER deaf on >pw ~* resetchannels +@all");
-    options = options_for(url_of(&url, "unix://deaf:pw@%s", server->sock));
-    open_subscriber(&options);
-    add("a", 1);
-    check(run_until(seen.lost == 1) && strstr(subscribe_why(seen.subscribe), "may not subscribe") != NULL, "a user who may not: %s",
-          subscribe_why(seen.subscribe));
-    subscribe_close(seen.subscribe);
 }
 
 /* ---- history ---- */

@@ -1,0 +1,124 @@
+/* The gate lets asks in at its pace, in turn by client, and lets go what was abandoned. */
+#include "gateway/gate.h"
+
+#include <stdlib.h>
+
+#include "runtime/monotonic.h"
+#include "tests/check.h"
+
+enum { ASKS = 2000, GREEDY = 900 };
+
+static h2o_loop_t *loop;
+static struct gate *gate;
+static bool busy;
+static struct ask *entered[ASKS];
+static size_t count;
+
+static bool is_busy(void *data)
+{
+    (void)data;
+    return busy;
+}
+
+static void let_in(void *data, struct ask *ask)
+{
+    (void)data;
+    entered[count++] = ask;
+}
+
+static struct ask *put(uint64_t client, uint32_t fresh)
+{
+    struct ask *ask = ask_create(1);
+    ask->channels[0].name = NULL;
+    ask->client = client;
+    gate_put(gate, ask, fresh);
+    return ask;
+}
+
+static void run_for(uint64_t ms)
+{
+    for (uint64_t end = monotonic_ms() + ms; monotonic_ms() < end;)
+        h2o_evloop_run(loop, 1);
+}
+
+static bool run_until_count(size_t want)
+{
+    for (uint64_t end = monotonic_ms() + 15000; count < want && monotonic_ms() < end;)
+        h2o_evloop_run(loop, 1);
+    return count == want;
+}
+
+static void forget(void)
+{
+    for (size_t i = 0; i < count; ++i)
+        ask_free(entered[i]);
+    count = 0;
+    run_for(20); /* what was used of the pace comes back */
+}
+
+static size_t index_of(const struct ask *ask)
+{
+    size_t i = 0;
+    while (i < count && entered[i] != ask)
+        ++i;
+    return i;
+}
+
+static void check_at_once(void)
+{
+    struct ask *ask = put(1, 100);
+    check(count == 1 && entered[0] == ask && gate_waiting(gate) == 0, "one that comes alone does not wait");
+    forget();
+}
+
+static void check_pace(void)
+{
+    uint64_t began = monotonic_us();
+    for (int i = 0; i < 100; ++i)
+        put(1, 100);
+    check(count < 10 && gate_waiting(gate) == (100 - count) * 100, "%zu of 100 asks of 100 channels enter at once", count);
+    check(run_until_count(100), "all enter in the end");
+    uint64_t took_ms = (monotonic_us() - began) / 1000;
+    check(took_ms >= 400, "10,000 channels take half a second at least (%d ms)", (int)took_ms);
+    forget();
+}
+
+static void check_turns(void)
+{
+    struct ask *good[3];
+    busy = true;
+    for (int i = 0; i < GREEDY; ++i)
+        put(1, 10);
+    for (int i = 0; i < 3; ++i)
+        good[i] = put(2, 1);
+    run_for(10);
+    check(count == 0, "while the bus is busy nobody enters");
+    busy = false;
+    run_until_count(GREEDY + 3);
+    check(index_of(good[0]) <= 1 && index_of(good[1]) <= 3 && index_of(good[2]) <= 5,
+          "a client with little is not behind one with much: %zu, %zu, %zu", index_of(good[0]), index_of(good[1]),
+          index_of(good[2]));
+    forget();
+}
+
+static void check_abandoned(void)
+{
+    busy = true;
+    for (int i = 0; i < 500; ++i)
+        atomic_store(&put((uint64_t)i % 7, 100)->abandoned, i != 250);
+    check(run_until_count(499) && gate_waiting(gate) == 100, "what was abandoned is let go also while the bus is busy");
+    busy = false;
+    check(run_until_count(500) && gate_waiting(gate) == 0, "and the others wait for their turn");
+    forget();
+}
+
+int main(void)
+{
+    loop = h2o_evloop_create();
+    gate = gate_open(&(struct gate_options){.loop = loop, .is_busy = is_busy, .let_in = let_in});
+    check_at_once();
+    check_pace();
+    check_turns();
+    check_abandoned();
+    return check_end();
+}
