@@ -338,6 +338,21 @@ test('MAX_STREAM_SECONDS ends a stream whose token would last longer', async () 
     assert.equal(await short.gw[0].metric('sse_stream_closes_total', { reason: 'token expired' }), 0);
 });
 
+test('streams that began together neither rotate nor expire together', async () => {
+    const spread = await Stack.start({ gateways: 2, publishers: 0, env: { ...env, KEEPALIVE_MS: 100 }, gatewayEnv: [{ MAX_STREAM_SECONDS: 3 }, {}] });
+    const brief = await bearer({ exp: inSeconds(5) }), long = await bearer();
+    const ends = async (server, headers) => {
+        const streams = await Promise.all(Array.from({ length: 40 }, () => openStream(`${server.url}/channels/news`, { headers })));
+        const times = await Promise.all(streams.map(stream => stream.closed.then(() => performance.now())));
+        return Math.max(...times) - Math.min(...times);
+    };
+    const [rotated, expired] = await Promise.all([ends(spread.gw[0], long), ends(spread.gw[1], brief)]);
+    assert.ok(rotated > 200, `by chance a fifth of 3 s apart at most, not ${rotated} ms`);
+    assert.ok(expired > 140, `by chance a tenth of their 4 to 5 s apart at most, not ${expired} ms`);
+    await spread.gw[0].waitMetric('sse_stream_closes_total', 40, { labels: { reason: 'rotated' } });
+    await spread.gw[1].waitMetric('sse_stream_closes_total', 40, { labels: { reason: 'token expired' } });
+});
+
 const reload = async (servers, msg) => Promise.all(servers.map(async server => {
     const before = server.logged({ msg }).length;
     server.signal('SIGHUP');

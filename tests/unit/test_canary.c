@@ -1,0 +1,116 @@
+/* A canary is believed once: what proves the bus is a number that left and has not come back yet. Redis is this file. */
+#include "gateway/canary.h"
+
+#include <stdlib.h>
+
+#include "gateway/counters.h"
+#include "runtime/monotonic.h"
+#include "tests/check.h"
+
+static uint64_t left; /* the number that was published last */
+static bool refuses; /* publishing */
+
+bool redis_command(struct redis *redis, const struct slice *argv, size_t argc, redis_reply_cb cb, void *data)
+{
+    char text[24] = "";
+    (void)redis, (void)cb, (void)data;
+    if (refuses || argc != 3)
+        return false;
+    memcpy(text, argv[2].p, argv[2].n);
+    left = strtoull(text, NULL, 10);
+    return true;
+}
+
+void subscribe_add(struct subscribe *subscribe, struct slice name, void *tag)
+{
+    (void)subscribe, (void)name, (void)tag;
+}
+
+void subscribe_remove(struct subscribe *subscribe, struct slice name)
+{
+    (void)subscribe, (void)name;
+}
+
+static unsigned beats, backs, calls;
+
+static void on_beat(void *data)
+{
+    (void)data;
+    ++beats;
+}
+
+static void on_back(void *data)
+{
+    (void)data;
+    ++backs;
+}
+
+static void on_proof(void *data)
+{
+    (void)data;
+    ++calls;
+}
+
+static void comes(struct canary *canary, const char *payload)
+{
+    canary_message(canary, slice_of(payload));
+}
+
+static void test_numbers(struct canary *canary)
+{
+    check(canary_proven_us(canary) == 0, "nothing is proven before the first came back");
+    canary_subscribed(canary);
+    check(left == 1, "the first leaves when the channel is subscribed");
+    comes(canary, "1");
+    uint64_t proven = canary_proven_us(canary);
+    check(backs == 1 && proven != 0, "it came back");
+    canary_subscribed(canary);
+    check(left == 2, "the next one leaves");
+    comes(canary, "1");
+    check(backs == 1 && canary_proven_us(canary) == proven, "one that was seen already proves nothing");
+    comes(canary, "3");
+    check(backs == 1 && canary_proven_us(canary) == proven, "nor does one that did not leave");
+    static const char *const none[] = {"", "0", "-1", "x", "2 but longer than any number is"};
+    for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); ++i)
+        comes(canary, none[i]);
+    check(backs == 1, "nor what is no number");
+    comes(canary, "2");
+    check(backs == 2 && canary_proven_us(canary) >= proven, "the one under way does");
+}
+
+static void test_barrier(struct canary *canary)
+{
+    struct canary_wait first = {.cb = on_proof}, second = {.cb = on_proof};
+    canary_barrier(canary, &first);
+    check(left == 3 && calls == 0, "a canary leaves for who waits");
+    canary_barrier(canary, &second);
+    check(left == 3, "one at a time");
+    comes(canary, "2");
+    check(calls == 0, "an old one proves nothing");
+    comes(canary, "3");
+    check(calls == 1 && left == 4, "its own one does, and the next leaves");
+    comes(canary, "3");
+    check(calls == 1, "an old one proves nothing to the second, either");
+    comes(canary, "4");
+    check(calls == 2, "its own does");
+}
+
+int main(void)
+{
+    static struct shard shard;
+    static const struct pubsub_words words = {.publish = SLICE("PUBLISH")};
+    counters_init();
+    metrics_thread();
+    struct canary_options options = {
+        .loop = h2o_evloop_create(), .interval_ms = 1000, .words = &words, .on_beat = on_beat, .on_back = on_back};
+    struct canary *canary = canary_open(&options);
+    canary_place(canary, &(struct shards){.all = &shard}, &shard);
+    refuses = true;
+    canary_subscribed(canary);
+    check(left == 0, "one that can't be published has no number");
+    refuses = false;
+    test_numbers(canary);
+    test_barrier(canary);
+    canary_close(canary);
+    return check_end();
+}
