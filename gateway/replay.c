@@ -12,6 +12,7 @@ enum {
     READ_ENTRIES = 1000, /* of one read, at most */
     READ_BYTES =
         2 * REPLAY_PAGE_BYTES, /* … and about so much of all channels: what does not fit the page is read again for the next one */
+    VERIFIED_MS = 1000, /* the ring of a channel is served that long after it was compared with the history */
     LONG_PAST_MS = 10000, /* no event of a millisecond that long ago is still on its way */
 };
 
@@ -39,6 +40,7 @@ struct replay {
     const struct source_shared *shared;
     void (*on_read)(void *data);
     void *data;
+    uint64_t verified_since_ms; /* the rings that this page is made of were compared with their histories since; 0: not yet said */
     bool resolved, barrier_passed, counted;
     bool scanning; /* the read under way looks for an author's own id in places[read_at] */
     bool scanned; /* … and did not find it */
@@ -356,6 +358,24 @@ static uint32_t wish(const struct ask *ask)
     return ask->mode == START_RESUME ? UINT32_MAX : ask->mode == START_LAST ? ask->last : 0;
 }
 
+/* Events that were deleted since are not to be served from memory. False: *wait_at is being asked. */
+static bool verify(struct replay *replay, struct source **wait_at)
+{
+    bool asking = false;
+    uint64_t now = monotonic_ms();
+    if (replay->ask->mode == START_FRESH)
+        return true;
+    if (replay->verified_since_ms == 0)
+        replay->verified_since_ms = now < VERIFIED_MS ? 0 : now - VERIFIED_MS;
+    for (uint32_t i = 0; i < replay->ask->count; ++i) {
+        if (!source_verify(replay->places[i].source, replay->verified_since_ms))
+            continue;
+        *wait_at = replay->places[i].source;
+        asking = true;
+    }
+    return !asking;
+}
+
 enum replay_need replay_prepare(struct replay *replay, struct source **wait_at)
 {
     if (replay->read_failed) {
@@ -369,6 +389,8 @@ enum replay_need replay_prepare(struct replay *replay, struct source **wait_at)
         source_deepen(*wait_at, wish(replay->ask));
         return REPLAY_SOURCE;
     }
+    if (!verify(replay, wait_at))
+        return REPLAY_SOURCE;
     if (!replay->resolved) {
         enum replay_need need = resolve(replay, wait_at);
         if (need == REPLAY_BARRIER)
@@ -434,6 +456,10 @@ static bool leave_page(struct replay *replay, struct place *place)
     if (deleted)
         place->checked = false;
     begin(replay, place);
+    if (deleted && replay->ask->mode == START_RESUME && frame_at(place) == NULL) {
+        place->gap = true; /* what is known to have followed is in no memory either */
+        place->gap_until = source_last(place->source);
+    }
     return true;
 }
 
@@ -537,6 +563,7 @@ bool replay_page(struct replay *replay, struct tell *tell)
     uint32_t count = 0;
     bool more = false;
     struct frame **frames = h2o_mem_alloc(REPLAY_PAGE_FRAMES * sizeof(*frames));
+    replay->verified_since_ms = 0;
     count_resume(replay);
     for (uint32_t i = 0; i < replay->ask->count; ++i)
         begin(replay, &replay->places[i]);

@@ -9,6 +9,7 @@
 #include "gateway/payload.h"
 #include "proto/event_id.h"
 #include "runtime/log.h"
+#include "runtime/monotonic.h"
 
 /* Entries asked for in one read of a history: an answer holds fewer when they are large (see history.h). */
 enum { PAGE = 1000 };
@@ -35,6 +36,8 @@ struct source {
     struct position older_begin; /* where the ring began when the deeper read under way was asked for */
     struct position reached,
         reached_begin; /* by the deeper reads: all from here on is in the ring or nobody's event, while the ring begins there */
+    bool doubted; /* before the ring is served, it is to be asked where the history begins */
+    uint64_t asked_ms, verified_ms; /* when that was asked; … and answered */
     struct held held;
     size_t name_len;
     char name[];
@@ -343,16 +346,31 @@ static bool read_ended(struct source *source, const char *why)
     return why == NULL;
 }
 
+static bool read_due(const struct source *source)
+{
+    return source->state == READING || (source->state == LIVE && (source->doubted || source->wanted > source->depth));
+}
+
 /* After a read: on to the next, or live. */
 static void go_on(struct source *source, bool complete)
 {
-    if (source->state != READING)
-        return;
-    if (source->again || !complete) {
-        source->again = false;
-        start_read(source);
-    } else {
-        catch_up(source);
+    switch (source->state) {
+    case SUBSCRIBING:
+        break;
+    case READING:
+        if (source->again || !complete) {
+            source->again = false;
+            start_read(source);
+        } else {
+            catch_up(source);
+        }
+        break;
+    case LIVE:
+        if (read_due(source))
+            start_read(source);
+        else
+            source->shared->on_live(source->owner);
+        break;
     }
 }
 
@@ -363,7 +381,24 @@ static void on_newest(void *data, const struct history_entry *entries, size_t co
         return;
     take_newest(source, entries, count);
     source->depth = more ? (uint32_t)count : UINT32_MAX;
+    source->verified_ms = source->asked_ms;
     go_on(source, true);
+}
+
+/* Where the history begins: the ring does not go back further. What came since the question was asked may be dropped, too: it is in the history, and is read there. */
+static void on_first(void *data, const struct history_entry *entries, size_t count, bool more, const char *why)
+{
+    struct source *source = data;
+    (void)more;
+    if (!read_ended(source, why))
+        return;
+    uint32_t had = source->ring.count;
+    ring_drop_before(&source->ring, count == 0 ? POSITION_MAX : entries[0].at);
+    if (source->ring.count != had)
+        source->depth = UINT32_MAX;
+    source->doubted = false;
+    source->verified_ms = source->asked_ms;
+    go_on(source, false);
 }
 
 /* The next answer follows at once, until the ring is as deep as was asked for. */
@@ -377,12 +412,7 @@ static void on_older(void *data, const struct history_entry *entries, size_t cou
         bool room = take_older(source, entries, count);
         source->depth = more && room ? source->depth + (uint32_t)count : UINT32_MAX;
     }
-    if (source->state != LIVE)
-        go_on(source, false);
-    else if (source->depth < source->wanted)
-        start_read(source);
-    else
-        source->shared->on_live(source->owner);
+    go_on(source, false);
 }
 
 /* The streams are told, since their clients' ids stand for nothing now, and go on from here. */
@@ -435,20 +465,29 @@ static struct history_read *read_older(struct source *source)
     return source_read_before(source, deeper_before(source), source->wanted - source->depth, on_older, source);
 }
 
+static struct history_read *next_read(struct source *source)
+{
+    source->asked_ms = monotonic_ms();
+    if (!source->known)
+        return source_read_before(source, POSITION_MAX, source->wanted, on_newest, source);
+    if (source->state == READING)
+        return read_missed(source);
+    if (source->doubted)
+        return source_read_after(source, POSITION_NONE, 1, on_first, source);
+    return read_older(source);
+}
+
 static void start_read(struct source *source)
 {
-    if (source->reading != NULL || source->state == SUBSCRIBING)
+    if (source->reading != NULL || !read_due(source))
         return;
-    if (!source->known)
-        source->reading = source_read_before(source, POSITION_MAX, source->wanted, on_newest, source);
-    else if (source->state == READING)
-        source->reading = read_missed(source);
-    else if (source->wanted > source->depth)
-        source->reading = read_older(source);
-    if (source->reading == NULL)
-        return;
-    history_hurry(source->reading); /* before those of single streams */
-    metric_add(COUNT_HISTORY_READS, 1);
+    source->reading = next_read(source);
+    if (source->reading != NULL) {
+        history_hurry(source->reading); /* before those of single streams */
+        metric_add(COUNT_HISTORY_READS, 1);
+    } else if (source->shard != NULL && redis_ready(source->shard->commands)) {
+        source->shared->on_read_failed(source->owner, "this history can't be read for the moment");
+    }
 }
 
 void source_subscribed(struct source *source)
@@ -481,6 +520,16 @@ void source_retry(struct source *source)
 bool source_live(const struct source *source)
 {
     return source->state == LIVE;
+}
+
+bool source_verify(struct source *source, uint64_t since_ms)
+{
+    ring_use(&source->ring);
+    if (source->ring.count == 0 || source->verified_ms >= since_ms)
+        return false;
+    source->doubted = true;
+    start_read(source);
+    return true;
 }
 
 bool source_deepen(struct source *source, uint32_t depth)

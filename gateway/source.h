@@ -62,6 +62,10 @@ void source_retry(struct source *source);
 /* Whether it is LIVE: in order and up to date with its subscription. */
 bool source_live(const struct source *source);
 
+/* Before events of the ring are served: drops those that were deleted, expired or trimmed, which it learns from where the history begins. False where there is nothing to
+ * ask, or it was asked at `since_ms` (monotonic_ms()) or later. True: a read is under way or will be, one for all, and on_live tells when. */
+bool source_verify(struct source *source, uint64_t since_ms);
+
 /* Asks for the ring to hold the newest `depth` events. False when it was already read that deep (it then holds what the history has and the
  * limits allow). True: a read is under way or will be, one for all that ask meanwhile, and on_live tells when. */
 bool source_deepen(struct source *source, uint32_t depth);
