@@ -18,6 +18,7 @@
 #include "runtime/monotonic.h"
 #include "runtime/node_name.h"
 #include "runtime/signals.h"
+#include "runtime/steady_clock.h"
 #include "runtime/trim.h"
 
 enum {
@@ -109,7 +110,9 @@ static const char *check_library(void)
         error = h2_reset_check();
     if (error == NULL)
         error = h2_guard_start(COUNT_H2_ABUSE);
-    return error == NULL ? h1_guard_start() : error;
+    if (error == NULL)
+        error = h1_guard_start();
+    return error == NULL ? steady_clock_start() : error;
 }
 
 const char *gateway_prepare(void *options)

@@ -12,6 +12,7 @@
 #include "runtime/http.h"
 #include "runtime/log.h"
 #include "runtime/signals.h"
+#include "runtime/steady_clock.h"
 #include "runtime/trim.h"
 
 enum {
@@ -156,6 +157,8 @@ const char *publisher_prepare(void *options)
         error = h2_guard_start(COUNTER_H2_ABUSE);
     if (error == NULL)
         error = h1_guard_start();
+    if (error == NULL)
+        error = steady_clock_start();
     if (error == NULL)
         publisher->access = access_load(&own->access, own->cors_origins, &error);
     return error == NULL ? load_certificates(publisher) : error;
