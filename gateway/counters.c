@@ -3,6 +3,15 @@
 #define CLOSES(reason, text) \
     [COUNT_CLOSES + reason] = {"sse_stream_closes_total", "reason=\"" text "\"", METRIC_COUNTER, "streams closed, by reason"}
 
+#define REQUEST(kind, name, hundreds)                                                                   \
+    [COUNT_REQUESTS + kind * REQUEST_CLASSES + hundreds -                                               \
+        2] = {"sse_http_requests_total", "for=\"" name "\",status=\"" #hundreds "xx\"", METRIC_COUNTER, \
+              "requests answered on the public ports, by what they were for and class of status"}
+#define REQUESTS(kind, name) REQUEST(kind, name, 2), REQUEST(kind, name, 3), REQUEST(kind, name, 4), REQUEST(kind, name, 5)
+#define FORWARDED(outcome, name) \
+    [COUNT_FORWARDED +           \
+        outcome] = {"sse_forwarded_posts_total", "outcome=\"" name "\"", METRIC_COUNTER, "POSTs for the publisher, by outcome"}
+
 #define BYTES_HELP "bytes of events from the bus, and of those handed to the kernel or the HTTP/2 layer"
 
 static const struct metric table[COUNTERS] = {
@@ -61,7 +70,23 @@ static const struct metric table[COUNTERS] = {
     LIMIT_ROWS(COUNT_LIMITED),
     [COUNT_BAD_PROXY] = {"sse_bad_proxy_headers_total", NULL, METRIC_COUNTER,
                          "connections of trusted proxies closed because their PROXY header was wrong or did not come"},
+    REQUESTS(REQUEST_STREAM, "stream"),
+    REQUESTS(REQUEST_PUBLISH, "publish"),
+    REQUESTS(REQUEST_PAGE, "page"),
+    REQUESTS(REQUEST_OTHER, "other"),
+    FORWARDED(FORWARD_DONE, "done"),
+    FORWARDED(FORWARD_REFUSED, "refused"),
+    FORWARDED(FORWARD_UNAVAILABLE, "unavailable"),
+    FORWARDED(FORWARD_UNREACHED, "not reached"),
+    FORWARDED(FORWARD_BROKEN, "no whole answer"),
+    FORWARDED(FORWARD_BUSY, "too many"),
 };
+
+struct slice counters_close_reason(enum close_reason reason)
+{
+    struct slice label = slice_of(table[COUNT_CLOSES + reason].labels), before = SLICE("reason=\"");
+    return slice_make(label.p + before.n, label.n - before.n - 1);
+}
 
 void counters_init(void)
 {

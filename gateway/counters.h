@@ -22,6 +22,27 @@ enum close_reason {
     CLOSE_REASONS,
 };
 
+/* How a POST came out that was passed on to the publisher: one value, one counter. */
+enum forward_outcome {
+    FORWARD_DONE, /* the publisher took it */
+    FORWARD_REFUSED, /* … did not, for what it is (4xx) */
+    FORWARD_UNAVAILABLE, /* … could not (5xx) */
+    FORWARD_UNREACHED, /* there was no connection to it */
+    FORWARD_BROKEN, /* … and it gave no whole answer: the event may be published or not */
+    FORWARD_BUSY, /* too many were under way */
+    FORWARD_OUTCOMES,
+};
+
+/* What a request was for. */
+enum request_kind {
+    REQUEST_STREAM,
+    REQUEST_PUBLISH,
+    REQUEST_PAGE,
+    REQUEST_OTHER, /* OPTIONS, no such path, wrong method */
+    REQUEST_KINDS,
+};
+enum { REQUEST_CLASSES = 4 }; /* 2xx to 5xx */
+
 enum counter {
     COUNT_STREAMS,
     COUNT_STREAMS_OPENED,
@@ -65,8 +86,15 @@ enum counter {
     COUNT_LIMITED, /* + enum limit - 1 */
     COUNT_LIMITED_LAST = COUNT_LIMITED + LIMIT_KINDS - 1,
     COUNT_BAD_PROXY,
+    COUNT_REQUESTS, /* + enum request_kind × REQUEST_CLASSES + status / 100 - 2 */
+    COUNT_REQUESTS_LAST = COUNT_REQUESTS + REQUEST_KINDS * REQUEST_CLASSES - 1,
+    COUNT_FORWARDED, /* + enum forward_outcome */
+    COUNT_FORWARDED_LAST = COUNT_FORWARDED + FORWARD_OUTCOMES - 1,
     COUNTERS,
 };
+
+/* The word for it in /metrics. */
+struct slice counters_close_reason(enum close_reason reason);
 
 /* Hands the table to runtime/metrics. */
 void counters_init(void);

@@ -1,5 +1,8 @@
 #include "gateway/edge.h"
 
+#include "gateway/counters.h"
+#include "gateway/page.h"
+#include "gateway/upstream.h"
 #include "runtime/cors.h"
 #include "runtime/http.h"
 
@@ -34,6 +37,27 @@ void edge_add_headers(struct gateway *gateway, h2o_req_t *req)
         http_add_header(req, "strict-transport-security", SLICE("max-age=31536000"));
 }
 
+/* Requests by what they were for and how they came out. */
+static void count(h2o_req_t *req, int status)
+{
+    struct slice target = http_target(req);
+    bool post = http_method_is(req, "POST"), get = http_method_is(req, "GET") || http_method_is(req, "HEAD");
+    bool page = slice_eq(target, SLICE("/")) || slice_starts(target, SLICE(PAGE_ASSETS));
+    enum request_kind kind = status == 404 || status == 405 ? REQUEST_OTHER
+                             : post                         ? REQUEST_PUBLISH
+                             : !get                         ? REQUEST_OTHER
+                             : page                         ? REQUEST_PAGE
+                                                            : REQUEST_STREAM;
+    int hundreds = status / 100;
+    if (hundreds >= 2 && hundreds <= 5)
+        metric_add((size_t)COUNT_REQUESTS + (size_t)kind * REQUEST_CLASSES + (size_t)hundreds - 2, 1);
+}
+
+void edge_count_stream(h2o_req_t *req)
+{
+    count(req, 200);
+}
+
 struct edge_filter {
     h2o_filter_t super;
     struct gateway *gateway;
@@ -41,7 +65,10 @@ struct edge_filter {
 
 static void on_setup_ostream(h2o_filter_t *filter, h2o_req_t *req, h2o_ostream_t **slot)
 {
-    edge_add_headers(H2O_STRUCT_FROM_MEMBER(struct edge_filter, super, filter)->gateway, req);
+    struct gateway *gateway = H2O_STRUCT_FROM_MEMBER(struct edge_filter, super, filter)->gateway;
+    upstream_answered(gateway, req);
+    count(req, req->res.status);
+    edge_add_headers(gateway, req);
     h2o_setup_next_ostream(req, slot);
 }
 

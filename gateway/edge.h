@@ -7,6 +7,9 @@
  * head we write ourselves call it. */
 void edge_add_headers(struct gateway *gateway, h2o_req_t *req);
 
+/* Counts a stream whose head we write ourselves; every other response is counted where its headers are added. */
+void edge_count_stream(h2o_req_t *req);
+
 /* Registers the above as an output filter of a path. */
 void edge_register(struct gateway *gateway, h2o_pathconf_t *path);
 

@@ -4,6 +4,7 @@
 #include <yajl/yajl_gen.h>
 
 #include "proto/event_id.h"
+#include "runtime/log.h"
 
 static void string(yajl_gen gen, struct slice text)
 {
@@ -11,8 +12,19 @@ static void string(yajl_gen gen, struct slice text)
         yajl_gen_null(gen);
 }
 
+/* On the bus thread only. */
+static void log_gap(struct slice channel, struct slice last_event_id)
+{
+    static struct log_budget budget;
+    int64_t left_out;
+    if (log_budget_take(&budget, &left_out))
+        log_info("gap told", log_slice("channel", channel), log_slice("last_event_id", last_event_id),
+                 log_int("left_out", left_out));
+}
+
 struct frame *gap_frame(struct slice channel, struct slice last_event_id, struct position until)
 {
+    log_gap(channel, last_event_id);
     yajl_gen gen = yajl_gen_alloc(NULL);
     if (gen == NULL)
         abort();

@@ -8,6 +8,7 @@
 #include "gateway/counters.h"
 #include "gateway/routes.h"
 #include "gateway/takeover.h"
+#include "gateway/upstream.h"
 #include "gateway/worker.h"
 #include "proto/channel.h"
 #include "runtime/files.h"
@@ -17,6 +18,7 @@
 #include "runtime/log.h"
 #include "runtime/monotonic.h"
 #include "runtime/node_name.h"
+#include "runtime/refusal_log.h"
 #include "runtime/signals.h"
 #include "runtime/steady_clock.h"
 #include "runtime/trim.h"
@@ -86,6 +88,7 @@ static const char *parse_options(struct gateway *gateway)
     if (h2o_url_parse(options->publisher_url, SIZE_MAX, &gateway->publisher_url) != 0)
         return "PUBLISHER_URL: does not parse"; /* it passed its check */
     gateway->proxies = proxies_parse(options->trusted_proxies);
+    refusal_log_trust(gateway->proxies);
     gateway->limits = limits_create(&options->limits);
     gateway->node = node_name(options->node_name);
     return NULL;
@@ -248,6 +251,7 @@ void gateway_start(struct gateway *gateway)
     memset(gateway->workers, 0, gateway->worker_count * sizeof(*gateway->workers));
     files_warn((size_t)gateway->options.max_connections, gateway->max_connections);
     gateway->alone = gateway->worker_count == 1;
+    upstream_init(gateway);
     metrics_thread();
     count_limits(gateway);
     check_capacity(gateway);

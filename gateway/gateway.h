@@ -2,6 +2,8 @@
  * a hub and its ends of the public listeners. A single worker has no thread of its own. Nothing but frames and the notes of note.h is shared between them. */
 #pragma once
 
+#include <stdatomic.h>
+
 #include "gateway/feed.h"
 #include "gateway/hub.h"
 #include "gateway/options.h"
@@ -31,6 +33,14 @@ struct worker {
     pthread_t thread;
     char name[16]; /* of the thread */
     struct pulse pulse; /* of a thread of its own */
+};
+
+/* What the workers know of the publisher, together. */
+struct publisher_state {
+    _Atomic size_t under_way; /* POSTs */
+    _Atomic bool away;
+    _Atomic uint64_t failed_ms; /* the last failure */
+    _Atomic int64_t failures; /* since it went */
 };
 
 struct gateway {
@@ -65,6 +75,7 @@ struct gateway {
     h2o_multithread_receiver_t **tells; /* of each worker */
     pthread_barrier_t barrier; /* of the workers and the main thread, at the start */
     size_t max_connections, max_forwards;
+    struct publisher_state publisher;
     bool draining, stopped;
     uint64_t drained_ms; /* when the last stream was seen gone; 0: not yet */
     struct timer drain_timer;

@@ -196,6 +196,7 @@ static const struct config_option table[] = {
      AT(log_level),
      .check = check_log_level,
      .doc = "`debug`, `info`, `warn` or `error`"},
+    LOG_FORMAT_SETTING(offsetof(struct options, log_format)),
 };
 
 static char sentence[200];

@@ -33,7 +33,7 @@ struct options {
     int64_t status_ms; /* 0: off */
     const char *subscribe_weights; /* "": the primaries */
     struct access_options access;
-    const char *log_level;
+    const char *log_level, *log_format;
     const char *demo_setting;
     bool demo; /* … what it comes to; options_check() sets it */
 };

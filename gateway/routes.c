@@ -6,6 +6,7 @@
 #include "gateway/forward.h"
 #include "gateway/page.h"
 #include "gateway/stream.h"
+#include "gateway/upstream.h"
 #include "proto/channel.h"
 #include "runtime/http.h"
 
@@ -118,6 +119,8 @@ static int pass_on(struct gateway *gateway, h2o_req_t *req, const struct route *
     }
     struct slice channel = route->kind == ROUTE_NAMED ? slice_from(path, strlen(route->path)) : slice_of(route->channel);
     if (!admission_publish(gateway, req) || !forward_allowed(req, channel))
+        return 0;
+    if (!upstream_begin(gateway, req))
         return 0;
     forward_merge_fields(req);
     return -1;

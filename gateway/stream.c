@@ -139,9 +139,12 @@ void stream_serve(struct gateway *gateway, h2o_req_t *req, struct stream_request
     if (!admission_channels(gateway, req, stream))
         return;
     add_stream_headers(req);
-    if (transport != &transport_h2)
-        edge_add_headers(gateway, req); /* h2o's filters don't see a head that we write */
+    if (transport != &transport_h2) { /* h2o's filters don't see a head that we write */
+        edge_add_headers(gateway, req);
+        edge_count_stream(req);
+    }
     struct subscriber *subscriber = subscriber_create(worker->hub, transport, stream->count, stream->welcome);
+    subscriber->client = client_address_of(gateway->proxies, req);
     stream->start.head_sent = !feed_usable(gateway->feed);
     hub_join(subscriber, stream->channels, &stream->start);
     subscriber_hold(subscriber, req);

@@ -6,6 +6,7 @@
 
 #include "gateway/hub.h"
 #include "runtime/http.h"
+#include "runtime/log.h"
 
 /* Room for so many frames stays with a stream once it was needed: transports that always queue must not allocate for each event. */
 enum { QUEUE_KEPT = 4 };
@@ -235,12 +236,32 @@ static void answer_instead(h2o_req_t *req, const struct refusal *why)
     http_error(req, why->status, why->sentence);
 }
 
+/* The client's own end and ends in order are none. */
+static bool is_forced(enum close_reason reason)
+{
+    return reason != CLOSE_CLIENT && reason != CLOSE_WRITE_ERROR && reason != CLOSE_ROTATE && reason != CLOSE_DRAIN &&
+           reason != CLOSE_EXPIRED;
+}
+
+static void log_forced(const struct subscriber *subscriber, enum close_reason reason)
+{
+    static _Thread_local struct log_budget budgets[CLOSE_REASONS];
+    int64_t left_out;
+    char address[CLIENT_ADDRESS_TEXT_MAX];
+    if (is_forced(reason) && log_budget_take(&budgets[reason], &left_out))
+        log_info("stream closed by force", log_slice("reason", counters_close_reason(reason)),
+                 log_str("client", client_address_print(&subscriber->client, address)),
+                 log_str("protocol", subscriber->transport->name), log_int("channels", subscriber->member_count),
+                 log_int("queued_bytes", (int64_t)subscriber->queue.bytes), log_int("left_out", left_out));
+}
+
 static void close_for(struct subscriber *subscriber, enum close_reason reason, const struct refusal *why)
 {
     if (subscriber->state == SUBSCRIBER_CLOSED)
         return;
     bool written = subscriber->state == SUBSCRIBER_ENDING && !subscriber->busy && subscriber->queue.count == 0;
     metric_add(COUNT_CLOSES + reason, 1);
+    log_forced(subscriber, reason);
     metric_add(COUNT_STREAMS, -1);
     hub_part(subscriber);
     set_state(subscriber, SUBSCRIBER_CLOSED);

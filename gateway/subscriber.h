@@ -5,6 +5,7 @@
 #include "gateway/counters.h"
 #include "gateway/frame.h"
 #include "gateway/note.h"
+#include "runtime/client_address.h"
 
 struct hub;
 struct transport;
@@ -46,6 +47,7 @@ struct subscriber {
     bool joining; /* the answer to its join is not complete */
     bool detached; /* closed and nothing of h2o refers to it any more */
     bool expires; /* rotate_ms is the end of its token */
+    struct client_address client; /* for the log */
     uint32_t received; /* bytes the client sent although it has nothing to say */
     struct { /* a ring; memory only while frames wait */
         struct frame **frames;

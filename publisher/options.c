@@ -9,6 +9,7 @@
 #include "runtime/cors.h"
 #include "runtime/demo.h"
 #include "runtime/node_name.h"
+#include "runtime/refusal_log.h"
 
 static const char *check_level(const char *text)
 {
@@ -172,6 +173,7 @@ static const struct config_option rows[] = {
      AT(log_level),
      .check = check_level,
      .doc = "debug, info, warn or error"},
+    LOG_FORMAT_SETTING(offsetof(struct options, log_format)),
 };
 
 int64_t options_data_max(const struct options *options)
@@ -219,6 +221,7 @@ const char *options_read(struct options *options)
         why = tick_plan_parse(&options->plan, options->tickers);
     channel_set_prefix(options->redis_prefix);
     options->proxies = proxies_parse(options->trusted_proxies);
+    refusal_log_trust(options->proxies);
     return why;
 }
 

@@ -34,7 +34,7 @@ struct options {
     const char *trusted_proxies;
     bool proxy_protocol;
     struct limits_options limits; /* of which only publish_rate can be set */
-    const char *log_level;
+    const char *log_level, *log_format;
     const char *demo_setting;
     bool demo; /* … what it comes to */
     /* read from the texts above */

@@ -94,7 +94,7 @@ struct client_address client_address_of(const struct proxies *proxies, h2o_req_t
     struct client_address client = {{0}};
     struct sockaddr_storage peer;
     socklen_t length = req->conn->callbacks->get_peername(req->conn, (void *)&peer);
-    if (length == 0 || !client_address_read(&client, (void *)&peer) || !proxies_hold(proxies, &client))
+    if (length == 0 || !client_address_read(&client, (void *)&peer) || proxies == NULL || !proxies_hold(proxies, &client))
         return client;
     for (size_t i = req->headers.size; i-- != 0;) {
         const h2o_header_t *header = &req->headers.entries[i];
@@ -102,4 +102,14 @@ struct client_address client_address_of(const struct proxies *proxies, h2o_req_t
             break;
     }
     return client;
+}
+
+const char *client_address_print(const struct client_address *address, char text[CLIENT_ADDRESS_TEXT_MAX])
+{
+    static const struct client_address none;
+    bool four = memcmp(address->bytes, mapped, sizeof(mapped)) == 0;
+    if (memcmp(address, &none, sizeof(none)) == 0)
+        return "-";
+    return inet_ntop(four ? AF_INET : AF_INET6, four ? address->bytes + sizeof(mapped) : address->bytes, text,
+                     CLIENT_ADDRESS_TEXT_MAX);
 }

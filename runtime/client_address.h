@@ -15,10 +15,14 @@ bool client_address_read(struct client_address *out, const struct sockaddr *addr
 /* An address as X-Forwarded-For spells it: 192.0.2.1, 2001:db8::1, [2001:db8::1], and with a port 192.0.2.1:80 or [2001:db8::1]:80. */
 bool client_address_parse(struct client_address *out, struct slice text);
 
+/* As a log shows it: 192.0.2.1, 2001:db8::1; "-" when there is none. */
+enum { CLIENT_ADDRESS_TEXT_MAX = 46 };
+const char *client_address_print(const struct client_address *address, char text[CLIENT_ADDRESS_TEXT_MAX]);
+
 /* What one client has: the whole IPv4 address, or the first 64 bits of an IPv6 one. */
 struct client_address client_address_network(struct client_address address);
 
 /* Who sent this request. The peer, unless that is one of the proxies: then the right-most address of X-Forwarded-For that is not one of
  * them. What stands left of it was written by the client itself, or by somebody else whom we don't know. Where the header does not name
- * such an address, the last proxy that is known counts. All zero when the connection has no address. */
+ * such an address, the last proxy that is known counts. All zero when the connection has no address. `proxies` NULL: there are none. */
 struct client_address client_address_of(const struct proxies *proxies, h2o_req_t *req);

@@ -241,6 +241,16 @@ static int check_health(const struct config_table *table, void *settings, const 
     return healthcheck(host, port, path);
 }
 
+/* Before anything can go wrong, so that what does is said in the form that is asked for. */
+static void begin_log(void)
+{
+    enum log_format format;
+    const char *wanted = getenv("LOG_FORMAT");
+    if (wanted != NULL && log_format_parse(&format, wanted))
+        log_set_format(format);
+    log_starting();
+}
+
 void config_main(const struct config_table *table, void *settings, int argc, char **argv)
 {
     enum action action = parse_arguments(argc, argv);
@@ -254,6 +264,8 @@ void config_main(const struct config_table *table, void *settings, int argc, cha
         finish(0);
     if (action == ACTION_HEALTHCHECK || action == ACTION_HEALTHCHECK_LIVE)
         finish(check_health(table, settings, action == ACTION_HEALTHCHECK ? "/readyz" : "/healthz"));
+    if (action == ACTION_RUN)
+        begin_log();
     const char *why = config_load(table, settings, from_process);
     if (why == NULL && table->prepare != NULL)
         why = table->prepare(settings);

@@ -3,6 +3,7 @@
 #include <strings.h>
 
 #include "runtime/json.h"
+#include "runtime/refusal_log.h"
 
 struct reason {
     int status;
@@ -96,23 +97,32 @@ static void send_whole(h2o_req_t *req, int status, const char *reason, const cha
     h2o_send_inline(req, body.n == 0 ? "" : body.p, body.n);
 }
 
-/* Replaces the library's function of this name, which sends text/plain: calls between libh2o's files go through its PLT, and the
- * executable's symbol comes first there. Flags and side effects are the library's. */
-void h2o_send_error_generic(h2o_req_t *req, int status, const char *reason, const char *body, int flags)
+static void send_error(h2o_req_t *req, int status, const char *reason, const char *body, int flags)
 {
     if (req->pathconf == NULL)
         bind_unprocessed(req);
     if ((flags & H2O_SEND_ERROR_HTTP1_CLOSE_CONNECTION) != 0)
         req->http1_is_persistent = 0;
+    send_whole(req, status, reason_of(status, reason), "application/json", error_body(req, body));
+}
+
+const char *(*http_library_error)(h2o_req_t *req, int status, const char *why);
+
+/* Replaces the library's function of this name, which sends text/plain: calls between libh2o's files go through its PLT, and the
+ * executable's symbol comes first there. Flags and side effects are the library's. */
+void h2o_send_error_generic(h2o_req_t *req, int status, const char *reason, const char *body, int flags)
+{
     if ((flags & H2O_SEND_ERROR_KEEP_HEADERS) == 0)
         req->res.headers = (h2o_headers_t){NULL};
-    send_whole(req, status, reason_of(status, reason), "application/json", error_body(req, body));
+    if (http_library_error != NULL)
+        body = http_library_error(req, status, body);
+    send_error(req, status, reason, body, flags);
 }
 
 void http_error(h2o_req_t *req, int status, const char *sentence)
 {
-    int flags = H2O_SEND_ERROR_KEEP_HEADERS | (status == 413 ? H2O_SEND_ERROR_HTTP1_CLOSE_CONNECTION : 0);
-    h2o_send_error_generic(req, status, "Error", sentence, flags);
+    refusal_log(req, status, sentence);
+    send_error(req, status, "Error", sentence, status == 413 ? H2O_SEND_ERROR_HTTP1_CLOSE_CONNECTION : 0);
 }
 
 void http_send(h2o_req_t *req, int status, const char *type, struct slice body)

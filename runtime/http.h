@@ -47,5 +47,9 @@ bool http_method_is(h2o_req_t *req, const char *method);
  * decides, q=0 refuses. Pure. */
 bool http_accepts(struct slice accept, struct slice type, struct slice subtype);
 
+/* Called, unless NULL, for every error that libh2o itself makes, before it is sent: may add headers, and gives the sentence to send instead
+ * of `why`, or that. Set before threads start. */
+extern const char *(*http_library_error)(h2o_req_t *req, int status, const char *why);
+
 /* Every error that libh2o itself makes (413, broken chunked body, 502 of its proxy, 404) goes through h2o_send_error_generic(), which
  * http.c defines over the library's so that those, too, are one JSON sentence. Nothing to call: linking http.c does it. */

@@ -8,11 +8,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "runtime/monotonic.h"
 #include "runtime/utf8.h"
 
 enum { LINE_MAX_BYTES = 8192, VALUE_MAX_BYTES = 1024 };
 
-#define CUT_LINE " cut=yes\n"
+static const struct slice line_end[] = {{"\n", 1}, {"}\n", 2}}, cut_end[] = {{" cut=yes\n", 9}, {",\"cut\":\"yes\"}\n", 14}};
+enum { END_MAX_BYTES = 16 };
 
 struct line {
     size_t n;
@@ -21,12 +23,14 @@ struct line {
 };
 
 static enum log_level threshold = LOG_INFO;
+static enum log_format form = LOG_TEXT;
+static bool starting;
 
 static const char *const level_names[] = {[LOG_DEBUG] = "debug", [LOG_INFO] = "info", [LOG_WARN] = "warn", [LOG_ERROR] = "error"};
 
 static void append(struct line *line, struct slice s)
 {
-    if (line->full || s.n > sizeof(line->text) - sizeof(CUT_LINE) - line->n) {
+    if (line->full || s.n > sizeof(line->text) - END_MAX_BYTES - line->n) {
         line->full = true;
         return;
     }
@@ -59,14 +63,28 @@ static size_t printable(struct slice s)
     return n == 2 && first == 0xc2 && (unsigned char)s.p[1] < 0xa0 ? 0 : n;
 }
 
+/* JSON names a control character by its code point. A byte that is not UTF-8 has none: it is spelt as in the text form. */
+static void escape(char *out, size_t size, struct slice s)
+{
+    unsigned char first = (unsigned char)s.p[0];
+    if (form == LOG_TEXT)
+        snprintf(out, size, "\\x%02X", first);
+    else if (first == '"' || first == '\\')
+        snprintf(out, size, "\\%c", first);
+    else if (first < 0x80)
+        snprintf(out, size, "\\u%04x", first);
+    else
+        snprintf(out, size, "\\\\x%02X", first);
+}
+
 static void append_escaped(struct line *line, struct slice s)
 {
     while (s.n != 0) {
         size_t n = printable(s);
         if (n == 0) {
-            char hex[5];
-            snprintf(hex, sizeof(hex), "\\x%02X", (unsigned char)s.p[0]);
-            append(line, slice_of(hex));
+            char text[8];
+            escape(text, sizeof(text), s);
+            append(line, slice_of(text));
             n = 1;
         } else {
             append(line, slice_make(s.p, n));
@@ -89,7 +107,7 @@ static struct slice cut(struct slice s)
 static void append_value(struct line *line, struct slice value)
 {
     struct slice shown = cut(value);
-    if (shown.n == value.n && all_plain(value)) {
+    if (form == LOG_TEXT && shown.n == value.n && all_plain(value)) {
         append(line, value);
         return;
     }
@@ -100,12 +118,17 @@ static void append_value(struct line *line, struct slice value)
     append(line, SLICE("\""));
 }
 
+static void append_key(struct line *line, const char *key)
+{
+    append(line, form == LOG_TEXT ? SLICE(" ") : SLICE(",\""));
+    append(line, slice_of(key));
+    append(line, form == LOG_TEXT ? SLICE("=") : SLICE("\":"));
+}
+
 static void append_field(struct line *line, const struct log_field *field)
 {
     size_t before = line->n;
-    append(line, SLICE(" "));
-    append(line, slice_of(field->key));
-    append(line, SLICE("="));
+    append_key(line, field->key);
     if (field->kind == LOG_INT) {
         char digits[24];
         snprintf(digits, sizeof(digits), "%" PRId64, field->num);
@@ -124,8 +147,8 @@ static void append_time(struct line *line)
     char text[64];
     clock_gettime(CLOCK_REALTIME, &now);
     gmtime_r(&now.tv_sec, &tm);
-    size_t n = strftime(text, sizeof(text), "time=%Y-%m-%dT%H:%M:%S", &tm);
-    snprintf(text + n, sizeof(text) - n, ".%03dZ", (int)(now.tv_nsec / 1000000));
+    size_t n = strftime(text, sizeof(text), form == LOG_TEXT ? "time=%Y-%m-%dT%H:%M:%S" : "{\"time\":\"%Y-%m-%dT%H:%M:%S", &tm);
+    snprintf(text + n, sizeof(text) - n, form == LOG_TEXT ? ".%03dZ" : ".%03dZ\"", (int)(now.tv_nsec / 1000000));
     append(line, slice_of(text));
 }
 
@@ -133,7 +156,7 @@ static void append_time(struct line *line)
 static void write_line(struct line *line)
 {
     int saved = errno;
-    struct slice end = line->full ? SLICE(CUT_LINE) : SLICE("\n");
+    struct slice end = line->full ? cut_end[form] : line_end[form];
     memcpy(line->text + line->n, end.p, end.n);
     if (write(STDERR_FILENO, line->text, line->n + end.n) < 0)
         errno = saved;
@@ -143,6 +166,30 @@ static void write_line(struct line *line)
 void log_set_level(enum log_level level)
 {
     threshold = level;
+}
+
+bool log_format_parse(enum log_format *out, const char *text)
+{
+    if (strcmp(text, "text") != 0 && strcmp(text, "json") != 0)
+        return false;
+    *out = text[0] == 'j' ? LOG_JSON : LOG_TEXT;
+    return true;
+}
+
+const char *log_format_check(const char *value)
+{
+    enum log_format format;
+    return log_format_parse(&format, value) ? NULL : "must be text or json";
+}
+
+void log_set_format(enum log_format format)
+{
+    form = format;
+}
+
+void log_starting(void)
+{
+    starting = true;
 }
 
 void log_write(enum log_level level, const char *msg, const struct log_field *fields)
@@ -155,7 +202,8 @@ void log_write(enum log_level level, const char *msg, const struct log_field *fi
     append_time(&line);
     append_field(&line, &(struct log_field){.key = "level", .str = slice_of(level_names[level])});
     append_field(&line, &(struct log_field){.key = "program", .str = slice_of(program_invocation_short_name)});
-    append(&line, SLICE(" msg=\""));
+    append_key(&line, "msg");
+    append(&line, SLICE("\""));
     append_escaped(&line, slice_of(msg));
     append(&line, SLICE("\""));
     for (++fields; fields->key != NULL; ++fields)
@@ -163,18 +211,30 @@ void log_write(enum log_level level, const char *msg, const struct log_field *fi
     write_line(&line);
 }
 
+bool log_budget_take(struct log_budget *budget, int64_t *left_out)
+{
+    uint64_t now_ms = monotonic_ms();
+    if (now_ms - budget->began_ms >= 1000)
+        *budget = (struct log_budget){.began_ms = now_ms, .left_out = budget->left_out};
+    if (budget->lines == LOG_BUDGET_LINES) {
+        ++budget->left_out;
+        return false;
+    }
+    ++budget->lines;
+    *left_out = budget->left_out;
+    budget->left_out = 0;
+    return true;
+}
+
 bool log_allowed(struct log_limit *limit)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    uint64_t now_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+    uint64_t now_ms = monotonic_ms();
     if (now_ms < limit->next_ms)
         return false;
     limit->next_ms = now_ms + 1000;
     return true;
 }
 
-/* Quotes stay as they are here: this line is for people and has no fields. */
 void die(const char *format, ...)
 {
     char sentence[4096];
@@ -185,6 +245,9 @@ void die(const char *format, ...)
     for (char *c = sentence; *c != '\0'; ++c)
         if ((unsigned char)*c < 0x20 || *c == 0x7f)
             *c = '?';
-    fprintf(stderr, "%s: %s\n", program_invocation_short_name, sentence);
+    if (starting)
+        log_error("cannot start", log_str("why", sentence));
+    else
+        fprintf(stderr, "%s: %s\n", program_invocation_short_name, sentence);
     exit(1);
 }

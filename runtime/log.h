@@ -1,7 +1,9 @@
-/* One-line key=value log on stderr: time=… level=… msg="…" and the fields. Any thread may call it; a line is written with one write(2).
- * Values are quoted and escaped here, so bytes from outside can't forge a line. Secrets never go in: mask them before. */
+/* A log on stderr, one line for each record: time=… level=… program=… msg="…" and the fields as key=value, or all of it as one JSON
+ * object (LOG_FORMAT=json). Any thread may call it; a line is written with one write(2). Values are quoted and escaped here, so bytes
+ * from outside can't forge a line. Secrets never go in: mask them before. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "proto/slice.h"
@@ -30,6 +32,22 @@ static inline bool log_level_parse(enum log_level *out, const char *text)
     }
     return false;
 }
+
+enum log_format { LOG_TEXT, LOG_JSON };
+
+/* Reads "text" or "json"; false for anything else. */
+bool log_format_parse(enum log_format *out, const char *text);
+
+/* The row of LOG_FORMAT for a table of settings; config_main() applies it. */
+#define LOG_FORMAT_SETTING(at_)                                                                              \
+    {                                                                                                        \
+        .name = "LOG_FORMAT", .kind = CONFIG_TEXT, .fallback = "text", .at = at_, .check = log_format_check, \
+        .doc = "the form of the log's lines: `text`, key=value, or `json`, one object a line"                \
+    }
+const char *log_format_check(const char *value);
+
+/* Call once, before threads start; the default is LOG_TEXT. */
+void log_set_format(enum log_format format);
 
 /* Use the macros. `msg` is a static text without line breaks; `fields` ends with a NULL key, the first item is skipped. */
 void log_write(enum log_level level, const char *msg, const struct log_field *fields);
@@ -61,5 +79,19 @@ struct log_limit {
 };
 bool log_allowed(struct log_limit *limit);
 
-/* Ends a start that cannot succeed: prints "PROGRAM: sentence" on stderr and exits with 1. Never after "ready". */
+/* For lines that outsiders can cause in any number: at most LOG_BUDGET_LINES in a second for each budget, which starts zeroed. True: write
+ * the line, with *left_out, how many were left out since the last one. One thread each. */
+enum { LOG_BUDGET_LINES = 10 };
+struct log_budget {
+    uint64_t began_ms;
+    unsigned lines;
+    int64_t left_out;
+};
+bool log_budget_take(struct log_budget *budget, int64_t *left_out);
+
+/* From now on die() writes a line of the log: the program is being started, not asked for something by a person. */
+void log_starting(void);
+
+/* Ends a start that cannot succeed, with status 1. Prints "PROGRAM: sentence" on stderr, or after log_starting() logs it at level error as
+ * `why` of "cannot start". Never after "ready". */
 _Noreturn void die(const char *format, ...) __attribute__((format(printf, 1, 2)));

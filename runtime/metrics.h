@@ -24,7 +24,7 @@ struct metric {
 };
 
 /* The program's table; call once before threads start. It stays borrowed. At most METRICS_MAX rows. */
-enum { METRICS_MAX = 128 };
+enum { METRICS_MAX = 256 };
 void metrics_init(const struct metric *table, size_t count);
 
 /* Gives the calling thread its cells. Every thread that counts calls it once; they are never freed. */

@@ -29,7 +29,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'])
 export function parseLine(line) {
     const fields = {};
     for (const [, key, quoted, bare] of line.matchAll(/([a-z_]+)=(?:"((?:[^"\\]|\\.)*)"|(\S*))/g))
-        fields[key] = quoted === undefined ? bare : quoted.replace(/\\(.)/g, '$1');
+        fields[key] = quoted === undefined ? bare : quoted.replace(/\\x([0-9A-F]{2})|\\(.)/g, (_, hex, c) => (hex ? String.fromCharCode(parseInt(hex, 16)) : c));
     return fields;
 }
 

@@ -169,7 +169,7 @@ test('a key file that can\'t be used stops the start with a sentence that holds 
         const { code, err } = await new Promise(resolve => execFile(gw.argv[0], [], { env: { ...gw.env, PORT: '0', ADMIN_PORT: '0', HTTP_PORT: '0', TLS_TICKET_KEYS_FILE: path } },
             (error, stdout, stderr) => resolve({ code: error?.code, err: stderr })));
         assert.equal(code, 1);
-        assert.match(err, /^sse-gateway: TLS_TICKET_KEYS_FILE: .*broken: /m);
+        assert.match(err, /msg="cannot start" why="TLS_TICKET_KEYS_FILE: .*broken: /m);
         assert.match(err, why);
         assert.ok(!err.includes(key.slice(0, 20)));
     }

@@ -225,6 +225,10 @@ static void test_main(void)
     check(run("--check-config", NULL, ENV("PORT", "70000"), out, sizeof(out)) == 1, "and fails when not");
     check_slice(slice_of(out), SLICE("test_config: PORT: 70000 is above 65535\n"), "with a sentence");
     check(run(NULL, NULL, ENV("PORT", "x"), out, sizeof(out)) == 1, "a bad setting ends the start");
+    check(strstr(out, " level=error program=test_config msg=\"cannot start\" why=\"PORT: 'x' is no whole number\"\n") != NULL,
+          "with a line of the log");
+    check(run(NULL, NULL, ENV("PORT", "x", "LOG_FORMAT", "json"), out, sizeof(out)) == 1, "LOG_FORMAT counts for it");
+    check(strstr(out, ",\"msg\":\"cannot start\",\"why\":\"PORT: 'x' is no whole number\"}\n") != NULL, "whatever else is wrong");
     check(run("--version", NULL, ENV("PORT", "x"), out, sizeof(out)) == 0, "--version does not need good settings");
     check_slice(slice_of(out), SLICE("test_config " SSE_VERSION "\n"), "and is one line");
     check(run("--wrong", NULL, none, out, sizeof(out)) == 1, "an unknown argument ends the start");

@@ -122,6 +122,52 @@ static void test_levels(void)
     check(!log_level_parse(&level, "WARNING") && level == LOG_WARN, "another name is refused");
 }
 
+static void test_json(void)
+{
+    static const struct {
+        const char *fact;
+        struct slice value;
+        const char *want;
+    } rows[] = {
+        {"plain text is quoted", {"a-Z0", 4}, "\"a-Z0\""},
+        {"an empty one, too", {"", 0}, "\"\""},
+        {"a quote and a backslash are escaped", {"a\"b\\", 4}, "\"a\\\"b\\\\\""},
+        {"a line break can't forge a line", {"a\n{", 3}, "\"a\\u000a{\""},
+        {"NUL and DEL are escaped", {"\0\x7f", 2}, "\"\\u0000\\u007f\""},
+        {"UTF-8 stays", {"gr\xc3\xbc\xc3\x9f", 6}, "\"gr\xc3\xbc\xc3\x9f\""},
+        {"a byte that is not UTF-8 is spelt", {"\xff", 1}, "\"\\\\xFF\""},
+    };
+    log_set_format(LOG_JSON);
+    log_info("listening", log_int("port", -1), log_str("place", "here"));
+    check_slice(after(caught(), "Z\","),
+                SLICE("\"level\":\"info\",\"program\":\"test_log\",\"msg\":\"listening\",\"port\":-1,\"place\":\"here\"}\n"),
+                "a JSON line has the same fields in the same order");
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); ++i) {
+        log_info("x", log_slice("v", rows[i].value));
+        struct slice got = after(caught(), ",\"v\":");
+        check_slice(slice_make(got.p, got.n < 2 ? 0 : got.n - 2), slice_of(rows[i].want), "%s", rows[i].fact);
+    }
+    static char big[20000];
+    memset(big, '\x01', sizeof(big));
+    struct slice worst = slice_make(big, sizeof(big));
+    log_info("x", log_slice("a", worst), log_slice("b", worst), log_slice("c", worst));
+    struct slice line = caught();
+    check(line.n <= 8192 && after(line, ",\"cut\":\"yes\"}\n").p != NULL, "a line that is too long says so and is still whole");
+    log_set_format(LOG_TEXT);
+}
+
+static void test_budget(void)
+{
+    struct log_budget budget = {0};
+    int64_t left_out = -1;
+    for (int i = 0; i < LOG_BUDGET_LINES; ++i)
+        check(log_budget_take(&budget, &left_out) && left_out == 0, "line %d of a second may be written", i + 1);
+    check(!log_budget_take(&budget, &left_out) && !log_budget_take(&budget, &left_out), "the next ones may not");
+    budget.began_ms -= 1000;
+    check(log_budget_take(&budget, &left_out) && left_out == 2, "a second later one may, and says how many were left out");
+    check(log_budget_take(&budget, &left_out) && left_out == 0, "once");
+}
+
 static void test_limit(void)
 {
     struct log_limit limit = {0};
@@ -142,6 +188,15 @@ static void test_die(void)
     waitpid(pid, &status, 0);
     check(WIFEXITED(status) && WEXITSTATUS(status) == 1, "die() exits with 1");
     check_slice(caught(), SLICE("test_log: PORT: 70000 is above 65535?forged\n"), "it prints one sentence");
+    fflush(stdout);
+    if (fork() == 0) {
+        log_starting();
+        die("PORT: is wrong");
+    }
+    wait(&status);
+    check(WIFEXITED(status) && WEXITSTATUS(status) == 1, "so it does at a start");
+    check_slice(after(caught(), "Z "), SLICE("level=error program=test_log msg=\"cannot start\" why=\"PORT: is wrong\"\n"),
+                "there it is a line of the log");
 }
 
 int main(void)
@@ -151,6 +206,8 @@ int main(void)
     test_values();
     test_length();
     test_levels();
+    test_json();
+    test_budget();
     test_limit();
     test_die();
     return check_end();
