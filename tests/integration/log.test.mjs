@@ -35,6 +35,7 @@ test('a storm of refusals writes at most ten lines a second and thread, and says
     const storm = () => Promise.all(Array.from({ length: 100 }, () => request(`${s.gw[0].url}/channels/a`, { method: 'HEAD' })));
     const began = Date.now();
     await storm();
+    await s.gw[0].waitLogged({ msg: 'request refused', status: 429 });
     const lines = s.gw[0].logged({ msg: 'request refused', status: 429 });
     assert.ok(lines.length >= 1 && lines.length <= 10 * (2 + Math.floor((Date.now() - began) / 1000)), `${lines.length} lines`);
     assert.equal(lines[0].client, '127.0.0.1');
