@@ -11,6 +11,7 @@
 #include "gateway/upstream.h"
 #include "gateway/worker.h"
 #include "proto/channel.h"
+#include "runtime/admin_host.h"
 #include "runtime/files.h"
 #include "runtime/h1_guard.h"
 #include "runtime/h2_guard.h"
@@ -69,6 +70,7 @@ static void configure_admin(struct gateway *gateway)
     gateway->admin_hosts[0] = h2o_config_register_host(&gateway->admin_conf, h2o_iovec_init(H2O_STRLIT("default")), 65535);
     admin_register(gateway->admin_hosts[0], &(struct admin_options){.ready = gateway->checks,
                                                                     .ready_count = gateway->check_count,
+                                                                    .has_status = gateway->options.status_ms != 0,
                                                                     .alive = gateway->alive,
                                                                     .alive_count = gateway->alone ? 0 : gateway->worker_count});
     announcement_register(gateway);
@@ -88,6 +90,7 @@ static const char *parse_options(struct gateway *gateway)
     if (h2o_url_parse(options->publisher_url, SIZE_MAX, &gateway->publisher_url) != 0)
         return "PUBLISHER_URL: does not parse"; /* it passed its check */
     gateway->proxies = proxies_parse(options->trusted_proxies);
+    admin_host_init(options->admin_hosts, options->admin_host);
     refusal_log_trust(gateway->proxies);
     gateway->limits = limits_create(&options->limits);
     gateway->node = node_name(options->node_name);

@@ -9,6 +9,7 @@
 #include "proto/bus/reading.h"
 #include "proto/bus/redis_url.h"
 #include "proto/channel.h"
+#include "runtime/admin_host.h"
 #include "runtime/announce.h"
 #include "runtime/config.h"
 #include "runtime/demo.h"
@@ -69,6 +70,7 @@ static const struct config_option table[] = {
     INT("HTTP_PORT", http_port, "-1", -1, 65535, "a plain port beside a TLS `PORT`; -1: none, 0: a free one"),
     INT("ADMIN_PORT", admin_port, "9043", 0, 65535, "port of `/status`, `/healthz`, `/readyz` and `/metrics`; keep it private"),
     TEXT("ADMIN_HOST", admin_host, "127.0.0.1", "address the admin port listens on"),
+    ADMIN_HOSTS_SETTING(offsetof(struct options, admin_hosts)),
     TEXT("TLS_CERT", tls_cert, "", "PEM file with the certificate chain; empty: no TLS"),
     TEXT("TLS_KEY", tls_key, "", "PEM file with its private key"),
     TEXT("TLS_TICKET_KEYS_FILE", tls_ticket_keys, "",

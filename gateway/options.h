@@ -11,7 +11,7 @@
 
 struct options {
     int64_t port, http_port, admin_port;
-    const char *host, *admin_host;
+    const char *host, *admin_host, *admin_hosts;
     const char *tls_cert, *tls_key, *tls_ticket_keys;
     const char *redis_url, *redis_sentinel_password, *redis_prefix, *publisher_url;
     struct redis_tls redis_tls;

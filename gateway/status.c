@@ -4,6 +4,7 @@
 
 #include "gateway/page.h"
 #include "proto/sse.h"
+#include "runtime/admin.h"
 #include "runtime/http.h"
 
 enum {
@@ -145,6 +146,8 @@ static int on_req(h2o_handler_t *self, h2o_req_t *req)
          events = path.p != NULL && slice_eq(path, SLICE("/status/events"));
     if (!page && !events && asset.p == NULL)
         return -1;
+    if (admin_refuse(req))
+        return 0;
     if (!http_method_is(req, "GET") && !http_method_is(req, "HEAD")) {
         http_add_header(req, "allow", SLICE("GET, HEAD"));
         http_error(req, 405, "only GET and HEAD are possible here");

@@ -4,6 +4,7 @@
 
 #include "proto/channel.h"
 #include "proto/event.h"
+#include "runtime/admin_host.h"
 #include "runtime/announce.h"
 #include "runtime/config.h"
 #include "runtime/cors.h"
@@ -54,6 +55,7 @@ static const struct config_option rows[] = {
      .kind = CONFIG_TEXT,
      AT(admin_host),
      .doc = "its address; 0.0.0.0 or :: for every one"},
+    ADMIN_HOSTS_SETTING(offsetof(struct options, admin_hosts)),
     TEXT("TLS_CERT", tls_cert, "PEM file with the certificate chain of the public listener, empty for no TLS"),
     TEXT("TLS_KEY", tls_key, "PEM file with its private key"),
     TEXT("TLS_CLIENT_CA", tls_client_ca, "PEM file: only clients with a certificate of one of these are let in; empty for all"),
@@ -222,6 +224,7 @@ const char *options_read(struct options *options)
     channel_set_prefix(options->redis_prefix);
     options->proxies = proxies_parse(options->trusted_proxies);
     refusal_log_trust(options->proxies);
+    admin_host_init(options->admin_hosts, options->admin_host);
     return why;
 }
 

@@ -14,7 +14,7 @@ struct options {
     int64_t port;
     const char *host;
     int64_t admin_port;
-    const char *admin_host;
+    const char *admin_host, *admin_hosts;
     const char *tls_cert, *tls_key, *tls_client_ca, *tls_ticket_keys;
     bool seccomp, core_dumps;
     const char *redis_url, *redis_sentinel_password, *redis_prefix;

@@ -22,6 +22,9 @@ struct files {
     const char *origins;
 };
 
+/* A stream that ends at once would be opened again with the same token, and again, until the leeway of JWT_LEEWAY_S is over. */
+enum { STREAM_LIFE_MIN_MS = 2000 };
+
 struct access {
     struct files *files;
     struct token_cache *tokens;
@@ -187,6 +190,15 @@ static bool from_own_page(const struct files *files, h2o_req_t *req)
     return verdict == CORS_NONE && http_header(req, "origin").p != NULL;
 }
 
+/* Whether the page that opens a stream may, likewise. A request of no page (a script's, an old browser's for its own host) names none. */
+static bool may_open_from(const struct files *files, h2o_req_t *req)
+{
+    struct slice site = http_header(req, "sec-fetch-site");
+    if (site.p == NULL && http_header(req, "origin").p == NULL)
+        return true;
+    return slice_eq(site, SLICE("none")) || from_own_page(files, req);
+}
+
 static uint64_t life_ms(int64_t expires_s, const struct timespec *now)
 {
     int64_t now_ms = (int64_t)now->tv_sec * 1000 + now->tv_nsec / 1000000;
@@ -217,6 +229,8 @@ static const char *check_token(const struct access *access, h2o_req_t *req, stru
     if (!all_granted(access->files->policy, claims, action, channels, count))
         return refuse(req, pass, ACCESS_NOT_GRANTED, "the token does not grant this");
     pass->life_ms = life_ms(claims->expires_s, &now);
+    if (action == ACCESS_SUBSCRIBE && pass->life_ms != 0 && pass->life_ms < STREAM_LIFE_MIN_MS)
+        return refuse(req, pass, ACCESS_BAD_TOKEN, "the token expires within two seconds, too soon for a stream: get a new one");
     if (claims->subject.p != NULL)
         pass->subject = slice_of_iovec(h2o_strdup(&req->pool, claims->subject.p, claims->subject.n));
     return NULL;
@@ -245,5 +259,8 @@ const char *access_check(const struct access *access, h2o_req_t *req, enum acces
     if (bearer.by_cookie && action == ACCESS_PUBLISH && !from_own_page(access->files, req))
         return refuse(req, pass, ACCESS_FOREIGN_ORIGIN,
                       "a token in a cookie publishes only for pages of this host or of CORS_ORIGINS");
+    if (bearer.by_cookie && action == ACCESS_SUBSCRIBE && !may_open_from(access->files, req))
+        return refuse(req, pass, ACCESS_FOREIGN_ORIGIN,
+                      "a token in a cookie opens streams only for pages of this host or of CORS_ORIGINS");
     return check_token(access, req, bearer.token, action, channels, count, pass);
 }

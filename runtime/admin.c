@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "runtime/admin_host.h"
 #include "runtime/http.h"
 #include "runtime/json.h"
 #include "runtime/metrics.h"
@@ -13,6 +14,7 @@ struct handler {
     const char *good, *bad; /* /healthz and /readyz: the status when no check fails, and else */
     const struct admin_check *checks;
     size_t count;
+    bool has_status; /* of the index */
 };
 
 static void answer_metrics(struct handler *handler, h2o_req_t *req)
@@ -56,6 +58,29 @@ static void answer_checks(struct handler *handler, h2o_req_t *req)
     http_send(req, failures.len == 0 ? 200 : 503, "application/json", slice_of_iovec(body));
 }
 
+static void answer_index(struct handler *handler, h2o_req_t *req)
+{
+    static const char head[] =
+        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Admin port</title><h1>Admin port</h1><ul>",
+                      status[] = "<li><a href=\"status\">/status</a>: all gateways and publishers, live",
+                      tail[] = "<li><a href=\"readyz\">/readyz</a>: whether it should get clients"
+                               "<li><a href=\"healthz\">/healthz</a>: whether it is alive"
+                               "<li><a href=\"metrics\">/metrics</a>: for Prometheus</ul></html>\n";
+    h2o_iovec_t body = h2o_concat(&req->pool, h2o_iovec_init(H2O_STRLIT(head)),
+                                  handler->has_status ? h2o_iovec_init(H2O_STRLIT(status)) : h2o_iovec_init(H2O_STRLIT("")),
+                                  h2o_iovec_init(H2O_STRLIT(tail)));
+    http_add_header(req, "content-security-policy", SLICE("default-src 'none'; frame-ancestors 'none'"));
+    http_send(req, 200, "text/html; charset=utf-8", slice_of_iovec(body));
+}
+
+bool admin_refuse(h2o_req_t *req)
+{
+    if (admin_host_good(slice_of_iovec(req->input.authority)))
+        return false;
+    http_error(req, 421, "the admin port is not asked for by this name; ADMIN_HOSTS can list it");
+    return true;
+}
+
 static int on_request(h2o_handler_t *self, h2o_req_t *req)
 {
     struct handler *handler = (struct handler *)self;
@@ -63,6 +88,8 @@ static int on_request(h2o_handler_t *self, h2o_req_t *req)
     /* libh2o hands over what lies below a path as well. */
     if (path.p == NULL || !slice_eq(path, slice_of(handler->path)))
         return -1;
+    if (admin_refuse(req))
+        return 0;
     if (!http_method_is(req, "GET") && !http_method_is(req, "HEAD")) {
         http_add_header(req, "allow", SLICE("GET, HEAD"));
         http_error(req, 405, "only GET and HEAD are possible here");
@@ -73,9 +100,10 @@ static int on_request(h2o_handler_t *self, h2o_req_t *req)
     return 0;
 }
 
+/* The index is what is asked for where no other path begins the one asked for: libh2o takes the first that does, and "/" always would. */
 static struct handler *add(h2o_hostconf_t *host, const char *path, void (*answer)(struct handler *handler, h2o_req_t *req))
 {
-    h2o_pathconf_t *conf = h2o_config_register_path(host, path, 0);
+    h2o_pathconf_t *conf = path[1] == '\0' ? &host->fallback_path : h2o_config_register_path(host, path, 0);
     struct handler *handler = (struct handler *)h2o_create_handler(conf, sizeof(*handler));
     handler->super.on_req = on_request;
     handler->path = path;
@@ -85,6 +113,7 @@ static struct handler *add(h2o_hostconf_t *host, const char *path, void (*answer
 
 void admin_register(h2o_hostconf_t *host, const struct admin_options *options)
 {
+    add(host, "/", answer_index)->has_status = options->has_status;
     add(host, "/metrics", answer_metrics);
     struct handler *alive = add(host, "/healthz", answer_checks);
     alive->good = "ok";

@@ -1,4 +1,4 @@
-/* The admin listener: /healthz, /readyz and /metrics. Not public; runs on the thread that starts it. */
+/* The admin listener: an index, /healthz, /readyz and /metrics. Not public; runs on the thread that starts it. */
 #pragma once
 
 #include "runtime/h2o.h"
@@ -16,9 +16,14 @@ struct admin_options {
     size_t ready_count;
     const struct admin_check *alive; /* whether it must be started anew: these fail only when nothing else can help */
     size_t alive_count;
+    bool has_status; /* the caller serves /status, which the index then names */
 };
 
-/* Adds the three handlers to a host of the caller's own global configuration:
+/* True when the request was answered with 421, for the name it came under. Handlers of the admin port call it first. */
+bool admin_refuse(h2o_req_t *req);
+
+/* Adds the four handlers to a host of the caller's own global configuration:
+ *     GET /         links to the others
  *     GET /healthz  200 {"status":"ok"}, or 503 {"status":"stuck","checks":{"worker 1":"…"}}; no answer when this thread's own loop is stuck
  *     GET /readyz   200 {"status":"ready"}, or 503 {"status":"not ready","checks":{"bus":"…"}} naming each check that fails
  *     GET /metrics  Prometheus text */

@@ -24,6 +24,6 @@ for (const program of ['sse-gateway', 'sse-publisher'])
             return Buffer.concat([bytes.subarray(0, at), Buffer.from('h2o/2.2.6'), bytes.subarray(at + 9)]);
         });
         assert.equal(status, 1, stderr);
-        assert.match(stderr.trim().split('\n').at(-1), /^sse-[a-z]+: this program guards libh2o 2\.2\.5, and the libh2o that was loaded is another version$/);
+        assert.match(stderr.trim().split('\n').at(-1), /why="this program guards libh2o 2\.2\.5, and the libh2o that was loaded is another version"$/);
         row(t, 'libh2o replaced by another version', program.replace('sse-', ''), 'does not start');
     });

@@ -428,11 +428,39 @@ test('a token that every thread has found valid is refused by all of them once i
 
 test('a token that has been found valid is refused once it has expired', async () => {
     const exp = inSeconds(-10 + Math.ceil(3 * SCALE)), brief = await bearer({ exp }); // 10 s of leeway
-    const status = async () => [(await request(news, { method: 'HEAD', headers: brief })).status, (await post(`${pub.url}/channels/news`, brief)).status];
+    const status = async () => [(await post(news, brief)).status, (await post(`${pub.url}/channels/news`, brief)).status];
     assert.deepEqual([await status(), await status()], [[200, 200], [200, 200]]);
     await until('both refuse it', async () => `${await status()}` === '401,401', 15000);
     assert.ok(Date.now() >= (exp + 10) * 1000, 'not too early');
     assert.match(refused(await request(news, { headers: brief }), 401, 'invalid_token'), /expired/);
+});
+
+test('a token that is about to expire, or lives on by the leeway alone, opens no stream that would end at once', async () => {
+    for (const left of [1, -1, -5])
+        for (const method of ['GET', 'HEAD']) {
+            const answer = await request(news, { method, headers: await bearer({ exp: inSeconds(left) }) });
+            assert.equal(answer.status, 401, `${left} s left`);
+            assert.match(answer.headers['www-authenticate'], /error="invalid_token", error_description="the token expires within two seconds/);
+        }
+    const stream = await openStream(news, { headers: await bearer({ exp: inSeconds(4) }) });
+    assert.equal(stream.status, 200);
+    stream.close();
+});
+
+test('the cookie opens streams only for pages of the same host or of CORS_ORIGINS', async () => {
+    const cookie = `token=${await token()}`, own = `http://127.0.0.1:${gw.port}`;
+    const status = async headers => (await request(news, { method: 'HEAD', headers: { cookie, ...headers } })).status;
+    for (const headers of [{}, { origin: ORIGIN }, { origin: ORIGIN, 'sec-fetch-site': 'cross-site' }, { origin: ORIGIN, 'sec-fetch-site': 'same-site' }, { origin: own },
+        { 'sec-fetch-site': 'same-origin' }, { 'sec-fetch-site': 'none' }])
+        assert.equal(await status(headers), 200, JSON.stringify(headers));
+    for (const headers of [{ origin: 'https://evil.example' }, { origin: 'null' }, { 'sec-fetch-site': 'cross-site' }, { 'sec-fetch-site': 'same-site' },
+        { origin: 'https://evil.example', 'sec-fetch-site': 'cross-site' }, { origin: own, 'sec-fetch-site': 'cross-site' }])
+        assert.equal(await status(headers), 403, JSON.stringify(headers));
+    const foreign = { origin: 'https://evil.example', 'sec-fetch-site': 'cross-site' };
+    assert.equal((await request(news, { method: 'HEAD', headers: { ...foreign, ...await bearer() } })).status, 200, 'a header says that the page knows the token');
+    assert.equal((await request(`${gw.url}/channels/letters`, { method: 'HEAD', headers: { cookie, ...foreign } })).status, 200, 'what is open needs no cookie');
+    const any = await Stack.start({ publishers: 0, env: { ...env, JWT_COOKIE: 'token', CORS_ORIGINS: '*' } });
+    assert.equal((await request(`${any.gw[0].url}/channels/news`, { method: 'HEAD', headers: { cookie, origin: ORIGIN } })).status, 403, '* never goes with a cookie');
 });
 
 test('POLICY_FILE says what is open; its first matching line decides, and SIGHUP brings a new one', async () => {

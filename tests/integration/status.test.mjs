@@ -160,6 +160,27 @@ for (const program of ['sse-gateway', 'sse-publisher'])
             ['STATUS_MS', '-1'], ['STATUS_MS', '2s']]) {
             const err = await new Promise(resolve => execFile(binary(program), [], { env: { PATH: process.env.PATH, [name]: value }, timeout: 5000 * SCALE },
                 (error, out, text) => resolve(`${error?.code} ${out}${text}`)));
-            assert.match(err, new RegExp(`^1 ${program}: ${name}: [^\n]+\n$`), `${name}=${value}: ${err}`);
+            assert.match(err, new RegExp(`^1 time=\\S+ level=error program=${program} msg="cannot start" why="${name}: [^\n]+\n$`), `${name}=${value}: ${err}`);
         }
     });
+
+test('the admin port has an index, and answers under no name of a foreign site (DNS rebinding)', async () => {
+    const listed = await Stack.start({ env: { ADMIN_HOSTS: 'ops.example, *.svc.cluster.local' } });
+    for (const server of [one, s.pub[0], listed.gw[0]]) {
+        const index = await request(`${server.adminUrl}/`);
+        assert.equal(index.status, 200);
+        for (const [, link] of index.body.matchAll(/href="([a-z]+)"/g))
+            assert.equal((await request(`${server.adminUrl}/${link}`)).status, 200, link);
+        assert.equal(/href="status"/.test(index.body), server !== s.pub[0]);
+        assert.equal((await request(`${server.adminUrl}/nothing`)).status, 404);
+        for (const path of ['/', '/metrics', '/readyz', '/healthz', ...(server === s.pub[0] ? [] : ['/status', '/status/events'])]) {
+            const answer = await request(server.adminUrl + path, { headers: { host: 'rebound.evil.example:9043' } });
+            assert.equal(answer.status, 421, path);
+            assert.match(JSON.parse(answer.body).error, /ADMIN_HOSTS/);
+        }
+        for (const host of ['localhost:9043', '[::1]:9043', '10.1.2.3'])
+            assert.equal((await request(`${server.adminUrl}/metrics`, { headers: { host } })).status, 200, host);
+        for (const host of ['ops.example:1', 'gw.ns.svc.cluster.local'])
+            assert.equal((await request(`${server.adminUrl}/metrics`, { headers: { host } })).status, server === listed.gw[0] ? 200 : 421, host);
+    }
+});

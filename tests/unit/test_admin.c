@@ -13,14 +13,14 @@ static const char *check_fault(void *data)
 
 static const struct admin_check ready[] = {{"bus", check_fault, &bus_fault}, {"disk", check_fault, &disk_fault}};
 static const struct admin_check alive[] = {{"worker 0", check_fault, &thread_fault}};
-static const struct admin_options options = {ready, 2, alive, 1};
+static const struct admin_options options = {ready, 2, alive, 1, true};
 
 static const struct metric table[] = {{"sse_tries_total", NULL, METRIC_COUNTER, "Tries."}};
 
 static struct slice ask(struct server *s, const char *method, const char *path)
 {
     char request[200];
-    snprintf(request, sizeof(request), "%s %s HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n", method, path);
+    snprintf(request, sizeof(request), "%s %s HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n", method, path);
     return server_ask(s, slice_of(request));
 }
 
@@ -55,7 +55,11 @@ static void test_health(struct server *s)
               holds(answer, "allow: GET, HEAD\r\n"),
           "other methods get 405 and are told which are possible");
     check(answers(ask(s, "GET", "/healthz/x"), "404 Not Found", "{\"error\":\"not found\"}"), "below the path there is nothing");
-    check(answers(ask(s, "GET", "/"), "404 Not Found", "{\"error\":\"not found\"}"), "nor beside it");
+    check(answers(ask(s, "GET", "/other"), "404 Not Found", "{\"error\":\"not found\"}"), "nor beside it");
+    check(holds(ask(s, "GET", "/"), "href=\"status\""), "but / has links to what there is");
+    check(holds(server_ask(s, SLICE("GET /metrics HTTP/1.1\r\nhost: evil.example\r\nconnection: close\r\n\r\n")),
+                " 421 Misdirected Request"),
+          "a foreign name is refused");
 }
 
 static void test_ready(struct server *s)
