@@ -42,6 +42,8 @@ struct frame *frame_of_message(const struct message *message)
     frame->durable = true;
     frame->at = message->at;
     frame->prev = message->prev;
+    frame->id_len = (uint8_t)message->id.n;
+    frame->id = message->id.n == 0 ? 0 : (uint32_t)(message->id.p - message->body.p);
     return frame;
 }
 
@@ -57,6 +59,8 @@ struct frame *frame_with_id(const struct message *message, struct slice id)
     frame->durable = true;
     frame->at = message->at;
     frame->prev = message->prev;
+    frame->id_len = (uint8_t)id.n;
+    frame->id = (uint32_t)before;
     return frame;
 }
 

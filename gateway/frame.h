@@ -13,6 +13,8 @@ struct frame {
     uint32_t body; /* bytes of the event */
     uint16_t events; /* of which it is made, see frame_join() */
     bool durable; /* has a position */
+    uint8_t id_len; /* durable only: of the event's id, 0: none */
+    uint32_t id; /* … and where in the event it stands */
     struct position at, prev; /* durable only */
     char bytes[]; /* chunk-size line, event, CRLF */
 };
@@ -72,4 +74,10 @@ static inline struct slice frame_chunk(const struct frame *frame)
 static inline struct slice frame_body(const struct frame *frame)
 {
     return slice_make(frame->bytes + frame->head, frame->body);
+}
+
+/* The event's id; only of a durable one. */
+static inline struct slice frame_id(const struct frame *frame)
+{
+    return slice_make(frame->bytes + frame->head + frame->id, frame->id_len);
 }

@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <yajl/yajl_gen.h>
 
-#include "proto/event_id.h"
 #include "runtime/log.h"
 
 static void string(yajl_gen gen, struct slice text)
@@ -22,7 +21,7 @@ static void log_gap(struct slice channel, struct slice last_event_id)
                  log_int("left_out", left_out));
 }
 
-struct frame *gap_frame(struct slice channel, struct slice last_event_id, struct position until)
+struct frame *gap_frame(struct slice channel, struct slice last_event_id, struct slice own_id, struct position at)
 {
     log_gap(channel, last_event_id);
     yajl_gen gen = yajl_gen_alloc(NULL);
@@ -39,11 +38,9 @@ struct frame *gap_frame(struct slice channel, struct slice last_event_id, struct
     struct slice data;
     yajl_gen_get_buf(gen, &text, &data.n);
     data.p = (const char *)text;
-    char id[EVENT_ID_LEN + 1];
-    event_id_format(id, channel, until);
-    struct event event = {.type = SLICE("gap"), .data = &data, .data_count = 1, .id = slice_of(id), .retry_ms = EVENT_RETRY_NONE};
+    struct event event = {.type = SLICE("gap"), .data = &data, .data_count = 1, .id = own_id, .retry_ms = EVENT_RETRY_NONE};
     struct frame *frame = frame_of_event(&event);
-    frame->at = until;
+    frame->at = at;
     yajl_gen_free(gen);
     return frame;
 }

@@ -5,6 +5,7 @@
 
 #include "gateway/counters.h"
 #include "gateway/gap.h"
+#include "gateway/places.h"
 #include "proto/event_id.h"
 #include "runtime/monotonic.h"
 
@@ -13,40 +14,7 @@ enum {
     READ_BYTES =
         2 * REPLAY_PAGE_BYTES, /* … and about so much of all channels: what does not fit the page is read again for the next one */
     VERIFIED_MS = 1000, /* the ring of a channel is served that long after it was compared with the history */
-    LONG_PAST_MS = 10000, /* no event of a millisecond that long ago is still on its way */
-};
-
-struct place {
-    struct source *source;
-    struct position after; /* what follows this is wanted */
-    bool exact; /* `after` is an event of this very channel, not only a time */
-    bool unknown; /* the id stands for no place: all that may have been missed is told as a gap */
-    bool checked; /* for a gap */
-    bool gap; /* to be told before the first frame */
-    struct position gap_until;
-    struct frame **page; /* read for this stream alone, because the ring does not reach back */
-    uint32_t page_count;
-    size_t page_bytes; /* counted in the memory of rings */
-    size_t page_entries; /* read; some may be nobody's event */
-    struct position page_end; /* of the last of them */
-    bool page_full; /* there may be more behind it */
-    size_t limit; /* entries of its next read */
-    size_t counted; /* of the newest entries, read backwards for ?last= */
-    uint32_t next; /* in the page, or in the ring */
-};
-
-struct replay {
-    const struct ask *ask;
-    const struct source_shared *shared;
-    void (*on_read)(void *data);
-    void *data;
-    uint64_t verified_since_ms; /* the rings that this page is made of were compared with their histories since; 0: not yet said */
-    bool resolved, barrier_passed, counted;
-    bool scanning; /* the read under way looks for an author's own id in places[read_at] */
-    bool scanned; /* … and did not find it */
-    uint32_t read_at;
-    bool read_failed;
-    struct place places[];
+    PRESENT_WAITS = 3, /* for a canary, until the present is proven late enough; a clock that was set may never be */
 };
 
 struct replay *replay_create(const struct ask *ask, struct source *const *sources, const struct source_shared *shared,
@@ -62,129 +30,6 @@ struct replay *replay_create(const struct ask *ask, struct source *const *source
     for (uint32_t i = 0; i < ask->count; ++i)
         replay->places[i].source = sources[i];
     return replay;
-}
-
-/* ---- where the last event id stands ---- */
-
-static struct slice id_of(const struct frame *frame)
-{
-    struct sse_fields fields;
-    return sse_check(frame_body(frame), &fields) == NULL ? fields.id : (struct slice){NULL, 0};
-}
-
-/* Every event of this millisecond or later. */
-static struct position since(struct position time)
-{
-    return time.ms == 0 ? POSITION_NONE : (struct position){time.ms - 1, UINT64_MAX};
-}
-
-static const struct source_shard *shard_at(const struct replay *replay, uint32_t i)
-{
-    return source_shard(replay->places[i].source);
-}
-
-/* Of all channels, or of those of one shard. */
-static struct position newest_of(const struct replay *replay, const struct source_shard *shard)
-{
-    struct position newest = POSITION_NONE;
-    for (uint32_t i = 0; i < replay->ask->count; ++i)
-        if ((shard == NULL || shard == shard_at(replay, i)) && position_compare(source_last(replay->places[i].source), newest) > 0)
-            newest = source_last(replay->places[i].source);
-    return newest;
-}
-
-static bool spans_shards(const struct replay *replay)
-{
-    for (uint32_t i = 1; i < replay->ask->count; ++i)
-        if (shard_at(replay, i) != shard_at(replay, 0))
-            return true;
-    return false;
-}
-
-/* Where a channel goes on whose own position the time `at`, of the shard `of`, stands for. Nothing orders the events of two shards but their clocks and what had come when. */
-static struct position place_of_time(const struct replay *replay, uint32_t i, struct position at, const struct source_shard *of)
-{
-    uint64_t margin = shard_at(replay, i) == of ? 0 : replay->shared->margin_ms;
-    at.ms = at.ms > margin ? at.ms - margin : 0;
-    return since(at);
-}
-
-/* The id was of channel `found` (or, with count, of no one of them): each other channel goes on from its time. */
-static enum replay_need found_at(struct replay *replay, uint32_t found, struct position at)
-{
-    uint32_t count = replay->ask->count;
-    const struct source_shard *of = found != count ? shard_at(replay, found) : spans_shards(replay) ? NULL : shard_at(replay, 0);
-    if (!replay->barrier_passed && position_compare(at, newest_of(replay, of)) > 0)
-        return REPLAY_BARRIER;
-    for (uint32_t i = 0; i < count; ++i) {
-        replay->places[i].exact = i == found;
-        replay->places[i].after = i == found ? at : place_of_time(replay, i, at, of);
-    }
-    replay->resolved = true;
-    return REPLAY_READY;
-}
-
-static enum replay_need not_found(struct replay *replay)
-{
-    for (uint32_t i = 0; i < replay->ask->count; ++i) {
-        replay->places[i].after = source_last(replay->places[i].source);
-        replay->places[i].unknown = true;
-    }
-    replay->resolved = true;
-    return REPLAY_READY;
-}
-
-static bool in_ring(const struct source *source, struct slice id, struct position *at)
-{
-    const struct ring *ring = source_ring(source);
-    for (uint32_t i = ring->count; i-- != 0;) {
-        if (slice_eq(id_of(ring_at(ring, i)), id)) {
-            *at = ring_at(ring, i)->at;
-            return true;
-        }
-    }
-    return false;
-}
-
-static void on_scanned(void *data, const struct history_entry *entries, size_t count, bool more, const char *why);
-
-static enum replay_need scan(struct replay *replay, struct position after)
-{
-    replay->scanning = source_read_after(replay->places[replay->read_at].source, after, READ_ENTRIES, on_scanned, replay) != NULL;
-    return replay->scanning ? REPLAY_READ : REPLAY_RETRY;
-}
-
-/* An id of the author's own: looked for in memory, then in what the history holds beyond it. */
-static enum replay_need resolve_foreign(struct replay *replay, struct slice id, struct source **wait_at)
-{
-    struct position at;
-    for (uint32_t i = 0; i < replay->ask->count; ++i) {
-        *wait_at = replay->places[i].source;
-        if (in_ring(*wait_at, id, &at))
-            return found_at(replay, i, at);
-        if (source_deepen(*wait_at, UINT32_MAX))
-            return REPLAY_SOURCE;
-    }
-    if (!replay->barrier_passed)
-        return REPLAY_BARRIER;
-    for (; !replay->scanned && replay->read_at < replay->ask->count; ++replay->read_at) {
-        const struct ring *ring = source_ring(replay->places[replay->read_at].source);
-        if (ring->count != 0 && !position_is_none(ring_at(ring, 0)->prev))
-            return scan(replay, POSITION_NONE);
-    }
-    return not_found(replay);
-}
-
-static enum replay_need resolve_id(struct replay *replay, struct source **wait_at)
-{
-    struct slice id = slice_of(replay->ask->resume_id);
-    struct position at;
-    for (uint32_t i = 0; i < replay->ask->count; ++i)
-        if (event_id_parse(&at, id, source_name(replay->places[i].source)))
-            return found_at(replay, i, at);
-    if (event_id_parse(&at, id, SLICE("")))
-        return found_at(replay, replay->ask->count, at);
-    return resolve_foreign(replay, id, wait_at);
 }
 
 /* ---- reads for this stream alone ---- */
@@ -214,20 +59,25 @@ static size_t limit_for(const struct replay *replay, size_t bytes, size_t entrie
     return limit < 1 ? 1 : limit < READ_ENTRIES ? limit : READ_ENTRIES;
 }
 
+/* A read that looks an id up begins with its position, whose event is not wanted again. */
 static void take_page(const struct replay *replay, struct place *place, const struct history_entry *entries, size_t count,
-                      bool more)
+                      size_t skip, bool more)
 {
     size_t bytes = 0;
+    if (count == 0) { /* the history was deleted: what is missing is a gap, and the ring may have the newest yet */
+        place->emptied = true;
+        place->checked = false;
+        return;
+    }
     for (size_t i = 0; i < count; ++i)
         bytes += entries[i].payload.n;
     place->page = h2o_mem_alloc((count + 1) * sizeof(struct frame *));
-    place->page_count = (uint32_t)source_frames(place->source, entries, count, place->page);
+    place->page_count = (uint32_t)source_frames(place->source, entries + skip, count - skip, place->page);
     place->page_bytes = count * sizeof(struct frame *);
     for (uint32_t i = 0; i < place->page_count; ++i)
         place->page_bytes += frame_memory(place->page[i]);
     ring_memory_take(replay->shared->limits.memory, place->page_bytes);
-    place->page_entries = count;
-    place->page_end = count == 0 ? place->after : entries[count - 1].at;
+    place->page_end = entries[count - 1].at;
     place->page_full = more;
     place->limit = limit_for(replay, bytes, count);
     place->next = 0;
@@ -236,9 +86,23 @@ static void take_page(const struct replay *replay, struct place *place, const st
 static void on_page(void *data, const struct history_entry *entries, size_t count, bool more, const char *why)
 {
     struct replay *replay = data;
+    struct place *place = &replay->places[replay->read_at];
     replay->read_failed = why != NULL;
     if (why == NULL)
-        take_page(replay, &replay->places[replay->read_at], entries, count, more);
+        take_page(replay, place, entries, count, 0, more);
+    replay->on_read(replay->data);
+}
+
+static void on_looked_up(void *data, const struct history_entry *entries, size_t count, bool more, const char *why)
+{
+    struct replay *replay = data;
+    struct place *place = &replay->places[replay->read_at];
+    replay->read_failed = why != NULL;
+    if (why == NULL) {
+        place->looked_up = true;
+        place->claim_there = count != 0 && position_compare(entries[0].at, place->claim) == 0;
+        take_page(replay, place, entries, count, place->claim_there ? 1 : 0, more);
+    }
     replay->on_read(replay->data);
 }
 
@@ -257,25 +121,7 @@ static void on_newest(void *data, const struct history_entry *entries, size_t co
     replay->on_read(replay->data);
 }
 
-static void on_scanned(void *data, const struct history_entry *entries, size_t count, bool more, const char *why)
-{
-    struct replay *replay = data;
-    struct slice id = slice_of(replay->ask->resume_id);
-    struct message message;
-    replay->scanning = false;
-    replay->read_failed = why != NULL;
-    for (size_t i = 0; i < count && !replay->resolved; ++i)
-        if (entries[i].payload.p != NULL && message_decode(&message, entries[i].payload) == NULL && slice_eq(message.id, id))
-            found_at(replay, replay->read_at, entries[i].at);
-    if (why == NULL && !replay->resolved) {
-        if (more && scan(replay, entries[count - 1].at) == REPLAY_READ)
-            return;
-        replay->scanned = ++replay->read_at == replay->ask->count;
-    }
-    replay->on_read(replay->data);
-}
-
-static enum replay_need read_page(struct replay *replay, uint32_t at)
+static enum replay_need read_page(struct replay *replay, uint32_t at, struct position after, history_cb cb)
 {
     struct place *place = &replay->places[at];
     const struct ring *newest = source_ring(place->source);
@@ -283,7 +129,12 @@ static enum replay_need read_page(struct replay *replay, uint32_t at)
         place->limit = limit_for(replay, newest->bytes, newest->count);
     replay->read_at = at;
     metric_add(COUNT_HISTORY_READS, 1);
-    return source_read_after(place->source, place->after, place->limit, on_page, replay) != NULL ? REPLAY_READ : REPLAY_RETRY;
+    return source_read_after(place->source, after, place->limit, cb, replay) != NULL ? REPLAY_READ : REPLAY_RETRY;
+}
+
+enum replay_need replay_look_up(struct replay *replay, uint32_t at)
+{
+    return read_page(replay, at, position_before(replay->places[at].claim), on_looked_up);
 }
 
 /* Beyond the ring the newest events are only counted; what follows where they begin is read page by page, like any other past. */
@@ -328,15 +179,25 @@ static enum replay_need resolve_fresh(struct replay *replay)
     const struct ask *ask = replay->ask;
     bool head_sent = ask->head_sent || monotonic_ms() - ask->asked_ms >= REPLAY_HEAD_MS;
     for (uint32_t i = 0; i < ask->count; ++i) {
-        const struct source_shard *shard = shard_at(replay, i);
-        struct position asked = {(uint64_t)((int64_t)ask->asked_ms + shard->clock_ms), 0};
-        struct position last = source_last(replay->places[i].source);
-        replay->places[i].after = head_sent && shard->clock_known ? since(asked) : last;
-        if (position_compare(replay->places[i].after, last) > 0)
-            replay->places[i].after = last;
+        struct place *place = &replay->places[i];
+        const struct source_shard *shard = source_shard(place->source);
+        struct position last = source_last(place->source);
+        place->after = head_sent && shard->clock_known ? places_since((uint64_t)((int64_t)ask->asked_ms + shard->clock_ms)) : last;
+        if (position_compare(place->after, last) > 0)
+            place->after = last;
     }
     replay->resolved = true;
     return REPLAY_READY;
+}
+
+/* What was read to look an id up serves as the first page where the stream goes on from there. */
+static enum replay_need resolve_id(struct replay *replay, struct source **wait_at)
+{
+    enum replay_need need = places_find(replay, wait_at);
+    for (uint32_t i = 0; need == REPLAY_READY && i < replay->ask->count; ++i)
+        if (replay->places[i].page != NULL && position_compare(replay->places[i].after, replay->places[i].claim) != 0)
+            drop_page(replay, &replay->places[i]);
+    return need;
 }
 
 static enum replay_need resolve(struct replay *replay, struct source **wait_at)
@@ -376,8 +237,66 @@ static bool verify(struct replay *replay, struct source **wait_at)
     return !asking;
 }
 
+/* ---- on the way to a page ---- */
+
+static struct frame *frame_at(const struct place *place)
+{
+    if (place->page != NULL)
+        return place->next < place->page_count ? place->page[place->next] : NULL;
+    const struct ring *ring = source_ring(place->source);
+    return place->next < ring->count ? ring_at(ring, place->next) : NULL;
+}
+
+static void seek(struct place *place)
+{
+    if (place->page == NULL)
+        place->next = ring_after(source_ring(place->source), place->after);
+}
+
+/* READY: for each place there are frames, or it is known that there are none. */
+static enum replay_need read_pages(struct replay *replay, struct source **wait_at)
+{
+    for (uint32_t i = 0; i < replay->ask->count; ++i) {
+        struct place *place = &replay->places[i];
+        *wait_at = place->source;
+        if (place->page != NULL || place->emptied || source_covers(*wait_at, place->after))
+            continue;
+        if (source_deepen(*wait_at, UINT32_MAX))
+            return REPLAY_SOURCE;
+        return read_page(replay, i, place->after, on_page);
+    }
+    return REPLAY_READY;
+}
+
+/* READY: what it takes to tell what is missing was read. */
+static enum replay_need read_proofs(struct replay *replay, struct source **wait_at)
+{
+    bool missed;
+    for (uint32_t i = 0; i < replay->ask->count && replay->ask->mode == START_RESUME; ++i) {
+        struct place *place = &replay->places[i];
+        *wait_at = place->source;
+        seek(place);
+        if (!place->checked && !places_missed(place, frame_at(place), &missed))
+            return REPLAY_SOURCE;
+    }
+    return REPLAY_READY;
+}
+
+/* The place of a channel without any event is a time, which proves nothing to who comes back with it if it is before the horizon. */
+static bool is_present_late_enough(const struct replay *replay)
+{
+    uint64_t horizon_ms, present_ms = places_present_ms(replay);
+    for (uint32_t i = 0; i < replay->ask->count; ++i) {
+        struct source *source = replay->places[i].source;
+        if (position_is_none(source_last(source)) && source_horizon(source, NULL, false, &horizon_ms) && present_ms < horizon_ms)
+            return false;
+    }
+    return true;
+}
+
 enum replay_need replay_prepare(struct replay *replay, struct source **wait_at)
 {
+    enum replay_need need = REPLAY_READY;
     if (replay->read_failed) {
         replay->read_failed = false;
         return REPLAY_RETRY;
@@ -392,74 +311,50 @@ enum replay_need replay_prepare(struct replay *replay, struct source **wait_at)
     if (!verify(replay, wait_at))
         return REPLAY_SOURCE;
     if (!replay->resolved) {
-        enum replay_need need = resolve(replay, wait_at);
+        need = resolve(replay, wait_at);
         if (need == REPLAY_BARRIER)
             replay->barrier_passed = true; /* when it is called again */
-        if (need != REPLAY_READY)
-            return need;
     }
-    for (uint32_t i = 0; i < replay->ask->count; ++i) {
-        *wait_at = replay->places[i].source;
-        if (replay->places[i].page != NULL || source_covers(*wait_at, replay->places[i].after))
-            continue;
-        if (source_deepen(*wait_at, UINT32_MAX))
-            return REPLAY_SOURCE;
-        return read_page(replay, i);
+    if (need == REPLAY_READY)
+        need = read_pages(replay, wait_at);
+    if (need == REPLAY_READY)
+        need = read_proofs(replay, wait_at);
+    if (need == REPLAY_READY && replay->waits < PRESENT_WAITS && !is_present_late_enough(replay)) {
+        ++replay->waits;
+        need = REPLAY_BARRIER;
     }
-    return REPLAY_READY;
+    return need;
 }
 
 /* ---- making a page ---- */
 
-static struct frame *frame_at(const struct place *place)
-{
-    if (place->page != NULL)
-        return place->next < place->page_count ? place->page[place->next] : NULL;
-    const struct ring *ring = source_ring(place->source);
-    return place->next < ring->count ? ring_at(ring, place->next) : NULL;
-}
-
-/* Whether something between `after` and the first frame to come (or the present) is not in the history any more. */
-static bool missed(const struct place *place, const struct frame *first)
-{
-    if (place->unknown)
-        return true;
-    if (first == NULL)
-        return place->exact && position_compare(place->after, source_last(place->source)) > 0;
-    int prev = position_compare(first->prev, place->after);
-    return place->exact ? prev != 0 : prev > 0; /* exact: an event that the next one does not name is not in this history */
-}
-
 static void begin(struct replay *replay, struct place *place)
 {
-    if (place->page == NULL)
-        place->next = ring_after(source_ring(place->source), place->after);
+    bool missed;
+    seek(place);
     if (place->checked)
         return;
     place->checked = true;
     const struct frame *first = frame_at(place);
-    if (replay->ask->mode == START_RESUME && missed(place, first)) {
-        place->gap = true;
-        place->gap_until = first != NULL ? first->prev : source_last(place->source);
-    }
+    if (replay->ask->mode != START_RESUME || (places_missed(place, first, &missed) && !missed))
+        return;
+    place->gap = true;
+    if (place->lost)
+        place->gap_at = POSITION_NONE; /* before any event, which would lead who comes back past it */
+    else if (place->gap_by_time)
+        place->gap_at.ms = place->gap_at.ms > place->time_ms ? place->gap_at.ms : place->time_ms;
+    else
+        place->gap_at = first != NULL ? first->prev : source_last(place->source);
 }
 
-/* The place's page is used up: goes on in the ring, if that joins on. A read that found nothing where the ring has something later tells that the history was
- * deleted: what is missing then is a gap. */
+/* The place's page is used up: goes on in the ring, if that joins on. */
 static bool leave_page(struct replay *replay, struct place *place)
 {
-    bool deleted = place->page_entries == 0;
     place->after = place->page_end;
-    if (!deleted && (place->page_full || !source_covers(place->source, place->after)))
+    if (place->page_full || !source_covers(place->source, place->after))
         return false;
     drop_page(replay, place);
-    if (deleted)
-        place->checked = false;
     begin(replay, place);
-    if (deleted && replay->ask->mode == START_RESUME && frame_at(place) == NULL) {
-        place->gap = true; /* what is known to have followed is in no memory either */
-        place->gap_until = source_last(place->source);
-    }
     return true;
 }
 
@@ -467,7 +362,7 @@ static bool leave_page(struct replay *replay, struct place *place)
 static bool next_at(const struct place *place, struct position *at)
 {
     const struct frame *frame = place->gap ? NULL : frame_at(place);
-    *at = frame != NULL ? frame->at : place->gap_until;
+    *at = frame != NULL ? frame->at : place->gap_at;
     return place->gap || frame != NULL;
 }
 
@@ -495,14 +390,82 @@ static struct place *oldest(struct replay *replay, bool *more)
     return best;
 }
 
+/* ---- ids of places ---- */
+
+static void format_time(uint64_t ms, char out[EVENT_ID_LEN + 1])
+{
+    event_id_format(out, SLICE(""), (struct position){ms, 0});
+}
+
+/* Of the place in one channel before `first`, or after the newest event. Where no event is known there, it is a time. */
+static void format_before(const struct replay *replay, const struct place *place, const struct frame *first,
+                          char out[EVENT_ID_LEN + 1])
+{
+    struct position at = first != NULL ? first->prev : source_last(place->source);
+    if (!position_is_none(at))
+        event_id_format(out, source_name(place->source), at);
+    else
+        format_time(first != NULL ? first->at.ms : places_present_ms(replay), out);
+}
+
+/* The id of the place before `first`, or of the present when nothing is replayed: who returns with it gets what the stream now begins with. */
+static void format_place(const struct replay *replay, const struct frame *first, char out[EVENT_ID_LEN + 1])
+{
+    if (replay->ask->count == 1)
+        format_before(replay, &replay->places[0], first, out);
+    else
+        format_time(first != NULL ? first->at.ms : places_present_ms(replay), out);
+}
+
+static bool has_more(const struct replay *replay, bool (*is)(const struct place *place))
+{
+    for (uint32_t i = 0; i < replay->ask->count; ++i)
+        if (is(&replay->places[i]))
+            return true;
+    return false;
+}
+
+static bool has_frame(const struct place *place)
+{
+    return frame_at(place) != NULL || place->page_full;
+}
+
+static bool has_lost_gap(const struct place *place)
+{
+    return place->gap && place->lost;
+}
+
+/* Where who was told of the gap goes on: it must be told of the others yet, and get the events that follow. False: from where it was. */
+static bool format_after_gap(const struct replay *replay, const struct place *place, char out[EVENT_ID_LEN + 1])
+{
+    if (place->lost && has_more(replay, has_lost_gap))
+        return false;
+    if (replay->ask->count == 1)
+        format_before(replay, place, frame_at(place), out);
+    else if (!place->lost && !place->gap_by_time)
+        event_id_format(out, source_name(place->source), place->gap_at);
+    else
+        format_time(has_more(replay, has_frame) ? (place->lost ? place->time_ms : place->gap_at.ms) : places_present_ms(replay),
+                    out);
+    return true;
+}
+
+static struct frame *take_gap(const struct replay *replay, struct place *place)
+{
+    char id[EVENT_ID_LEN + 1];
+    place->gap = false;
+    struct slice own = format_after_gap(replay, place, id) ? slice_of(id) : (struct slice){NULL, 0};
+    metric_add(COUNT_GAPS, 1);
+    return gap_frame(source_name(place->source), slice_of(replay->ask->resume_id), own, place->gap_at);
+}
+
+/* ---- making a page ---- */
+
 /* The place's next frame, with a reference for the caller. */
 static struct frame *take(const struct replay *replay, struct place *place)
 {
-    if (place->gap) {
-        place->gap = false;
-        metric_add(COUNT_GAPS, 1);
-        return gap_frame(source_name(place->source), slice_of(replay->ask->resume_id), place->gap_until);
-    }
+    if (place->gap)
+        return take_gap(replay, place);
     struct frame *frame = frame_at(place);
     assert(frame != NULL); /* oldest() chose the place for it */
     frame_ref(frame);
@@ -519,42 +482,10 @@ static void count_resume(struct replay *replay)
         return;
     replay->counted = true;
     for (uint32_t i = 0; i < replay->ask->count; ++i) {
-        unknown = unknown || replay->places[i].unknown;
+        unknown = unknown || replay->places[i].lost;
         read = read || replay->places[i].page != NULL;
     }
     metric_add(unknown ? COUNT_RESUMES_UNKNOWN : read ? COUNT_RESUMES_READ : COUNT_RESUMES_MEMORY, 1);
-}
-
-/* Milliseconds since 1970 by the clock of the shard that is behind the others; 0: not known. */
-static int64_t now_ms(const struct replay *replay)
-{
-    int64_t now = INT64_MAX;
-    for (uint32_t i = 0; i < replay->ask->count; ++i) {
-        const struct source_shard *shard = shard_at(replay, i);
-        int64_t its = shard->clock_known ? (int64_t)monotonic_ms() + shard->clock_ms : 0;
-        now = its < now ? its : now;
-    }
-    return now;
-}
-
-/* The time in several channels that stands for the present: the events of that very millisecond (over several shards: of the margin before it, too) may come (again)
- * to who returns with it, so where the newest event is long past, it is so much after it. */
-static struct position present(const struct replay *replay)
-{
-    struct position newest = newest_of(replay, NULL);
-    uint64_t margin = spans_shards(replay) ? replay->shared->margin_ms : 0;
-    if (!position_is_none(newest) && (int64_t)(newest.ms + margin) + LONG_PAST_MS < now_ms(replay))
-        newest = (struct position){newest.ms + margin + 1, 0};
-    return newest;
-}
-
-/* The id of the place before `first`, or of the present when nothing is replayed: who returns with it gets what the stream now begins with. */
-static void format_place(const struct replay *replay, const struct frame *first, char out[EVENT_ID_LEN + 1])
-{
-    if (replay->ask->count == 1)
-        event_id_format(out, source_name(replay->places[0].source), first != NULL ? first->prev : newest_of(replay, NULL));
-    else
-        event_id_format(out, SLICE(""), first != NULL ? (struct position){first->at.ms, 0} : present(replay));
 }
 
 bool replay_page(struct replay *replay, struct tell *tell)

@@ -9,8 +9,10 @@
 
 #include "gateway/ring.h"
 #include "proto/bus/history.h"
+#include "proto/bus/marker.h"
 
 struct source;
+struct search;
 
 /* Where histories are read: one shard, as its sources see it. */
 struct source_shard {
@@ -18,6 +20,10 @@ struct source_shard {
     struct history *history; /* over that connection */
     bool clock_known; /* since the first connection */
     int64_t clock_ms; /* Redis's clock (milliseconds since 1970) less monotonic_ms() */
+    uint64_t proven_ms; /* all that was published before this time of Redis's clock has come; 0: not known */
+    char born_key[CHANNEL_KEY_MAX]; /* see marker.h; "" while no slot is known to be here */
+    uint64_t born_ms, seen_ms; /* of the data set, and Redis's time before that was read; 0: not known */
+    bool denied; /* the Redis user may not note a birth, so born_ms may be this gateway's first look */
 };
 
 /* What all sources of a feed share; outlives them. */
@@ -43,6 +49,13 @@ struct history_read *source_read_after(const struct source *source, struct posit
     __attribute__((warn_unused_result));
 struct history_read *source_read_before(const struct source *source, struct position before, size_t limit, history_cb cb,
                                         void *data) __attribute__((warn_unused_result));
+
+/* For who reads by these two: wakes all that wait for the channel; tells of a failure, so that source_retry() will come. */
+void source_wake(struct source *source);
+void source_read_failed(struct source *source, const char *why);
+
+/* Of authors' own ids in its history; only while source_live(), and for that turn. */
+struct search *source_search(struct source *source);
 
 /* No callback runs after this. */
 void source_destroy(struct source *source);
@@ -73,6 +86,13 @@ bool source_deepen(struct source *source, uint32_t depth);
 /* The ring and the position of the newest event; only while source_live(). */
 const struct ring *source_ring(const struct source *source);
 struct position source_last(const struct source *source);
+
+/* While source_live(): the history has no entry, and source_last() is what its marker says, POSITION_NONE without one. */
+bool source_bare(const struct source *source);
+
+/* Where nothing is known of what came before (a first event that names none before it, or no event at all): since this time of Redis's clock nothing was published before
+ * that. `first`: the event, NULL for none at all; in_ring: it is the ring's oldest. False: it has to be read, and on_live tells when to ask again. */
+bool source_horizon(struct source *source, const struct frame *first, bool in_ring, uint64_t *horizon_ms);
 
 /* Whether the ring, or having nothing newer, answers what follows `after`. */
 bool source_covers(const struct source *source, struct position after);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "gateway/counters.h"
+#include "proto/bus/marker.h"
 #include "proto/channel.h"
 #include "runtime/log.h"
 #include "runtime/monotonic.h"
@@ -82,20 +83,37 @@ static void watch_clocks(const struct trunks *trunks)
 
 /* ---- one trunk ---- */
 
-static void on_time(void *data, const redisReply *reply, const char *why)
+/* Without the right to note the birth, and while nobody else does, what is older than this gateway's first look is taken for unknown. */
+static void on_born_set(void *data, bool denied)
 {
     struct trunk *trunk = data;
-    if (why != NULL || reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 || reply->element[0]->type != REDIS_REPLY_STRING ||
-        reply->element[1]->type != REDIS_REPLY_STRING)
+    if (denied && !trunk->shard.denied)
+        log_warn("the Redis user lacks the right to note since when the data tells; clients may be told of gaps that are none",
+                 log_str("key", trunk->shard.born_key));
+    trunk->shard.denied = trunk->shard.denied || denied;
+}
+
+static void on_born(void *data, uint64_t now_ms, uint64_t born_ms, const char *why)
+{
+    struct trunk *trunk = data;
+    struct source_shard *shard = &trunk->shard;
+    if (now_ms != 0) {
+        shard->clock_ms = (int64_t)now_ms - (int64_t)monotonic_ms();
+        shard->clock_known = true;
+    }
+    if (why != NULL)
         return;
-    int64_t now = strtoll(reply->element[0]->str, NULL, 10) * 1000 + strtoll(reply->element[1]->str, NULL, 10) / 1000;
-    trunk->shard.clock_ms = now - (int64_t)monotonic_ms();
-    trunk->shard.clock_known = true;
+    if (born_ms == 0)
+        born_set(shard->commands, shard->born_key, now_ms, on_born_set, trunk);
+    if (born_ms == 0 && !shard->denied)
+        return; /* it is read at the next beat */
+    shard->born_ms = born_ms != 0 ? born_ms : shard->born_ms != 0 ? shard->born_ms : now_ms;
+    shard->seen_ms = now_ms;
 }
 
 static bool read_clock(struct trunk *trunk)
 {
-    return redis_command(trunk->shard.commands, (struct slice[]){SLICE("TIME")}, 1, on_time, trunk);
+    return trunk->shard.born_key[0] == 0 || born_read(trunk->shard.commands, trunk->shard.born_key, on_born, trunk);
 }
 
 static void on_commands_ready(void *data)
@@ -219,9 +237,13 @@ static void on_beat(void *data)
     options->on_beat(options->data);
 }
 
+/* The clock was read a little before it was believed, so this is rather too early. */
 static void on_back(void *data)
 {
-    look(((struct trunk *)data)->trunks);
+    struct trunk *trunk = data;
+    if (trunk->shard.clock_known)
+        trunk->shard.proven_ms = (uint64_t)((int64_t)(canary_proven_us(trunk->canary) / 1000) + trunk->shard.clock_ms - 1);
+    look(trunk->trunks);
 }
 
 /* ---- the shards ---- */
@@ -272,10 +294,12 @@ static void on_shard(void *data, struct shard *shard)
                                                          .data = trunk});
 }
 
-static void place_canaries(struct trunks *trunks)
+static void place_names(struct trunks *trunks)
 {
-    for (struct trunk *trunk = trunks->first; trunk != NULL; trunk = trunk->next)
+    for (struct trunk *trunk = trunks->first; trunk != NULL; trunk = trunk->next) {
         canary_place(trunk->canary, trunks->shards, trunk->at);
+        born_key(trunk->shard.born_key, trunks->shards, trunk->at);
+    }
 }
 
 /* Its channels are led away first. */
@@ -300,7 +324,7 @@ static void on_gone(void *data, struct shard *shard)
 static void on_moved(void *data)
 {
     struct trunks *trunks = data;
-    place_canaries(trunks);
+    place_names(trunks);
     look(trunks);
     trunks->options.on_moved(trunks->options.data);
     trunks->options.on_change(trunks->options.data);
@@ -318,7 +342,7 @@ struct trunks *trunks_open(const struct trunks_options *options)
                                                           .on_gone = on_gone,
                                                           .on_moved = on_moved,
                                                           .data = trunks});
-    place_canaries(trunks);
+    place_names(trunks);
     look(trunks);
     return trunks;
 }

@@ -62,6 +62,16 @@ size_t channel_log(char out[CHANNEL_KEY_MAX], struct slice name)
     return spell(out, SLICE("{"), name, SLICE("}:log"));
 }
 
+size_t channel_last(char out[CHANNEL_KEY_MAX], struct slice name)
+{
+    return spell(out, SLICE("{"), name, SLICE("}:last"));
+}
+
+size_t channel_own_key(char out[CHANNEL_KEY_MAX], struct slice name)
+{
+    return spell(out, SLICE("{"), name, SLICE("}"));
+}
+
 struct slice channel_of_pubsub(struct slice pubsub)
 {
     if (!slice_starts(pubsub, own_prefix()) || channel_check(slice_from(pubsub, prefix_len)) != NULL)

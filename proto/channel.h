@@ -29,5 +29,11 @@ size_t channel_pubsub(char out[CHANNEL_KEY_MAX], struct slice name);
 /* "{sse:NAME}:log", the Redis stream that holds the history, in the same cluster slot as "sse:NAME". As above. */
 size_t channel_log(char out[CHANNEL_KEY_MAX], struct slice name);
 
+/* "{sse:NAME}:last", the marker: the position of the channel's last event, which outlives the history. As above. */
+size_t channel_last(char out[CHANNEL_KEY_MAX], struct slice name);
+
+/* "{sse:NAME}" for a name that is in no channel's grammar. */
+size_t channel_own_key(char out[CHANNEL_KEY_MAX], struct slice name);
+
 /* The NAME in "sse:NAME", a view into `pubsub`; {NULL, 0} when it is not of that form or holds no channel name. */
 struct slice channel_of_pubsub(struct slice pubsub);

@@ -222,8 +222,17 @@ export class ClusterSet {
         return { REDIS_URL: this.url(), ...(this.tls ? { REDIS_CA: this.tls.ca } : {}) };
     }
 
+    // The data of all shards counts as a day old, so that streams which resume in their first seconds can prove that nothing is missing.
+    async #grown() {
+        const map = await this.map();
+        await Promise.all(Array.from({ length: 24 }, (_, i) => `!born.${i}`).map(name =>
+            map[slotOf(name)]?.command(['SET', `{sse:${name}}`, Date.now() - 86400000])));
+    }
+
     // Stack.start() on this set.
-    async stack(options = {}) {
+    async stack({ grown = true, ...options } = {}) {
+        if (grown)
+            await this.#grown();
         const s = await Stack.start({ ...options, ready: false, redis: { start: false, ...(this.password ? { requirepass: this.password } : {}) }, env: { ...this.env(), ...options.env } });
         if (options.ready !== false)
             await Promise.all([...s.gw, ...s.pub].map(program => program.waitReady()));
