@@ -86,15 +86,34 @@ static void refuse_channel(struct feed_channel *channel, const struct refusal *w
     opening_advance_all(&channel->waiting);
 }
 
+/* The channel's open streams need nothing of its history; those that wait do, and can't have it. */
+static void refuse_waiting(struct feed_channel *channel)
+{
+    source_drop_wishes(channel->source);
+    while (!h2o_linklist_is_empty(&channel->waiting)) {
+        struct opening *opening = H2O_STRUCT_FROM_MEMBER(struct opening, link, channel->waiting.next);
+        h2o_linklist_unlink(&opening->link);
+        opening_refuse(channel->feed, opening->ask, &opening_deadly);
+    }
+}
+
 static void on_read_failed(void *owner, const char *why)
 {
     static struct log_limit limit;
     static const struct refusal forbidden = {403, 0, "this gateway's Redis user may not read the history of this channel"};
     static const struct refusal unusable = {503, 0, "the history of this channel in Redis can't be used"};
     struct feed *feed = ((struct feed_channel *)owner)->feed;
-    enum history_fault fault = history_fault(why);
-    if (fault != HISTORY_UNREAD) {
-        refuse_channel(owner, fault == HISTORY_FORBIDDEN ? &forbidden : &unusable);
+    const struct refusal *refusals[] = {[HISTORY_UNREAD] = NULL,
+                                        [HISTORY_FORBIDDEN] = &forbidden,
+                                        [HISTORY_UNUSABLE] = &unusable,
+                                        [HISTORY_DEADLY] = &opening_deadly};
+    const struct refusal *refusal = refusals[history_fault(why)];
+    if (refusal == &opening_deadly && source_live(((struct feed_channel *)owner)->source)) {
+        refuse_waiting(owner);
+        return;
+    }
+    if (refusal != NULL) {
+        refuse_channel(owner, refusal);
         return;
     }
     if (log_allowed(&limit))

@@ -8,6 +8,9 @@
 
 enum { SWEEP_MS = 500 }; /* how often openings whose streams are gone are looked for */
 
+const struct refusal opening_deadly = {503, 60,
+                                       "Redis closes its connection when the next event of this channel's history is read"};
+
 static void advance(struct opening *opening);
 
 static void retry_later(struct opening *opening)
@@ -124,12 +127,18 @@ static void advance(struct opening *opening)
             wait_for_barriers(opening);
         break;
     case REPLAY_SOURCE:
-        h2o_linklist_insert(&((struct feed_channel *)source_owner(wait_at))->waiting, &opening->link);
+        if (source_live(wait_at) && source_left_alone(wait_at) != NULL)
+            opening_refuse(opening->feed, opening->ask, &opening_deadly);
+        else
+            h2o_linklist_insert(&((struct feed_channel *)source_owner(wait_at))->waiting, &opening->link);
         break;
     case REPLAY_BARRIER:
         wait_for_barriers(opening);
         break;
     case REPLAY_READ:
+        break;
+    case REPLAY_DEADLY:
+        opening_refuse(opening->feed, opening->ask, &opening_deadly);
         break;
     case REPLAY_RETRY:
         retry_later(opening);
@@ -155,16 +164,18 @@ static void on_own_read(void *data)
     advance(data);
 }
 
-/* Gives up what waits for a channel or a retry and whose stream is gone, so that its channels can go. */
+/* Gives up what waits for a channel, a read or a retry and whose stream is gone, so that its channels can go and nothing is read for it. */
 static void on_sweep(void *data)
 {
     struct feed *feed = data;
     for (h2o_linklist_t *node = feed->openings.next, *next; node != &feed->openings; node = next) {
         struct opening *opening = H2O_STRUCT_FROM_MEMBER(struct opening, here, node);
         next = node->next;
-        if (!h2o_linklist_is_linked(&opening->link) || !opening_is_abandoned(opening->ask))
+        bool waits = h2o_linklist_is_linked(&opening->link);
+        if (!opening_is_abandoned(opening->ask) || (!waits && !replay_reading(opening->ask->replay)))
             continue;
-        h2o_linklist_unlink(&opening->link);
+        if (waits)
+            h2o_linklist_unlink(&opening->link);
         advance(opening);
     }
     if (!h2o_linklist_is_empty(&feed->openings))

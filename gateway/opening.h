@@ -20,5 +20,8 @@ void opening_advance_all(h2o_linklist_t *waiting);
 /* Answers an ask, with or without an opening, that there will be no stream. */
 void opening_refuse(struct feed *feed, struct ask *ask, const struct refusal *why);
 
+/* For streams with a channel that is HISTORY_DEADLY. */
+extern const struct refusal opening_deadly;
+
 /* Whether its client is gone. */
 bool opening_is_abandoned(const struct ask *ask);

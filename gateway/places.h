@@ -43,7 +43,8 @@ struct replay {
     bool resolved, barrier_passed, counted;
     uint32_t waits; /* for a later present */
     uint32_t read_at;
-    bool read_failed;
+    struct history_read *reading; /* of its own */
+    const char *failed; /* why the last one did; NULL: it did not */
     struct place places[];
 };
 

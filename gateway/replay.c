@@ -46,8 +46,16 @@ static void drop_page(const struct replay *replay, struct place *place)
     place->next = 0;
 }
 
+bool replay_reading(const struct replay *replay)
+{
+    return replay->reading != NULL;
+}
+
 void replay_abandon(struct replay *replay)
 {
+    if (replay->reading != NULL)
+        history_cancel(replay->reading);
+    replay->reading = NULL;
     for (uint32_t i = 0; i < replay->ask->count; ++i)
         drop_page(replay, &replay->places[i]);
 }
@@ -83,11 +91,17 @@ static void take_page(const struct replay *replay, struct place *place, const st
     place->next = 0;
 }
 
+static void read_ended(struct replay *replay, const char *why)
+{
+    replay->reading = NULL;
+    replay->failed = why;
+}
+
 static void on_page(void *data, const struct history_entry *entries, size_t count, bool more, const char *why)
 {
     struct replay *replay = data;
     struct place *place = &replay->places[replay->read_at];
-    replay->read_failed = why != NULL;
+    read_ended(replay, why);
     if (why == NULL)
         take_page(replay, place, entries, count, 0, more);
     replay->on_read(replay->data);
@@ -97,7 +111,7 @@ static void on_looked_up(void *data, const struct history_entry *entries, size_t
 {
     struct replay *replay = data;
     struct place *place = &replay->places[replay->read_at];
-    replay->read_failed = why != NULL;
+    read_ended(replay, why);
     if (why == NULL) {
         place->looked_up = true;
         place->claim_there = count != 0 && position_compare(entries[0].at, place->claim) == 0;
@@ -111,7 +125,7 @@ static void on_newest(void *data, const struct history_entry *entries, size_t co
 {
     struct replay *replay = data;
     struct place *place = &replay->places[replay->read_at];
-    replay->read_failed = why != NULL;
+    read_ended(replay, why);
     if (why == NULL) {
         if (count != 0)
             place->after = position_before(entries[0].at);
@@ -119,6 +133,14 @@ static void on_newest(void *data, const struct history_entry *entries, size_t co
         place->checked = !more || place->counted >= replay->ask->last;
     }
     replay->on_read(replay->data);
+}
+
+static enum replay_need wait_for(struct replay *replay, const struct source *source, struct history_read *read)
+{
+    replay->reading = read;
+    if (read != NULL)
+        return REPLAY_READ;
+    return source_left_alone(source) != NULL ? REPLAY_DEADLY : REPLAY_RETRY;
 }
 
 static enum replay_need read_page(struct replay *replay, uint32_t at, struct position after, history_cb cb)
@@ -129,7 +151,7 @@ static enum replay_need read_page(struct replay *replay, uint32_t at, struct pos
         place->limit = limit_for(replay, newest->bytes, newest->count);
     replay->read_at = at;
     metric_add(COUNT_HISTORY_READS, 1);
-    return source_read_after(place->source, after, place->limit, cb, replay) != NULL ? REPLAY_READ : REPLAY_RETRY;
+    return wait_for(replay, place->source, source_read_after(place->source, after, place->limit, cb, replay));
 }
 
 enum replay_need replay_look_up(struct replay *replay, uint32_t at)
@@ -147,7 +169,7 @@ static enum replay_need count_newest(struct replay *replay, uint32_t at)
     replay->read_at = at;
     metric_add(COUNT_HISTORY_READS, 1);
     size_t limit = replay->ask->last - place->counted;
-    return source_read_before(place->source, before, limit, on_newest, replay) != NULL ? REPLAY_READ : REPLAY_RETRY;
+    return wait_for(replay, place->source, source_read_before(place->source, before, limit, on_newest, replay));
 }
 
 /* The newest ask->last events of each channel. */
@@ -297,9 +319,10 @@ static bool is_present_late_enough(const struct replay *replay)
 enum replay_need replay_prepare(struct replay *replay, struct source **wait_at)
 {
     enum replay_need need = REPLAY_READY;
-    if (replay->read_failed) {
-        replay->read_failed = false;
-        return REPLAY_RETRY;
+    if (replay->failed != NULL) {
+        bool deadly = history_fault(replay->failed) == HISTORY_DEADLY;
+        replay->failed = NULL;
+        return deadly ? REPLAY_DEADLY : REPLAY_RETRY;
     }
     for (uint32_t i = 0; i < replay->ask->count; ++i) {
         *wait_at = replay->places[i].source;

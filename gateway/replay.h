@@ -17,7 +17,10 @@ struct replay;
 struct replay *replay_create(const struct ask *ask, struct source *const *sources, const struct source_shared *shared,
                              void (*on_read)(void *data), void *data);
 
-/* Lets go what it holds, before its ask is freed without an end. Not while a read is under way. */
+/* Whether it waits for a read of its own. */
+bool replay_reading(const struct replay *replay);
+
+/* Lets go what it holds and waits for, before its ask is freed without an end. */
 void replay_abandon(struct replay *replay);
 
 enum replay_need {
@@ -25,6 +28,7 @@ enum replay_need {
     REPLAY_SOURCE, /* *wait_at must become live or deeper: call again from its on_live */
     REPLAY_BARRIER, /* the id may be newer than what this node has seen: call again behind a canary */
     REPLAY_READ, /* on_read will be called */
+    REPLAY_DEADLY, /* the history of one of its channels can't be read: see HISTORY_DEADLY */
     REPLAY_RETRY, /* a read could not be sent or failed: call again when the connection is back, or after a while */
 };
 

@@ -77,6 +77,11 @@ struct history_read *source_read_before(const struct source *source, struct posi
     return source->shard == NULL ? NULL : history_before(source->shard->history, source_name(source), before, limit, cb, data);
 }
 
+const char *source_left_alone(const struct source *source)
+{
+    return source->shard == NULL ? NULL : history_left_alone(source->shard->history, source_name(source));
+}
+
 struct slice source_name(const struct source *source)
 {
     return slice_make(source->name, source->name_len);
@@ -315,6 +320,12 @@ bool source_verify(struct source *source, uint64_t since_ms)
     source->doubted = true;
     source_start_read(source);
     return true;
+}
+
+void source_drop_wishes(struct source *source)
+{
+    source->doubted = false;
+    source->wanted = source->depth;
 }
 
 bool source_deepen(struct source *source, uint32_t depth)

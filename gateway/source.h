@@ -57,6 +57,12 @@ void source_read_failed(struct source *source, const char *why);
 /* Of authors' own ids in its history; only while source_live(), and for that turn. */
 struct search *source_search(struct source *source);
 
+/* See history_left_alone(). */
+const char *source_left_alone(const struct source *source);
+
+/* Nobody waits any more for what source_verify() and source_deepen() began. */
+void source_drop_wishes(struct source *source);
+
 /* No callback runs after this. */
 void source_destroy(struct source *source);
 

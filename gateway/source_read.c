@@ -349,10 +349,11 @@ void source_start_read(struct source *source)
 {
     if (source->reading != NULL || source->marking != NULL || !read_due(source))
         return;
+    const char *why = source_left_alone(source);
     if (send_next_read(source))
         metric_add(COUNT_HISTORY_READS, 1);
-    else if (source->shard != NULL && redis_ready(source->shard->commands))
-        source->shared->on_read_failed(source->owner, "this history can't be read for the moment");
+    else if (why != NULL)
+        source->shared->on_read_failed(source->owner, why);
 }
 
 bool source_horizon(struct source *source, const struct frame *first, bool in_ring, uint64_t *horizon_ms)

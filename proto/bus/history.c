@@ -15,7 +15,7 @@ enum {
     ENTRIES_MAX = HISTORY_WINDOW_ENTRIES / 2, /* of one read */
     WINDOW_MIN = 16 << 10,
     CUT_MS = 600000, /* what a loss made smaller grows slowly for so long */
-    STRIKES = 2, /* so often one entry, read alone, lost the connection: the channel can't be read */
+    STRIKES = 3, /* so often one entry, read alone, lost the connection: the channel can't be read */
     BLOCK_MIN_MS = 1000, /* … for so long, doubled each time */
     BLOCK_MAX_MS = 60000,
     IDLE_MAX = 1024, /* channels remembered that nobody reads */
@@ -206,7 +206,7 @@ static const char *learn_loss(struct lane *lane, const struct history_read *read
     if (!lane->history->lost_one || ++lane->strikes < STRIKES)
         return why;
     block(lane);
-    return "Redis closes the connection when the next event of this history is read";
+    return history_deadly;
 }
 
 /* ---- sending ---- */
@@ -336,13 +336,18 @@ void history_close(struct history *history)
     free(history);
 }
 
+const char *history_left_alone(const struct history *history, struct slice channel)
+{
+    struct lane *lane;
+    HASH_FIND(hh, history->lanes, channel.p, channel.n, lane);
+    return lane != NULL && lane->blocked_until_ms > monotonic_ms() ? history_deadly : NULL;
+}
+
 static struct history_read *ask(struct history *history, struct slice channel, struct history_read asked)
 {
-    if (!redis_ready(history->redis))
+    if (!redis_ready(history->redis) || history_left_alone(history, channel) != NULL)
         return NULL;
     struct lane *lane = lane_of(history, channel);
-    if (lane->blocked_until_ms > monotonic_ms())
-        return NULL;
     struct history_read *read = h2o_mem_alloc(sizeof(*read));
     *read = asked;
     read->lane = lane;

@@ -24,6 +24,7 @@ enum history_fault {
     HISTORY_UNREAD, /* nothing about this channel: it may be read later, or elsewhere */
     HISTORY_FORBIDDEN, /* the user has no right to this one */
     HISTORY_UNUSABLE, /* its key holds something else */
+    HISTORY_DEADLY, /* Redis closes the connection over it, for whatever is read there next: it is left alone for a while */
 };
 enum history_fault history_fault(const char *why);
 
@@ -39,13 +40,16 @@ struct history *history_open(struct redis *redis);
 /* After redis_close(), so nothing waits. */
 void history_close(struct history *history);
 
-/* The oldest entries after `after`, not including it, `limit` at most. NULL: not connected, or this channel can't be read for the moment; no call. */
+/* The oldest entries after `after`, not including it, `limit` at most. NULL: not connected, or the channel is left alone; no call. */
 struct history_read *history_after(struct history *history, struct slice channel, struct position after, size_t limit,
                                    history_cb cb, void *data) __attribute__((warn_unused_result));
 
 /* The newest entries before `before`, not including it; POSITION_MAX: of all. */
 struct history_read *history_before(struct history *history, struct slice channel, struct position before, size_t limit,
                                     history_cb cb, void *data) __attribute__((warn_unused_result));
+
+/* A channel that is HISTORY_DEADLY for the moment: the sentence, else NULL. */
+const char *history_left_alone(const struct history *history, struct slice channel);
 
 /* Puts a read that waits before the others of its channel: for what many wait for. */
 void history_hurry(struct history_read *read);

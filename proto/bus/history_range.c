@@ -55,6 +55,7 @@ static const char *read_entries(struct history_entry *out, size_t *bytes, const 
 }
 
 static const char forbidden[] = "the Redis user may not read the history of this channel";
+const char history_deadly[] = "Redis closes the connection when the next event of this history is read";
 static const char unusable[] = "the key of the channel's history holds something else";
 
 /* Redis names the command where the user may not read any, and a key where it is this one. */
@@ -77,7 +78,10 @@ static const char *error_sentence(const redisReply *reply)
 
 enum history_fault history_fault(const char *why)
 {
-    return why == forbidden ? HISTORY_FORBIDDEN : why == unusable ? HISTORY_UNUSABLE : HISTORY_UNREAD;
+    return why == forbidden        ? HISTORY_FORBIDDEN
+           : why == unusable       ? HISTORY_UNUSABLE
+           : why == history_deadly ? HISTORY_DEADLY
+                                   : HISTORY_UNREAD;
 }
 
 static void on_reply(void *data, const redisReply *reply, const char *why)

@@ -18,6 +18,9 @@ struct history_answer {
     bool lost; /* the connection went before the answer came */
 };
 
+/* The sentence of HISTORY_DEADLY. */
+extern const char history_deadly[];
+
 /* Called once. `answer` and what it holds die after the call. */
 typedef void (*history_range_cb)(void *data, const struct history_answer *answer);
 

@@ -2,7 +2,7 @@
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
 import { Stack, until } from './stack.mjs';
-import { openStream } from './sse.mjs';
+import { openStream, request } from './sse.mjs';
 
 const MB = 1 << 20;
 
@@ -118,4 +118,18 @@ test('reads that Redis does not stand are made smaller, and end', async () => {
         stream.close();
         await small.gw[0].waitMetric('sse_bus_up', 1);
     }
+    const [light, heavy] = await Promise.all(['light', 'heavy'].map(channel => openStream(`${small.gw[0].url}/channels/${channel}`)));
+    await small.redis.command(['CONFIG', 'SET', 'client-output-buffer-limit', 'normal 400000 0 0']); // not one event of 700,000 bytes
+    await until('who resumes there is told why it can\'t be', async () => {
+        const answer = await request(`${small.gw[0].url}/channels/heavy`, { headers: { 'last-event-id': first } });
+        return answer.status === 503 && answer.body.toString().includes('Redis closes its connection');
+    }, 20000);
+    await small.gw[0].waitMetric('sse_bus_up', 1);
+    const before = await small.gw[0].metric('sse_bus_lost_total');
+    await publish('light', '0 ', small);
+    assert.equal(what(await light.next()), 0);
+    await publish('heavy', '40 ', small);
+    assert.equal(what(await heavy.next()), 40);
+    assert.equal(await small.gw[0].metric('sse_bus_lost_total'), before, 'and nobody else has lost anything');
+    [light, heavy].forEach(stream => stream.close());
 });
