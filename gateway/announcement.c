@@ -30,6 +30,7 @@ static const struct announce_row closes[CLOSE_REASONS] = {
     [CLOSE_VANISHED] = {"peer vanished", COUNT_CLOSES + CLOSE_VANISHED, 1},
     [CLOSE_ROTATE] = {"rotated", COUNT_CLOSES + CLOSE_ROTATE, 1},
     [CLOSE_DRAIN] = {"drain", COUNT_CLOSES + CLOSE_DRAIN, 1},
+    [CLOSE_WITHDRAWN] = {"access withdrawn", COUNT_CLOSES + CLOSE_WITHDRAWN, 1},
     [CLOSE_EXPIRED] = {"token expired", COUNT_CLOSES + CLOSE_EXPIRED, 1},
     [CLOSE_REFUSED] = {"refused", COUNT_CLOSES + CLOSE_REFUSED, 1},
 };

@@ -27,6 +27,7 @@ static const struct metric table[COUNTERS] = {
     CLOSES(CLOSE_ROTATE, "rotated"),
     CLOSES(CLOSE_DRAIN, "drain"),
     CLOSES(CLOSE_EXPIRED, "token expired"),
+    CLOSES(CLOSE_WITHDRAWN, "access withdrawn"),
     CLOSES(CLOSE_REFUSED, "refused"),
     [COUNT_CONNECTIONS] = {"sse_connections", NULL, METRIC_GAUGE, "open connections on the public ports"},
     [COUNT_PLAIN_CONNECTIONS] = {"sse_plain_connections", NULL, METRIC_GAUGE,

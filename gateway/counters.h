@@ -18,6 +18,7 @@ enum close_reason {
     CLOSE_ROTATE, /* MAX_STREAM_SECONDS */
     CLOSE_DRAIN,
     CLOSE_EXPIRED, /* its token */
+    CLOSE_WITHDRAWN, /* what let it in: the key of its token, or that its channel was open to all */
     CLOSE_REFUSED, /* Redis refuses one of its channels, or the bus has no room for them */
     CLOSE_REASONS,
 };

@@ -16,6 +16,7 @@ enum {
     TICK_MS = 100, /* how often waits are looked at */
     HELD_MS = 1000, /* a head is held no longer: the feed then counts the stream as open since it asked; above REPLAY_HEAD_MS */
     TOKEN_SPREAD_MS = 60000, /* a stream ends before its token by a tenth of its life at most, and this */
+    WITHDRAW_TICKS = 20, /* streams that are not let in any more are ended over so many */
     RETRY_AFTER_DRAIN_MS = 1000, /* a stream ended by a drain comes back after this and as much chance again */
 };
 
@@ -24,6 +25,7 @@ struct hub_channel {
     struct batch batch;
     uint32_t refs; /* members, and streams whose join is not answered */
     uint32_t leaves; /* ASK_LEAVE not yet answered */
+    bool closed; /* see hub_judge() */
     UT_hash_handle hh;
     size_t name_len;
     char name[];
@@ -49,6 +51,10 @@ struct hub {
         uint64_t duration_ms;
         uint64_t streams; /* when it began */
     } drain;
+    struct {
+        h2o_linklist_t streams; /* to be ended, by subscriber->link */
+        uint32_t count, each_tick;
+    } withdrawn;
     unsigned seed;
 };
 
@@ -146,8 +152,8 @@ static void set_end(struct hub *hub, struct subscriber *subscriber, uint64_t tok
     uint64_t max = hub->options.max_stream_ms, tenth = token_ms / 10;
     uint64_t rotate = end_of(hub, max, max / 5);
     uint64_t expiry = end_of(hub, token_ms - at_most(tenth, 2 * hub->keepalive.step_ms), at_most(tenth, TOKEN_SPREAD_MS));
-    subscriber->expires = expiry < rotate;
-    subscriber->rotate_ms = subscriber->expires ? expiry : rotate;
+    subscriber->ends = expiry < rotate ? CLOSE_EXPIRED : CLOSE_ROTATE;
+    subscriber->rotate_ms = at_most(expiry, rotate);
 }
 
 void hub_join(struct subscriber *subscriber, const struct slice *names, const struct hub_start *start)
@@ -173,6 +179,7 @@ void hub_join(struct subscriber *subscriber, const struct slice *names, const st
     }
     subscriber->joining = true;
     subscriber->asked = ask;
+    subscriber->key = start->key;
     set_end(hub, subscriber, start->life_ms);
     keepalive_add(&hub->keepalive, subscriber);
     outbox_put(&hub->asks, &ask->super);
@@ -466,6 +473,14 @@ static void drain_some(struct hub *hub)
             end_with_retry(hub, subscriber, CLOSE_DRAIN);
 }
 
+static void end_withdrawn(struct hub *hub)
+{
+    for (uint32_t i = 0; i < hub->withdrawn.each_tick && !h2o_linklist_is_empty(&hub->withdrawn.streams); ++i)
+        end_with_retry(hub, H2O_STRUCT_FROM_MEMBER(struct subscriber, link, hub->withdrawn.streams.next), CLOSE_WITHDRAWN);
+    if (h2o_linklist_is_empty(&hub->withdrawn.streams))
+        hub->withdrawn.each_tick = 0;
+}
+
 static void on_tick(void *data)
 {
     struct hub *hub = data;
@@ -477,6 +492,7 @@ static void on_tick(void *data)
         subscriber_open(subscriber);
     }
     lag_check(&hub->lag, now);
+    end_withdrawn(hub);
     if (hub->drain.until_ms != 0)
         drain_some(hub);
     timer_start(&hub->tick, TICK_MS);
@@ -484,7 +500,46 @@ static void on_tick(void *data)
 
 static void on_rotate(void *data, struct subscriber *subscriber)
 {
-    end_with_retry(data, subscriber, subscriber->expires ? CLOSE_EXPIRED : CLOSE_ROTATE);
+    end_with_retry(data, subscriber, subscriber->ends);
+}
+
+struct judge {
+    struct hub *hub;
+    const struct hub_access *access;
+    bool some_closed; /* of the channels */
+};
+
+static bool is_let_in(const struct judge *judge, const struct subscriber *subscriber)
+{
+    if (subscriber->key != 0 && !judge->access->knows(judge->access->data, subscriber->key))
+        return false;
+    for (uint32_t i = 0; judge->some_closed && i < subscriber->member_count; ++i)
+        if (subscriber->members[i].channel->closed)
+            return false;
+    return true;
+}
+
+static void judge_stream(void *data, struct subscriber *subscriber)
+{
+    struct judge *judge = data;
+    if (is_let_in(judge, subscriber))
+        return;
+    h2o_linklist_unlink(&subscriber->link);
+    h2o_linklist_insert(&judge->hub->withdrawn.streams, &subscriber->link);
+    ++judge->hub->withdrawn.count;
+}
+
+void hub_judge(struct hub *hub, const struct hub_access *access)
+{
+    struct judge judge = {.hub = hub, .access = access};
+    for (struct hub_channel *channel = hub->channels; channel != NULL; channel = channel->hh.next) {
+        channel->closed = access->closed(access->data, slice_make(channel->name, channel->name_len));
+        judge.some_closed |= channel->closed;
+    }
+    hub->withdrawn.count = 0;
+    keepalive_each(&hub->keepalive, judge_stream, &judge);
+    /* what an earlier call left is ended no slower */
+    hub->withdrawn.each_tick += (hub->withdrawn.count + WITHDRAW_TICKS - 1) / WITHDRAW_TICKS;
 }
 
 void hub_drain(struct hub *hub, uint64_t duration_ms)
@@ -502,6 +557,7 @@ struct hub *hub_create(const struct hub_options *options)
     h2o_linklist_init_anchor(&hub->inbox);
     h2o_linklist_init_anchor(&hub->graveyard);
     h2o_linklist_init_anchor(&hub->held);
+    h2o_linklist_init_anchor(&hub->withdrawn.streams);
     lag_init(&hub->lag, &options->limits);
     keepalive_init(&hub->keepalive, options->loop, options->keepalive_ms, on_rotate, hub);
     hub->last_chunk = frame_of_bytes(SLICE(""));

@@ -35,6 +35,7 @@ struct hub_start {
     struct slice resume_id; /* START_RESUME; no NUL in it */
     bool head_sent; /* the client already counts on what comes from now on */
     uint64_t life_ms; /* its token is good for so long; 0: for ever */
+    uint32_t key; /* by which its token is known; 0: none was needed */
     uint64_t client; /* see struct ask */
 };
 
@@ -46,6 +47,16 @@ void hub_join(struct subscriber *subscriber, const struct slice *names, const st
 
 /* Ends all streams in order, spread evenly over duration_ms, each with a retry of its own; none may be opened after this. */
 void hub_drain(struct hub *hub, uint64_t duration_ms);
+
+/* What keys and policy let in now, for streams that they let in before. */
+struct hub_access {
+    bool (*knows)(void *data, uint32_t key);
+    bool (*closed)(void *data, struct slice channel); /* it was open to anyone, and is not any more */
+    void *data;
+};
+
+/* Ends the streams that would not be let in any more, evenly over two seconds: those whose key is gone, and those with a channel that was closed. */
+void hub_judge(struct hub *hub, const struct hub_access *access);
 
 /* ---- for the subscriber and its transport ---- */
 

@@ -89,6 +89,15 @@ void keepalive_add(struct keepalive *keepalive, struct subscriber *subscriber)
     insert(keepalive, subscriber, keepalive->period_ms, subscriber->active_ms);
 }
 
+void keepalive_each(struct keepalive *keepalive, void (*cb)(void *data, struct subscriber *subscriber), void *data)
+{
+    for (int i = 0; i < KEEPALIVE_SLOTS; ++i)
+        for (h2o_linklist_t *link = keepalive->slots[i].next, *next; link != &keepalive->slots[i]; link = next) {
+            next = link->next;
+            cb(data, H2O_STRUCT_FROM_MEMBER(struct subscriber, link, link));
+        }
+}
+
 uint32_t keepalive_count(const struct keepalive *keepalive)
 {
     uint32_t count = 0;

@@ -23,6 +23,9 @@ void keepalive_init(struct keepalive *keepalive, h2o_loop_t *loop, uint32_t peri
 /* Takes a stream in that has just been written to; it is looked at again a period later. Out again by h2o_linklist_unlink(&->link). */
 void keepalive_add(struct keepalive *keepalive, struct subscriber *subscriber);
 
+/* Calls cb for each stream that is in; it may take that one out. */
+void keepalive_each(struct keepalive *keepalive, void (*cb)(void *data, struct subscriber *subscriber), void *data);
+
 /* How many streams are in, and any one of them (NULL: none); for the drain. */
 uint32_t keepalive_count(const struct keepalive *keepalive);
 struct subscriber *keepalive_any(const struct keepalive *keepalive);

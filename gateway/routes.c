@@ -68,6 +68,7 @@ static bool may_subscribe(h2o_req_t *req, struct stream_request *stream)
     }
     stream->subject = pass.subject;
     stream->start.life_ms = pass.life_ms;
+    stream->start.key = pass.key;
     return true;
 }
 

@@ -46,7 +46,8 @@ struct subscriber {
     bool busy; /* the transport is writing or not open yet: frames queue */
     bool joining; /* the answer to its join is not complete */
     bool detached; /* closed and nothing of h2o refers to it any more */
-    bool expires; /* rotate_ms is the end of its token */
+    uint8_t ends; /* enum close_reason, at rotate_ms */
+    uint32_t key; /* by which the token is known that let it in; 0: none was needed */
     struct client_address client; /* for the log */
     uint32_t received; /* bytes the client sent although it has nothing to say */
     struct { /* a ring; memory only while frames wait */
@@ -59,7 +60,7 @@ struct subscriber {
     uint64_t active_ms; /* when something was last written, as far as not told by its channels */
     uint64_t since_ms; /* while it waits for its client: when it last made progress */
     uint64_t behind_ms; /* since when it is too far behind, see lag.h; 0: it is not */
-    uint64_t rotate_ms; /* when it is to be ended, by MAX_STREAM_SECONDS or with its token; UINT64_MAX: never */
+    uint64_t rotate_ms; /* when it is to be ended, by MAX_STREAM_SECONDS or with its token, see `ends`; UINT64_MAX: never */
     struct subscriber_request *request; /* its head is not sent yet; see subscriber_hold() */
     struct ask *page; /* the ask for the next page of its replay, sent when the queue is written */
     struct ask *asked; /* while the answer to it is to come */

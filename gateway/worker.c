@@ -79,8 +79,26 @@ static void set_tls(struct worker *worker, SSL_CTX *tls)
     worker->accept.ssl_ctx = tls;
 }
 
+struct turn_of_access {
+    const struct access *before, *now;
+};
+
+static bool knows(void *data, uint32_t key)
+{
+    return access_knows(((const struct turn_of_access *)data)->now, key);
+}
+
+/* A stream that a token let in before the channel was open is ended, too, and comes back with its token. */
+static bool closed(void *data, struct slice channel)
+{
+    const struct turn_of_access *turn = data;
+    return access_open(turn->before, ACCESS_SUBSCRIBE, channel) && !access_open(turn->now, ACCESS_SUBSCRIBE, channel);
+}
+
 static void set_access(struct worker *worker, struct access *access)
 {
+    struct turn_of_access turn = {worker->access, access};
+    hub_judge(worker->hub, &(struct hub_access){.knows = knows, .closed = closed, .data = &turn});
     access_free(worker->access);
     worker->access = access;
 }

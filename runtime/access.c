@@ -231,6 +231,7 @@ static const char *check_token(const struct access *access, h2o_req_t *req, stru
     pass->life_ms = life_ms(claims->expires_s, &now);
     if (action == ACCESS_SUBSCRIBE && pass->life_ms != 0 && pass->life_ms < STREAM_LIFE_MIN_MS)
         return refuse(req, pass, ACCESS_BAD_TOKEN, "the token expires within two seconds, too soon for a stream: get a new one");
+    pass->key = claims->key;
     if (claims->subject.p != NULL)
         pass->subject = slice_of_iovec(h2o_strdup(&req->pool, claims->subject.p, claims->subject.n));
     return NULL;
@@ -263,4 +264,14 @@ const char *access_check(const struct access *access, h2o_req_t *req, enum acces
         return refuse(req, pass, ACCESS_FOREIGN_ORIGIN,
                       "a token in a cookie opens streams only for pages of this host or of CORS_ORIGINS");
     return check_token(access, req, bearer.token, action, channels, count, pass);
+}
+
+bool access_knows(const struct access *access, uint32_t key)
+{
+    return jwt_keys_hold(access->files->keys, key);
+}
+
+bool access_open(const struct access *access, enum access_action action, struct slice channel)
+{
+    return policy_open(access->files->policy, action, channel);
 }

@@ -100,6 +100,7 @@ struct access_pass {
     int status; /* of the refusal */
     uint64_t life_ms; /* the token is good for so long; 0: for ever, or no token was needed */
     struct slice subject; /* its sub, in the request's pool; {NULL, 0} without */
+    uint32_t key; /* by which its token is known; 0: no token was needed */
 };
 
 /* NULL when the request may do this on all of these channels; else the static sentence for the client and pass->status;
@@ -107,3 +108,9 @@ struct access_pass {
  * not open to anyone. */
 const char *access_check(const struct access *access, h2o_req_t *req, enum access_action action, const struct slice *channels,
                          size_t count, struct access_pass *pass);
+
+/* Whether the key by which a pass was given is a key of `access`, too: the files were read anew. */
+bool access_knows(const struct access *access, uint32_t key);
+
+/* Whether anyone may do this on the channel. */
+bool access_open(const struct access *access, enum access_action action, struct slice channel);

@@ -23,27 +23,27 @@ static bool looks_like_jws(struct slice token)
     return dots == 2 && length != 0;
 }
 
-/* The key that the head of the token asks for; NULL and *why. */
-static const cjose_jwk_t *choose_key(const struct jwt_keys *keys, cjose_jws_t *jws, const char **why)
+/* The key that the head of the token asks for; without jwk and *why. */
+static struct jwt_key choose_key(const struct jwt_keys *keys, cjose_jws_t *jws, const char **why)
 {
     const json_t *head = cjose_jws_get_protected(jws);
     const json_t *algorithm = json_object_get(head, "alg"), *kid = json_object_get(head, "kid");
     if (!json_is_string(algorithm) || (kid != NULL && !json_is_string(kid))) {
         *why = MALFORMED;
-        return NULL;
+        return (struct jwt_key){NULL, 0};
     }
     if (json_object_get(head, "crit") != NULL) {
         *why = "the token demands an extension that is not known here";
-        return NULL;
+        return (struct jwt_key){NULL, 0};
     }
-    const cjose_jwk_t *key = jwt_keys_find(keys, json_string_value(algorithm), json_string_value(kid));
-    if (key == NULL)
+    struct jwt_key key = jwt_keys_find(keys, json_string_value(algorithm), json_string_value(kid));
+    if (key.jwk == NULL)
         *why = "there is no key here for the algorithm and key id of the token";
     return key;
 }
 
-/* NULL and *json, the claims as they stand. */
-static const char *open_token(json_t **json, const struct jwt_keys *keys, struct slice token)
+/* NULL, *json, the claims as they stand, and *print of the key. */
+static const char *open_token(json_t **json, uint32_t *print, const struct jwt_keys *keys, struct slice token)
 {
     const char *why = NULL;
     uint8_t *text;
@@ -51,8 +51,9 @@ static const char *open_token(json_t **json, const struct jwt_keys *keys, struct
     cjose_jws_t *jws = cjose_jws_import(token.p, token.n, NULL);
     if (jws == NULL)
         return MALFORMED;
-    const cjose_jwk_t *key = choose_key(keys, jws, &why);
-    if (key != NULL && !cjose_jws_verify(jws, key, NULL))
+    struct jwt_key key = choose_key(keys, jws, &why);
+    *print = key.print;
+    if (key.jwk != NULL && !cjose_jws_verify(jws, key.jwk, NULL))
         why = "the signature of the token is wrong";
     if (why == NULL) {
         bool got = cjose_jws_get_plaintext(jws, &text, &n, NULL);
@@ -204,7 +205,7 @@ const char *jwt_verify(struct jwt_claims *claims, const struct jwt_keys *keys, c
         return JWT_TOO_LONG;
     if (!looks_like_jws(token))
         return MALFORMED;
-    const char *why = open_token(&json, keys, token);
+    const char *why = open_token(&json, &claims->key, keys, token);
     /* what OpenSSL left in this thread's queue would look like a fault of the next TLS connection */
     ERR_clear_error();
     if (why == NULL)

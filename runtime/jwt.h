@@ -28,6 +28,7 @@ struct jwt_options {
  * 1 to 200 bytes. */
 struct jwt_claims {
     int64_t from_s, expires_s; /* Unix time; INT64_MIN: always was, INT64_MAX: never does */
+    uint32_t key; /* the print of the key that signed it, see struct jwt_key */
     struct slice subject; /* {NULL, 0} without */
     struct grants subscribe, publish;
     void *memory; /* holds the patterns and texts until jwt_claims_free() */

@@ -1,5 +1,6 @@
 #include "runtime/jwt_keys.h"
 
+#include <cjose/util.h>
 #include <jansson.h>
 #include <openssl/core_names.h>
 #include <openssl/err.h>
@@ -37,6 +38,7 @@ static const struct algorithm {
 struct key {
     cjose_jwk_t *jwk;
     const struct algorithm *only; /* the JWK's own "alg"; NULL: it names none */
+    uint32_t print; /* see struct jwt_key */
 };
 
 struct jwt_keys {
@@ -61,6 +63,23 @@ static bool fits(const struct key *key, const struct algorithm *algorithm)
     return cjose_jwk_get_keysize(key->jwk, NULL) >= algorithm->bits;
 }
 
+static uint32_t print_of(const struct key *key)
+{
+    uint8_t digest[EVP_MAX_MD_SIZE];
+    uint32_t print;
+    char *json = cjose_jwk_to_json(key->jwk, true, NULL), *all;
+    if (json == NULL || asprintf(&all, "%s %s", key->only == NULL ? "" : key->only->name, json) == -1)
+        abort(); /* only without memory */
+    if (EVP_Digest(all, strlen(all), digest, NULL, EVP_sha256(), NULL) != 1)
+        abort();
+    memcpy(&print, digest, sizeof(print));
+    explicit_bzero(all, strlen(all));
+    explicit_bzero(json, strlen(json));
+    free(all);
+    cjose_get_dealloc()(json);
+    return print == 0 ? 1 : print;
+}
+
 static const char *add(struct jwt_keys *keys, cjose_jwk_t *jwk, const struct algorithm *only)
 {
     if (jwk == NULL)
@@ -70,7 +89,8 @@ static const char *add(struct jwt_keys *keys, cjose_jwk_t *jwk, const struct alg
         return "there are more than 100 keys";
     }
     struct key *key = &keys->keys[keys->count++];
-    *key = (struct key){jwk, only};
+    *key = (struct key){.jwk = jwk, .only = only};
+    key->print = print_of(key);
     for (size_t i = 0; i < sizeof(algorithms) / sizeof(algorithms[0]); ++i)
         if (fits(key, &algorithms[i]))
             return NULL;
@@ -276,17 +296,17 @@ void jwt_keys_free(struct jwt_keys *keys)
 }
 
 /* The only key that fits and has this kid (NULL: has none; or any at all when it does not matter). */
-static const cjose_jwk_t *find_only(const struct jwt_keys *keys, const struct algorithm *algorithm, const char *kid, bool any)
+static struct jwt_key find_only(const struct jwt_keys *keys, const struct algorithm *algorithm, const char *kid, bool any)
 {
-    const cjose_jwk_t *found = NULL;
+    struct jwt_key found = {NULL, 0};
     for (size_t i = 0; i < keys->count; ++i) {
         const char *own = cjose_jwk_get_kid(keys->keys[i].jwk, NULL);
         bool named = any || (own == NULL ? kid == NULL : kid != NULL && strcmp(own, kid) == 0);
         if (!named || !fits(&keys->keys[i], algorithm))
             continue;
-        if (found != NULL)
-            return NULL;
-        found = keys->keys[i].jwk;
+        if (found.jwk != NULL)
+            return (struct jwt_key){NULL, 0};
+        found = (struct jwt_key){keys->keys[i].jwk, keys->keys[i].print};
     }
     return found;
 }
@@ -301,12 +321,20 @@ static bool is_named(const struct jwt_keys *keys, const char *kid)
     return false;
 }
 
-const cjose_jwk_t *jwt_keys_find(const struct jwt_keys *keys, const char *name, const char *kid)
+struct jwt_key jwt_keys_find(const struct jwt_keys *keys, const char *name, const char *kid)
 {
     const struct algorithm *algorithm = algorithm_of(name);
     if (algorithm == NULL)
-        return NULL;
+        return (struct jwt_key){NULL, 0};
     if (kid != NULL)
         return find_only(keys, algorithm, is_named(keys, kid) ? kid : NULL, false);
     return find_only(keys, algorithm, NULL, true);
+}
+
+bool jwt_keys_hold(const struct jwt_keys *keys, uint32_t print)
+{
+    for (size_t i = 0; i < keys->count; ++i)
+        if (keys->keys[i].print == print)
+            return true;
+    return false;
 }

@@ -3,6 +3,8 @@
 
 #include <cjose/jwk.h>
 
+#include <stdint.h>
+
 #include "proto/slice.h"
 
 enum { JWT_KEYS_MAX = 100, JWT_SECRET_MIN = 32 /* bytes */ };
@@ -21,7 +23,15 @@ struct jwt_keys *jwt_keys_load(const char *path, const char **error);
 
 void jwt_keys_free(struct jwt_keys *keys);
 
+struct jwt_key {
+    const cjose_jwk_t *jwk;
+    uint32_t print; /* tells it from others, also after the file was read anew: of its bytes, its kid and its alg; never 0 */
+};
+
 /* The key for a token of this algorithm: the one of its kid, or else the only one that has no kid; for a token without kid (NULL)
- * the only one there is. Only keys made for the algorithm count: type, size, curve, and the JWK's own "alg". NULL when it is none,
+ * the only one there is. Only keys made for the algorithm count: type, size, curve, and the JWK's own "alg". jwk is NULL when it is none,
  * or not certain which. */
-const cjose_jwk_t *jwt_keys_find(const struct jwt_keys *keys, const char *algorithm, const char *kid);
+struct jwt_key jwt_keys_find(const struct jwt_keys *keys, const char *algorithm, const char *kid);
+
+/* Whether a key with this print is among them. */
+bool jwt_keys_hold(const struct jwt_keys *keys, uint32_t print);

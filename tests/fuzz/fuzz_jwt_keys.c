@@ -29,11 +29,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
          memmem(text.p, text.n, "-----BEGIN ", 11) == NULL);
     for (size_t i = 0; keys != NULL && i != 2 * sizeof(algorithms) / sizeof(algorithms[0]); ++i) {
         const char *algorithm = algorithms[i / 2];
-        const cjose_jwk_t *key = jwt_keys_find(keys, algorithm, i % 2 == 0 ? kid.p : NULL);
+        struct jwt_key found = jwt_keys_find(keys, algorithm, i % 2 == 0 ? kid.p : NULL);
+        const cjose_jwk_t *key = found.jwk;
+        must((key != NULL) == (found.print != 0) && (key == NULL || jwt_keys_hold(keys, found.print)));
         if (key != NULL)
             check_key(key, algorithm);
     }
-    must(keys == NULL || (jwt_keys_find(keys, "none", NULL) == NULL && jwt_keys_find(keys, "none", kid.p) == NULL));
+    must(keys == NULL || (jwt_keys_find(keys, "none", NULL).jwk == NULL && jwt_keys_find(keys, "none", kid.p).jwk == NULL));
     jwt_keys_free(keys);
     disown(kid);
     disown(text);

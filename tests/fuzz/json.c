@@ -225,7 +225,7 @@ bool json_read(struct json_value *value, struct slice text, unsigned depth_max)
     return good;
 }
 
-bool json_string(struct text *characters, struct slice text)
+bool json_characters(struct text *characters, struct slice text)
 {
     struct reader r = {.rest = text};
     return read_characters(&r, characters) && r.rest.n == 0;

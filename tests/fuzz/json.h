@@ -16,4 +16,4 @@ bool json_read(struct json_value *value, struct slice text, unsigned depth_max);
 void json_add_string(struct text *out, struct slice characters);
 
 /* The characters of a JSON text that is one string and nothing else; false when it is something else. */
-bool json_string(struct text *characters, struct slice text);
+bool json_characters(struct text *characters, struct slice text);

@@ -10,6 +10,7 @@ import { parse } from 'yaml';
 import { ROOT, SCALE, Stack, binary, certificate, quiet, tempFolder, until } from './stack.mjs';
 import { H2, openStream, request } from './sse.mjs';
 import { Raw } from './raw.mjs';
+import { within } from './wait.mjs';
 
 const ORIGIN = 'http://localhost:3000';
 const TEXT = { 'content-type': 'text/plain' };
@@ -371,11 +372,13 @@ test('an Idempotency-Key belongs to the subject of the token', async () => {
     assert.deepEqual([(await send('bob', 'mine')).status, (await send(undefined, 'mine')).status], [422, 422]);
 });
 
-test('SIGHUP brings the keys of the file: old tokens go, new ones come, open streams stay; a broken file changes nothing', async () => {
+test('SIGHUP brings the keys of the file: old tokens and their streams go, new ones come, other streams stay; a broken file changes nothing', async () => {
     const servers = [gw, pub];
     const [old, fresh] = [await bearer(), await bearer({}, { key: second, kid: 'second' })];
     const status = async headers => [(await request(news, { method: 'HEAD', headers })).status, (await post(news, headers)).status];
-    const stream = await openStream(news, { headers: old });
+    const h2 = await H2.connect(patient.httpsUrl);
+    const streams = [await openStream(news, { headers: old }), await openStream(`${gw.url}/subscribe?channel=news&channel=post`, { headers: old })];
+    const tunnel = await h2.open('/channels/news', { headers: old }), open = await openStream(`${gw.url}/channels/post`, { headers: old });
     assert.deepEqual([await status(old), await status(fresh)], [[200, 200], [401, 401]]);
     for (const broken of ['{"keys":[', '{"keys":[]}', '', await jose.exportPKCS8(second.privateKey)]) {
         writeFileSync(keyFile, broken);
@@ -386,16 +389,26 @@ test('SIGHUP brings the keys of the file: old tokens go, new ones come, open str
     await writeKeys({ first, second });
     await reload(servers, 'keys reloaded');
     await until('both keys count', async () => `${[await status(old), await status(fresh)]}` === '200,200,200,200');
+    const stays = await openStream(news, { headers: fresh });
     await writeKeys({ second });
     await reload(servers, 'keys reloaded');
     await until('the old token is refused', async () => `${await status(old)}` === '401,401');
     assert.deepEqual(await status(fresh), [200, 200]);
-    const count = stream.events.length;
+    for (const stream of streams) {
+        await within('the end of a stream of the old key', stream.closed);
+        assert.equal(stream.ended, 'end', 'in order');
+        assert.match(stream.text, /\nretry: \d+\n\n$/);
+    }
+    await gw.waitMetric('sse_stream_closes_total', 2, { labels: { reason: 'access withdrawn' } });
     await post(news, fresh);
-    await stream.waitEvent('the open stream goes on', (_event, at) => at >= count);
-    stream.close();
+    await stays.waitEvent('a stream of the other key goes on', event => event.data === 'hello');
+    assert.equal(tunnel.ended, null, 'the other gateway has not read its keys');
+    await reload([patient], 'keys reloaded');
+    await within('the end of a stream of the old key over HTTP/2', tunnel.closed);
+    assert.deepEqual([open.ended, stays.ended], [null, null], 'a stream that needed no token goes on');
+    [open, stays, h2].forEach(one => one.close());
     await writeKeys({ first, rsa });
-    await reload(servers, 'keys reloaded');
+    await reload([...servers, patient], 'keys reloaded');
 });
 
 // Enough connections that each of the two threads takes some.
@@ -406,14 +419,22 @@ test('a token that every thread has found valid is refused by all of them once i
     const keys = join(folder, 'rotated.json'), policy = join(folder, 'rotated.policy');
     const write = async (kid, pair) => writeFileSync(keys, JSON.stringify({ keys: [await jwk(pair, kid)] }));
     await write('first', first);
-    writeFileSync(policy, 'read open\n');
+    writeFileSync(policy, 'read open\nread ajar\n');
     const stack = await Stack.start({ publishers: 0, env: { JWT_KEY_FILE: keys, POLICY_FILE: policy, THREADS: 2 } });
     const [server] = stack.gw, url = `${server.url}/channels/news`, headers = await bearer();
     for (let i = 0; i < 3; ++i)
         assert.ok(allAre(await many(url, headers), 200));
     assert.ok(allAre(await many(`${server.url}/subscribe?channel=news&channel=open`, headers), 200));
-    writeFileSync(policy, 'closed open\n');
+    const streams = ['/channels/open', '/subscribe?channel=open&channel=ajar'].map(path => openStream(server.url + path));
+    const staying = [await openStream(`${server.url}/channels/ajar`), await openStream(url, { headers })];
+    const ended = await Promise.all(streams);
+    writeFileSync(policy, 'closed open\nread ajar\n');
     await reload([server], 'keys reloaded');
+    for (const stream of ended)
+        await within('the end of a stream without a token, its channel closed', stream.closed);
+    await server.waitMetric('sse_stream_closes_total', 2, { labels: { reason: 'access withdrawn' } });
+    assert.deepEqual(staying.map(stream => stream.ended), [null, null]);
+    staying.forEach(stream => stream.close());
     await until('each thread has the new policy', async () => allAre(await many(`${server.url}/subscribe?channel=news&channel=open`, headers), 403));
     assert.ok(allAre(await many(url, headers), 200));
     await write('first', second);
