@@ -16,13 +16,27 @@ install(FILES ${CMAKE_SOURCE_DIR}/README.md DESTINATION ${doc} RENAME project.md
 install(FILES ${CMAKE_SOURCE_DIR}/proto/README.md DESTINATION ${doc} RENAME contract.md)
 install(FILES ${CMAKE_SOURCE_DIR}/publisher/README.md DESTINATION ${doc} RENAME publisher.md)
 install(FILES ${CMAKE_CURRENT_LIST_DIR}/CHANGELOG.md DESTINATION ${doc} RENAME changelog.md)
+
+# who builds a package maintains it, and Debian's tools know them by these two
+if(DEFINED ENV{DEBFULLNAME} AND DEFINED ENV{DEBEMAIL})
+  set(SSE_MAINTAINER "$ENV{DEBFULLNAME} <$ENV{DEBEMAIL}>")
+else()
+  set(SSE_MAINTAINER "SSE Gateway maintainers <maintainers@sse-gateway.example>")
+endif()
+
+# Debian Policy 12.7: its tools look for a changelog in their own form.
+string(TIMESTAMP now "%a, %d %b %Y %H:%M:%S +0000" UTC)
+file(WRITE ${CMAKE_BINARY_DIR}/changelog
+  "sse-gateway (${PROJECT_VERSION}) unstable; urgency=medium\n\n  * What changed is in changelog.md beside this file.\n\n -- ${SSE_MAINTAINER}  ${now}\n")
+execute_process(COMMAND gzip -9nkf ${CMAKE_BINARY_DIR}/changelog COMMAND_ERROR_IS_FATAL ANY)
+install(FILES ${CMAKE_BINARY_DIR}/changelog.gz DESTINATION ${doc})
 install(FILES ${CMAKE_SOURCE_DIR}/LICENSE DESTINATION ${doc} RENAME copyright)
 
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_DIRECTORY ${CMAKE_BINARY_DIR})
 set(CPACK_PACKAGE_NAME sse-gateway)
 set(CPACK_PACKAGE_VENDOR "SSE Gateway")
-set(CPACK_PACKAGE_CONTACT "SSE Gateway <root@localhost>")
+set(CPACK_PACKAGE_CONTACT "${SSE_MAINTAINER}")
 set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "Server-Sent Events for many clients from many machines, through Redis")
 set(CPACK_PACKAGE_DESCRIPTION "sse-gateway holds the open event streams of browsers and other clients; sse-publisher takes events\nover HTTP. Any number of both share one Redis. A client that lost its connection goes on where it\nwas, at any gateway.")
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)

@@ -10,6 +10,7 @@
 #include <strings.h>
 
 #include "runtime/config_print.h"
+#include "runtime/default_file.h"
 #include "runtime/healthcheck.h"
 #include "runtime/log.h"
 
@@ -219,16 +220,28 @@ _Noreturn static void finish(int status)
     exit(status);
 }
 
+static const char *default_file; /* of the program */
+
+/* As the service has it: a person's shell does not know what the service was given. */
+static const char *from_process_or_service(const char *name)
+{
+    const char *value = getenv(name);
+    return value != NULL ? value : default_file_get(default_file, name);
+}
+
 /* Needs the admin port's two settings and no other, so what else is wrong can't hide how the running program is. */
 static int check_health(const struct config_table *table, void *settings, const char *path)
 {
     const char *host = NULL, *why = NULL;
     int64_t port = -1;
+    char path_of_file[100];
+    snprintf(path_of_file, sizeof(path_of_file), "/etc/default/%s", table->program);
+    default_file = path_of_file;
     for (size_t i = 0; why == NULL && i < table->count; ++i) {
         const struct config_option *option = &table->options[i];
         bool is_host = strcmp(option->name, "ADMIN_HOST") == 0, is_port = strcmp(option->name, "ADMIN_PORT") == 0;
         if (is_host || is_port)
-            why = load_option(option, settings, from_process);
+            why = load_option(option, settings, from_process_or_service);
         if (is_host && why == NULL)
             host = *(const char **)field(option, settings);
         else if (is_port && why == NULL)

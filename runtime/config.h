@@ -36,7 +36,8 @@ struct config_table {
 };
 
 /* Handles the command line and the environment for a program, then returns with *settings filled (strings live as long as the process).
- *     healthcheck [--live]: how the running program of these settings is (see healthcheck.h), exit 0 or 1
+ *     healthcheck [--live]: how the running program of these settings is (see healthcheck.h), exit 0 or 1; a setting that the
+ *         environment does not have comes from /etc/default/PROGRAM
  *     --help, --version, --print-settings (the README's rows): printed, exit 0
  *     --print-config: every setting and its value, secrets masked, exit 0; --check-config: exit 0 when the program would start
  *     an unknown argument or a bad setting: die() with one sentence that names it

@@ -49,7 +49,9 @@ static int connect_to(const char *host, int64_t port, const char **why)
     char service[24];
     struct addrinfo *found, hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
     snprintf(service, sizeof(service), "%d", (int)port);
-    int fd = -1, failure = getaddrinfo(host[0] == '\0' ? NULL : host, service, &hints, &found);
+    /* both loopbacks: where IPv6 is switched off a server of "::" is there at 127.0.0.1 alone */
+    bool everywhere = host[0] == '\0' || strcmp(host, "::") == 0;
+    int fd = -1, failure = getaddrinfo(everywhere ? NULL : host, service, &hints, &found);
     if (failure != 0) {
         *why = gai_strerror(failure);
         return -1;

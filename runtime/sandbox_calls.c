@@ -1,6 +1,7 @@
 #include "runtime/sandbox_calls.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <stddef.h>
@@ -26,10 +27,10 @@ static const char *const allowed[] = {
     "setitimer", "getitimer", "pause",
     /* time and chance */
     "clock_gettime", "clock_getres", "clock_nanosleep", "nanosleep", "gettimeofday", "time", "times", "getrandom",
-    /* files: certificates anew, names to look up, large bodies on disk, shared objects that the look-up of names loads */
-    "open", "openat", "stat", "fstat", "lstat", "newfstatat", "statx", "statfs", "fstatfs", "lseek", "pread64", "pwrite64",
-    "preadv", "pwritev", "access", "faccessat", "readlink", "readlinkat", "getdents", "getdents64", "getcwd", "unlink", "unlinkat",
-    "ftruncate", "fallocate", "fadvise64", "fsync", "fdatasync", "flock",
+    /* files, see add_files(): certificates anew, names to look up, large bodies on disk, shared objects that the look-up of names loads */
+    "stat", "fstat", "lstat", "newfstatat", "statx", "statfs", "fstatfs", "lseek", "pread64", "pwrite64", "preadv", "pwritev",
+    "access", "faccessat", "readlink", "readlinkat", "getdents", "getdents64", "getcwd", "unlink", "unlinkat", "ftruncate",
+    "fallocate", "fadvise64", "fsync", "fdatasync", "flock",
     /* who am I */
     "getpid", "gettid", "getppid", "getuid", "geteuid", "getgid", "getegid", "getresuid", "getresgid", "getgroups", "getpgrp",
     "uname", "sysinfo", "getrusage", "getrlimit", "capget"};
@@ -119,6 +120,27 @@ static int add_conditions(scmp_filter_ctx filter)
     return result;
 }
 
+/* Files are opened to be read, or are new and this process's own. Nothing that is there already can be written: not /proc/self/mem, by which
+ * code could change itself although no memory may be both written and run. */
+static int add_files(scmp_filter_ctx filter)
+{
+    const struct {
+        int call;
+        unsigned flags; /* the argument that holds them */
+    } calls[] = {{SCMP_SYS(open), 1}, {SCMP_SYS(openat), 2}};
+    int result = 0;
+    for (size_t i = 0; result == 0 && i < sizeof(calls) / sizeof(calls[0]); ++i) {
+        if (calls[i].call < 0)
+            continue;
+        result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, calls[i].call, 1,
+                                  SCMP_CMP(calls[i].flags, SCMP_CMP_MASKED_EQ, O_ACCMODE | O_TRUNC, O_RDONLY));
+        if (result == 0)
+            result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, calls[i].call, 1,
+                                      SCMP_CMP(calls[i].flags, SCMP_CMP_MASKED_EQ, O_CREAT | O_EXCL, O_CREAT | O_EXCL));
+    }
+    return result;
+}
+
 static int build(scmp_filter_ctx filter)
 {
     /* A decision tree, and none of the slowing down of branches that is meant for programs which run other people's code. */
@@ -133,6 +155,8 @@ static int build(scmp_filter_ctx filter)
         result = ADD_ALL(filter, SCMP_ACT_KILL_PROCESS, deadly);
     if (result == 0)
         result = add_sockets(filter);
+    if (result == 0)
+        result = add_files(filter);
     return result == 0 ? add_conditions(filter) : result;
 }
 

@@ -1,6 +1,7 @@
 // Manual pages and shell completion hold just what the programs say of themselves, and the shells themselves make it of them.
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
+import { gunzipSync } from 'node:zlib';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -17,7 +18,7 @@ const inside = join(folder, 'inside');
 for (const part of ['proto/cli', 'deploy/man', 'deploy/completion'])
     out('cmake', ['--install', join(BUILD_DIR, part), '--prefix', '/usr'], { env: { ...process.env, DESTDIR: inside } });
 const share = (...path) => join(inside, 'usr/share', ...path);
-const page = program => share('man/man1', `${program}.1`);
+const page = program => share('man/man1', `${program}.1.gz`);
 const scripts = program => ({ bash: share('bash-completion/completions', program), zsh: share('zsh/vendor-completions', `_${program}`), fish: share('fish/vendor_completions.d', `${program}.fish`) });
 
 // {tail: ['--channel', …, '-h'], …} of sse-cli; ['--help', 'healthcheck', …] of a server.
@@ -37,7 +38,7 @@ test('the lists are not empty', () => {
 
 for (const program of PROGRAMS) {
     test(`${program}: the manual page has every setting, argument and option, and the version`, () => {
-        const text = readFileSync(page(program), 'utf8');
+        const text = gunzipSync(readFileSync(page(program))).toString();
         if (program === 'sse-cli') {
             for (const [command, option, argument] of rows.filter(row => row[1] !== ''))
                 assert.ok(text.includes(`Fl \\-${option.split('--')[1].replaceAll('-', '\\-')}${argument ? ` Ar ${argument}` : ''}\n`), `${command} ${option}`);

@@ -30,6 +30,7 @@ test('the package is named by version and architecture, and depends on what the 
     const architecture = run('dpkg', ['--print-architecture']).trim();
     assert.equal(basename(deb), `sse-gateway_${VERSION}_${architecture}.deb`);
     assert.equal(fields.Version, VERSION);
+    assert.match(fields.Maintainer, /^[^<]+ <[^@<>]+@(?!localhost)[^@<>]+\.[a-z]+>$/);
     const depends = fields.Depends.split(', ').map(item => item.split(' ')[0]);
     for (const library of ['libc6', 'libh2o-evloop0.13', 'libhiredis0.14', 'libyajl2', 'libssl3', 'libseccomp2', 'libcjose0'])
         assert.ok(depends.includes(library), `${library} is not in ${fields.Depends}`);
@@ -45,9 +46,10 @@ test('the package holds the programs, units, settings, the Lua library and the t
     const paths = rows.map(row => row[5].slice(1));
     const doc = '/usr/share/doc/sse-gateway';
     for (const path of [...PROGRAMS.flatMap(program => [`/usr/bin/${program}`, `/usr/lib/systemd/system/${program}.service`, `/etc/default/${program}`]),
-        '/usr/share/sse-gateway/sse.lua', '/usr/share/sse-gateway/observability/alerts.yml', `${doc}/copyright`, `${doc}/changelog.md`, `${doc}/README.md`])
+        '/usr/share/sse-gateway/sse.lua', '/usr/share/sse-gateway/observability/alerts.yml', `${doc}/copyright`, `${doc}/changelog.md`, `${doc}/changelog.gz`, `${doc}/README.md`, ...[...PROGRAMS, 'sse-cli'].map(program => `/usr/share/man/man1/${program}.1.gz`)])
         assert.ok(paths.includes(path), path);
     assert.ok(paths.every(path => path.endsWith('/') || /^\/(usr\/(bin|lib\/systemd\/system|share\/(doc\/)?sse-gateway|share\/man\/man1|share\/(bash-completion|zsh|fish)\/(vendor[_-])?completions(\.d)?)|etc\/default)\//.test(path)), paths.join(' '));
+    assert.ok(run('zcat', [join(inside, doc, 'changelog.gz')]).startsWith(`sse-gateway (${VERSION}) `));
     assert.equal(run('dpkg-deb', ['--info', deb, 'conffiles']), '/etc/default/sse-gateway\n/etc/default/sse-publisher\n');
 });
 

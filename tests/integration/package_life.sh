@@ -23,6 +23,7 @@ for unit in sse-gateway sse-publisher; do
         >/etc/systemd/system/$unit.service.d/local.conf
 done
 echo 'DRAIN_SECONDS=1' >>/etc/default/sse-gateway
+echo 'ADMIN_PORT=9143' >>/etc/default/sse-gateway
 systemctl daemon-reload
 systemctl enable --now sse-publisher sse-gateway 2>/dev/null
 say started $?

@@ -109,6 +109,23 @@ static int read_file(void)
     return outcome(open("/etc/passwd", O_RDONLY | O_CLOEXEC) >= 0);
 }
 
+static int write_own_memory(void)
+{
+    return outcome(open("/proc/self/mem", O_RDWR | O_CLOEXEC) >= 0);
+}
+
+static int write_own_memory_by_truncation(void)
+{
+    return outcome(open("/proc/self/mem", O_RDONLY | O_TRUNC | O_CLOEXEC) >= 0);
+}
+
+static int make_temporary_file(void)
+{
+    char path[] = "/tmp/test_sandbox-XXXXXX";
+    int fd = mkstemp(path);
+    return outcome(fd >= 0 && unlink(path) == 0);
+}
+
 static int end_by_abort(void)
 {
     abort();
@@ -169,6 +186,9 @@ static void test_calls(void)
         {"a thread can be started", start_thread, WORKED},
         {"a name can be looked up", look_up, WORKED},
         {"a file can be read", read_file, WORKED},
+        {"the memory can't be written as a file", write_own_memory, FORBIDDEN},
+        {"nor by another spelling", write_own_memory_by_truncation, FORBIDDEN},
+        {"a temporary file can be made", make_temporary_file, WORKED},
         {"limits can be read and set", raise_file_limit, WORKED},
         {"abort() still aborts", end_by_abort, -SIGABRT},
         {"no core is left", leave_no_core, WORKED},
