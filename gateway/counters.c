@@ -71,6 +71,7 @@ static const struct metric table[COUNTERS] = {
     LIMIT_ROWS(COUNT_LIMITED),
     [COUNT_BAD_PROXY] = {"sse_bad_proxy_headers_total", NULL, METRIC_COUNTER,
                          "connections of trusted proxies closed because their PROXY header was wrong or did not come"},
+    BODIES_ROWS(COUNT_BODIES),
     REQUESTS(REQUEST_STREAM, "stream"),
     REQUESTS(REQUEST_PUBLISH, "publish"),
     REQUESTS(REQUEST_PAGE, "page"),

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "runtime/access.h"
+#include "runtime/bodies.h"
 #include "runtime/h2_abuse.h"
 #include "runtime/limits.h"
 #include "runtime/metrics.h"
@@ -87,6 +88,8 @@ enum counter {
     COUNT_LIMITED, /* + enum limit - 1 */
     COUNT_LIMITED_LAST = COUNT_LIMITED + LIMIT_KINDS - 1,
     COUNT_BAD_PROXY,
+    COUNT_BODIES, /* + enum bodies_row */
+    COUNT_BODIES_LAST = COUNT_BODIES + BODIES_ROWS_COUNT - 1,
     COUNT_REQUESTS, /* + enum request_kind × REQUEST_CLASSES + status / 100 - 2 */
     COUNT_REQUESTS_LAST = COUNT_REQUESTS + REQUEST_KINDS * REQUEST_CLASSES - 1,
     COUNT_FORWARDED, /* + enum forward_outcome */

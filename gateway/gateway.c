@@ -12,6 +12,7 @@
 #include "gateway/worker.h"
 #include "proto/channel.h"
 #include "runtime/admin_host.h"
+#include "runtime/bodies.h"
 #include "runtime/files.h"
 #include "runtime/h1_guard.h"
 #include "runtime/h2_guard.h"
@@ -132,6 +133,8 @@ const char *gateway_prepare(void *options)
         error = check_library();
     if (error == NULL)
         error = parse_options(gateway);
+    if (error == NULL)
+        error = bodies_start((size_t)gateway->options.bodies_limit, gateway->proxies, COUNT_BODIES);
     if (error == NULL)
         error = share_files(gateway);
     if (error == NULL)

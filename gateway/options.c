@@ -11,6 +11,7 @@
 #include "proto/channel.h"
 #include "runtime/admin_host.h"
 #include "runtime/announce.h"
+#include "runtime/bodies.h"
 #include "runtime/config.h"
 #include "runtime/demo.h"
 #include "runtime/log.h"
@@ -162,6 +163,7 @@ static const struct config_option table[] = {
         "requests to publish that one client address may send a second, at once up to ten seconds' worth; 0: no limit"),
     FLAG("HTTP2_CLEARTEXT", http2_cleartext, "off", "HTTP/2 with prior knowledge and `Upgrade: h2c` on plain ports"),
     INT("BODY_LIMIT", body_limit, "1048576", 1, 67108864, "largest request body passed on, bytes"),
+    BODIES_SETTING(offsetof(struct options, bodies_limit)),
     INT("MAX_CONNECTIONS", max_connections, "0", 0, 10000000,
         "open connections; more wait in the kernel's queue; 0: what the descriptor limit allows"),
     INT("QUEUE_BYTES", queue_bytes, "1048576", 4096, 1073741824,
@@ -231,6 +233,8 @@ const char *options_check(struct options *options)
         why = check_publisher(options);
     if (why == NULL && options->proxy_protocol && *options->trusted_proxies == 0)
         why = "PROXY_PROTOCOL: needs TRUSTED_PROXIES";
+    if (why == NULL)
+        why = bodies_check(options->bodies_limit, options->body_limit);
     if (why == NULL && *options->tls_ticket_keys != 0 && *options->tls_cert == 0)
         why = "TLS_TICKET_KEYS_FILE: needs TLS_CERT";
     if (why == NULL && options->status_ms != 0 && options->status_ms < ANNOUNCE_INTERVAL_MIN_MS)

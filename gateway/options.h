@@ -24,7 +24,7 @@ struct options {
     const char *trusted_proxies;
     bool proxy_protocol;
     struct limits_options limits;
-    int64_t body_limit, max_connections, max_channels;
+    int64_t bodies_limit, body_limit, max_connections, max_channels;
     int64_t queue_bytes, memory_limit, coalesce_ms;
     int64_t write_timeout_s, drain_s, max_stream_s;
     int64_t ring_len, ring_bytes, ring_memory;

@@ -38,6 +38,7 @@ static const struct metric table[COUNTERS] = {
                          "requests refused with 429 for a limit, by reason"},
     [COUNTER_BAD_PROXY] = {"sse_bad_proxy_headers_total", NULL, METRIC_COUNTER,
                            "connections of trusted proxies closed because their PROXY header was wrong or did not come"},
+    BODIES_ROWS(COUNTER_BODIES),
 };
 
 void counters_init(void)

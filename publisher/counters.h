@@ -4,6 +4,7 @@
 #include "proto/bus/publish.h"
 #include "publisher/tick.h"
 #include "runtime/access.h"
+#include "runtime/bodies.h"
 #include "runtime/h2_abuse.h"
 #include "runtime/metrics.h"
 
@@ -24,6 +25,8 @@ enum counter {
     COUNTER_REFUSED_LAST = COUNTER_REFUSED + ACCESS_REFUSALS - 1,
     COUNTER_LIMITED,
     COUNTER_BAD_PROXY,
+    COUNTER_BODIES, /* + enum bodies_row */
+    COUNTER_BODIES_LAST = COUNTER_BODIES + BODIES_ROWS_COUNT - 1,
     COUNTERS,
 };
 

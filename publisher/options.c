@@ -6,6 +6,7 @@
 #include "proto/event.h"
 #include "runtime/admin_host.h"
 #include "runtime/announce.h"
+#include "runtime/bodies.h"
 #include "runtime/config.h"
 #include "runtime/cors.h"
 #include "runtime/demo.h"
@@ -100,6 +101,7 @@ static const struct config_option rows[] = {
      .fallback = "1048576",
      INT(body_limit, 1, 67108864),
      .doc = "bytes a request's body may have; its event may take a quarter more"},
+    BODIES_SETTING(offsetof(struct options, bodies_limit)),
     {.name = "HISTORY_LEN", .fallback = "1000", INT(history_len, 1, 1000000), .doc = "events kept of each channel, approximately"},
     {.name = "HISTORY_BYTES",
      .fallback = "33554432",
@@ -198,7 +200,7 @@ static const char *check_together(struct options *options)
         return "STATUS_MS: must be 0 or a number from 100 to 60000";
     if (options->proxy_protocol && options->trusted_proxies[0] == '\0')
         return "PROXY_PROTOCOL: needs TRUSTED_PROXIES";
-    return NULL;
+    return bodies_check(options->bodies_limit, options->body_limit);
 }
 
 static void apply_demo(struct options *options)

@@ -21,6 +21,7 @@ struct options {
     struct redis_tls redis_tls;
     int64_t redis_timeout_ms, replicas;
     int64_t body_limit; /* bytes */
+    int64_t bodies_limit;
     int64_t history_len;
     int64_t history_bytes;
     int64_t history_ttl_s;

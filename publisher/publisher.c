@@ -6,6 +6,7 @@
 #include "publisher/announcement.h"
 #include "publisher/counters.h"
 #include "publisher/endpoint.h"
+#include "runtime/bodies.h"
 #include "runtime/files.h"
 #include "runtime/h1_guard.h"
 #include "runtime/h2_guard.h"
@@ -153,6 +154,8 @@ const char *publisher_prepare(void *options)
         error = listener_check_host("HOST", own->host);
     if (error == NULL)
         error = listener_check_host("ADMIN_HOST", own->admin_host);
+    if (error == NULL)
+        error = bodies_start((size_t)own->bodies_limit, own->proxies, COUNTER_BODIES);
     if (error == NULL)
         error = h2_guard_start(COUNTER_H2_ABUSE);
     if (error == NULL)

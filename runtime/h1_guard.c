@@ -6,6 +6,7 @@
 #include <strings.h>
 #include <sys/types.h>
 
+#include "runtime/bodies.h"
 #include "runtime/interpose.h"
 
 /* libh2o's parser, picohttpparser, comes without its header file. */
@@ -80,6 +81,29 @@ static bool is_unambiguous(int minor_version, const struct phr_header *headers, 
     return hosts == 1 || (hosts == 0 && minor_version == 0);
 }
 
+/* The field that says that a body follows. A head that passed has one at most. */
+static struct phr_header *body_field(struct phr_header *headers, size_t count)
+{
+    for (size_t i = 0; i < count; ++i)
+        if (is_named(&headers[i], "content-length") || is_named(&headers[i], "transfer-encoding"))
+            return &headers[i];
+    return NULL;
+}
+
+/* Where the sum of all bodies leaves no room for this one, the library is told of one that is too large: then it reads none of it, and answers. */
+static void admit_body(const char **method, size_t head, struct phr_header *headers, size_t count)
+{
+    static _Thread_local char name[] = "content-length"; /* the library writes to it */
+    static const char too_large[] = "1152921504606846976";
+    struct phr_header *field = body_field(headers, count);
+    if (field == NULL)
+        return;
+    h2o_req_t *req = (h2o_req_t *)((char *)method - offsetof(h2o_req_t, input.method.base));
+    size_t length = is_named(field, name) ? h2o_strtosize(field->value, field->value_len) : SIZE_MAX;
+    if (!bodies_admit(req, head, length))
+        *field = (struct phr_header){name, sizeof(name) - 1, too_large, sizeof(too_large) - 1};
+}
+
 int phr_parse_request(const char *buf, size_t len, const char **method, size_t *method_len, const char **path, size_t *path_len,
                       int *minor_version, struct phr_header *headers, size_t *num_headers, size_t last_len)
 {
@@ -88,7 +112,10 @@ int phr_parse_request(const char *buf, size_t len, const char **method, size_t *
         return result;
     if (*method_len == 0 || *path_len == 0 || has_bare_lf(buf, (size_t)result))
         return -1;
-    return is_unambiguous(*minor_version, headers, *num_headers) ? result : -1;
+    if (!is_unambiguous(*minor_version, headers, *num_headers))
+        return -1;
+    admit_body(method, (size_t)result, headers, *num_headers);
+    return result;
 }
 
 /* --- chunks --- */

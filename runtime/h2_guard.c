@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
+#include "runtime/bodies.h"
 #include "runtime/h2_budget.h"
 #include "runtime/h2_head.h"
 #include "runtime/h2_patience.h"
@@ -378,12 +379,24 @@ static int refuse(struct h2_guard *guard, enum h2_abuse abuse, const char **why)
     return H2O_HTTP2_ERROR_ENHANCE_YOUR_CALM;
 }
 
+static void own_body(struct h2_guard *guard, uint32_t stream_id)
+{
+    khash_t(h2o_http2_stream_t) *streams = guard->conn->streams;
+    for (uint32_t slot = 0; slot < streams->slots; ++slot) {
+        h2o_http2_stream_t *stream = KHASH_HOLDS(streams, slot) ? streams->values[slot] : NULL;
+        if (stream != NULL && stream->stream_id == stream_id && stream->state == H2O_HTTP2_STREAM_STATE_RECV_BODY)
+            bodies_on_data(guard->sock, &stream->_req_body);
+    }
+}
+
 ssize_t h2o_http2_decode_frame(h2o_http2_frame_t *frame, const uint8_t *src, size_t len, const h2o_http2_settings_t *host,
                                const char **why)
 {
     ssize_t consumed = library.decode_frame(frame, src, len, host, why);
     if (consumed <= 0 || current == NULL)
         return consumed;
+    if (frame->type == H2O_HTTP2_FRAME_TYPE_DATA)
+        own_body(current, frame->stream_id);
     enum h2_abuse abuse = current->abuse != H2_NO_ABUSE ? current->abuse : judge(current, frame);
     return abuse == H2_NO_ABUSE ? consumed : refuse(current, abuse, why);
 }

@@ -2,6 +2,7 @@
 
 #include <strings.h>
 
+#include "runtime/bodies.h"
 #include "runtime/json.h"
 #include "runtime/refusal_log.h"
 
@@ -114,6 +115,13 @@ void h2o_send_error_generic(h2o_req_t *req, int status, const char *reason, cons
 {
     if ((flags & H2O_SEND_ERROR_KEEP_HEADERS) == 0)
         req->res.headers = (h2o_headers_t){NULL};
+    const char *refusal = bodies_refusal(req, &status);
+    if (refusal != NULL) {
+        http_add_header(req, "retry-after", SLICE("5"));
+        refusal_log(req, status, refusal);
+        send_error(req, status, reason, refusal, flags);
+        return;
+    }
     if (http_library_error != NULL)
         body = http_library_error(req, status, body);
     send_error(req, status, reason, body, flags);

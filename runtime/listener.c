@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "runtime/bodies.h"
 #include "runtime/h2_guard.h"
 #include "runtime/log.h"
 #include "runtime/proxies.h"
@@ -227,6 +228,7 @@ static void open_connection(struct listener *listener, h2o_socket_t *sock)
     sock->on_close.data = connection;
     ++listener->open;
     ++listener->refs;
+    bodies_own(sock);
     if (listener->options.on_open != NULL)
         listener->options.on_open(listener->options.data);
     if (is_proxy(listener, sock))
