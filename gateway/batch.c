@@ -8,9 +8,14 @@ void batch_append(struct batch *batch, struct tell *event)
     batch->tail = event;
 }
 
+static bool is_plain(const struct tell *event)
+{
+    return !event->event.unsettled && !frame_retry_is_long(event->event.frame);
+}
+
 static bool may_join(const struct tell *first, const struct tell *next)
 {
-    return first->super.link.next == &next->super.link && !first->event.unsettled && !next->event.unsettled;
+    return first->super.link.next == &next->super.link && is_plain(first) && is_plain(next);
 }
 
 void batch_join(struct batch *batch, struct tell *first, bool shared, size_t max_bytes)

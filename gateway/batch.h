@@ -21,5 +21,6 @@ static inline void batch_seal(struct batch *batch)
 }
 
 /* Joins the events tied to `first` into its frame, as far as `max_bytes` allow, and takes them out of the inbox. `shared`: streams of several channels listen too.
- * To them the order between channels matters, and an id that is to be left out: then only neighbours in the inbox join, and only settled ones. */
+ * To them the order between channels matters, and an id that is to be left out: then only neighbours in the inbox join, and only those that
+ * frame_for_shared() leaves as they are. */
 void batch_join(struct batch *batch, struct tell *first, bool shared, size_t max_bytes);

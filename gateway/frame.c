@@ -114,3 +114,56 @@ struct frame *frame_without_id(struct frame *frame)
     memcpy(bare->bytes + bare->head + before, body.p + before + line, body.n - before - line);
     return bare;
 }
+
+/* The value of the retry line, the last one of an event that has it; {NULL, 0} without. */
+static struct slice retry_of(const struct frame *frame)
+{
+    enum { RETRY_LINE_MAX = sizeof("\nretry: 4294967295") - 1 };
+    const struct slice none = {NULL, 0}, field = SLICE("retry: ");
+    struct slice body = frame_body(frame);
+    if (body.n < 2)
+        return none;
+    struct slice lines = slice_make(body.p, body.n - 2), end = lines;
+    if (end.n > RETRY_LINE_MAX)
+        end = slice_from(end, end.n - RETRY_LINE_MAX);
+    const char *lf = memrchr(end.p, '\n', end.n);
+    if (lf != NULL)
+        end = slice_from(end, (size_t)(lf + 1 - end.p));
+    else if (end.n != lines.n)
+        return none; /* the end of a long line */
+    return slice_starts(end, field) ? slice_from(end, field.n) : none;
+}
+
+bool frame_retry_is_long(const struct frame *frame)
+{
+    struct slice digits = retry_of(frame);
+    uint64_t value = 0;
+    for (size_t i = 0; i < digits.n; ++i)
+        value = value * 10 + (uint64_t)(digits.p[i] - '0');
+    return value > FRAME_RETRY_SHARED_MAX_MS;
+}
+
+/* The same event, asking for just FRAME_RETRY_SHARED_MAX_MS. */
+static struct frame *with_less_retry(struct frame *frame)
+{
+    char end[24];
+    struct slice body = frame_body(frame), digits = retry_of(frame);
+    size_t before = (size_t)(digits.p - body.p), n = (size_t)snprintf(end, sizeof(end), "%d\n\n", FRAME_RETRY_SHARED_MAX_MS);
+    struct frame *less = allocate(before + n);
+    memcpy(less->bytes + less->head, body.p, before);
+    memcpy(less->bytes + less->head + before, end, n);
+    return less;
+}
+
+struct frame *frame_for_shared(struct frame *frame, bool settled)
+{
+    bool is_long = frame_retry_is_long(frame);
+    if (!is_long)
+        return settled ? NULL : frame_without_id(frame);
+    struct frame *less = with_less_retry(frame);
+    if (settled)
+        return less;
+    struct frame *bare = frame_without_id(less);
+    frame_unref(less);
+    return bare;
+}

@@ -38,6 +38,16 @@ struct frame *frame_with_id(const struct message *message, struct slice id);
 /* The same event without its id line, so that it does not move the client's position. */
 struct frame *frame_without_id(struct frame *frame);
 
+/* The longest reconnect time that one channel's author may give to a stream of several channels: it counts for the others, too. */
+enum { FRAME_RETRY_SHARED_MAX_MS = 60000 };
+
+/* Whether the event asks for more than that. */
+bool frame_retry_is_long(const struct frame *frame);
+
+/* What streams of several channels get in place of the event: with a retry that is not long, and without its id when that is not `settled`. A reference
+ * for the caller; NULL: the event as it is. */
+struct frame *frame_for_shared(struct frame *frame, bool settled);
+
 /* Several events, in order, as one frame that has no position. */
 struct frame *frame_join(struct frame *const *frames, size_t count);
 

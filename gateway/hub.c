@@ -307,6 +307,18 @@ static void take_channel_refusal(const struct tell *tell)
         subscriber_refuse(audience->entries[audience->count - 1].member->subscriber, tell->refused.why);
 }
 
+/* Makes the page one for a stream of several channels; which ids to leave out the bus thread knew. */
+static void share_page(struct tell *tell)
+{
+    for (uint32_t i = 0; i < tell->page.count; ++i) {
+        struct frame *shared = frame_for_shared(tell->page.frames[i], true);
+        if (shared == NULL)
+            continue;
+        frame_unref(tell->page.frames[i]);
+        tell->page.frames[i] = shared;
+    }
+}
+
 /* A page of a stream's replay, the last one when it came with a welcome. */
 static void take_page(struct hub *hub, struct tell *tell)
 {
@@ -333,6 +345,8 @@ static void take_page(struct hub *hub, struct tell *tell)
         subscriber_replay(subscriber, &first, 1);
         frame_unref(first);
     }
+    if (subscriber->member_count > 1)
+        share_page(tell);
     if (subscriber->state != SUBSCRIBER_CLOSED)
         subscriber_replay(subscriber, tell->page.frames, tell->page.count);
 }
@@ -344,7 +358,7 @@ static bool serve_event(struct hub *hub, struct tell *tell, uint32_t *budget)
     if (audience->cursor == 0) /* else it is the rest of a fan-out */
         batch_join(&channel->batch, tell, audience->shared != 0, hub->batch_bytes);
     audience->active_ms = hub_now(hub);
-    struct frame *bare = tell->event.unsettled && audience->shared != 0 ? frame_without_id(tell->event.frame) : NULL;
+    struct frame *bare = audience->shared != 0 ? frame_for_shared(tell->event.frame, !tell->event.unsettled) : NULL;
     bool done = audience_serve(audience, tell->event.frame, bare, budget);
     if (bare != NULL)
         frame_unref(bare);

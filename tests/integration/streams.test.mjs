@@ -183,6 +183,24 @@ test('/subscribe carries the events of all its channels and of no other', async 
     stream.close();
 });
 
+test('an author\'s long retry is for streams of that channel; one of several channels gets a minute at most, live and from the history', async () => {
+    const { url } = quietStack.gw[0], both = '/subscribe?channel=late1&channel=late2';
+    const later = text => [...text.matchAll(/^retry: (\d+)$/gm)].map(([, ms]) => Number(ms));
+    const [own, shared] = await Promise.all(['/channels/late1', both].map(path => openStream(url + path)));
+    await Promise.all([own, shared].map(stream => stream.nextFrame()));
+    await quietStack.post('late1', 'x', { headers: { 'sse-retry': '3600000' } });
+    await quietStack.post('late1', 'y', { headers: { 'sse-retry': '59000' } });
+    const [long, less] = [await own.take(2), await shared.take(2)];
+    assert.deepEqual(long, less, 'the events are the same');
+    assert.deepEqual([later(own.text), later(shared.text)], [[6000, 3600000, 59000], [6000, 60000, 59000]]);
+    const again = await Promise.all(['/channels/late1?last=2', `${both}&last=2`].map(path => openStream(url + path)));
+    for (const [i, stream] of again.entries()) {
+        assert.equal((await stream.take(2)).length, 2);
+        assert.equal(Math.max(...later(stream.text)), [3600000, 60000][i]);
+    }
+    [own, shared, ...again].forEach(stream => stream.close());
+});
+
 test('the same channel named twice in /subscribe brings each event once', async () => {
     const stack = quietStack;
     const stream = await openStream(`${stack.gw[0].url}/subscribe?channel=twice&channel=twice`);

@@ -72,6 +72,10 @@ static void test_borders(void)
     put(&one, "a"), put(&one, "b")->event.unsettled = true, put(&one, "c");
     check(take(&one, true, 100, "a") && take(&one, true, 100, "b") && take(&one, true, 100, "c"),
           "an unsettled event stays alone where streams of several channels listen");
+    const char *late = "data: a\nretry: 3600000\n\n";
+    put(&one, "a"), put(&one, late)->event.frame->events = (uint16_t)strlen(late), put(&one, "c"); /* as take() counts */
+    check(take(&one, true, 100, "a") && take(&one, true, 100, late) && take(&one, true, 100, "c"),
+          "nor does one with a long retry join there");
     for (int i = 0; i < BATCH_EVENTS + 1; ++i)
         put(&one, "x");
     struct tell *first = H2O_STRUCT_FROM_MEMBER(struct tell, super.link, inbox.next);
