@@ -11,7 +11,7 @@ static const struct announce_row rows[] = {
     {"events_out", COUNT_EVENTS_OUT, 1},
     {"bytes_out", COUNT_BYTES_OUT, 1},
     {"queued_bytes", COUNT_QUEUED_BYTES, 1},
-    {"gaps", COUNT_GAPS, 1},
+    {"gaps", COUNT_GAPS, GAP_CAUSES},
     {"bus_up", COUNT_BUS_UP, 1},
     {"bus_lost", COUNT_BUS_LOST, 1},
     {"bus_round_trips", COUNT_BUS_ROUND_TRIP, METRIC_BOUNDS + 1},

@@ -1,5 +1,6 @@
 #include "gateway/certificates.h"
 
+#include "gateway/counters.h"
 #include "gateway/worker.h"
 #include "runtime/log.h"
 
@@ -57,6 +58,13 @@ const char *certificates_load(struct gateway *gateway)
     return error;
 }
 
+void certificates_count(const struct gateway *gateway)
+{
+    certificate_gauge(COUNT_CERTIFICATE, gateway->tls);
+    certificate_gauge(COUNT_PUBLISHER_CERTIFICATE, gateway->publisher_tls);
+    certificate_gauge(COUNT_REDIS_CERTIFICATE, gateway->redis_url.tls);
+}
+
 void certificates_reload(struct gateway *gateway)
 {
     bool good = true;
@@ -68,6 +76,8 @@ void certificates_reload(struct gateway *gateway)
         if (error != NULL)
             log_error("certificate not reloaded", log_str("why", error));
     }
+    certificates_count(gateway);
+    reload_count(COUNT_RELOADS, RELOAD_CERTIFICATES, good);
     for (uint32_t i = 0; i < gateway->worker_count; ++i)
         worker_set_tls(&gateway->workers[i], gateway->tls, gateway->publisher_tls);
     if (good)

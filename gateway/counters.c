@@ -12,7 +12,9 @@
     [COUNT_FORWARDED +           \
         outcome] = {"sse_forwarded_posts_total", "outcome=\"" name "\"", METRIC_COUNTER, "POSTs for the publisher, by outcome"}
 
-#define BYTES_HELP "bytes of events from the bus, and of those handed to the kernel or the HTTP/2 layer"
+#define GAPS(cause, text) \
+    [COUNT_GAPS +         \
+        cause] = {"sse_gaps_total", "cause=\"" text "\"", METRIC_COUNTER, "gap events sent to a channel or a resuming stream"}
 
 static const struct metric table[COUNTERS] = {
     [COUNT_STREAMS] = {"sse_streams", NULL, METRIC_GAUGE, "open streams"},
@@ -33,11 +35,10 @@ static const struct metric table[COUNTERS] = {
     [COUNT_PLAIN_CONNECTIONS] = {"sse_plain_connections", NULL, METRIC_GAUGE,
                                  "… of them on HTTP_PORT, which has half of the limit"},
     [COUNT_CHANNELS] = {"sse_channels", NULL, METRIC_GAUGE, "channels with a listener here"},
-    [COUNT_EVENTS_IN] = {"sse_events_total", "direction=\"in\"", METRIC_COUNTER, "events from the bus, and deliveries to streams"},
-    [COUNT_EVENTS_OUT] = {"sse_events_total", "direction=\"out\"", METRIC_COUNTER,
-                          "events from the bus, and deliveries to streams"},
-    [COUNT_BYTES_IN] = {"sse_bytes_total", "direction=\"in\"", METRIC_COUNTER, BYTES_HELP},
-    [COUNT_BYTES_OUT] = {"sse_bytes_total", "direction=\"out\"", METRIC_COUNTER, BYTES_HELP},
+    [COUNT_EVENTS_IN] = {"sse_events_received_total", NULL, METRIC_COUNTER, "events from the bus"},
+    [COUNT_EVENTS_OUT] = {"sse_deliveries_total", NULL, METRIC_COUNTER, "events handed to streams, once for each stream"},
+    [COUNT_BYTES_IN] = {"sse_received_bytes_total", NULL, METRIC_COUNTER, "bytes of events from the bus"},
+    [COUNT_BYTES_OUT] = {"sse_sent_bytes_total", NULL, METRIC_COUNTER, "bytes of events handed to the kernel or the HTTP/2 layer"},
     [COUNT_QUEUED_BYTES] = {"sse_queued_bytes", NULL, METRIC_GAUGE,
                             "memory of what waits in the queues of slow streams, each event counted once"},
     [COUNT_STREAMS_WAITING] = {"sse_streams_waiting", NULL, METRIC_GAUGE, "open streams that wait for their client to read"},
@@ -52,7 +53,10 @@ static const struct metric table[COUNTERS] = {
     [COUNT_BUS_LOST] = {"sse_bus_lost_total", NULL, METRIC_COUNTER, "times a subscriber connection was lost"},
     [COUNT_HISTORY_READS] = {"sse_history_reads_total", NULL, METRIC_COUNTER, "reads of a channel's stream in Redis"},
     [COUNT_HOLES] = {"sse_holes_filled_total", NULL, METRIC_COUNTER, "holes in a channel that were read from its stream"},
-    [COUNT_GAPS] = {"sse_gaps_total", NULL, METRIC_COUNTER, "gap events sent to a channel or a resuming stream"},
+    GAPS(GAP_UNKNOWN_ID, GAP_UNKNOWN_ID_TEXT),
+    GAPS(GAP_TRIMMED, GAP_TRIMMED_TEXT),
+    GAPS(GAP_VANISHED, GAP_VANISHED_TEXT),
+    GAPS(GAP_WHILE_OPEN, GAP_WHILE_OPEN_TEXT),
     [COUNT_RESUMES_MEMORY] = {"sse_resumes_total", "source=\"memory\"", METRIC_COUNTER, "streams resumed from a last event id"},
     [COUNT_RESUMES_READ] = {"sse_resumes_total", "source=\"redis\"", METRIC_COUNTER, "streams resumed from a last event id"},
     [COUNT_RESUMES_UNKNOWN] = {"sse_resumes_total", "source=\"unknown\"", METRIC_COUNTER, "streams resumed from a last event id"},
@@ -76,6 +80,10 @@ static const struct metric table[COUNTERS] = {
     REQUESTS(REQUEST_PUBLISH, "publish"),
     REQUESTS(REQUEST_PAGE, "page"),
     REQUESTS(REQUEST_OTHER, "other"),
+    RELOAD_ROWS(COUNT_RELOADS),
+    CERTIFICATE_ROW(COUNT_CERTIFICATE, "TLS_CERT"),
+    CERTIFICATE_ROW(COUNT_PUBLISHER_CERTIFICATE, "PUBLISHER_CERT"),
+    CERTIFICATE_ROW(COUNT_REDIS_CERTIFICATE, "REDIS_CERT"),
     FORWARDED(FORWARD_DONE, "done"),
     FORWARDED(FORWARD_REFUSED, "refused"),
     FORWARDED(FORWARD_UNAVAILABLE, "unavailable"),

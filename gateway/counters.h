@@ -1,11 +1,13 @@
 /* The gateway's metrics: one enum, one table in counters.c, in the same order. */
 #pragma once
 
+#include "gateway/gap.h"
 #include "runtime/access.h"
 #include "runtime/bodies.h"
 #include "runtime/h2_abuse.h"
 #include "runtime/limits.h"
 #include "runtime/metrics.h"
+#include "runtime/reloads.h"
 
 /* Why a stream was closed: one value, one counter. */
 enum close_reason {
@@ -68,7 +70,8 @@ enum counter {
     COUNT_BUS_LOST,
     COUNT_HISTORY_READS,
     COUNT_HOLES,
-    COUNT_GAPS,
+    COUNT_GAPS, /* + enum gap_cause */
+    COUNT_GAPS_LAST = COUNT_GAPS + GAP_CAUSES - 1,
     COUNT_RESUMES_MEMORY,
     COUNT_RESUMES_READ,
     COUNT_RESUMES_UNKNOWN,
@@ -92,6 +95,11 @@ enum counter {
     COUNT_BODIES_LAST = COUNT_BODIES + BODIES_ROWS_COUNT - 1,
     COUNT_REQUESTS, /* + enum request_kind × REQUEST_CLASSES + status / 100 - 2 */
     COUNT_REQUESTS_LAST = COUNT_REQUESTS + REQUEST_KINDS * REQUEST_CLASSES - 1,
+    COUNT_RELOADS,
+    COUNT_RELOADS_LAST = COUNT_RELOADS + RELOAD_COUNTERS - 1,
+    COUNT_CERTIFICATE,
+    COUNT_PUBLISHER_CERTIFICATE,
+    COUNT_REDIS_CERTIFICATE,
     COUNT_FORWARDED, /* + enum forward_outcome */
     COUNT_FORWARDED_LAST = COUNT_FORWARDED + FORWARD_OUTCOMES - 1,
     COUNTERS,

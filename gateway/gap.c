@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <yajl/yajl_gen.h>
 
+#include "gateway/counters.h"
 #include "runtime/log.h"
 
 static void string(yajl_gen gen, struct slice text)
@@ -12,18 +13,25 @@ static void string(yajl_gen gen, struct slice text)
 }
 
 /* On the bus thread only. */
-static void log_gap(struct slice channel, struct slice last_event_id)
+static void tell(struct slice channel, struct slice last_event_id, enum gap_cause cause)
 {
+    static const char *const causes[] = {[GAP_UNKNOWN_ID] = GAP_UNKNOWN_ID_TEXT,
+                                         [GAP_TRIMMED] = GAP_TRIMMED_TEXT,
+                                         [GAP_VANISHED] = GAP_VANISHED_TEXT,
+                                         [GAP_WHILE_OPEN] = GAP_WHILE_OPEN_TEXT};
+
     static struct log_budget budget;
     int64_t left_out;
+    metric_add((size_t)COUNT_GAPS + cause, 1);
     if (log_budget_take(&budget, &left_out))
-        log_info("gap told", log_slice("channel", channel), log_slice("last_event_id", last_event_id),
-                 log_int("left_out", left_out));
+        log_info("gap told", log_str("cause", causes[cause]), log_slice("channel", channel),
+                 log_slice("last_event_id", last_event_id), log_int("left_out", left_out));
 }
 
-struct frame *gap_frame(struct slice channel, struct slice last_event_id, struct slice own_id, struct position at)
+struct frame *gap_frame(struct slice channel, struct slice last_event_id, struct slice own_id, struct position at,
+                        enum gap_cause cause)
 {
-    log_gap(channel, last_event_id);
+    tell(channel, last_event_id, cause);
     yajl_gen gen = yajl_gen_alloc(NULL);
     if (gen == NULL)
         abort();

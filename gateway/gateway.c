@@ -260,6 +260,7 @@ void gateway_start(struct gateway *gateway)
     upstream_init(gateway);
     metrics_thread();
     count_limits(gateway);
+    certificates_count(gateway);
     check_capacity(gateway);
     configure(gateway);
     configure_admin(gateway);
@@ -323,6 +324,7 @@ static void reload_access(struct gateway *gateway)
     struct access *access = access_load(&gateway->options.access, gateway->options.cors_origins, &error);
     if (access == NULL) {
         log_error("keys not reloaded", log_str("why", error));
+        reload_count(COUNT_RELOADS, RELOAD_KEYS, false);
         return;
     }
     for (uint32_t i = 0; i < gateway->worker_count; ++i)
@@ -330,6 +332,7 @@ static void reload_access(struct gateway *gateway)
     access_free(gateway->access);
     gateway->access = access;
     log_info("keys reloaded");
+    reload_count(COUNT_RELOADS, RELOAD_KEYS, true);
 }
 
 static void reload(struct gateway *gateway)

@@ -478,8 +478,8 @@ static struct frame *take_gap(const struct replay *replay, struct place *place)
     char id[EVENT_ID_LEN + 1];
     place->gap = false;
     struct slice own = format_after_gap(replay, place, id) ? slice_of(id) : (struct slice){NULL, 0};
-    metric_add(COUNT_GAPS, 1);
-    return gap_frame(source_name(place->source), slice_of(replay->ask->resume_id), own, place->gap_at);
+    enum gap_cause cause = place->lost ? GAP_UNKNOWN_ID : place->gap_by_time ? GAP_VANISHED : GAP_TRIMMED;
+    return gap_frame(source_name(place->source), slice_of(replay->ask->resume_id), own, place->gap_at, cause);
 }
 
 /* ---- making a page ---- */

@@ -128,8 +128,7 @@ void source_emit_gap(struct source *source, struct position until, uint64_t time
         event_id_format(own_id, SLICE(""), (struct position){time_ms, 0});
     else
         event_id_format(own_id, source_name(source), until);
-    struct frame *gap = gap_frame(source_name(source), slice_of(last_id), slice_of(own_id), until);
-    metric_add(COUNT_GAPS, 1);
+    struct frame *gap = gap_frame(source_name(source), slice_of(last_id), slice_of(own_id), until, GAP_WHILE_OPEN);
     log_warn("the history does not reach back: gap", log_slice("channel", source_name(source)));
     source->shared->on_event(source->owner, gap);
     frame_unref(gap);

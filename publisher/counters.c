@@ -39,6 +39,9 @@ static const struct metric table[COUNTERS] = {
     [COUNTER_BAD_PROXY] = {"sse_bad_proxy_headers_total", NULL, METRIC_COUNTER,
                            "connections of trusted proxies closed because their PROXY header was wrong or did not come"},
     BODIES_ROWS(COUNTER_BODIES),
+    RELOAD_ROWS(COUNTER_RELOADS),
+    CERTIFICATE_ROW(COUNTER_CERTIFICATE, "TLS_CERT"),
+    CERTIFICATE_ROW(COUNTER_REDIS_CERTIFICATE, "REDIS_CERT"),
 };
 
 void counters_init(void)

@@ -7,6 +7,7 @@
 #include "runtime/bodies.h"
 #include "runtime/h2_abuse.h"
 #include "runtime/metrics.h"
+#include "runtime/reloads.h"
 
 enum counter {
     COUNTER_PUBLISH, /* + enum publish_outcome */
@@ -27,6 +28,10 @@ enum counter {
     COUNTER_BAD_PROXY,
     COUNTER_BODIES, /* + enum bodies_row */
     COUNTER_BODIES_LAST = COUNTER_BODIES + BODIES_ROWS_COUNT - 1,
+    COUNTER_RELOADS,
+    COUNTER_RELOADS_LAST = COUNTER_RELOADS + RELOAD_COUNTERS - 1,
+    COUNTER_CERTIFICATE,
+    COUNTER_REDIS_CERTIFICATE,
     COUNTERS,
 };
 

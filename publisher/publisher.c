@@ -143,6 +143,12 @@ static const char *load_certificates(struct publisher *publisher)
     return redis_error != NULL ? redis_error : error;
 }
 
+static void count_certificates(const struct publisher *publisher)
+{
+    certificate_gauge(COUNTER_CERTIFICATE, publisher->tls.ctx);
+    certificate_gauge(COUNTER_REDIS_CERTIFICATE, publisher->options.redis.tls);
+}
+
 const char *publisher_prepare(void *options)
 {
     struct publisher *publisher = H2O_STRUCT_FROM_MEMBER(struct publisher, options, options);
@@ -198,6 +204,7 @@ void publisher_listen(struct publisher *publisher)
         .on_close = on_close,
         .on_bad_proxy = on_bad_proxy,
     };
+    count_certificates(publisher);
     metric_set(COUNTER_CONNECTIONS_LIMIT, (int64_t)public_options.max_connections);
     struct listener_options admin_options = {
         .accept = &publisher->admin_accept, .name = "admin", .max_connections = OTHER_FILES / 2, .total = OTHER_FILES / 2};
@@ -231,9 +238,13 @@ static void drain(struct publisher *publisher, int signo)
 static void reload_certificates(struct publisher *publisher)
 {
     const char *error = load_certificates(publisher);
+    if (publisher->tls.ctx == NULL && !publisher->options.redis.secure)
+        return;
+    count_certificates(publisher);
+    reload_count(COUNTER_RELOADS, RELOAD_CERTIFICATES, error == NULL);
     if (error != NULL)
         log_error("certificate not reloaded", log_str("why", error));
-    else if (publisher->tls.ctx != NULL || publisher->options.redis.secure)
+    else
         log_info("certificate reloaded");
 }
 
@@ -246,8 +257,10 @@ static void reload_access(struct publisher *publisher)
         access_free(publisher->access);
         publisher->access = access;
         log_info("keys reloaded");
+        reload_count(COUNTER_RELOADS, RELOAD_KEYS, true);
     } else if (error != NULL) {
         log_error("keys not reloaded", log_str("why", error));
+        reload_count(COUNTER_RELOADS, RELOAD_KEYS, false);
     } else if (publisher->tls.ctx == NULL && !publisher->options.redis.secure) {
         log_info("nothing to reload");
     }

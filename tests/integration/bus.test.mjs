@@ -163,15 +163,15 @@ test('malformed payloads are logged, but a flood of them does not flood the log'
 
 test('events in and out are counted', async () => {
     const { channel, streams, close } = await listeners();
-    const before = await Promise.all(['in', 'out'].map(direction => s.gw[0].metric('sse_events_total', { direction })));
+    const before = await Promise.all(['sse_events_received_total', 'sse_deliveries_total'].map(name => s.gw[0].metric(name)));
     const second = await openStream(`${s.gw[0].url}/channels/${channel}`);
     await second.nextFrame();
     for (let i = 0; i < 10; ++i)
         await s.redis.publish(channel, `${i}`);
     await streams[0].take(10);
     await second.take(10);
-    await s.gw[0].waitMetric('sse_events_total', before[0] + 10, { labels: { direction: 'in' } });
-    await s.gw[0].waitMetric('sse_events_total', before[1] + 20, { labels: { direction: 'out' } });
+    await s.gw[0].waitMetric('sse_events_received_total', before[0] + 10);
+    await s.gw[0].waitMetric('sse_deliveries_total', before[1] + 20);
     second.close();
     close();
 });

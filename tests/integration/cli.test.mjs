@@ -18,7 +18,7 @@ const range = (from, to) => Array.from({ length: to - from }, (_, i) => String(f
 
 // A tail that has its place: what is published from now on it gets. With the subscription alone it has none yet: the gateway reads it after that.
 async function tailOf(channel, args = []) {
-    const sent = () => gw.metric('sse_bytes_total', { direction: 'out' });
+    const sent = () => gw.metric('sse_sent_bytes_total');
     const before = await sent();
     const tail = cli(['tail', ...args, channel], { env });
     await s.subscribed(channel, 1);
@@ -309,7 +309,7 @@ test('the token comes from a file or SSE_TOKEN, and is in no process list', asyn
     assert.equal(without.code, 1);
     assert.match(without.err, /401 Unauthorized/);
     const tail = cli(['tail', 'news', '--count', '1', '--token-file', join(folder, 'token')], { env: url });
-    await until('the tail was sent its place', async () => await open.gw[0].metric('sse_bytes_total', { direction: 'out' }) > 0);
+    await until('the tail was sent its place', async () => await open.gw[0].metric('sse_sent_bytes_total') > 0);
     assert.ok(!readFileSync(`/proc/${tail.child.pid}/cmdline`, 'utf8').includes(token));
     const published = await run(['publish', 'news', 'x'], { env: { ...url, SSE_TOKEN: token } });
     assert.equal(published.code, 0, published.err);
@@ -356,9 +356,9 @@ test('bench counts what was published and delivered, loses nothing, and says so 
 });
 
 test('bench: streams that end are said', async () => {
-    const before = await gw.metric('sse_events_total', { direction: 'out' });
+    const before = await gw.metric('sse_deliveries_total');
     const bench = cli(['bench', '--streams', '20', '--seconds', '10'], { env });
-    await until('events arrive', async () => (await gw.metric('sse_streams')) === 20 && (await gw.metric('sse_events_total', { direction: 'out' })) > before + 20);
+    await until('events arrive', async () => (await gw.metric('sse_streams')) === 20 && (await gw.metric('sse_deliveries_total')) > before + 20);
     await gw.kill('SIGKILL');
     await bench.end();
     await gw.start();

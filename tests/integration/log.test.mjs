@@ -3,7 +3,8 @@ import { after, test } from 'node:test';
 import assert from 'node:assert/strict';
 import { createServer } from 'node:net';
 import { execFile } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { X509Certificate } from 'node:crypto';
 import { join } from 'node:path';
 import { Stack, binary, tempFolder, until } from './stack.mjs';
 import { openStream, request } from './sse.mjs';
@@ -63,7 +64,8 @@ test('a gap is logged with its channel and the id that came', async () => {
     await s.post('a', 'x');
     const stream = await openStream(`${s.gw[0].url}/channels/a`, { headers: { 'last-event-id': 'of-no-one' } });
     const line = await s.gw[0].waitLogged({ msg: 'gap told' });
-    assert.deepEqual([line.channel, line.last_event_id], ['a', 'of-no-one']);
+    assert.deepEqual([line.channel, line.last_event_id, line.cause], ['a', 'of-no-one', 'unknown id']);
+    assert.equal(await s.gw[0].metric('sse_gaps_total', { cause: 'unknown id' }), 1);
     stream.close();
 });
 
@@ -154,4 +156,25 @@ test('POSTs that wait for the publisher are bounded, and those above are told at
     for (const raw of await Promise.all(waiting))
         raw.close();
     await gw.end();
+});
+
+test('the end of a certificate and how reloads came out are in /metrics', async () => {
+    const s = await Stack.start({ tls: true, env: { JWT_KEY_FILE } });
+    const [gw] = s.gw;
+    const due = Date.parse(new X509Certificate(readFileSync(gw.env.TLS_CERT)).validTo) / 1000;
+    assert.equal(await gw.metric('sse_certificate_not_after_timestamp_seconds', { setting: 'TLS_CERT' }), due);
+    assert.equal(await s.pub[0].metric('sse_certificate_not_after_timestamp_seconds', { setting: 'TLS_CERT' }), 0);
+    const key = readFileSync(JWT_KEY_FILE);
+    gw.signal('SIGHUP');
+    await gw.waitMetric('sse_reloads_total', 1, { labels: { what: 'keys', outcome: 'done' } });
+    assert.equal(await gw.metric('sse_reloads_total', { what: 'certificates', outcome: 'done' }), 1);
+    writeFileSync(JWT_KEY_FILE, 'short');
+    writeFileSync(gw.env.TLS_CERT, 'none');
+    for (const server of [gw, s.pub[0]]) {
+        server.signal('SIGHUP');
+        await server.waitMetric('sse_reloads_total', 1, { labels: { what: 'keys', outcome: 'failed' } });
+    }
+    assert.equal(await gw.metric('sse_reloads_total', { what: 'certificates', outcome: 'failed' }), 1);
+    assert.equal(await gw.metric('sse_certificate_not_after_timestamp_seconds', { setting: 'TLS_CERT' }), due, 'that in force');
+    writeFileSync(JWT_KEY_FILE, key);
 });

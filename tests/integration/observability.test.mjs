@@ -147,7 +147,18 @@ test('each alert has a runbook line, and a test in which it fires', { skip: noPr
     const tests = read('alerts_test.yml');
     for (const { name } of alerts)
         assert.match(tests, new RegExp(`alertname="${name}".*value: 1 }`), name);
-    assert.equal(read('alerts.yml').match(/^ {10}runbook: ./gm).length, alerts.length);
+    const runbook = [...read('alerts.yml').matchAll(/- alert: (\w+)\n[^]*?\n {10}runbook: (.+)\n {10}runbook_url: (\S+)\n/g)];
+    assert.equal(runbook.length, alerts.length);
+    for (const [, name, , url] of runbook)
+        assert.ok(url.endsWith(`/#${name.toLowerCase()}`), url);
+    const lines = runbook.map(([, name, text]) => `* <a id="${name.toLowerCase()}"></a>**${name}**: ${text.replace(/^"(.*)"$/, '$1')}`).join('\n');
+    const place = /(<!-- runbook -->\n)[^]*?(<!-- \/runbook -->)/, readme = read('README.md');
+    assert.match(readme, place);
+    const after = readme.replace(place, (_, open, close) => `${open}\n${lines}\n\n${close}`);
+    if (process.env.WRITE_METRICS)
+        writeFileSync(join(HERE, 'README.md'), after);
+    else
+        assert.equal(readme, after);
 });
 
 test('numbers follow what happens: events, bytes, times', async () => {
@@ -166,10 +177,10 @@ test('numbers follow what happens: events, bytes, times', async () => {
     assert.equal(buckets.at(-1).value, posts + 10);
     const mean = await value(pub, 'sse_publish_duration_seconds_sum') / (posts + 10);
     assert.ok(mean > 10e-6 && mean < 2 * SCALE, `${mean} s`);
-    for (const direction of ['in', 'out']) {
-        await gw.waitMetric('sse_events_total', count => count >= 10, { labels: { direction } });
-        const bytes = await value(gw, 'sse_bytes_total', { direction });
-        assert.ok(bytes > 10 * 100, `${direction}: ${bytes}`);
+    for (const [events, size] of [['sse_events_received_total', 'sse_received_bytes_total'], ['sse_deliveries_total', 'sse_sent_bytes_total']]) {
+        await gw.waitMetric(events, count => count >= 10);
+        const bytes = await value(gw, size);
+        assert.ok(bytes > 10 * 100, `${size}: ${bytes}`);
     }
     await gw.waitMetric('sse_fan_out_seconds_count', count => count >= 1 && count <= 11);
     await gw.waitMetric('sse_bus_round_trip_seconds_count', count => count >= 2);
@@ -228,7 +239,7 @@ test('a real Prometheus with our configuration has something to show in every pa
         return answer?.result?.length === 1;
     }, 30000); // it looks at its targets for the first time after 5 s
     const stream = await openStream(`${s.gw[0].url}/sse`);
-    await until('a delivery is seen', async () => (await query('sum(rate(sse_events_total{direction="out"}[10s])) > 0')).result.length === 1);
+    await until('a delivery is seen', async () => (await query('sum(rate(sse_deliveries_total[10s])) > 0')).result.length === 1);
     for (const { title, expr } of expressions.filter(({ title }) => title !== 'Started')) {
         const data = await query(expr);
         assert.ok(data?.result?.length > 0, `${title}: ${expr} has no result`);

@@ -169,7 +169,7 @@ test('a client that leaves in the middle of a replay, with a gap still to come, 
     socket.write(`GET /subscribe?channel=left&channel=left-trimmed HTTP/1.1\r\nhost: localhost\r\nlast-event-id: ${first}\r\n\r\n`);
     let before = -1;
     await until('no more can be written', async () => {
-        const written = await gw.metric('sse_bytes_total{direction="out"}'), queued = await gw.metric('sse_queued_bytes');
+        const written = await gw.metric('sse_sent_bytes_total'), queued = await gw.metric('sse_queued_bytes');
         const still = written === before && queued > 0;
         before = written;
         return still;

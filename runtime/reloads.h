@@ -1,0 +1,26 @@
+/* What SIGHUP reads anew, in numbers: how it came out, and until when the certificates that are in force are good. */
+#pragma once
+
+#include <openssl/ssl.h>
+#include <stdbool.h>
+
+#include "runtime/metrics.h"
+
+enum reload { RELOAD_CERTIFICATES, RELOAD_KEYS, RELOADS };
+
+/* Rows of a metrics table, from row `first` on. */
+enum { RELOAD_COUNTERS = 2 * RELOADS };
+#define RELOAD_ROW(at, what, outcome)                                                         \
+    [at] = {"sse_reloads_total", "outcome=\"" outcome "\",what=\"" what "\"", METRIC_COUNTER, \
+            "times that SIGHUP had files read anew"}
+#define RELOAD_ROWS(first)                                                                        \
+    RELOAD_ROW(first, "certificates", "done"), RELOAD_ROW((first) + 1, "certificates", "failed"), \
+        RELOAD_ROW((first) + 2, "keys", "done"), RELOAD_ROW((first) + 3, "keys", "failed")
+void reload_count(size_t first, enum reload what, bool good);
+
+/* The row of one certificate. */
+#define CERTIFICATE_ROW(at, setting)                                                            \
+    [at] = {                                                                                    \
+        "sse_certificate_not_after_timestamp_seconds", "setting=\"" setting "\"", METRIC_GAUGE, \
+        "when the certificate of this setting expires, or one of its chain that does so before, in seconds since 1970; 0: none"}
+void certificate_gauge(size_t at, SSL_CTX *ctx);
