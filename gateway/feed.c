@@ -248,7 +248,7 @@ static void join(struct feed *feed, struct ask *ask)
         opening_go_on(ask->opening);
     } else if (fresh == 0) {
         begin(feed, ask);
-    } else if (!feed_has_room(feed, fresh)) {
+    } else if (fresh > feed_room(feed)) {
         metric_add(COUNT_LIMITED + LIMIT_CHANNELS - 1, 1);
         opening_refuse(feed, ask, &full);
     } else {
@@ -440,10 +440,11 @@ void feed_hear_nodes(struct feed *feed, bool on)
     hear_nodes(feed, nodes_trunk(feed));
 }
 
-bool feed_has_room(struct feed *feed, uint32_t fresh)
+size_t feed_room(struct feed *feed)
 {
-    size_t max = feed->options.max_channels;
-    return max == 0 || atomic_load_explicit(&feed->spoken_for, memory_order_relaxed) + fresh <= max;
+    size_t max = feed->options.max_channels == 0 ? SIZE_MAX : feed->options.max_channels;
+    size_t spoken_for = atomic_load_explicit(&feed->spoken_for, memory_order_relaxed);
+    return spoken_for < max ? max - spoken_for : 0;
 }
 
 bool feed_usable(struct feed *feed)

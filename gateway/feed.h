@@ -39,8 +39,8 @@ void feed_announce(struct feed *feed, struct slice json);
 /* From now on, or no more, options.on_node is told what all nodes announce, this one included. In turns: on, off, on … */
 void feed_hear_nodes(struct feed *feed, bool on);
 
-/* Whether so many channels that are new may come into being; another thread's answer may be old by a moment. Any thread. */
-bool feed_has_room(struct feed *feed, uint32_t fresh);
+/* How many new channels may come into being; another thread's answer may be old by a moment. Any thread. */
+size_t feed_room(struct feed *feed);
 
 /* Whether all connections to Redis are ready. Any thread. */
 bool feed_usable(struct feed *feed);

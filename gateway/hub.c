@@ -82,10 +82,10 @@ static struct hub_channel *find(struct hub *hub, struct slice name)
     return channel;
 }
 
-uint32_t hub_count_fresh(struct hub *hub, const struct slice *names, uint32_t count)
+uint32_t hub_count_fresh(struct hub *hub, const struct slice *names, uint32_t count, uint32_t enough)
 {
     uint32_t fresh = 0;
-    for (uint32_t i = 0; i < count; ++i)
+    for (uint32_t i = 0; i < count && fresh < enough; ++i)
         fresh += find(hub, names[i]) == NULL;
     return fresh;
 }

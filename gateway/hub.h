@@ -39,8 +39,8 @@ struct hub_start {
     uint64_t client; /* see struct ask */
 };
 
-/* How many of these channels nobody listens to at this worker. */
-uint32_t hub_count_fresh(struct hub *hub, const struct slice *names, uint32_t count);
+/* How many of these channels nobody listens to at this worker; counted only until there are `enough`. */
+uint32_t hub_count_fresh(struct hub *hub, const struct slice *names, uint32_t count, uint32_t enough);
 
 /* Asks the feed to open `subscriber` on its channels: names[i] (checked by channel_check(), no name twice) for member i. Its frames follow the answer. */
 void hub_join(struct subscriber *subscriber, const struct slice *names, const struct hub_start *start);

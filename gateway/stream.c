@@ -8,18 +8,29 @@
 #include "proto/event.h"
 #include "proto/sse.h"
 #include "runtime/http.h"
+#include "runtime/seeded_hash.h"
+
+/* Where the number (from 1) of the channel of this name stands, or would: a table with room, probed one after the other. */
+static uint8_t *place_of(struct stream_request *stream, struct slice name)
+{
+    size_t at = seeded_hash(name.p, name.n) % STREAM_PLACES;
+    while (stream->places[at] != 0 && !slice_eq(stream->channels[stream->places[at] - 1], name))
+        at = (at + 1) % STREAM_PLACES;
+    return &stream->places[at];
+}
 
 const char *stream_add_channel(struct stream_request *stream, struct slice name)
 {
     const char *error = channel_check(name);
     if (error != NULL)
         return error;
-    for (uint32_t i = 0; i < stream->count; ++i)
-        if (slice_eq(stream->channels[i], name))
-            return NULL;
+    uint8_t *place = place_of(stream, name);
+    if (*place != 0)
+        return NULL;
     if (stream->count == STREAM_CHANNELS_MAX)
         return "more than 100 channels in one stream";
     stream->channels[stream->count++] = name;
+    *place = (uint8_t)stream->count;
     return NULL;
 }
 

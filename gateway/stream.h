@@ -3,7 +3,7 @@
 
 #include "gateway/gateway.h"
 
-enum { STREAM_CHANNELS_MAX = 100, STREAM_LAST_MAX = 1000 };
+enum { STREAM_CHANNELS_MAX = 100, STREAM_PLACES = 256, STREAM_LAST_MAX = 1000 };
 
 struct stream_request {
     enum welcome welcome;
@@ -11,6 +11,7 @@ struct stream_request {
     struct slice subject; /* of its token; {NULL, 0} without, and where every channel is open to anyone */
     uint32_t count;
     struct slice channels[STREAM_CHANNELS_MAX]; /* borrowed from the request or static */
+    uint8_t places[STREAM_PLACES]; /* stream.c's own: where a name is among them, by hash */
 };
 
 /* Each NULL or an error sentence for a 400. A channel named twice counts once. */

@@ -22,11 +22,10 @@ void channel_set_prefix(const char *prefix)
     memcpy(prefix_text, prefix, prefix_len + 1);
 }
 
-static bool name_byte(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           (c != '\0' && strchr("._~:/@+,-", c) != NULL);
-}
+static const bool name_bytes[256] = {
+    ['a' ... 'z'] = true, ['A' ... 'Z'] = true, ['0' ... '9'] = true, ['.'] = true, ['_'] = true, ['~'] = true,
+    [':'] = true,         ['/'] = true,         ['@'] = true,         ['+'] = true, [','] = true, ['-'] = true,
+};
 
 const char *channel_check(struct slice name)
 {
@@ -37,7 +36,7 @@ const char *channel_check(struct slice name)
     if (name.p[0] == '/')
         return "the channel name begins with '/'";
     for (size_t i = 0; i != name.n; ++i)
-        if (!name_byte(name.p[i]))
+        if (!name_bytes[(unsigned char)name.p[i]])
             return "the channel name holds a byte other than A-Z a-z 0-9 . _ ~ : / @ + , -";
     return NULL;
 }

@@ -280,6 +280,22 @@ enum limit limits_publish(struct limits *limits, const struct client_address *cl
     return *retry_s == 0 ? LIMIT_NONE : LIMIT_PUBLISH_RATE;
 }
 
+uint32_t limits_channels_left(struct limits *limits, const struct client_address *client, uint64_t now_us)
+{
+    uint64_t step_us = limits->step_us[RATE_CHANNEL], limit_us = now_us + LIMITS_BURST_S * (uint64_t)SECOND_US, from_us = now_us;
+    if (step_us == 0)
+        return UINT32_MAX;
+    struct key key = address_key(client);
+    struct shard *shard = shard_of(limits, &key);
+    struct entry *entry;
+    pthread_mutex_lock(&shard->lock);
+    HASH_FIND(hh, shard->entries, &key, sizeof(key), entry);
+    if (entry != NULL && entry->full_us[RATE_CHANNEL] > now_us)
+        from_us = entry->full_us[RATE_CHANNEL];
+    pthread_mutex_unlock(&shard->lock);
+    return from_us < limit_us ? (uint32_t)((limit_us - from_us) / step_us) : 0;
+}
+
 enum limit limits_channels(struct limits *limits, const struct client_address *client, uint32_t fresh, uint64_t now_us,
                            unsigned *retry_s)
 {

@@ -72,6 +72,9 @@ void limits_leave(struct limits_place *place, uint64_t now_us);
 /* A client wants to publish. */
 enum limit limits_publish(struct limits *limits, const struct client_address *client, uint64_t now_us, unsigned *retry_s);
 
+/* How many new channels the client may have at once, now. */
+uint32_t limits_channels_left(struct limits *limits, const struct client_address *client, uint64_t now_us);
+
 /* A client wants a stream with so many channels that are new here; more than it may have at once count as that many. */
 enum limit limits_channels(struct limits *limits, const struct client_address *client, uint32_t fresh, uint64_t now_us,
                            unsigned *retry_s);

@@ -160,6 +160,32 @@ test('STREAM_RATE: ten seconds\' worth at once, then a stream when Retry-After i
     assert.ok(await gw.metric('sse_limited_total', { reason: 'stream rate' }) >= 1);
 });
 
+test('CHANNEL_RATE: new channels of an address, ten seconds\' worth at once; what somebody listens to is not new', async () => {
+    const { gw: [gw] } = await Stack.start({ publishers: 0, env: { CHANNEL_RATE: 1, THREADS: 1 } });
+    await open(`${gw.url}/subscribe?${Array.from({ length: 8 }, (_, i) => `channel=c${i}`).join('&')}`);
+    await limited(openStream(`${gw.url}/subscribe?${Array.from({ length: 8 }, (_, i) => `channel=d${i}`).join('&')}`), /^too many new channels from your address/);
+    for (let i = 0; i < 5; ++i)
+        await open(`${gw.url}/subscribe?channel=c0&channel=c${i}`);
+    await open(`${gw.url}/channels/d0`, { from: TWO });
+    assert.equal(await gw.metric('sse_limited_total', { reason: 'channel rate' }), 1);
+});
+
+test('MAX_CHANNELS: a stream of new channels above it is 503, others open, and there is room again when channels go', async () => {
+    const { gw: [gw] } = await Stack.start({ publishers: 0, env: { MAX_CHANNELS: 3, THREADS: 1 } });
+    const first = await open(`${gw.url}/subscribe?channel=a&channel=b`);
+    const answer = await openStream(`${gw.url}/subscribe?channel=c&channel=d`);
+    await answer.closed;
+    assert.equal(answer.status, 503);
+    assert.ok(Number(answer.headers['retry-after']) > 0);
+    assert.match(answer.text, /MAX_CHANNELS/);
+    await open(`${gw.url}/subscribe?channel=a&channel=c`);
+    assert.equal((await openStream(`${gw.url}/channels/d`)).status, 503);
+    assert.equal(await gw.metric('sse_limited_total', { reason: 'channels' }), 2);
+    first.close();
+    await gw.waitMetric('sse_channels', 2);
+    await open(`${gw.url}/channels/d`);
+});
+
 test('PUBLISH_RATE: at the gateway, and at the publisher for the clients that trusted gateways name', async () => {
     const s = await Stack.start({ gateways: 2, gatewayEnv: [{ PUBLISH_RATE: 1 }], publisherEnv: [{ PUBLISH_RATE: 2, TRUSTED_PROXIES: ONE }] });
     const flood = async (url, options) => {

@@ -255,6 +255,25 @@ static void check_silence(struct server *server)
     redis_close(early.redis);
 }
 
+/* Much that is under way takes its time: while answers come, nothing is dead, however old the last command is. */
+static void check_progress(struct server *server)
+{
+    enum { COMMANDS = 6 };
+    struct redis_url url;
+    struct seen seen;
+    struct redis_options options = options_for(url_of(&url, "unix://%s", server->sock));
+    options.reply_timeout_ms = options.connect_timeout_ms = SILENCE_MS;
+    open_with(&seen, options);
+    run_until(seen.ready == 1);
+    uint64_t start = clock_ms();
+    for (int i = 0; i < COMMANDS; ++i)
+        command(&seen, "BLPOP no-such-list 0.4");
+    check(run_until(seen.answers == COMMANDS || seen.lost != 0) && seen.lost == 0, "answers that go on for %d ms are waited for",
+          (int)(clock_ms() - start));
+    check(clock_ms() - start >= 2 * SILENCE_MS, "longer than one may be silent");
+    redis_close(seen.redis);
+}
+
 static void check_pipeline(struct server *server)
 {
     struct redis_url url;
@@ -412,6 +431,7 @@ int main(void)
     check_absent();
     check_unknown_host();
     check_silence(&server);
+    check_progress(&server);
     check_pipeline(&server);
     check_drop(&server);
     check_strangers();

@@ -129,6 +129,46 @@ static void test_rates(void)
     limits_free(limits);
 }
 
+static enum limit channels(struct limits *limits, const char *client, uint32_t fresh, uint64_t now_us)
+{
+    struct client_address from = address(client);
+    unsigned retry_s = 0;
+    enum limit limit = limits_channels(limits, &from, fresh, now_us, &retry_s);
+    check((retry_s != 0) == (limit != LIMIT_NONE), "a refusal tells when to try again (%u s)", retry_s);
+    return limit;
+}
+
+static uint32_t left(struct limits *limits, const char *client, uint64_t now_us)
+{
+    struct client_address from = address(client);
+    return limits_channels_left(limits, &from, now_us);
+}
+
+static void test_channels(void)
+{
+    struct limits *limits = limits_create(&(struct limits_options){.channel_rate = 20});
+    uint64_t now = 5 * SECOND_US;
+    check(!limits_on_streams(limits) && left(limits, "192.0.2.1", now) == 200, "200 channels at once for a rate of 20");
+    check(channels(limits, "192.0.2.1", 150, now) == LIMIT_NONE && left(limits, "192.0.2.1", now) == 50, "150 of them leave 50");
+    check(channels(limits, "192.0.2.1", 51, now) == LIMIT_CHANNEL_RATE && left(limits, "192.0.2.1", now) == 50,
+          "too many at once take nothing");
+    check(channels(limits, "192.0.2.1", 50, now) == LIMIT_NONE && left(limits, "192.0.2.1", now) == 0, "exactly the rest");
+    check(channels(limits, "192.0.2.2", 200, now) == LIMIT_NONE, "another address has its own");
+    check(channels(limits, "192.0.2.1", 40, now + 2 * SECOND_US) == LIMIT_NONE, "40 more after two seconds");
+    check(channels(limits, "192.0.2.1", 1, now + 2 * SECOND_US) == LIMIT_CHANNEL_RATE, "and no more");
+    limits_free(limits);
+    limits = limits_create(&(struct limits_options){.channel_rate = 1});
+    check(channels(limits, "192.0.2.1", 100, now) == LIMIT_NONE,
+          "a stream of more channels than one may have at once passes alone");
+    check(channels(limits, "192.0.2.1", 100, now + SECOND_US) == LIMIT_CHANNEL_RATE, "and uses up all");
+    limits_free(limits);
+    limits = limits_create(&(struct limits_options){0});
+    check(channels(limits, "192.0.2.1", 100000, now) == LIMIT_NONE && left(limits, "192.0.2.1", now) == UINT32_MAX &&
+              limits_entries(limits) == 0,
+          "without a limit nothing is remembered");
+    limits_free(limits);
+}
+
 static void test_memory(void)
 {
     struct limits *limits = limits_create(&(struct limits_options){.publish_rate = 1});
@@ -202,6 +242,7 @@ int main(void)
     test_addresses();
     test_subjects();
     test_rates();
+    test_channels();
     test_memory();
     test_threads();
     return check_end();
