@@ -58,18 +58,30 @@ static void close_behind(struct lag *lag, uint64_t now)
     }
 }
 
-/* Closes the slowest until the sum is within the limit. A stream that holds less than the average share stays: it is not what the memory is for, and
+/* What waits in all queues of the process, and what each stream that waits holds of it on average. */
+struct sum {
+    int64_t bytes, average;
+};
+
+static struct sum sum_up(void)
+{
+    int64_t bytes = metric_sum(COUNT_QUEUED_BYTES), streams = metric_sum(COUNT_STREAMS_WAITING);
+    return (struct sum){bytes, streams == 0 ? 0 : bytes / streams};
+}
+
+/* Closes the slowest until the sum is within the limit. A stream that holds less than the average stays: it is not what the memory is for, and
  * while the sum is too high there is always one that holds more. */
 static void close_slowest(struct lag *lag)
 {
-    int64_t limit = (int64_t)lag->limits.memory, sum = metric_sum(COUNT_QUEUED_BYTES);
+    struct sum sum = sum_up();
     lag->unseen = 0;
-    for (h2o_linklist_t *link = lag->streams.next, *next; sum > limit && link != &lag->streams; link = next) {
+    for (h2o_linklist_t *link = lag->streams.next, *next; sum.bytes > (int64_t)lag->limits.memory && link != &lag->streams;
+         link = next) {
         next = link->next;
-        if ((int64_t)subscriber_held(at(link)) < sum / metric_sum(COUNT_STREAMS_WAITING))
+        if ((int64_t)subscriber_held(at(link)) < sum.average)
             continue;
         subscriber_close(at(link), CLOSE_MEMORY);
-        sum = metric_sum(COUNT_QUEUED_BYTES);
+        sum = sum_up();
     }
 }
 
