@@ -88,18 +88,42 @@ class Node {
 
 export class Cluster {
     #nodes = new Map();
+    #own = null; // id of the gateway that serves the page
+    #begins = true;
+
+    // The stream opens: what it begins with is its own gateway's announcement.
+    begin() {
+        this.#begins = true;
+    }
 
     hear(text) {
         const said = read(text);
         if (said === null)
             return;
+        if (this.#begins)
+            this.#own = said.id;
+        this.#begins = false;
         if (this.#nodes.has(said.id))
             this.#nodes.get(said.id).hear(said);
         else if (this.#nodes.size < NODES_MAX)
             this.#nodes.set(said.id, new Node(said));
     }
 
+    // While its own gateway has no Redis nothing is heard of the others, and that says nothing about them.
+    get cutOff() {
+        const own = this.#nodes.get(this.#own);
+        return own !== undefined && !own.gone && own.count('bus_up') === 0;
+    }
+
+    // 'ready', 'failing', 'gone', or 'unknown'.
+    stateOf(node) {
+        const state = node.state();
+        return state === 'gone' && this.cutOff ? 'unknown' : state;
+    }
+
     forget() {
+        if (this.cutOff)
+            return;
         for (const node of this.#nodes.values())
             if (node.silence() > FORGET_MS)
                 this.#nodes.delete(node.id);
@@ -111,7 +135,7 @@ export class Cluster {
 
     // What fails first, then by role and name.
     nodes() {
-        const order = node => `${['gone', 'failing', 'ready'].indexOf(node.state())} ${node.last.role} ${node.last.node} ${node.id}`;
+        const order = node => `${['gone', 'failing', 'unknown', 'ready'].indexOf(this.stateOf(node))} ${node.last.role} ${node.last.node} ${node.id}`;
         return [...this.#nodes.values()].map(node => [order(node), node]).sort(([a], [b]) => (a < b ? -1 : 1)).map(([, node]) => node);
     }
 

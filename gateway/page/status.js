@@ -1,6 +1,6 @@
 // The page at /status on the admin port: what the nodes announce (proto/README.md, "Nodes"), as it comes.
 import { Chart } from './chart.js';
-import { $, element, setState, setText } from './dom.js';
+import { $, element, setState, setText, shortTime } from './dom.js';
 import { Cluster } from './cluster.js';
 import { startTheme } from './theme.js';
 
@@ -41,7 +41,11 @@ const tiles = TILES.map(([name, value, format]) => {
     return { number, value, format, chart: new Chart(svg, { name, zero: true, format }) };
 });
 
+// Without the bus the sums are those of before, and say so.
 function drawTiles(cluster) {
+    $('tiles').toggleAttribute('data-old', cluster.cutOff);
+    if (cluster.cutOff)
+        return;
     for (const { number, value, format, chart } of tiles) {
         const now = value(cluster);
         setText(number, format(now));
@@ -86,10 +90,14 @@ function makeCard(node) {
     return card;
 }
 
-function drawCard(node, card) {
-    const state = node.state();
+function stateText(node, state) {
+    const silence = duration(node.silence());
+    return state === 'gone' ? `gone for ${silence}` : state === 'unknown' ? `unknown: last heard ${silence} ago` : node.last.why || state;
+}
+
+function drawCard(node, card, state) {
     card.article.dataset.state = state;
-    setState(card.state, state, state === 'gone' ? `gone for ${duration(node.silence())}` : node.last.why || state);
+    setState(card.state, state, stateText(node, state));
     if (card.seq === node.last.seq)
         return;
     card.seq = node.last.seq;
@@ -111,7 +119,7 @@ function drawNodes(cluster) {
         if (!cards.has(node))
             cards.set(node, makeCard(node));
         const card = cards.get(node);
-        drawCard(node, card);
+        drawCard(node, card, cluster.stateOf(node));
         if ($('nodes').children[at] !== card.article)
             $('nodes').insertBefore(card.article, $('nodes').children[at] ?? null);
     });
@@ -135,7 +143,23 @@ function drawCloses(cluster) {
 const cluster = new Cluster();
 const source = new EventSource('status/events');
 source.onmessage = event => cluster.hear(event.data);
-source.onopen = () => setState($('state'), 'live');
+let cutOffAt = null;
+
+// That the stream is open says nothing about the bus, from which all but this gateway's own numbers come.
+function drawState() {
+    if (source.readyState !== EventSource.OPEN)
+        return;
+    cutOffAt = cluster.cutOff ? cutOffAt ?? Date.now() : null;
+    if (cutOffAt === null)
+        setState($('state'), 'live');
+    else
+        setState($('state'), 'failing', `this gateway has no Redis: what is shown of the others is from ${shortTime(cutOffAt)}`);
+}
+
+source.onopen = () => {
+    cluster.begin();
+    drawState();
+};
 source.onerror = () => {
     const closed = source.readyState === EventSource.CLOSED;
     setState($('state'), closed ? 'closed' : 'reconnecting', closed ? 'closed: reload the page to try again' : 'reconnecting');
@@ -144,6 +168,7 @@ source.onerror = () => {
 startTheme($('theme'));
 setInterval(() => {
     cluster.forget();
+    drawState();
     drawTiles(cluster);
     drawNodes(cluster);
     drawCloses(cluster);

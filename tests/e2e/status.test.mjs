@@ -67,3 +67,24 @@ test('a cluster of 300 nodes stays readable and bounded', TIMEOUT, async () => {
         assert.equal((await nodes(page)).length, 200);
     });
 });
+
+test('while its gateway has no Redis the page says so: the others are unknown, not gone, and the sums are old', TIMEOUT, async () => {
+    const cut = await Stack.start({ gateways: 2, env: { STATUS_MS: 300 }, gatewayEnv: [{ NODE_NAME: 'one' }, { NODE_NAME: 'two' }], publisherEnv: [{ NODE_NAME: 'pub' }] });
+    const stream = await openStream(`${cut.gw[1].url}/channels/kept`);
+    await withPage(`${cut.gw[0].adminUrl}/status`, async page => {
+        await untilText(page, '#state', /^live$/);
+        await untilNodes(page, [['one', 'ready'], ['two', 'ready'], ['pub', 'ready']]);
+        await untilText(page, '#tiles article:nth-child(1) .big', /^1$/);
+        await cut.redis.kill();
+        await untilText(page, '#state', /^this gateway has no Redis: what is shown of the others is from \d\d:\d\d:\d\d$/);
+        assert.equal(await page.getAttribute('#state', 'data-state'), 'failing');
+        await untilNodes(page, [['one', 'failing'], ['two', 'unknown'], ['pub', 'unknown']]);
+        assert.notEqual(await page.getAttribute('#tiles', 'data-old'), null);
+        assert.equal(await page.textContent('#tiles article:nth-child(1) .big'), '1', 'as last heard');
+        await cut.redis.start();
+        await untilText(page, '#state', /^live$/);
+        await untilNodes(page, [['one', 'ready'], ['two', 'ready'], ['pub', 'ready']]);
+        assert.equal(await page.getAttribute('#tiles', 'data-old'), null);
+    });
+    stream.close();
+});
