@@ -3,12 +3,15 @@ import { afterEach, test } from 'node:test';
 import assert from 'node:assert/strict';
 import tls from 'node:tls';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { until } from '../integration/stack.mjs';
+import { SCALE, until } from '../integration/stack.mjs';
 import { request } from '../integration/sse.mjs';
 import { KEEPALIVE_MS } from './site.mjs';
 import { Reader } from './reader.mjs';
 
 const LATE_MS = 250;
+const STREAMS = 40;
+const DRAIN_RETRY_MS = 2000; // the longest retry that a gateway gives a stream when it drains
+const BACK_MS = 1500; // beyond the stream's own retry: HAProxy waits a second before it tries again
 const PROTOCOLS = ['HTTP/1.1', 'HTTP/2'];
 
 const total = async (gateways, name = 'sse_streams') => (await Promise.all(gateways.map(gw => gw.metric(name)))).reduce((a, b) => a + b, 0);
@@ -49,6 +52,17 @@ async function lastMetrics(gw) {
 }
 
 const numbers = count => Array.from({ length: count }, (_, i) => String(i));
+
+// Each reader is open again, none of them later than its own retry asked for, counted from its loss or from `since`, and BACK_MS.
+async function allBack(readers, since) {
+    const away = () => readers.filter(reader => !reader.isOpen && reader.gaveUp === null);
+    await until('all are back', () => away().length === 0, DRAIN_RETRY_MS + BACK_MS, () => `; ${away().length} of ${readers.length} are away`);
+    for (const { name, comebacks } of readers)
+        for (const { lost, retry, back } of comebacks.filter(comeback => comeback.back > since)) {
+            const late = back - Math.max(lost, since) - retry;
+            assert.ok(late < BACK_MS * SCALE, `${name} was back ${Math.round(late)} ms later than its retry`);
+        }
+}
 
 // MAX_STREAMS_PER_ADDRESS counts the clients, not the balancer, whatever they claim.
 export async function believed(site) {
@@ -273,6 +287,29 @@ export function facts(site) {
         await settled(site);
     });
 
+    test('many streams: over a rolling restart, and after all gateways died, each is back when its own retry says so, and misses nothing', { timeout: 60000 }, async t => {
+        const open = i => headers => site.ways[PROTOCOLS[i % 2]]('/channels/many', { headers, from: `127.0.1.${1 + i}` });
+        const readers = Array.from({ length: STREAMS }, (_, i) => new Reader(t, `reader ${i}`, open(i)));
+        await Promise.all(readers.map(reader => reader.ready()));
+        const writing = author(t, site, 'many', 50);
+        await Promise.all(readers.map(reader => reader.waitData(1)));
+        for (const gw of site.gw) {
+            assert.equal((await gw.kill('SIGTERM')).code, 0);
+            await gw.start();
+        }
+        await allBack(readers, 0);
+        assert.ok(readers.every(reader => reader.comebacks.length >= 1), 'each has lost its gateway');
+        await Promise.all(site.gw.map(gw => gw.kill('SIGKILL')));
+        await Promise.all(site.gw.map(gw => gw.start()));
+        await allBack(readers, performance.now());
+        const count = await writing.stop();
+        await Promise.all(readers.map(reader => reader.waitData(count)));
+        for (const reader of readers)
+            assert.deepEqual(reader.data, numbers(count), reader.name);
+        await Promise.all(readers.map(reader => reader.stop()));
+        await settled(site);
+    });
+
     test('replicas are found by name: a new one gets streams, one whose name is gone keeps those it has and gets no more', { timeout: 60000 }, async () => {
         const [leaver, stayer] = site.gw, [comer] = site.spare;
         const rename = async gateways => {
@@ -304,6 +341,28 @@ export function facts(site) {
         assert.equal(await leaver.metric('sse_streams'), 2);
         held.forEach(stream => stream.close());
         await rename([leaver, stayer]);
+    });
+
+    test('addresses where no gateway answers cost no client its stream', { timeout: 60000 }, async () => {
+        const [stayer, leaver] = site.gw;
+        await site.names.set('gateway', [stayer.host, ...[1, 2, 3].map(i => `${site.net}.20${i}`)]);
+        if (!site.balancer.looksAgain)
+            await site.balancer.reload();
+        const allOpen = async () => {
+            const way = i => site.ways[PROTOCOLS[i % 2]]('/channels/some', { from: `127.0.0.${100 + i}` });
+            const streams = (await Promise.allSettled(Array.from({ length: 9 }, (_, i) => way(i)))).map(({ value }) => value);
+            streams.forEach(stream => stream?.close());
+            return streams.every(stream => stream?.status === 200);
+        };
+        await until('the balancer has the new names, and has had time to look at them', async () => {
+            const opened = await leaver.metric('sse_streams_opened_total');
+            return await allOpen() && await leaver.metric('sse_streams_opened_total') === opened;
+        });
+        assert.ok(await allOpen());
+        await site.names.set('gateway', site.gw.map(gw => gw.host));
+        if (!site.balancer.looksAgain)
+            await site.balancer.reload();
+        await settled(site);
     });
 
     test('without any gateway an EventSource is cut, so that it comes back, and others are told', { timeout: 60000 }, async t => {

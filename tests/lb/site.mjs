@@ -19,6 +19,7 @@ import { balancers } from './balancers.mjs';
 import { Names } from './names.mjs';
 
 export const KEEPALIVE_MS = 2000; // above the second in which a close must be noticed, below LB_IDLE_TIMEOUT
+const RETRY_MS = 400;
 
 let sites = 0;
 const freeNet = () => `127.${64 + (process.pid >> 8) % 64 + 64 * sites++}.${process.pid % 256}`; // this site's alone: two for each test file
@@ -53,7 +54,7 @@ export class Site {
         const gatewayEnv = places(1, gateways, 'gateway').map(place => ({ ...place, ...more, PUBLISHER_URL: `http://${net}.101:${ports.publisher}` }));
         const publisherEnv = places(101, 2, 'publisher');
         const s = this.stack = await Stack.start({ gateways, publishers: 2, ready: false, gatewayEnv, publisherEnv,
-            env: { TRUSTED_PROXIES: '127.0.0.1', DRAIN_SECONDS: 2, KEEPALIVE_MS, FORCE_SSL: 'on', MAX_STREAMS_PER_ADDRESS: this.limit, ...env } });
+            env: { TRUSTED_PROXIES: '127.0.0.1', DRAIN_SECONDS: 2, KEEPALIVE_MS, FORCE_SSL: 'on', RETRY_MS, MAX_STREAMS_PER_ADDRESS: this.limit, ...env } });
         Object.assign(this, { gw: s.gw.slice(0, IN_NAMES), spare: s.gw.slice(IN_NAMES), pub: s.pub, redis: s.redis, folder: s.folder });
         s.gw.forEach((gw, i) => placed(gw, gatewayEnv[i].HOST));
         s.pub.forEach((pub, i) => placed(pub, publisherEnv[i].HOST));
