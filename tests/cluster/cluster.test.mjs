@@ -14,7 +14,7 @@ const STREAMS = 300;
 const POSTS = 1000;
 const RATE = 20; // events a second under the faults
 const IMAGE_MAX = 15e6;
-const OBSERVABILITY = 'deploy/compose/observability.yml', SENTINEL = 'deploy/compose/sentinel.yml', TOKENS = 'deploy/compose/tokens.yml';
+const OBSERVABILITY = 'deploy/compose/observability.yml', SENTINEL = 'deploy/compose/sentinel.yml', TOKENS = 'deploy/compose/tokens.yml', ADMIN = 'deploy/compose/admin.yml';
 
 let cluster, clients;
 
@@ -65,7 +65,7 @@ async function composeConfig(...files) {
 
 test('every setting in the compose files is one of the program', options, async () => {
     cluster.engine.env.JWT_KEY = 'not-read-here';
-    const { services } = await composeConfig(SENTINEL, TOKENS);
+    const { services } = await composeConfig(SENTINEL, TOKENS, ADMIN);
     for (const service of ['gateway', 'publisher']) {
         const help = await cluster.docker('run', '--rm', '--network=none', `sse-${service}`, '--help');
         const names = Object.keys(services[service].environment);

@@ -1,9 +1,12 @@
 // What the nodes announce of themselves, and the stream of it at /status/events.
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
+import { execFile, execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parse } from 'yaml';
 import { connect } from 'node:net';
-import { SANITIZED, SCALE, Stack, binary, quiet, until } from './stack.mjs';
+import { ROOT, SANITIZED, SCALE, Stack, binary, quiet, until } from './stack.mjs';
 import { openStream, request } from './sse.mjs';
 
 const CHANNEL = 'sse:!nodes';
@@ -183,4 +186,16 @@ test('the admin port has an index, and answers under no name of a foreign site (
         for (const host of ['ops.example:1', 'gw.ns.svc.cluster.local'])
             assert.equal((await request(`${server.adminUrl}/metrics`, { headers: { host } })).status, server === listed.gw[0] ? 200 : 421, host);
     }
+});
+
+test('the compose overlay publishes the admin ports on loopback only, and answers under the name it tells', async () => {
+    const { services } = parse(readFileSync(join(ROOT, 'deploy/compose/admin.yml'), 'utf8'));
+    const base = parse(readFileSync(join(ROOT, 'docker-compose.yml'), 'utf8'), { merge: true }).services;
+    for (const [service, program] of [['gateway', 'sse-gateway'], ['publisher', 'sse-publisher']]) {
+        const [[, first, last, port]] = services[service].ports.map(text => /^127\.0\.0\.1:(\d+)-(\d+):(\d+)$/.exec(text));
+        const shown = execFileSync(binary(program), ['--print-config'], { encoding: 'utf8', env: {} });
+        assert.equal(port, /^ADMIN_PORT=(\d+)$/m.exec(shown)[1]);
+        assert.ok(last - first >= 29 && base[service].environment.ADMIN_HOST === '0.0.0.0' && services[service].networks.includes('edge'));
+    }
+    assert.equal((await request(`${one.adminUrl}/status`, { headers: { host: 'localhost:9043' } })).status, 200);
 });
