@@ -388,6 +388,7 @@ struct feed *feed_open(const struct feed_options *options)
         feed->outboxes[w] = (struct outbox){.to = options->workers[w], .local = options->local};
     h2o_multithread_register_receiver(options->queue, &feed->asks, on_asks);
     ring_memory_init(&feed->memory, options->ring_memory);
+    feed->pages = (struct page_budget){.most = options->ring_memory / 4};
     metric_set(COUNT_RING_LIMIT, (int64_t)options->ring_memory);
     timer_init(&feed->retry, options->loop, on_retry, feed);
     opening_init(feed);
@@ -410,6 +411,7 @@ struct feed *feed_open(const struct feed_options *options)
                                                         .data = feed});
     feed->shared = (struct source_shared){.margin_ms = trunks_margin_ms(feed->trunks),
                                           .limits = {options->ring_frames, options->ring_bytes, &feed->memory},
+                                          .pages = &feed->pages,
                                           .on_event = on_event,
                                           .on_read_failed = on_read_failed,
                                           .on_live = on_live};

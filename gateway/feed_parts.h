@@ -39,6 +39,7 @@ struct feed {
     struct outbox *outboxes; /* one a worker */
     struct trunks *trunks;
     struct ring_memory memory;
+    struct page_budget pages;
     struct source_shared shared;
     struct feed_channel *channels; /* uthash by name */
     size_t refused; /* of them */
@@ -48,6 +49,8 @@ struct feed {
     struct timer sweep; /* runs while there are any */
     bool hears_nodes;
     struct trunk *nodes; /* where ANNOUNCE_CHANNEL is subscribed; NULL: nowhere */
+    h2o_linklist_t turns; /* openings that wait for room for their pages */
+    bool giving_turns;
     h2o_linklist_t retrying; /* openings whose read failed */
     struct timer retry;
     uint64_t retry_ms; /* the next wait */

@@ -13,6 +13,20 @@ const struct refusal opening_deadly = {503, 60,
 
 static void advance(struct opening *opening);
 
+/* Those that waited for room longest go on first. */
+static void give_turns(struct feed *feed)
+{
+    if (feed->giving_turns)
+        return;
+    feed->giving_turns = true;
+    while (!h2o_linklist_is_empty(&feed->turns) && replay_room(&feed->shared)) {
+        struct opening *opening = H2O_STRUCT_FROM_MEMBER(struct opening, link, feed->turns.next);
+        h2o_linklist_unlink(&opening->link);
+        advance(opening);
+    }
+    feed->giving_turns = false;
+}
+
 static void retry_later(struct opening *opening)
 {
     h2o_linklist_insert(&opening->feed->retrying, &opening->link);
@@ -81,6 +95,7 @@ static void answer(struct opening *opening)
     if (replay_page(ask->replay, &page))
         page.kind = TELL_WELCOME;
     feed_tell(opening->feed, ask->worker, page);
+    give_turns(opening->feed);
 }
 
 void opening_refuse(struct feed *feed, struct ask *ask, const struct refusal *why)
@@ -91,6 +106,7 @@ void opening_refuse(struct feed *feed, struct ask *ask, const struct refusal *wh
     }
     feed_tell(feed, ask->worker,
               (struct tell){.kind = TELL_REFUSED, .refused = {.subscriber = ask->subscriber, .ask = ask, .why = why}});
+    give_turns(feed);
 }
 
 bool opening_is_abandoned(const struct ask *ask)
@@ -110,6 +126,20 @@ static const struct refusal *refusal_of(const struct opening *opening)
     return why;
 }
 
+/* What is not LIVE may be away for long: the stream holds no pages as long. */
+static void wait_at_source(struct opening *opening, struct source *source)
+{
+    if (source_live(source) && source_left_alone(source) != NULL) {
+        opening_refuse(opening->feed, opening->ask, &opening_deadly);
+        return;
+    }
+    h2o_linklist_insert(&((struct feed_channel *)source_owner(source))->waiting, &opening->link);
+    if (source_live(source))
+        return;
+    replay_abandon(opening->ask->replay);
+    give_turns(opening->feed);
+}
+
 /* Takes the opening stream one step on, or leaves it where it will be called again. */
 static void advance(struct opening *opening)
 {
@@ -127,10 +157,10 @@ static void advance(struct opening *opening)
             wait_for_barriers(opening);
         break;
     case REPLAY_SOURCE:
-        if (source_live(wait_at) && source_left_alone(wait_at) != NULL)
-            opening_refuse(opening->feed, opening->ask, &opening_deadly);
-        else
-            h2o_linklist_insert(&((struct feed_channel *)source_owner(wait_at))->waiting, &opening->link);
+        wait_at_source(opening, wait_at);
+        break;
+    case REPLAY_TURN:
+        h2o_linklist_insert(&opening->feed->turns, &opening->link);
         break;
     case REPLAY_BARRIER:
         wait_for_barriers(opening);
@@ -141,7 +171,9 @@ static void advance(struct opening *opening)
         opening_refuse(opening->feed, opening->ask, &opening_deadly);
         break;
     case REPLAY_RETRY:
+        replay_abandon(opening->ask->replay);
         retry_later(opening);
+        give_turns(opening->feed);
         break;
     }
 }
@@ -202,5 +234,6 @@ void opening_start(struct feed *feed, struct ask *ask, struct source *const *sou
 void opening_init(struct feed *feed)
 {
     h2o_linklist_init_anchor(&feed->openings);
+    h2o_linklist_init_anchor(&feed->turns);
     timer_init(&feed->sweep, feed->options.loop, on_sweep, feed);
 }

@@ -29,7 +29,6 @@ struct place {
     size_t page_bytes; /* counted in the memory of rings */
     struct position page_end; /* of the last of them */
     bool page_full; /* there may be more behind it */
-    size_t limit; /* entries of its next read */
     size_t counted; /* of the newest entries, read backwards for ?last= */
     uint32_t next; /* in the page, or in the ring */
 };
@@ -43,6 +42,7 @@ struct replay {
     bool resolved, barrier_passed, counted;
     uint32_t waits; /* for a later present */
     uint32_t read_at;
+    size_t promised; /* bytes of shared->pages, while pages are read and held */
     struct history_read *reading; /* of its own */
     const char *failed; /* why the last one did; NULL: it did not */
     struct place places[];

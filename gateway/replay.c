@@ -46,6 +46,14 @@ static void drop_page(const struct replay *replay, struct place *place)
     place->next = 0;
 }
 
+static void drop_pages(struct replay *replay)
+{
+    for (uint32_t i = 0; i < replay->ask->count; ++i)
+        drop_page(replay, &replay->places[i]);
+    replay->shared->pages->promised -= replay->promised;
+    replay->promised = 0;
+}
+
 bool replay_reading(const struct replay *replay)
 {
     return replay->reading != NULL;
@@ -56,29 +64,55 @@ void replay_abandon(struct replay *replay)
     if (replay->reading != NULL)
         history_cancel(replay->reading);
     replay->reading = NULL;
-    for (uint32_t i = 0; i < replay->ask->count; ++i)
-        drop_page(replay, &replay->places[i]);
+    drop_pages(replay);
 }
 
-/* How many entries make this channel's part of READ_BYTES, if they are like these. */
-static size_t limit_for(const struct replay *replay, size_t bytes, size_t entries)
+/* How many entries make this channel's part of READ_BYTES. */
+static size_t limit_for(const struct replay *replay, const struct place *place)
 {
-    size_t limit = entries == 0 ? READ_ENTRIES : READ_BYTES / replay->ask->count / (bytes / entries + 1);
+    size_t limit = READ_BYTES / replay->ask->count / source_entry_size(place->source);
     return limit < 1 ? 1 : limit < READ_ENTRIES ? limit : READ_ENTRIES;
+}
+
+/* Bytes of the pages that it is going to read; of each channel one event at least. */
+static size_t pages_estimate(const struct replay *replay)
+{
+    size_t bytes = 0;
+    for (uint32_t i = 0; i < replay->ask->count; ++i) {
+        const struct place *place = &replay->places[i];
+        size_t size = source_entry_size(place->source), part = READ_BYTES / replay->ask->count;
+        if (!source_covers(place->source, place->after))
+            bytes += size > part ? size : part;
+    }
+    return bytes == 0 ? 1 : bytes;
+}
+
+bool replay_room(const struct source_shared *shared)
+{
+    return shared->pages->promised < shared->pages->most;
+}
+
+/* All of a page's reads are promised room at once, so that streams which hold a part can't wait for each other. */
+static bool promise_room(struct replay *replay)
+{
+    if (replay->promised != 0)
+        return true;
+    if (!replay_room(replay->shared))
+        return false;
+    replay->promised = pages_estimate(replay);
+    replay->shared->pages->promised += replay->promised;
+    return true;
 }
 
 /* A read that looks an id up begins with its position, whose event is not wanted again. */
 static void take_page(const struct replay *replay, struct place *place, const struct history_entry *entries, size_t count,
                       size_t skip, bool more)
 {
-    size_t bytes = 0;
     if (count == 0) { /* the history was deleted: what is missing is a gap, and the ring may have the newest yet */
         place->emptied = true;
         place->checked = false;
         return;
     }
-    for (size_t i = 0; i < count; ++i)
-        bytes += entries[i].payload.n;
     place->page = h2o_mem_alloc((count + 1) * sizeof(struct frame *));
     place->page_count = (uint32_t)source_frames(place->source, entries + skip, count - skip, place->page);
     place->page_bytes = count * sizeof(struct frame *);
@@ -87,7 +121,6 @@ static void take_page(const struct replay *replay, struct place *place, const st
     ring_memory_take(replay->shared->limits.memory, place->page_bytes);
     place->page_end = entries[count - 1].at;
     place->page_full = more;
-    place->limit = limit_for(replay, bytes, count);
     place->next = 0;
 }
 
@@ -146,12 +179,11 @@ static enum replay_need wait_for(struct replay *replay, const struct source *sou
 static enum replay_need read_page(struct replay *replay, uint32_t at, struct position after, history_cb cb)
 {
     struct place *place = &replay->places[at];
-    const struct ring *newest = source_ring(place->source);
-    if (place->limit == 0)
-        place->limit = limit_for(replay, newest->bytes, newest->count);
+    if (!promise_room(replay))
+        return REPLAY_TURN;
     replay->read_at = at;
     metric_add(COUNT_HISTORY_READS, 1);
-    return wait_for(replay, place->source, source_read_after(place->source, after, place->limit, cb, replay));
+    return wait_for(replay, place->source, source_read_after(place->source, after, limit_for(replay, place), cb, replay));
 }
 
 enum replay_need replay_look_up(struct replay *replay, uint32_t at)
@@ -527,8 +559,7 @@ bool replay_page(struct replay *replay, struct tell *tell)
         bytes += frame->body;
         more = count == REPLAY_PAGE_FRAMES || bytes >= REPLAY_PAGE_BYTES;
     }
-    for (uint32_t i = 0; i < replay->ask->count; ++i)
-        drop_page(replay, &replay->places[i]);
+    drop_pages(replay);
     format_place(replay, count == 0 ? NULL : frames[0], tell->page.position);
     if (count == 0) {
         free(frames);

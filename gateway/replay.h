@@ -17,10 +17,13 @@ struct replay;
 struct replay *replay_create(const struct ask *ask, struct source *const *sources, const struct source_shared *shared,
                              void (*on_read)(void *data), void *data);
 
+/* Whether there is room for the pages of one more stream. */
+bool replay_room(const struct source_shared *shared);
+
 /* Whether it waits for a read of its own. */
 bool replay_reading(const struct replay *replay);
 
-/* Lets go what it holds and waits for, before its ask is freed without an end. */
+/* Lets go what it holds and waits for: before its ask is freed without an end, or a long wait. */
 void replay_abandon(struct replay *replay);
 
 enum replay_need {
@@ -28,6 +31,7 @@ enum replay_need {
     REPLAY_SOURCE, /* *wait_at must become live or deeper: call again from its on_live */
     REPLAY_BARRIER, /* the id may be newer than what this node has seen: call again behind a canary */
     REPLAY_READ, /* on_read will be called */
+    REPLAY_TURN, /* the pages of other streams leave no room for its own: call again when replay_room() */
     REPLAY_DEADLY, /* the history of one of its channels can't be read: see HISTORY_DEADLY */
     REPLAY_RETRY, /* a read could not be sent or failed: call again when the connection is back, or after a while */
 };

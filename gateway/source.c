@@ -77,6 +77,11 @@ struct history_read *source_read_before(const struct source *source, struct posi
     return source->shard == NULL ? NULL : history_before(source->shard->history, source_name(source), before, limit, cb, data);
 }
 
+size_t source_entry_size(const struct source *source)
+{
+    return source->shard == NULL ? 1 : history_entry_size(source->shard->history, source_name(source));
+}
+
 const char *source_left_alone(const struct source *source)
 {
     return source->shard == NULL ? NULL : history_left_alone(source->shard->history, source_name(source));

@@ -26,12 +26,18 @@ struct source_shard {
     bool denied; /* the Redis user may not note a birth, so born_ms may be this gateway's first look */
 };
 
+/* The pages that streams read for themselves are in memory until each has all that it needs for one of its own: what they may take together. */
+struct page_budget {
+    size_t most, promised;
+};
+
 /* What all sources of a feed share; outlives them. */
 struct source_shared {
     /* Between two shards, by their own clocks: after an event of another shard, none comes that is older than that event by more than this. */
     uint64_t margin_ms;
     uint32_t unsettled; /* kept by the sources: how many of them were LIVE once and are reading what they missed */
     struct ring_limits limits; /* of all that the bus thread keeps of events */
+    struct page_budget *pages;
     void (*on_event)(void *owner, struct frame *frame); /* the next event of the channel, in order; the frame is borrowed */
     void (*on_read_failed)(void *owner, const char *why); /* source_retry() will be needed */
     void (*on_live)(void *owner); /* it became LIVE, or its ring reached deeper: what waited may ask again */
@@ -56,6 +62,9 @@ void source_read_failed(struct source *source, const char *why);
 
 /* Of authors' own ids in its history; only while source_live(), and for that turn. */
 struct search *source_search(struct source *source);
+
+/* See history_entry_size(). */
+size_t source_entry_size(const struct source *source);
 
 /* See history_left_alone(). */
 const char *source_left_alone(const struct source *source);

@@ -336,10 +336,22 @@ void history_close(struct history *history)
     free(history);
 }
 
-const char *history_left_alone(const struct history *history, struct slice channel)
+static struct lane *find_lane(const struct history *history, struct slice channel)
 {
     struct lane *lane;
     HASH_FIND(hh, history->lanes, channel.p, channel.n, lane);
+    return lane;
+}
+
+size_t history_entry_size(const struct history *history, struct slice channel)
+{
+    const struct lane *lane = find_lane(history, channel);
+    return lane == NULL || lane->size == 0 ? GUESSED_BYTES : lane->size;
+}
+
+const char *history_left_alone(const struct history *history, struct slice channel)
+{
+    const struct lane *lane = find_lane(history, channel);
     return lane != NULL && lane->blocked_until_ms > monotonic_ms() ? history_deadly : NULL;
 }
 

@@ -51,6 +51,9 @@ struct history_read *history_before(struct history *history, struct slice channe
 /* A channel that is HISTORY_DEADLY for the moment: the sentence, else NULL. */
 const char *history_left_alone(const struct history *history, struct slice channel);
 
+/* Bytes of an entry of this channel, about: what was seen lately, or a guess. */
+size_t history_entry_size(const struct history *history, struct slice channel);
+
 /* Puts a read that waits before the others of its channel: for what many wait for. */
 void history_hurry(struct history_read *read);
 
