@@ -6,7 +6,7 @@ import { chromium } from 'playwright-core';
 import { SCALE } from '../integration/wait.mjs';
 
 const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-    '--disable-component-update', '--disable-sync'];
+    '--disable-component-update', '--disable-sync', '--host-resolver-rules=MAP *.example.org 127.0.0.1'];
 export const TIMEOUT = { timeout: 60000 * SCALE };
 
 let browser;
