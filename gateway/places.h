@@ -38,7 +38,8 @@ struct replay {
     const struct source_shared *shared;
     void (*on_read)(void *data);
     void *data;
-    uint64_t verified_since_ms; /* the rings that this page is made of were compared with their histories since; 0: not yet said */
+    uint64_t verified_since_ms; /* the rings that this page is made of are to be compared with their histories since; 0: not yet said */
+    bool verified; /* … and all were */
     bool resolved, barrier_passed, counted;
     uint32_t waits; /* for a later present */
     uint32_t read_at;

@@ -278,7 +278,7 @@ static bool verify(struct replay *replay, struct source **wait_at)
 {
     bool asking = false;
     uint64_t now = monotonic_ms();
-    if (replay->ask->mode == START_FRESH)
+    if (replay->ask->mode == START_FRESH || replay->verified)
         return true;
     if (replay->verified_since_ms == 0)
         replay->verified_since_ms = now < VERIFIED_MS ? 0 : now - VERIFIED_MS;
@@ -288,6 +288,7 @@ static bool verify(struct replay *replay, struct source **wait_at)
         *wait_at = replay->places[i].source;
         asking = true;
     }
+    replay->verified = !asking;
     return !asking;
 }
 
@@ -550,6 +551,7 @@ bool replay_page(struct replay *replay, struct tell *tell)
     bool more = false;
     struct frame **frames = h2o_mem_alloc(REPLAY_PAGE_FRAMES * sizeof(*frames));
     replay->verified_since_ms = 0;
+    replay->verified = false;
     count_resume(replay);
     for (uint32_t i = 0; i < replay->ask->count; ++i)
         begin(replay, &replay->places[i]);

@@ -30,9 +30,9 @@ enum history_fault history_fault(const char *why);
 
 /* Bounds of what is under way over one connection. */
 enum {
-    HISTORY_WINDOW_BYTES = 2 << 20, /* by estimate; an entry that is larger is read alone */
+    HISTORY_WINDOW_BYTES = 1 << 20, /* by estimate; an entry that is larger is read alone */
     HISTORY_WINDOW_ENTRIES = 128, /* since an estimate may be wrong: of all reads together, and half of it of each */
-    HISTORY_ANSWER_BYTES = 512 << 10, /* of one answer, by estimate */
+    HISTORY_ANSWER_BYTES = 256 << 10, /* of one answer, by estimate */
 };
 
 struct history *history_open(struct redis *redis);

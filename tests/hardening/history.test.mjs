@@ -39,7 +39,7 @@ const clients = Math.ceil(400 * HARDENING_SCALE), history = Math.ceil(640 * HARD
 
 async function asks(t, what, path, memory) {
     let most;
-    await costs(t, stage, stage.gw, { what, bound: 'reads wait: 2 MiB under way; `RING_MEMORY`, `MEMORY_LIMIT`', memory }, async () => {
+    await costs(t, stage, stage.gw, { what, bound: 'reads wait: 1 MiB under way; `RING_MEMORY`, `MEMORY_LIMIT`', memory }, async () => {
         const result = await ask(path, clients, 4);
         most = result.most;
         return result.sent;
