@@ -10,9 +10,10 @@ static const struct announce_row rows[] = {
 };
 
 static const struct announce_row outcomes[] = {
-    {"duplicate", COUNTER_PUBLISH + PUBLISH_DUPLICATE, 1}, {"unchanged", COUNTER_PUBLISH + PUBLISH_UNCHANGED, 1},
-    {"bus down", COUNTER_PUBLISH + PUBLISH_BUS_DOWN, 1},   {"refused", COUNTER_PUBLISH + PUBLISH_REFUSED, 1},
-    {"conflict", COUNTER_PUBLISH + PUBLISH_CONFLICT, 1},   {"failed", COUNTER_PUBLISH + PUBLISH_FAILED, 1},
+    {"duplicate", COUNTER_PUBLISH + PUBLISH_DUPLICATE, 1},   {"unchanged", COUNTER_PUBLISH + PUBLISH_UNCHANGED, 1},
+    {"bus down", COUNTER_PUBLISH + PUBLISH_BUS_DOWN, 1},     {"refused", COUNTER_PUBLISH + PUBLISH_REFUSED, 1},
+    {"unwritable", COUNTER_PUBLISH + PUBLISH_UNWRITABLE, 1}, {"conflict", COUNTER_PUBLISH + PUBLISH_CONFLICT, 1},
+    {"failed", COUNTER_PUBLISH + PUBLISH_FAILED, 1},
 };
 
 static void on_announce(void *data, struct slice json)

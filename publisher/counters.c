@@ -14,6 +14,7 @@ static const struct metric table[COUNTERS] = {
     PUBLISH(PUBLISH_DUPLICATE, "duplicate"),
     PUBLISH(PUBLISH_UNCHANGED, "unchanged"),
     PUBLISH(PUBLISH_BUS_DOWN, "bus_down"),
+    PUBLISH(PUBLISH_UNWRITABLE, "unwritable"),
     PUBLISH(PUBLISH_REFUSED, "refused"),
     PUBLISH(PUBLISH_CONFLICT, "conflict"),
     PUBLISH(PUBLISH_FAILED, "failed"),

@@ -58,6 +58,7 @@ static void send_answer(h2o_req_t *req, enum post_route route, const struct publ
 {
     switch (answer->outcome) {
     case PUBLISH_BUS_DOWN:
+    case PUBLISH_UNWRITABLE:
         http_add_header(req, "retry-after", SLICE("1"));
         http_error(req, 503, answer->why);
         break;
@@ -84,7 +85,7 @@ static void on_published(void *data, const struct publish_answer *answer)
     h2o_req_t *req = waiting->req;
     enum post_route route = waiting->route;
     metric_add(COUNTER_PUBLISH + answer->outcome, 1);
-    if (answer->outcome != PUBLISH_BUS_DOWN)
+    if (answer->outcome != PUBLISH_BUS_DOWN && answer->outcome != PUBLISH_UNWRITABLE)
         metric_time(COUNTER_DURATION, monotonic_us() - waiting->began_us);
     waiting_free(waiting);
     if (req != NULL)

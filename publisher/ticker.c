@@ -18,7 +18,7 @@ static void on_ticked(void *data, const struct publish_answer *answer)
 {
     (void)data;
     metric_add(COUNTER_PUBLISH + answer->outcome, 1);
-    if (answer->outcome > PUBLISH_BUS_DOWN)
+    if (answer->outcome > PUBLISH_BUS_DOWN && answer->outcome != PUBLISH_UNWRITABLE)
         log_warn("tick refused", log_str("why", answer->why));
 }
 

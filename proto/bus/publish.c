@@ -150,7 +150,8 @@ static void route(struct publish *publish, struct publish_send *send)
     } else if (outlet != NULL && outlet->young) {
         on_again(publish, send, why);
     } else {
-        publish_send_fail(send, PUBLISH_BUS_DOWN, why);
+        bool unwritable = outlet != NULL && publish_shard_unwritable(outlet->shard) != NULL;
+        publish_send_fail(send, unwritable ? PUBLISH_UNWRITABLE : PUBLISH_BUS_DOWN, why);
     }
 }
 
@@ -191,6 +192,8 @@ const char *publish_why(struct publish *publish)
     const char *why = shards_why(publish->shards);
     for (struct outlet *outlet = publish->outlets; why == NULL && outlet != NULL; outlet = outlet->next) {
         why = publish_shard_why(outlet->shard);
+        if (why == NULL)
+            why = publish_shard_unwritable(outlet->shard);
         if (why != NULL)
             why = shard_sentence(publish->why, sizeof(publish->why), publish->shards, outlet->at, why);
         else

@@ -30,9 +30,10 @@ enum publish_outcome {
     PUBLISH_DONE, /* appended and sent */
     PUBLISH_DUPLICATE, /* id or key was seen in the last 5 minutes: id and position are those of the first time, nothing was sent */
     PUBLISH_UNCHANGED, /* only_changed, and it had not: id and position are the newest event's, nothing was sent */
-    PUBLISH_BUS_DOWN, /* not connected, connection lost before the answer, Redis can't write now (LOADING, READONLY, OOM, …), the channel is being moved to another shard, or too few replicas have it */
+    PUBLISH_BUS_DOWN, /* not connected, connection lost before the answer, Redis can't run it now (LOADING, BUSY, …), the channel is being moved to another shard, or too few replicas have it */
     PUBLISH_REFUSED, /* the function said no: a fault of the request that the edge should have found */
     PUBLISH_CONFLICT, /* id or key was seen in the last 5 minutes with another event: nothing was sent */
+    PUBLISH_UNWRITABLE, /* Redis is there and takes no writes: out of memory, can't save, read-only, too few replicas; nothing was published */
     PUBLISH_FAILED, /* no repeat helps until an operator acts: the user's rights, a key that holds something else */
 };
 
@@ -52,7 +53,8 @@ typedef void (*publish_cb)(void *data, const struct publish_answer *answer);
 struct publish *publish_open(const struct redis_options *options, unsigned replicas);
 void publish_close(struct publish *publish);
 
-/* Whether all shards are; else the first one's sentence, valid until the next turn. */
+/* Whether all shards take publishes, as far as the last answer told; a shard that nothing was published to is asked every second. Else the first one's sentence, valid until the
+ * next turn. */
 bool publish_ready(struct publish *publish);
 const char *publish_why(struct publish *publish);
 

@@ -4,6 +4,8 @@
 
 #include "proto/bus/redis_error.h"
 #include "runtime/log.h"
+#include "runtime/monotonic.h"
+#include "runtime/timer.h"
 #include "sse_lua.h" /* made of sse.lua by CMakeLists.txt */
 
 #define LOST_SENTENCE                                                                                                           \
@@ -13,7 +15,10 @@
 /* What the function says to an option that it does not know: an older publisher has loaded its library since. */
 #define STALE "ERR sse_publish: unknown option"
 
-enum { REPLICAS_TIMEOUT_MS = 1000 };
+enum {
+    REPLICAS_TIMEOUT_MS = 1000,
+    PROBE_MS = 1000, /* without an answer for so long the shard is asked whether it takes writes */
+};
 
 enum library {
     LIBRARY_ABSENT, /* no connection */
@@ -29,8 +34,46 @@ struct publish_shard {
     struct confirm confirm; /* replicas: 0 if none need to have it */
     enum library library;
     const char *why; /* why the last load failed; NULL: it did not */
+    const char *unwritable; /* why Redis took no write, by the newest answer; NULL: it did */
+    uint64_t answered_ms; /* when that was */
+    struct timer probe;
     struct log_limit limit;
 };
+
+/* ---- whether it takes writes ---- */
+
+/* What an answer to a write tells. */
+static void learn(struct publish_shard *shard, const redisReply *reply)
+{
+    const char *before = shard->unwritable;
+    bool ran = !redis_error(reply) || redis_error_is(reply, "ERR sse_publish: ");
+    if (!ran && redis_error_unwritable(reply) == NULL)
+        return;
+    shard->answered_ms = monotonic_ms();
+    shard->unwritable = redis_error_unwritable(reply);
+    if (shard->unwritable != NULL && before == NULL)
+        log_error("redis refuses writes", log_str("why", shard->unwritable), log_str("error", reply->str));
+    else if (shard->unwritable == NULL && before != NULL)
+        log_info("redis takes writes again");
+}
+
+static void on_probed(void *data, const redisReply *reply, const char *why)
+{
+    (void)why;
+    if (reply != NULL)
+        learn(data, reply);
+}
+
+/* Before it runs a function that may write Redis looks whether it takes writes; this call names no key, so the function itself refuses it and writes nothing. */
+static void on_probe(void *data)
+{
+    struct publish_shard *shard = data;
+    struct slice argv[] = {SLICE("FCALL"), SLICE("sse_publish"), SLICE("0")};
+    bool asks = publish_shard_why(shard) == NULL && monotonic_ms() - shard->answered_ms >= PROBE_MS;
+    if (asks && !redis_command(shard->redis, argv, 3, on_probed, shard))
+        redis_drop(shard->redis, "too much waits to be sent to Redis");
+    timer_start(&shard->probe, PROBE_MS);
+}
 
 /* ---- the function library ---- */
 
@@ -60,6 +103,7 @@ static void on_loaded(void *data, const redisReply *reply, const char *why)
     (void)why;
     if (reply == NULL)
         return;
+    learn(shard, reply);
     if (redis_error(reply)) {
         fail_load(shard, load_fault(shard, reply));
         return;
@@ -155,7 +199,7 @@ static const char *failure(const redisReply *reply)
 
 static void answer_error(struct publish_send *send, const redisReply *reply)
 {
-    enum publish_outcome outcome = PUBLISH_BUS_DOWN;
+    enum publish_outcome outcome = redis_error_unwritable(reply) != NULL ? PUBLISH_UNWRITABLE : PUBLISH_BUS_DOWN;
     const char *why = redis_error_down(reply);
     if (why == NULL && !is_refusal(reply, &outcome, &why)) {
         outcome = PUBLISH_FAILED;
@@ -205,6 +249,8 @@ static void on_answer(void *data, const redisReply *reply, const char *why)
     struct publish_send *send = data;
     struct publish_answer answer;
     (void)why;
+    if (reply != NULL)
+        learn(send->shard, reply);
     if (reply == NULL)
         publish_send_fail(send, PUBLISH_BUS_DOWN, LOST_SENTENCE);
     else if (read_answer(&answer, reply) && answer.id.n <= send->room && send->shard->confirm.replicas != 0)
@@ -257,6 +303,8 @@ struct publish_shard *publish_shard_open(const struct publish_shard_options *opt
     redis.on_lost = on_lost;
     redis.on_push = NULL;
     redis.data = shard;
+    timer_init(&shard->probe, redis.loop, on_probe, shard);
+    timer_start(&shard->probe, PROBE_MS);
     shard->redis = redis_open(&redis);
     shard->confirm =
         (struct confirm){.redis = shard->redis, .replicas = options->replicas, .timeout_ms = replicas_timeout(options->redis)};
@@ -268,6 +316,7 @@ void publish_shard_close(struct publish_shard *shard)
     shard->library = LIBRARY_ABSENT;
     redis_close(shard->redis);
     confirm_lost(&shard->confirm, LOST_SENTENCE);
+    timer_dispose(&shard->probe);
     free(shard);
 }
 
@@ -278,6 +327,11 @@ const char *publish_shard_why(const struct publish_shard *shard)
     if (shard->library == LIBRARY_LOADED || shard->library == LIBRARY_RELOADING)
         return NULL;
     return shard->why != NULL ? shard->why : "Redis is loading the function library";
+}
+
+const char *publish_shard_unwritable(const struct publish_shard *shard)
+{
+    return shard->unwritable;
 }
 
 void publish_shard_send(struct publish_shard *shard, struct publish_send *send)

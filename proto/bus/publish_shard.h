@@ -17,6 +17,9 @@ void publish_shard_close(struct publish_shard *shard); /* what is under way fail
 /* NULL while it is ready. */
 const char *publish_shard_why(const struct publish_shard *shard);
 
+/* Redis takes no writes, by its newest answer; NULL: it does. Publishes are sent all the same. */
+const char *publish_shard_unwritable(const struct publish_shard *shard);
+
 /* Only while it is ready: calls back and frees it once Redis has answered. */
 void publish_shard_send(struct publish_shard *shard, struct publish_send *send);
 

@@ -79,6 +79,31 @@ test('Redis killed while running: 503, then 200 when it is back', async () => {
     assert.equal(pub.logged({ msg: 'not ready' }).length, 1, 'each change is said once');
 });
 
+for (const [what, setting, value, why] of [['is out of memory', 'maxmemory', 1, /out of memory/], ['has too few replicas', 'min-replicas-to-write', 1, /too few replicas/]])
+    test(`Redis ${what} and takes no writes: 503, /readyz and the log say so, with and without a publish, and it ends by itself`, async () => {
+        const s = await Stack.start({ gateways: 0 });
+        const [pub] = s.pub;
+        const said = () => pub.logged({ msg: /^redis (refuses writes|takes writes again)$/ }).map(line => line.msg);
+        await s.redis.command(['CONFIG', 'SET', setting, value]);
+        const answer = await post(pub);
+        assert.equal(answer.status, 503);
+        assert.match(answer.body, why);
+        await assertDown(pub, why);
+        assert.ok(await pub.metric('sse_publish_total', { outcome: 'unwritable' }) >= 1);
+        assert.equal(await pub.metric('sse_publish_total', { outcome: 'bus_down' }), 0);
+        await pub.waitMetric('sse_bus_up', 0);
+        assert.match((await pub.waitLogged({ msg: 'redis refuses writes' })).why, why);
+        await s.redis.command(['CONFIG', 'SET', setting, 0]);
+        await pub.waitReady();
+        await pub.waitMetric('sse_bus_up', 1);
+        await s.redis.command(['CONFIG', 'SET', setting, value]);
+        await until('it is found out without a publish', async () => why.test((await pub.ready()).body));
+        await s.redis.command(['CONFIG', 'SET', setting, 0]);
+        await pub.waitReady();
+        assert.equal((await post(pub)).status, 303);
+        assert.deepEqual(said(), ['redis refuses writes', 'redis takes writes again', 'redis refuses writes', 'redis takes writes again']);
+    });
+
 test('Redis that stands still: a post waits for the acknowledgement and is 503 after the time-out', async () => {
     const s = await Stack.start({ gateways: 0, env: { REDIS_TIMEOUT_MS: 500 } });
     const [pub] = s.pub;

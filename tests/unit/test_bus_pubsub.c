@@ -464,13 +464,18 @@ static void check_bus_down(struct server *server, struct publish *publish)
     struct publish_request what = request("down", "x");
     server_set(server, "CONFIG SET maxmemory 1");
     struct answer answer = send_one(publish, what);
-    check(answer.outcome == PUBLISH_BUS_DOWN, "no memory: %s", answer.why);
+    check(answer.outcome == PUBLISH_UNWRITABLE, "no memory: %s", answer.why);
+    check(!publish_ready(publish) && strcmp(publish_why(publish), answer.why) == 0, "it is not ready, for this reason");
     server_set(server, "CONFIG SET maxmemory 0");
     server_set(server, "REPLICAOF 127.0.0.1 1");
     answer = send_one(publish, what);
-    check(answer.outcome == PUBLISH_BUS_DOWN && strstr(answer.why, "read-only") != NULL, "a replica: %s", answer.why);
+    check(answer.outcome == PUBLISH_UNWRITABLE && strstr(answer.why, "read-only") != NULL, "a replica: %s", answer.why);
     server_set(server, "REPLICAOF NO ONE");
-    check(send_one(publish, what).outcome == PUBLISH_DONE, "both are over when they are over");
+    check(send_one(publish, what).outcome == PUBLISH_DONE && publish_ready(publish), "both are over when they are over");
+    server_set(server, "CONFIG SET maxmemory 1");
+    check(run_until(!publish_ready(publish)), "without a publish it is found out, too");
+    server_set(server, "CONFIG SET maxmemory 0");
+    check(run_until(publish_ready(publish)), "and that it is over");
 
     answer = (struct answer){0};
     kill(server->pid, SIGSTOP);
