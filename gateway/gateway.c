@@ -17,6 +17,7 @@
 #include "runtime/h1_guard.h"
 #include "runtime/h2_guard.h"
 #include "runtime/h2_reset.h"
+#include "runtime/h2_work.h"
 #include "runtime/log.h"
 #include "runtime/monotonic.h"
 #include "runtime/node_name.h"
@@ -224,6 +225,7 @@ static void start_feed(struct gateway *gateway)
 /* Each worker has its hub when this returns. */
 static void start_workers(struct gateway *gateway)
 {
+    h2_work_threads(gateway->worker_count);
     if (gateway->alone) {
         worker_open(&gateway->workers[0], gateway, 0, gateway->ctx.loop);
         return;

@@ -42,7 +42,7 @@ static void send_file(h2o_req_t *req, const struct page_file *file, struct slice
     if (has_it(req, slice_of(file->tag)))
         http_send(req, 304, file->type, SLICE(""));
     else
-        http_send(req, 200, file->type, slice_make((const char *)file->bytes, file->n));
+        http_send_static(req, 200, file->type, slice_make((const char *)file->bytes, file->n));
 }
 
 void page_serve(h2o_req_t *req, const char *name)

@@ -7,6 +7,7 @@
 #include "proto/channel.h"
 #include "proto/event.h"
 #include "proto/sse.h"
+#include "runtime/h2_guard.h"
 #include "runtime/http.h"
 #include "runtime/seeded_hash.h"
 
@@ -149,6 +150,7 @@ void stream_serve(struct gateway *gateway, h2o_req_t *req, struct stream_request
     }
     if (!admission_channels(gateway, req, stream))
         return;
+    h2_guard_stream(req);
     add_stream_headers(req);
     if (transport != &transport_h2) { /* h2o's filters don't see a head that we write */
         edge_add_headers(gateway, req);

@@ -15,6 +15,7 @@ enum h2_abuse {
     H2_HEAD_FIELDS,
     H2_CONTINUATIONS, /* of one header block; or any at all while the connection drains, where libh2o would turn in a circle */
     H2_BODIES, /* of requests that are not complete, all together */
+    H2_WORK, /* heads and answers of requests under way; see h2_work.h */
     H2_SLOW_REQUEST, /* not complete within h2o_globalconf_t's http1.req_timeout; only its stream is reset, unless it is a head */
     H2_SLOW_ANSWER, /* nothing of an answer was taken for listener_options.user_timeout_ms; only its stream is reset */
     H2_IDLE, /* no request for h2o_globalconf_t's http2.idle_timeout, whatever other frames there were */
@@ -29,7 +30,7 @@ enum h2_abuse {
         ROW(first, H2_SMALL_DATA, "small data"), ROW(first, H2_OTHER_FRAMES, "other frames"),            \
         ROW(first, H2_HEAD_BYTES, "head bytes"), ROW(first, H2_HEAD_FIELDS, "head fields"),              \
         ROW(first, H2_CONTINUATIONS, "continuations"), ROW(first, H2_BODIES, "request bodies"),          \
-        ROW(first, H2_SLOW_REQUEST, "slow request"), ROW(first, H2_SLOW_ANSWER, "slow answer"), ROW(first, H2_IDLE, "idle")
+        ROW(first, H2_WORK, "requests under way"), ROW(first, H2_SLOW_REQUEST, "slow request"), ROW(first, H2_SLOW_ANSWER, "slow answer"), ROW(first, H2_IDLE, "idle")
 
 /* The rows of a program's table of metrics (metrics.h), from `first` on. */
 #define H2_ABUSE_ROW(first, abuse, name)                                                   \

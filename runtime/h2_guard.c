@@ -9,8 +9,10 @@
 #include "runtime/bodies.h"
 #include "runtime/h2_budget.h"
 #include "runtime/h2_head.h"
+#include "runtime/h2_pace.h"
 #include "runtime/h2_patience.h"
 #include "runtime/h2_reset.h"
+#include "runtime/h2_work.h"
 #include "runtime/interpose.h"
 #include "runtime/listener.h"
 #include "runtime/log.h"
@@ -26,6 +28,7 @@ enum {
     WINDOW_UPDATE_BYTES =
         16, /* one WINDOW_UPDATE is fair for so many bytes sent: the least DATA frame with an event in it is twice that */
     OPEN_WINDOW = 1 << 30,
+    FIELD_BYTES = 130, /* that the library takes for a field of a head beside its text */
 };
 
 enum state { GUARD_EXPECTED, GUARD_ON, GUARD_OVER };
@@ -40,8 +43,10 @@ struct h2_guard {
     uint64_t requests;
     uint32_t body_bytes; /* since the bodies were last added up */
     uint32_t head_bytes, head_frames; /* of the header block that is under way */
+    struct h2_work work;
     struct h2_patience patience;
     h2o_timeout_entry_t turn;
+    struct h2_pace pace;
 };
 
 /* The connection whose input is being read on this thread; NULL when none is, or it was closed meanwhile. */
@@ -115,7 +120,7 @@ const char *h2_guard_start(size_t first)
 /* --- a connection's life --- */
 
 /* Beside the reasons, what a build for tests/hardening can leave out. */
-enum { PART_CLOSING = H2_ABUSES, PART_WINDOWS };
+enum { PART_CLOSING = H2_ABUSES, PART_WINDOWS, PART_PACE };
 
 static bool is_left_out(unsigned part)
 {
@@ -178,12 +183,15 @@ static void begin(struct h2_guard *guard)
     guard->conn = guard->sock->data;
     guard->turn.cb = on_turn;
     h2_budget_init(&guard->budget, monotonic_ms());
+    h2_work_init(&guard->work);
     h2o_timeout_link(guard->conn->super.ctx->loop, &guard->conn->super.ctx->one_sec_timeout, &guard->turn);
 }
 
 static void end(struct h2_guard *guard)
 {
     h2o_timeout_unlink(&guard->turn);
+    h2_pace_forget(&guard->pace);
+    h2_work_close(&guard->work);
     guard->state = GUARD_OVER;
     if (current == guard)
         current = NULL;
@@ -389,6 +397,24 @@ static void own_body(struct h2_guard *guard, uint32_t stream_id)
     }
 }
 
+static void resume(struct h2_pace *pace)
+{
+    h2o_socket_t *sock = H2O_STRUCT_FROM_MEMBER(struct h2_guard, pace, pace)->sock;
+    library.read_start(sock, on_read);
+    on_read(sock, NULL);
+}
+
+/* Whether the next request must wait; meanwhile its connection is not read. */
+static bool waits_for_a_turn(struct h2_guard *guard)
+{
+    h2o_loop_t *loop = guard->conn->super.ctx->loop;
+    if (!h2_pace_is_spent(loop) || is_left_out(PART_PACE))
+        return false;
+    h2_pace_wait(&guard->pace, loop, resume);
+    h2o_socket_read_stop(guard->sock);
+    return true;
+}
+
 ssize_t h2o_http2_decode_frame(h2o_http2_frame_t *frame, const uint8_t *src, size_t len, const h2o_http2_settings_t *host,
                                const char **why)
 {
@@ -397,6 +423,8 @@ ssize_t h2o_http2_decode_frame(h2o_http2_frame_t *frame, const uint8_t *src, siz
         return consumed;
     if (frame->type == H2O_HTTP2_FRAME_TYPE_DATA)
         own_body(current, frame->stream_id);
+    if (frame->type == H2O_HTTP2_FRAME_TYPE_HEADERS && waits_for_a_turn(current))
+        return H2O_HTTP2_ERROR_INCOMPLETE;
     enum h2_abuse abuse = current->abuse != H2_NO_ABUSE ? current->abuse : judge(current, frame);
     return abuse == H2_NO_ABUSE ? consumed : refuse(current, abuse, why);
 }
@@ -411,6 +439,61 @@ void h2o_http2__encode_rst_stream_frame(h2o_buffer_t **buf, uint32_t stream_id, 
         return;
     current->abuse = H2_RESETS;
     report(current, H2_RESETS, "an HTTP/2 connection was closed for what its client did");
+}
+
+/* --- what requests under way take --- */
+
+/* Frees the requests of a connection that is to be closed; the library itself would free them with it, a turn of the loop later, when
+ * a hundred other connections have asked for as much. Not those that are being read (HTTP/2 or ours) or written. */
+static void drop_requests(struct h2_guard *guard)
+{
+    h2o_http2_conn_t *conn = guard->conn;
+    if (guard == current || conn->state >= H2O_HTTP2_CONN_STATE_IS_CLOSING)
+        return;
+    for (uint32_t slot = 0; slot < conn->streams->slots; ++slot)
+        if (KHASH_HOLDS(conn->streams, slot))
+            h2o_http2_stream_reset(conn, conn->streams->values[slot]);
+}
+
+/* Closes connections until there is room again, the oldest request's first. `req` is in use. The library finds a connection closed in
+ * the loop's next turn. */
+static void make_room(const h2o_req_t *req)
+{
+    for (struct h2_work *work; (work = h2_work_oldest_if_over()) != NULL;) {
+        struct h2_guard *guard = H2O_STRUCT_FROM_MEMBER(struct h2_guard, work, work);
+        h2_work_close(work);
+        guard->abuse = H2_WORK;
+        report(guard, H2_WORK, "an HTTP/2 connection was closed for the requests that it has under way");
+        if (&guard->conn->super != req->conn)
+            drop_requests(guard);
+        cut(guard);
+    }
+}
+
+static struct h2_guard *working_guard(h2o_req_t *req)
+{
+    struct h2_guard *guard = req->version < 0x200 ? NULL : guard_of(req->conn->callbacks->get_socket(req->conn));
+    return guard != NULL && guard->state == GUARD_ON && !is_left_out(H2_WORK) ? guard : NULL;
+}
+
+void h2_guard_answer(h2o_req_t *req, size_t bytes, bool copied)
+{
+    struct h2_guard *guard = working_guard(req);
+    if (guard == NULL)
+        return;
+    h2_work_answer(&guard->work, req, bytes, copied);
+    if (guard->work.bytes > H2_WORK_CONNECTION_BYTES && guard->abuse == H2_NO_ABUSE) {
+        guard->abuse = H2_WORK; /* the next frame ends the connection */
+        report(guard, H2_WORK, "an HTTP/2 connection was closed for what its client did");
+    }
+    make_room(req);
+}
+
+void h2_guard_stream(h2o_req_t *req)
+{
+    struct h2_guard *guard = working_guard(req);
+    if (guard != NULL)
+        h2_work_release(&guard->work, req);
 }
 
 /* Empty: the library decodes the field cache-digest at each reference to it, up to 190 KB for a byte of the head, and uses it only
@@ -442,8 +525,12 @@ static int parse_head(struct h2_guard *guard, h2o_req_t *req, h2o_hpack_header_t
                       int *pseudo, size_t *content_length, const char **why)
 {
     int result = library.parse_headers(req, table, src, len, pseudo, content_length, NULL, why);
-    if (guard != NULL)
+    if (guard != NULL) {
         set_scheme(guard, req);
+        if (!is_left_out(H2_WORK))
+            h2_work_begin(&guard->work, req, 2 * len + req->headers.size * FIELD_BYTES);
+        make_room(req);
+    }
     const char *fault = result == 0 ? h2_head_fault(&req->headers) : NULL;
     if (fault == NULL)
         return result;

@@ -17,5 +17,12 @@ struct h2_guard; /* one for each HTTP/2 connection, made when the protocol begin
  * the library in this process can't be guarded: another version, or one whose calls don't come through here. */
 const char *h2_guard_start(size_t first);
 
+/* What is sent as the answer of an HTTP/2 request: bytes that are copied into its memory or not; before it is sent. Of HTTP/1 it does
+ * nothing: a connection has one answer. */
+void h2_guard_answer(h2o_req_t *req, size_t bytes, bool copied);
+
+/* The answer is an event stream, whose memory is counted by its queue. */
+void h2_guard_stream(h2o_req_t *req);
+
 /* For listener.c, when the socket is gone; NULL is fine. */
 void h2_guard_free(struct h2_guard *guard);

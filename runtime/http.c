@@ -3,6 +3,7 @@
 #include <strings.h>
 
 #include "runtime/bodies.h"
+#include "runtime/h2_guard.h"
 #include "runtime/json.h"
 #include "runtime/refusal_log.h"
 
@@ -86,7 +87,7 @@ static void bind_unprocessed(h2o_req_t *req)
     h2o_req_bind_conf(req, host, &host->fallback_path);
 }
 
-static void send_whole(h2o_req_t *req, int status, const char *reason, const char *type, struct slice body)
+static void set_head(h2o_req_t *req, int status, const char *reason, const char *type, struct slice body)
 {
     req->res.status = status;
     req->res.reason = reason;
@@ -95,6 +96,12 @@ static void send_whole(h2o_req_t *req, int status, const char *reason, const cha
         req->res.content_length = body.n;
         h2o_set_header(&req->pool, &req->res.headers, H2O_TOKEN_CONTENT_TYPE, type, strlen(type), 1);
     }
+}
+
+static void send_whole(h2o_req_t *req, int status, const char *reason, const char *type, struct slice body)
+{
+    set_head(req, status, reason, type, body);
+    h2_guard_answer(req, body.n, true);
     h2o_send_inline(req, body.n == 0 ? "" : body.p, body.n);
 }
 
@@ -136,6 +143,17 @@ void http_error(h2o_req_t *req, int status, const char *sentence)
 void http_send(h2o_req_t *req, int status, const char *type, struct slice body)
 {
     send_whole(req, status, reason_of(status, "OK"), type, body);
+}
+
+void http_send_static(h2o_req_t *req, int status, const char *type, struct slice body)
+{
+    static h2o_generator_t none;
+    h2o_iovec_t bytes = iovec_of_slice(body);
+    set_head(req, status, reason_of(status, "OK"), type, body);
+    h2_guard_answer(req, body.n, false);
+    h2o_start_response(req, &none);
+    /* as h2o_send_inline(): to HEAD without the body */
+    h2o_send(req, &bytes, http_method_is(req, "HEAD") || body.n == 0 ? 0 : 1, H2O_SEND_STATE_FINAL);
 }
 
 const char *http_head_check(h2o_req_t *req, int *status)

@@ -14,6 +14,9 @@ void http_error(h2o_req_t *req, int status, const char *sentence);
 /* Sends a whole body. `type` is static. A HEAD request gets the head alone. */
 void http_send(h2o_req_t *req, int status, const char *type, struct slice body);
 
+/* As http_send(), of a body that lives as long as the program and is not copied. */
+void http_send_static(h2o_req_t *req, int status, const char *type, struct slice body);
+
 /* NULL when the request's head is within the bounds above, else the error sentence and *status. */
 const char *http_head_check(h2o_req_t *req, int *status);
 
