@@ -19,6 +19,7 @@ struct place {
     bool checked; /* for a gap */
     bool gap; /* to be told before the first frame */
     bool gap_by_time; /* … since no event says what is missing: all that was published before gap_at may be */
+    bool gap_here; /* … of which only this gateway knows: what follows `after` comes behind it */
     struct position gap_at;
     bool claimed; /* the id has the form of position `claim` in this channel */
     bool looked_up, claim_there; /* the page was read from there on, and has an event at that very position */

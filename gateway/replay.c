@@ -337,15 +337,29 @@ static enum replay_need read_proofs(struct replay *replay, struct source **wait_
     return REPLAY_READY;
 }
 
-/* The place of a channel without any event is a time, which proves nothing to who comes back with it if it is before the horizon. */
+/* The place of a channel without any event, or one that lost its newest, is a time. It proves nothing to a client that comes back with it unless it is after what may be missing. */
+static bool is_time(struct source *source)
+{
+    struct position last = source_last(source);
+    return position_is_none(last) || source_lost_after(source, last, true);
+}
+
+static bool is_late_enough(struct source *source, uint64_t present_ms)
+{
+    uint64_t horizon_ms;
+    if (!is_time(source))
+        return true;
+    if (source_lost_after(source, places_since(present_ms), false))
+        return false;
+    return !source_horizon(source, NULL, false, &horizon_ms) || present_ms >= horizon_ms;
+}
+
 static bool is_present_late_enough(const struct replay *replay)
 {
-    uint64_t horizon_ms, present_ms = places_present_ms(replay);
-    for (uint32_t i = 0; i < replay->ask->count; ++i) {
-        struct source *source = replay->places[i].source;
-        if (position_is_none(source_last(source)) && source_horizon(source, NULL, false, &horizon_ms) && present_ms < horizon_ms)
+    uint64_t present_ms = places_present_ms(replay);
+    for (uint32_t i = 0; i < replay->ask->count; ++i)
+        if (!is_late_enough(replay->places[i].source, present_ms))
             return false;
-    }
     return true;
 }
 
@@ -397,6 +411,8 @@ static void begin(struct replay *replay, struct place *place)
     place->gap = true;
     if (place->lost)
         place->gap_at = POSITION_NONE; /* before any event, which would lead who comes back past it */
+    else if (place->gap_here)
+        place->gap_at = place->after;
     else if (place->gap_by_time)
         place->gap_at.ms = place->gap_at.ms > place->time_ms ? place->gap_at.ms : place->time_ms;
     else
@@ -458,7 +474,7 @@ static void format_before(const struct replay *replay, const struct place *place
                           char out[EVENT_ID_LEN + 1])
 {
     struct position at = first != NULL ? first->prev : source_last(place->source);
-    if (!position_is_none(at))
+    if (first != NULL ? !position_is_none(at) : !is_time(place->source))
         event_id_format(out, source_name(place->source), at);
     else
         format_time(first != NULL ? first->at.ms : places_present_ms(replay), out);
@@ -494,7 +510,7 @@ static bool has_lost_gap(const struct place *place)
 /* Where who was told of the gap goes on: it must be told of the others yet, and get the events that follow. False: from where it was. */
 static bool format_after_gap(const struct replay *replay, const struct place *place, char out[EVENT_ID_LEN + 1])
 {
-    if (place->lost && has_more(replay, has_lost_gap))
+    if (place->gap_here || (place->lost && has_more(replay, has_lost_gap)))
         return false;
     if (replay->ask->count == 1)
         format_before(replay, place, frame_at(place), out);

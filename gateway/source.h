@@ -109,6 +109,9 @@ bool source_bare(const struct source *source);
  * that. `first`: the event, NULL for none at all; in_ring: it is the ring's oldest. False: it has to be read, and on_live tells when to ask again. */
 bool source_horizon(struct source *source, const struct frame *first, bool in_ring, uint64_t *horizon_ms);
 
+/* Whether this source has seen events that followed this place, an event or a time, and that the history has lost since. */
+bool source_lost_after(const struct source *source, struct position after, bool exact);
+
 /* Whether the ring, or having nothing newer, answers what follows `after`. */
 bool source_covers(const struct source *source, struct position after);
 

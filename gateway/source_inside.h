@@ -38,6 +38,9 @@ struct source {
         reached_begin; /* by the deeper reads: all from here on is in the ring or nobody's event, while the ring begins there */
     bool doubted; /* before the ring is served, it is to be asked where the history begins */
     uint64_t asked_ms, verified_ms; /* when that was asked; … and answered */
+    bool broken; /* the history went back: what streams have seen behind broken_at is lost, and was published before broken_ms */
+    struct position broken_at;
+    uint64_t broken_ms;
     struct held held;
     struct search *search; /* NULL: none was asked for yet */
     size_t name_len;

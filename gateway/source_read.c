@@ -258,11 +258,15 @@ static void on_older(void *data, const struct history_entry *entries, size_t cou
     go_on(source, false);
 }
 
-/* The streams are told, since their clients' ids stand for nothing now, and go on from here. */
+/* The streams are told, since their clients' ids stand for nothing now, and go on from here. Nothing in the history tells of what was lost behind `at`, so it is remembered. */
 static void go_back_to(struct source *source, struct position at, uint64_t time_ms)
 {
     source_emit_gap(source, at, time_ms);
     source->last = at;
+    source->broken = true;
+    source->broken_at = at;
+    source->broken_ms =
+        source->shard != NULL && source->shard->clock_known ? (uint64_t)((int64_t)monotonic_ms() + source->shard->clock_ms) : 0;
 }
 
 /* What was missed. True when all of it was taken. */
@@ -354,6 +358,11 @@ void source_start_read(struct source *source)
         metric_add(COUNT_HISTORY_READS, 1);
     else if (why != NULL)
         source->shared->on_read_failed(source->owner, why);
+}
+
+bool source_lost_after(const struct source *source, struct position after, bool exact)
+{
+    return source->broken && (exact ? position_compare(after, source->broken_at) <= 0 : after.ms < source->broken_ms);
 }
 
 bool source_horizon(struct source *source, const struct frame *first, bool in_ring, uint64_t *horizon_ms)
