@@ -157,7 +157,9 @@ for (const [gateway, which] of [[0, 'the one that has seen it'], [1, 'another on
         const again = await channel.open(gateway, lost.lastEventId);
         assert.deepEqual(told(await again.take(2)), ['gap', '5']);
         const good = await channel.open(gateway, first.events[5].lastEventId);
-        assert.deepEqual(told(await good.take(2)), ['4', '5']);
+        // the one that has seen the loss tells it again: a client that left before it has the same id, and nobody else can tell that one
+        const want = gateway === 0 ? ['gap', '4', '5'] : ['4', '5'];
+        assert.deepEqual(told(await good.take(want.length)), want);
         for (const stream of [first, again, good])
             stream.close();
     });
