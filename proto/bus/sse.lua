@@ -359,18 +359,11 @@ end
 -- A history's bytes are counted in its entries. Their field `b` is the sum of all messages so far, and, once a step was crossed, the entry that crossed it last. That one has a field
 -- `k`: the marks, "sum@entry" for each entry that crossed one, with the sum before it. So the entry from which on a history is short enough is found without reading the history.
 -- Without a sum, as version 1 wrote them, entries count for nothing.
-local function fields_of(entry)
-    local fields = {}
-    for i = 1, entry and #entry[2] or 0, 2 do
-        fields[entry[2][i]] = entry[2][i + 1]
-    end
-    return fields
-end
-
 local function marks_of(log, crossed)
-    local entry = crossed and redis.call("XREVRANGE", log, crossed, crossed, "COUNT", 1)[1]
+    crossed = string.match(crossed or "", "^%d+%-%d+$")
+    local entry = crossed and redis.pcall("XREVRANGE", log, crossed, crossed, "COUNT", 1)[1]
     local marks = {}
-    for sum, at in string.gmatch(fields_of(entry).k or "", "(%d+)@(%d+%-%d+)") do
+    for sum, at in string.gmatch(entry and entry[2][6] or "", "(%d+)@(%d+%-%d+)") do
         marks[#marks + 1] = { sum = tonumber(sum), at = at }
     end
     return marks
@@ -387,24 +380,30 @@ local function marks_kept(marks, from)
     return kept, #marks > 0 and marks[1].sum < from
 end
 
--- XADD's words: how it trims, and the fields. Trimming by bytes leaves between 14 and 15 steps, so that less than maxbytes is there when the next step is crossed.
-local function entry_words(log, o, newest, position, payload)
-    local before, crossed = string.match(fields_of(newest).b or "", "^(%d+) ?(.*)$")
-    before, crossed = tonumber(before) or 0, crossed ~= "" and crossed or nil
-    local sum, step = before + #payload, o.maxbytes / STEPS
-    if math.floor(sum / step) == math.floor(before / step) then
-        local b = string.format("%d", sum) .. (crossed and " " .. crossed or "")
-        return { "MAXLEN", "~", o.maxlen, position, "m", payload, "b", b }
-    end
-    local marks = marks_of(log, crossed)
+-- Adds an entry that crosses a step. Trimming by bytes leaves between 14 and 15 steps, so that less than maxbytes is there when the next step is crossed.
+local function add_crossing(log, o, position, payload, before, crossed)
+    local sum, marks = before + #payload, marks_of(log, crossed)
     marks[#marks + 1] = { sum = before, at = position }
-    local kept, trims = marks_kept(marks, math.min(before, sum - o.maxbytes + step))
+    local kept, trims = marks_kept(marks, math.min(before, sum - o.maxbytes * (1 - 1 / STEPS)))
     local k = {}
     for i = 1, #kept do
         k[i] = string.format("%d@%s", kept[i].sum, kept[i].at)
     end
-    local how = trims and { "MINID", "=", kept[1].at } or { "MAXLEN", "~", o.maxlen }
-    return { how[1], how[2], how[3], position, "m", payload, "b", string.format("%d %s", sum, position), "k", table.concat(k, " ") }
+    return redis.pcall("XADD", log, trims and "MINID" or "MAXLEN", trims and "=" or "~", trims and kept[1].at or o.maxlen,
+        position, "m", payload, "b", string.format("%d %s", sum, position), "k", table.concat(k, " "))
+end
+
+local function add_entry(log, o, newest, position, payload)
+    local fields = newest and newest[2] or {}
+    local b = fields[3] == "b" and fields[4] or "0"
+    local blank = string.find(b, " ", 1, true)
+    local before = tonumber(blank and string.sub(b, 1, blank - 1) or b) or 0
+    local sum, step = before + #payload, o.maxbytes / STEPS
+    if math.floor(sum / step) ~= math.floor(before / step) then
+        return add_crossing(log, o, position, payload, before, blank and string.sub(b, blank + 1))
+    end
+    return redis.pcall("XADD", log, "MAXLEN", "~", o.maxlen, position, "m", payload,
+        "b", string.format("%d", sum) .. (blank and string.sub(b, blank) or ""))
 end
 
 -- Appends and publishes; nil, and nothing is done, when the stream once had an id above this position.
@@ -417,7 +416,7 @@ local function append(key, log, o, lines, newest, previous, ms, seq)
     end
     local payload = "\030sse1 " .. position .. " " .. previous .. "\nevent: " .. o.event .. "\n" .. lines .. "id: " .. id .. "\n"
         .. o.retry .. "\n"
-    local added = redis.pcall("XADD", log, unpack(entry_words(log, o, newest, position, payload)))
+    local added = add_entry(log, o, newest, position, payload)
     if added.err then
         return not string.find(added.err, "equal or smaller", 1, true) and added or nil
     end

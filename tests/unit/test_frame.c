@@ -45,8 +45,19 @@ static void test_shared(void)
     }
 }
 
+static void test_other_id(void)
+{
+    struct message message;
+    const char *why = message_decode(&message, SLICE("\x1esse1 5-1 4-0\nevent: a\ndata: id: x\nid:  \x01 \nretry: 7\n\n"));
+    struct frame *frame = frame_with_id(&message, SLICE("new"));
+    check(why == NULL && frame->durable && frame->at.ms == 5 && frame->prev.ms == 4, "its place stays");
+    check_slice(frame_body(frame), SLICE("event: a\ndata: id: x\nid: new\nretry: 7\n\n"), "only its id is another");
+    frame_unref(frame);
+}
+
 int main(void)
 {
+    test_other_id();
     test_shared();
     for (size_t i = 0; i != sizeof(rows) / sizeof(rows[0]); ++i) {
         struct frame *frame = frame_of_bytes(slice_of(rows[i].event)), *bare = frame_without_id(frame);

@@ -1,0 +1,115 @@
+#include "runtime/bodies.h"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "tests/unit/vectors.h"
+
+enum { LIMIT = 1 << 20, SHARE = LIMIT / 4, SMALL = 32768, SOCKETS = 6, ROUNDS = 20000 };
+
+static const struct metric table[] = {BODIES_ROWS(0)};
+
+static size_t counted(const h2o_buffer_t *buffer)
+{
+    return buffer->bytes != NULL && buffer->capacity > BODIES_FREE_BYTES ? buffer->capacity : 0;
+}
+
+static h2o_socket_t *open_socket(h2o_loop_t *loop)
+{
+    int fds[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, fds) != 0)
+        exit(2);
+    close(fds[1]);
+    h2o_socket_t *sock = h2o_evloop_socket_create(loop, fds[0], H2O_SOCKET_FLAG_DONT_READ);
+    bodies_own(sock);
+    return sock;
+}
+
+/* One step of what libh2o does with a buffer: it takes room, fills some of it, and consumes from the front. False where there was no room. */
+static bool step(uint64_t *seed, h2o_buffer_t **slot)
+{
+    size_t wanted = 1 + random_next(seed) % (random_next(seed) % 8 == 0 ? 100000 : 5000);
+    if (random_next(seed) % 3 == 0 && (*slot)->size != 0) {
+        h2o_buffer_consume(slot, random_next(seed) % 2 == 0 ? (*slot)->size : 1 + random_next(seed) % (*slot)->size);
+        return true;
+    }
+    h2o_iovec_t room = h2o_buffer_reserve(slot, wanted);
+    if (room.base == NULL || room.len < wanted)
+        return false;
+    (*slot)->size += random_next(seed) % (wanted + 1);
+    return true;
+}
+
+/* Inputs and bodies of one address, which all these sockets without one are. */
+static void test_account(h2o_loop_t *loop)
+{
+    h2o_socket_t *socks[SOCKETS];
+    h2o_buffer_t *bodies[SOCKETS], **slots[2 * SOCKETS];
+    uint64_t seed = 20261129;
+    unsigned wrong = 0, refused = 0, most = 0;
+    for (size_t i = 0; i < SOCKETS; ++i) {
+        socks[i] = open_socket(loop);
+        slots[i] = &socks[i]->input;
+        h2o_buffer_init(&bodies[i], &h2o_socket_buffer_prototype);
+        bodies_on_data(socks[i], &bodies[i]);
+        slots[SOCKETS + i] = &bodies[i];
+    }
+    for (int round = 0; round < ROUNDS; ++round) {
+        size_t sum = 0;
+        refused += !step(&seed, slots[random_next(&seed) % (2 * SOCKETS)]);
+        for (size_t i = 0; i < 2 * SOCKETS; ++i)
+            sum += counted(*slots[i]);
+        wrong += metric_sum(BODIES_BYTES) != (int64_t)sum || sum > SHARE + SHARE / 4;
+        most = sum > most ? (unsigned)sum : most;
+    }
+    check(wrong == 0, "in %d steps the account is what the buffers take, and never above the share (%u were not)", ROUNDS, wrong);
+    check(refused > 100 && most > SHARE / 2, "the share was reached (%u refused, %u bytes at most)", refused, most);
+    for (size_t i = 0; i < SOCKETS; ++i) {
+        h2o_buffer_dispose(&bodies[i]);
+        h2o_socket_close(socks[i]);
+    }
+    h2o_evloop_run(loop, 0);
+    check(metric_sum(BODIES_BYTES) == 0, "what is closed is given back");
+}
+
+static void test_small(h2o_loop_t *loop)
+{
+    h2o_socket_t *full = open_socket(loop), *other = open_socket(loop), *frame = open_socket(loop);
+    while (h2o_buffer_reserve(&full->input, 4096).len >= 4096)
+        full->input->size += 4096;
+    int64_t before = metric_sum(BODIES_REFUSED_ADDRESS);
+    check(full->input->capacity == SHARE, "one buffer has the whole share");
+    check(h2o_buffer_reserve(&full->input, 4096).len < 4096, "and no more");
+    check(h2o_buffer_reserve(&other->input, 4096).len >= 4096, "the first buffer of another connection is not refused");
+    other->input->size = 4096;
+    check(h2o_buffer_reserve(&other->input, 4096).len >= 4096, "nor its second");
+    other->input->size = 8192;
+    check(h2o_buffer_reserve(&other->input, 4096).len >= 4096, "a small one may take a quarter more");
+    check(h2o_buffer_reserve(&frame->input, SMALL).len >= SMALL, "so may a frame");
+    h2o_buffer_t *body;
+    h2o_buffer_init(&body, &h2o_socket_buffer_prototype);
+    bodies_on_data(full, &body);
+    check(h2o_buffer_reserve(&body, SMALL + 1).base == NULL, "a large body has no room at all");
+    check(metric_sum(BODIES_REFUSED_ADDRESS) > before, "what is refused is counted");
+    h2o_socket_close(full);
+    check(h2o_buffer_reserve(&body, SMALL + 1).base != NULL, "once there is room it has");
+    h2o_buffer_dispose(&body);
+    h2o_socket_close(other);
+    h2o_socket_close(frame);
+    h2o_evloop_run(loop, 0);
+    check(metric_sum(BODIES_BYTES) == 0, "all is given back");
+}
+
+int main(void)
+{
+    metrics_init(table, BODIES_ROWS_COUNT);
+    metrics_thread();
+    const char *error = bodies_start(LIMIT, proxies_parse(""), 0);
+    check(error == NULL, "the library asks %s", error);
+    check(bodies_check(LIMIT, SHARE) == NULL && bodies_check(LIMIT, SHARE + 1) != NULL, "a share has room for one body");
+    h2o_socket_buffer_prototype._initial_buf.capacity = BODIES_FIRST_BYTES;
+    h2o_loop_t *loop = h2o_evloop_create();
+    test_account(loop);
+    test_small(loop);
+    return check_end();
+}
