@@ -58,6 +58,7 @@ test('histories that are whole, trimmed, expired, deleted, evicted', async () =>
             await s.redis.command(argv);
     for (const name of cells.filter(cell => cell.history === 'expired').flatMap(cell => cell.names))
         await until(`${name} has expired`, async () => await s.redis.command(['EXISTS', `{sse:${name}}:log`]) === 0);
+    cells.forEach(cell => cell.ttl = undefined); // what follows stays
     await restart();
     await follow(cells);
     const count = await resumeAll(cells, s.gw, ({ known, lost, name, gateway }) => {
