@@ -10,6 +10,7 @@
 #include "gateway/takeover.h"
 #include "gateway/upstream.h"
 #include "gateway/worker.h"
+#include "proto/bus/redis_reload.h"
 #include "proto/channel.h"
 #include "runtime/admin_host.h"
 #include "runtime/bodies.h"
@@ -337,9 +338,19 @@ static void reload_access(struct gateway *gateway)
     reload_count(COUNT_RELOADS, RELOAD_KEYS, true);
 }
 
+static void reload_redis(struct gateway *gateway)
+{
+    const struct options *options = &gateway->options;
+    enum redis_reload outcome =
+        redis_reload(&gateway->redis_url, options->redis_url, options->redis_sentinel_password, options->redis_prefix);
+    if (outcome != REDIS_RELOAD_NOTHING)
+        reload_count(COUNT_RELOADS, RELOAD_REDIS, outcome == REDIS_RELOAD_DONE);
+}
+
 static void reload(struct gateway *gateway)
 {
     certificates_reload(gateway);
+    reload_redis(gateway);
     reload_access(gateway);
 }
 

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "publisher/announcement.h"
+#include "proto/bus/redis_reload.h"
 #include "publisher/counters.h"
 #include "publisher/endpoint.h"
 #include "runtime/bodies.h"
@@ -266,11 +267,21 @@ static void reload_access(struct publisher *publisher)
     }
 }
 
+static void reload_redis(struct publisher *publisher)
+{
+    struct options *options = &publisher->options;
+    enum redis_reload outcome =
+        redis_reload(&options->redis, options->redis_url, options->redis_sentinel_password, options->redis_prefix);
+    if (outcome != REDIS_RELOAD_NOTHING)
+        reload_count(COUNTER_RELOADS, RELOAD_REDIS, outcome == REDIS_RELOAD_DONE);
+}
+
 static void on_signal(void *data, int signo)
 {
     struct publisher *publisher = data;
     if (signo == SIGHUP) {
         reload_certificates(publisher);
+        reload_redis(publisher);
         reload_access(publisher);
     } else if (publisher->state == PUBLISHER_DRAINING) {
         publisher->state = PUBLISHER_DONE;

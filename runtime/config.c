@@ -178,6 +178,15 @@ static const char *from_process(const char *name)
     return getenv(name);
 }
 
+const char *config_read_file(const char *name, char **value)
+{
+    char file_name[128];
+    snprintf(file_name, sizeof(file_name), "%s_FILE", name);
+    const char *path = get_set(from_process, file_name);
+    *value = NULL;
+    return path == NULL ? NULL : read_file(file_name, path, value);
+}
+
 enum action {
     ACTION_RUN,
     ACTION_HEALTHCHECK,

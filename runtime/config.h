@@ -46,3 +46,6 @@ void config_main(const struct config_table *table, void *settings, int argc, cha
 
 /* The part of config_main() that tests need: fills *settings from getenv-like `get`. NULL, or a sentence in a static buffer. */
 const char *config_load(const struct config_table *table, void *settings, const char *(*get)(const char *name));
+
+/* What the file holds now that the environment names for a secret setting, by NAME_FILE: *value is malloc'd, NULL where it names none. NULL, or a sentence in a static buffer. */
+const char *config_read_file(const char *name, char **value) __attribute__((warn_unused_result));

@@ -6,7 +6,7 @@
 
 #include "runtime/metrics.h"
 
-enum reload { RELOAD_CERTIFICATES, RELOAD_KEYS, RELOADS };
+enum reload { RELOAD_CERTIFICATES, RELOAD_KEYS, RELOAD_REDIS, RELOADS };
 
 /* Rows of a metrics table, from row `first` on. */
 enum { RELOAD_COUNTERS = 2 * RELOADS };
@@ -15,7 +15,8 @@ enum { RELOAD_COUNTERS = 2 * RELOADS };
             "times that SIGHUP had files read anew"}
 #define RELOAD_ROWS(first)                                                                        \
     RELOAD_ROW(first, "certificates", "done"), RELOAD_ROW((first) + 1, "certificates", "failed"), \
-        RELOAD_ROW((first) + 2, "keys", "done"), RELOAD_ROW((first) + 3, "keys", "failed")
+        RELOAD_ROW((first) + 2, "keys", "done"), RELOAD_ROW((first) + 3, "keys", "failed"),       \
+        RELOAD_ROW((first) + 4, "redis login", "done"), RELOAD_ROW((first) + 5, "redis login", "failed")
 void reload_count(size_t first, enum reload what, bool good);
 
 /* The row of one certificate. */
