@@ -13,6 +13,7 @@
 #include "runtime/bodies.h"
 #include "runtime/h2_guard.h"
 #include "runtime/log.h"
+#include "runtime/monotonic.h"
 #include "runtime/proxies.h"
 #include "runtime/proxy_reader.h"
 
@@ -20,6 +21,8 @@ enum {
     BACKLOG = 4096, /* the kernel caps it at net.core.somaxconn */
     ACCEPTS_PER_TURN = 64, /* a flood of connections must not hold up the streams that are open */
     NOTSENT_LOWAT_BYTES = 16384, /* else a stuck reader costs megabytes of kernel memory */
+    KEY_UPDATES_AT_ONCE = 100, /* of TLS 1.3; clients send one after gigabytes, if ever */
+    KEY_UPDATE_MS = 1000, /* and then one in so long */
     USER_TIMEOUT_MS = 30000, /* an unreachable peer is dropped after this long without an ACK */
 };
 
@@ -35,6 +38,7 @@ struct listener {
 struct connection {
     struct listener *listener;
     SSL *tls; /* see listener_tls() */
+    uint64_t key_updates_ms; /* see listener_takes_key_update() */
     struct h2_guard *guard; /* see listener_guard() */
     void *memory[]; /* listener_options.per_connection bytes */
 };
@@ -309,6 +313,17 @@ SSL *listener_tls(h2o_socket_t *sock)
 void listener_set_tls(h2o_socket_t *sock, SSL *tls)
 {
     ((struct connection *)sock->on_close.data)->tls = tls;
+}
+
+/* A bucket that is kept as the time at which it will be full again. */
+bool listener_takes_key_update(h2o_socket_t *sock)
+{
+    struct connection *connection = sock->on_close.data;
+    uint64_t now_ms = monotonic_ms();
+    if (connection->key_updates_ms < now_ms)
+        connection->key_updates_ms = now_ms;
+    connection->key_updates_ms += KEY_UPDATE_MS;
+    return connection->key_updates_ms - now_ms <= (uint64_t)KEY_UPDATES_AT_ONCE * KEY_UPDATE_MS;
 }
 
 void *listener_connection(h2o_socket_t *sock)

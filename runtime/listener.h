@@ -45,6 +45,10 @@ void listener_stop(struct listener *listener);
 SSL *listener_tls(h2o_socket_t *sock);
 void listener_set_tls(h2o_socket_t *sock, SSL *tls);
 
+/* A client of an accepted connection asked for new keys (RFC 8446 section 4.6.3), which costs more than a record of data: false when
+ * it does so too often. */
+bool listener_takes_key_update(h2o_socket_t *sock);
+
 /* The per-connection memory of the connection that carries this request or is this socket; freed when the socket closes. */
 void *listener_connection(h2o_socket_t *sock);
 

@@ -4,6 +4,7 @@
 #include <openssl/x509v3.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "runtime/h2o.h"
 #include "runtime/listener.h"
@@ -107,6 +108,28 @@ static void log_refused(const SSL *tls)
                                                    : "the handshake failed"));
 }
 
+/* OpenSSL then takes what else came for the end of the session, and libh2o finds the connection closed. */
+static void refuse_key_update(SSL *tls, h2o_socket_t *sock)
+{
+    static _Thread_local struct log_limit limit;
+    if (log_allowed(&limit))
+        log_warn("a TLS connection was closed: its client changes keys too often");
+    SSL_set_shutdown(tls, SSL_RECEIVED_SHUTDOWN);
+    shutdown(h2o_socket_get_fd(sock), SHUT_RDWR);
+}
+
+/* A client may send any number of KeyUpdates, 40,000 of them in a megabyte, and each costs two derivations of keys. One that wants an
+ * answer libh2o refuses itself. */
+static void on_message(int sent, int version, int type, const void *bytes, size_t n, SSL *tls, void *data)
+{
+    (void)version, (void)data;
+    if (sent || type != SSL3_RT_HANDSHAKE || n == 0 || *(const unsigned char *)bytes != SSL3_MT_KEY_UPDATE)
+        return;
+    h2o_socket_t *sock = socket_of(tls);
+    if (sock != NULL && sock->on_close.data != NULL && !listener_takes_key_update(sock))
+        refuse_key_update(tls, sock);
+}
+
 static void on_info(const SSL *tls, int where, int value)
 {
     h2o_socket_t *sock = (where & SSL_CB_HANDSHAKE_DONE) != 0 ? socket_of(tls) : NULL;
@@ -138,6 +161,7 @@ SSL_CTX *tls_server(const struct tls_server_files *files, const char **error)
     SSL_CTX *ctx = create(TLS_server_method());
     SSL_CTX_set_options(ctx, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
     SSL_CTX_set_info_callback(ctx, on_info);
+    SSL_CTX_set_msg_callback(ctx, on_message);
     SSL_CTX_set_session_id_context(ctx, session_context, sizeof(session_context) - 1);
     h2o_ssl_register_alpn_protocols(ctx, h2o_alpn_protocols);
     const char *fault = load(ctx, &files->cert, &files->key);

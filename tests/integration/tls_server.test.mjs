@@ -7,7 +7,7 @@ import { copyFileSync, existsSync, rmSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import { join } from 'node:path';
 import tls from 'node:tls';
-import { Server, Stack, tempFolder, until, within } from './stack.mjs';
+import { ROOT, Server, Stack, tempFolder, until, within } from './stack.mjs';
 import { Authority } from './authority.mjs';
 import { openStream } from './sse.mjs';
 
@@ -234,4 +234,14 @@ test('a connection that is silent over several reloads can still make its handsh
     await s.redis.publish('reload', 'still here');
     assert.equal((await stream.next()).data, 'still here');
     stream.close();
+});
+
+test('a client of TLS 1.3 that changes keys without end is closed; one that does so now and then is not', async () => {
+    const program = join(folder, 'key_updates');
+    execFileSync('cc', ['-o', program, join(ROOT, 'tests/integration/key_updates.c'), '-lssl', '-lcrypto']);
+    const changes = count => execFileSync(program, [gw.ports.public, count], { encoding: 'utf8', timeout: 20000 }).trim();
+    assert.equal(changes(50), '50 HTTP/1.1 404 Not Found');
+    assert.doesNotMatch(changes(5000), /HTTP/);
+    await until('the log says so', () => gw.logged({ msg: /changes keys too often/ }).length >= 1);
+    assert.equal(changes(50), '50 HTTP/1.1 404 Not Found');
 });
