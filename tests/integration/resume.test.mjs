@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import assert from 'node:assert/strict';
 import net from 'node:net';
 import { Stack, until } from './stack.mjs';
+import { eventId } from './resume_matrix.mjs';
 import { H2, openStream, request } from './sse.mjs';
 
 // The second gateway keeps next to nothing in memory, so that whatever it replays comes from Redis.
@@ -287,5 +288,62 @@ test('a stream that begins with old events can be taken up before the first of t
         const again = await resume(gw, path.replace(/[?&]last=\d+$/, ''), id);
         assert.deepEqual(numbers(await again.take(n)), range(10 - n, 10), channel);
         again.close();
+    }
+});
+
+test('four hundred clients with unknown ids, and with one that many give, share few scans; what was not found is remembered', async () => {
+    const channel = 'scanned', gw = s.gw[1]; // its ring holds 5 events
+    await publish(channel, 'first', 'id', 'far back');
+    await publishMany(channel, 600);
+    const warm = await openStream(`${gw.url}/channels/${channel}?last=1`);
+    await warm.next();
+    const before = await gw.metric('sse_history_reads_total');
+    const ids = range(0, 400).map(n => (n % 2 === 0 ? 'no-such-id' : `no-such-id-${n}`));
+    const streams = await Promise.all(ids.map(id => openStream(`${gw.url}/channels/${channel}?last_event_id=${id}`)));
+    for (const [n, stream] of streams.entries()) {
+        assert.deepEqual(JSON.parse((await stream.next()).data), { channel, last_event_id: ids[n] });
+        stream.close();
+    }
+    const pages = Math.ceil(600 / 64); // of one scan, see history.h; the clients come over a while, so there are a few
+    const reads = await gw.metric('sse_history_reads_total') - before;
+    assert.ok(reads <= 20 * pages, `${reads} reads`);
+    const then = await gw.metric('sse_history_reads_total');
+    for (let i = 0; i < 20; ++i)
+        (await openStream(`${gw.url}/channels/${channel}?last_event_id=no-such-id`)).close();
+    assert.ok(await gw.metric('sse_history_reads_total') - then <= 5, 'an unknown id is remembered');
+    await publish(channel, 'here it is', 'id', 'no-such-id');
+    await publish(channel, 'and what follows');
+    const found = await openStream(`${gw.url}/channels/${channel}?last_event_id=no-such-id`);
+    assert.deepEqual((await found.take(1)).map(event => event.data), ['and what follows']);
+    const back = await openStream(`${gw.url}/channels/${channel}?last_event_id=far%20back`);
+    assert.deepEqual(numbers(await back.take(600, 20000)), range(0, 600));
+    [warm, found, back].forEach(stream => stream.close());
+});
+
+// As version 1.0 let them in: XADD and PUBLISH by hand, as sse_publish did it.
+async function publishAs10(channel, data, id) {
+    const [newest] = await s.redis.command(['XREVRANGE', `{sse:${channel}}:log`, '+', '-', 'COUNT', '1']);
+    const [seconds, us] = await s.redis.command(['TIME']);
+    const at = `${Number(seconds) * 1000 + Math.floor(Number(us) / 1000)}-9`;
+    const payload = `\x1esse1 ${at} ${newest?.[0] ?? '0-0'}\nevent: message\ndata: ${data}\nid: ${id}\nretry: 6000\n\n`;
+    await s.redis.command(['XADD', `{sse:${channel}}:log`, at, 'm', payload]);
+    await s.redis.command(['PUBLISH', `sse:${channel}`, payload]);
+}
+
+test('an id of the form of a far time, or of a far event of another channel, that an author of 1.0 gave does not silence the other channels', async () => {
+    for (const [n, id] of ['80000000-0000-4000-8000-d6c33c6ef35f', eventId('forged1b', Date.now() + 3600000)].entries()) {
+        const [a, b] = [`forged${n}a`, `forged${n}b`], path = `/subscribe?channel=${a}&channel=${b}`;
+        await publish(a, 'a1');
+        await publish(b, 'b1');
+        await new Promise(resolve => setTimeout(resolve, 2)); // events of one millisecond could not be told apart
+        await publishAs10(a, 'a2', id);
+        await new Promise(resolve => setTimeout(resolve, 2));
+        await publish(b, 'b2');
+        await publish(a, 'a3');
+        for (const gw of s.gw) {
+            const stream = await resume(gw, path, id);
+            assert.deepEqual((await stream.take(2)).map(event => event.data).sort(), ['a3', 'b2']); // perhaps in one millisecond
+            stream.close();
+        }
     }
 });
