@@ -240,7 +240,7 @@ test('each of three shards gets a third of the SPUBLISHes of 1,000 channels, giv
         await Promise.all(names.slice(i, i + 50).map(name => quietly.post(name, 'x')));
     const counts = await Promise.all([0, 1, 2].map(async shard => (await (await set.primary(shard)).calls('fcall'))));
     const shares = await set.spublishes();
-    assert.equal(counts.reduce((a, b) => a + b), 1000);
+    assert.ok(counts.reduce((a, b) => a + b) >= 1000, `${counts}`); // and some with which publishers ask whether Redis takes writes
     const total = shares.reduce((a, b) => a + b);
     console.log(`# SPUBLISH by shard: ${shares}, FCALL: ${counts}`);
     for (const share of shares)
@@ -249,8 +249,8 @@ test('each of three shards gets a third of the SPUBLISHes of 1,000 channels, giv
 });
 
 test('a URL that can\'t be right ends the start in a sentence that names the setting', async () => {
-    const rows = [['redis-cluster://a:7000,b/1', /: REDIS_URL: a cluster has no database but 0/], ['rediss-cluster://a/x', /: REDIS_URL: the database must be a number/],
-        ['redis-cluster://1,2,3,4,5,6,7,8,9', /: REDIS_URL: there are more than 8 nodes/], ['redis-cluster://', /: REDIS_URL: the host is missing/]];
+    const rows = [['redis-cluster://a:7000,b/1', /why="REDIS_URL: a cluster has no database but 0/], ['rediss-cluster://a/x', /why="REDIS_URL: the database must be a number/],
+        ['redis-cluster://1,2,3,4,5,6,7,8,9', /why="REDIS_URL: there are more than 8 nodes/], ['redis-cluster://', /why="REDIS_URL: the host is missing/]];
     for (const [url, why] of rows)
         for (const program of ['sse-gateway', 'sse-publisher']) {
             const { error, stderr } = await runs(program, { REDIS_URL: url });

@@ -105,7 +105,7 @@ test('a client comes with an id that this gateway has not heard of, since one of
 });
 
 test('weights that can\'t be right end the start in a sentence that names the setting', async () => {
-    for (const [env, why] of [[{ SUBSCRIBE_WEIGHTS: 'replica=101' }, /: SUBSCRIBE_WEIGHTS: a weight must be a number from 0 to 100/], [{ SUBSCRIBE_WEIGHTS: 'primary=0' }, /: SUBSCRIBE_WEIGHTS: not all weights/],
+    for (const [env, why] of [[{ SUBSCRIBE_WEIGHTS: 'replica=101' }, /why="SUBSCRIBE_WEIGHTS: a weight must be a number from 0 to 100/], [{ SUBSCRIBE_WEIGHTS: 'primary=0' }, /why="SUBSCRIBE_WEIGHTS: not all weights/],
         [{ SUBSCRIBE_WEIGHTS: 'replica=1', REDIS_URL: 'redis://h' }, /SUBSCRIBE_WEIGHTS: replicas are for redis-cluster:\/\//]]) {
         const { error, stderr } = await new Promise(done => execFile(binary('sse-gateway'), [], { env: { PORT: '0', ADMIN_PORT: '0', ...env }, timeout: 5000 }, (failed, _, text) => done({ error: failed, stderr: text })));
         assert.equal(error?.code, 1);

@@ -151,9 +151,9 @@ test('a sentinel that has missed a failover is not believed', async () => {
 
 test('a setting that can\'t be right ends the start in a sentence that names it', async () => {
     const good = { REDIS_URL: 'redis-sentinel://a/n' };
-    const rows = [[{ REDIS_URL: 'redis-sentinel://a' }, /: REDIS_URL: the name of the primary is missing/], [{ REDIS_URL: 'redis-sentinel://1,2,3,4,5,6,7,8,9/n' }, /: REDIS_URL: .* more than 8/],
-        [{ REDIS_SENTINEL_PASSWORD: 'geheim' }, /: REDIS_SENTINEL_PASSWORD: is for redis-sentinel/], [{ ...good, REDIS_SENTINEL_PASSWORD: 'geheim%' }, /: REDIS_SENTINEL_PASSWORD: a '%'/],
-        [{ ...good, REDIS_SENTINEL_PASSWORD_FILE: '/no/such' }, /: REDIS_SENTINEL_PASSWORD_FILE: /], [{ ...good, PUBLISH_REPLICAS: '17' }, /: PUBLISH_REPLICAS: 17 is above 16/]];
+    const rows = [[{ REDIS_URL: 'redis-sentinel://a' }, /why="REDIS_URL: the name of the primary is missing/], [{ REDIS_URL: 'redis-sentinel://1,2,3,4,5,6,7,8,9/n' }, /why="REDIS_URL: .* more than 8/],
+        [{ REDIS_SENTINEL_PASSWORD: 'geheim' }, /why="REDIS_SENTINEL_PASSWORD: is for redis-sentinel/], [{ ...good, REDIS_SENTINEL_PASSWORD: 'geheim%' }, /why="REDIS_SENTINEL_PASSWORD: a '%'/],
+        [{ ...good, REDIS_SENTINEL_PASSWORD_FILE: '/no/such' }, /why="REDIS_SENTINEL_PASSWORD_FILE: /], [{ ...good, PUBLISH_REPLICAS: '17' }, /why="PUBLISH_REPLICAS: 17 is above 16/]];
     for (const [env, why] of rows)
         for (const program of ['sse-gateway', 'sse-publisher'].slice(env.PUBLISH_REPLICAS ? 1 : 0)) {
             const { error, stderr } = await new Promise(done => execFile(binary(program), [], { env: { PORT: '0', ADMIN_PORT: '0', ...env }, timeout: 5000 }, (failed, _, text) => done({ error: failed, stderr: text })));
