@@ -415,6 +415,7 @@ struct feed *feed_open(const struct feed_options *options)
                                           .on_event = on_event,
                                           .on_read_failed = on_read_failed,
                                           .on_live = on_live};
+    h2o_linklist_init_anchor(&feed->shared.counted);
     return feed;
 }
 

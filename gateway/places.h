@@ -30,7 +30,6 @@ struct place {
     size_t page_bytes; /* counted in the memory of rings */
     struct position page_end; /* of the last of them */
     bool page_full; /* there may be more behind it */
-    size_t counted; /* of the newest entries, read backwards for ?last= */
     uint32_t next; /* in the page, or in the ring */
 };
 

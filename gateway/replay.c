@@ -153,21 +153,6 @@ static void on_looked_up(void *data, const struct history_entry *entries, size_t
     replay->on_read(replay->data);
 }
 
-/* Some of the newest entries were counted: where they begin, `after` ends. */
-static void on_newest(void *data, const struct history_entry *entries, size_t count, bool more, const char *why)
-{
-    struct replay *replay = data;
-    struct place *place = &replay->places[replay->read_at];
-    read_ended(replay, why);
-    if (why == NULL) {
-        if (count != 0)
-            place->after = position_before(entries[0].at);
-        place->counted += count;
-        place->checked = !more || place->counted >= replay->ask->last;
-    }
-    replay->on_read(replay->data);
-}
-
 static enum replay_need wait_for(struct replay *replay, const struct source *source, struct history_read *read)
 {
     replay->reading = read;
@@ -191,17 +176,12 @@ enum replay_need replay_look_up(struct replay *replay, uint32_t at)
     return read_page(replay, at, position_before(replay->places[at].claim), on_looked_up);
 }
 
-/* Beyond the ring the newest events are only counted; what follows where they begin is read page by page, like any other past. */
-static enum replay_need count_newest(struct replay *replay, uint32_t at)
+/* Nothing is older than what the ring holds. */
+static bool ring_is_whole(const struct source *source)
 {
-    struct place *place = &replay->places[at];
-    struct position before = place->counted == 0 ? POSITION_MAX : position_next(place->after);
-    if (place->counted == 0)
-        place->after = source_last(place->source);
-    replay->read_at = at;
-    metric_add(COUNT_HISTORY_READS, 1);
-    size_t limit = replay->ask->last - place->counted;
-    return wait_for(replay, place->source, source_read_before(place->source, before, limit, on_newest, replay));
+    const struct ring *ring = source_ring(source);
+    struct position before = ring->count == 0 ? source_last(source) : ring_at(ring, 0)->prev;
+    return position_is_none(before) || (ring->count == 0 && source_bare(source));
 }
 
 /* The newest ask->last events of each channel. */
@@ -216,11 +196,12 @@ static enum replay_need resolve_last(struct replay *replay, struct source **wait
             continue;
         if (ring->count < last && source_deepen(place->source, last))
             return REPLAY_SOURCE;
-        if (ring->count < last && ring->count != 0 && !position_is_none(ring_at(ring, 0)->prev)) {
-            return count_newest(replay, i);
-        }
-        place->after =
-            ring->count == 0 ? source_last(place->source) : ring_at(ring, ring->count < last ? 0 : ring->count - last)->prev;
+        if (ring->count >= last)
+            place->after = ring_at(ring, ring->count - last)->prev;
+        else if (ring_is_whole(place->source))
+            place->after = ring->count == 0 ? source_last(place->source) : ring_at(ring, 0)->prev;
+        else if (!source_find_newest(place->source, last, &place->after))
+            return REPLAY_SOURCE;
         place->checked = true; /* what is older was not asked for: no gap */
     }
     replay->resolved = true;

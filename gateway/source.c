@@ -5,6 +5,7 @@
 #include "gateway/counters.h"
 #include "gateway/gap.h"
 #include "gateway/payload.h"
+#include "gateway/newest.h"
 #include "gateway/search.h"
 #include "gateway/source_inside.h"
 #include "proto/event_id.h"
@@ -32,9 +33,13 @@ static void set_state(struct source *source, enum state next)
     source->state = next;
 }
 
-/* What it found is of another history. */
-static void drop_search(struct source *source)
+/* What was learned of the history holds no longer. Those that wait for more are woken when it was read anew. */
+void source_forget_history(struct source *source)
 {
+    ++source->drops;
+    if (source->newest != NULL)
+        newest_close(source->newest);
+    source->newest = NULL;
     if (source->search != NULL)
         search_close(source->search);
     source->search = NULL;
@@ -43,7 +48,7 @@ static void drop_search(struct source *source)
 void source_destroy(struct source *source)
 {
     held_clear(&source->held, source->shared->limits.memory);
-    drop_search(source);
+    source_forget_history(source);
     if (source->marking != NULL)
         marker_cancel(source->marking);
     ring_clear(&source->ring);
@@ -118,6 +123,7 @@ void source_emit(struct source *source, struct frame *frame)
     if (frame->durable) {
         source->last = frame->at;
         source->lineage.anew = false;
+        ++source->handed_on;
         ring_append(&source->ring, frame, &source->shared->limits);
     }
     source->bare = source->bare && !frame->durable;
@@ -139,7 +145,7 @@ void source_emit_gap(struct source *source, struct position until, uint64_t time
     frame_unref(gap);
     ring_clear(&source->ring);
     source->horizon_ms = 0;
-    drop_search(source);
+    source_forget_history(source);
     source->depth = UINT32_MAX; /* what is older does not join on */
 }
 
@@ -174,7 +180,7 @@ static bool in_ring(const struct source *source, const struct frame *frame)
 void source_start_over(struct source *source, struct position previous)
 {
     ring_clear(&source->ring);
-    drop_search(source);
+    source_forget_history(source);
     source->depth = 0;
     source->horizon_ms = 0;
     source->last = previous;
@@ -256,6 +262,7 @@ static void take(struct source *source, struct frame *frame)
 void source_catch_up(struct source *source)
 {
     struct held held = held_take(&source->held, source->shared->limits.memory);
+    uint32_t drops = source->drops;
     set_state(source, LIVE);
     source->interrupted = false;
     source->shared->on_live(source->owner);
@@ -266,6 +273,8 @@ void source_catch_up(struct source *source)
     }
     source->caught_up = false;
     free(held.frames);
+    if (source->drops != drops && source->state == LIVE)
+        source->shared->on_live(source->owner); /* those that waited for what was forgotten meanwhile */
 }
 
 void source_message(struct source *source, struct slice payload)
@@ -309,6 +318,8 @@ void source_retry(struct source *source)
     source_start_read(source);
     if (source->search != NULL)
         search_retry(source->search);
+    if (source->newest != NULL)
+        newest_retry(source->newest);
 }
 
 bool source_live(const struct source *source)
@@ -356,6 +367,18 @@ void source_wake(struct source *source)
 void source_read_failed(struct source *source, const char *why)
 {
     source->shared->on_read_failed(source->owner, why);
+}
+
+bool source_find_newest(struct source *source, uint32_t n, struct position *after)
+{
+    if (source->newest == NULL)
+        source->newest = newest_create(source);
+    return newest_find(source->newest, n, source->handed_on, after);
+}
+
+struct source_shared *source_shared(const struct source *source)
+{
+    return source->shared;
 }
 
 struct search *source_search(struct source *source)

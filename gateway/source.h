@@ -38,6 +38,8 @@ struct source_shared {
     uint32_t unsettled; /* kept by the sources: how many of them were LIVE once and are reading what they missed */
     struct ring_limits limits; /* of all that the bus thread keeps of events */
     struct page_budget *pages;
+    h2o_linklist_t counted; /* see newest.c */
+    uint32_t counted_count;
     void (*on_event)(void *owner, struct frame *frame); /* the next event of the channel, in order; the frame is borrowed */
     void (*on_read_failed)(void *owner, const char *why); /* source_retry() will be needed */
     void (*on_live)(void *owner); /* it became LIVE, or its ring reached deeper: what waited may ask again */
@@ -62,6 +64,11 @@ void source_read_failed(struct source *source, const char *why);
 
 /* Of authors' own ids in its history; only while source_live(), and for that turn. */
 struct search *source_search(struct source *source);
+
+/* Of the newest events beyond its ring; only while source_live(), and for that turn. True: `after` is set, see newest_find(). */
+bool source_find_newest(struct source *source, uint32_t n, struct position *after);
+
+struct source_shared *source_shared(const struct source *source);
 
 /* See history_entry_size(). */
 size_t source_entry_size(const struct source *source);

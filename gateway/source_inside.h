@@ -43,6 +43,9 @@ struct source {
     uint64_t broken_ms;
     struct held held;
     struct search *search; /* NULL: none was asked for yet */
+    struct newest *newest; /* likewise */
+    uint64_t handed_on; /* events with a position */
+    uint32_t drops; /* of what these two knew */
     size_t name_len;
     char name[];
 };
@@ -62,6 +65,9 @@ bool source_already_seen(const struct source *source, const struct frame *frame)
 
 /* `last` was wrong: what a new event says of the one before it is believed instead. */
 void source_start_over(struct source *source, struct position previous);
+
+/* What was found out about the history, beside the ring, holds no longer. */
+void source_forget_history(struct source *source);
 
 /* The history was read to its end. */
 void source_catch_up(struct source *source);

@@ -237,8 +237,10 @@ static void on_first(void *data, const struct history_entry *entries, size_t cou
         return;
     uint32_t had = source->ring.count;
     ring_drop_before(&source->ring, count == 0 ? POSITION_MAX : entries[0].at);
-    if (source->ring.count != had)
+    if (source->ring.count != had) {
         source->depth = UINT32_MAX;
+        source_forget_history(source);
+    }
     source->doubted = false;
     source->verified_ms = source->asked_ms;
     go_on(source, false);

@@ -92,6 +92,28 @@ for (const [i, where] of ['from memory', 'from Redis', 'with little memory'].ent
         stream.close();
     });
 
+test('where the newest events begin is counted once for all that ask, and exactly', async () => {
+    const gw = s.gw[1], newest = async (last, from, to) => {
+        const stream = await openStream(`${gw.url}/channels/counted?last=${last}`);
+        assert.deepEqual((await stream.take(to - from, 20000)).map(what), range(from, to));
+        return stream;
+    };
+    await publishMany('counted', 200, 20000);
+    const before = await gw.metric('sse_history_reads_total');
+    const streams = await Promise.all(range(0, 10).map(() => newest(150, 50, 200)));
+    const reads = (await gw.metric('sse_history_reads_total') - before) / 10;
+    assert.ok(reads < 20, `${reads} reads a stream: there are 12 pages of 13 events, and as many to count them`);
+    streams.forEach(stream => stream.close());
+    const listener = await openStream(`${gw.url}/channels/counted`);
+    for (let i = 200; i < 210; ++i) {
+        await publish('counted', `${i} `);
+        assert.equal(what(await listener.next()), i);
+        const some = [await newest(6, i - 5, i + 1), await newest(30, i - 29, i + 1), await newest(i - 149, 150, i + 1)];
+        some.forEach(stream => stream.close());
+    }
+    listener.close();
+});
+
 test('the events in memory of all channels together have a bound, and none is lost for it', async () => {
     const gw = s.gw[2], channels = range(0, 10).map(i => `many${i}`);
     await Promise.all(channels.map(channel => publishMany(channel, 50, 60000)));
