@@ -226,8 +226,8 @@ static const char *check_publisher(const struct options *options)
 const char *options_check(struct options *options)
 {
     options->demo = options->access.demo = demo_on(options->demo_setting, options->access.key_file);
-    options->demo_setting = options->demo ? "on" : "off";
-    options->cors_origins = demo_origins(options->cors_origins, options->demo);
+    config_replace(&options->demo_setting, options->demo ? "on" : "off");
+    config_replace(&options->cors_origins, demo_origins(options->cors_origins, options->demo));
     const char *why = check_pair("TLS_CERT", options->tls_cert, "TLS_KEY", options->tls_key);
     if (why == NULL)
         why = check_publisher(options);

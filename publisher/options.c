@@ -206,10 +206,10 @@ static const char *check_together(struct options *options)
 static void apply_demo(struct options *options)
 {
     options->demo = options->access.demo = demo_on(options->demo_setting, options->access.key_file);
-    options->demo_setting = options->demo ? "on" : "off";
-    options->cors_origins = demo_origins(options->cors_origins, options->demo);
+    config_replace(&options->demo_setting, options->demo ? "on" : "off");
+    config_replace(&options->cors_origins, demo_origins(options->cors_origins, options->demo));
     if (!options->demo)
-        options->tickers = "off";
+        config_replace(&options->tickers, "off");
 }
 
 const char *options_read(struct options *options)

@@ -173,6 +173,15 @@ const char *config_load(const struct config_table *table, void *settings, const 
     return NULL;
 }
 
+void config_replace(const char **field, const char *text)
+{
+    char *copy = strdup(text);
+    if (copy == NULL)
+        abort();
+    free((char *)*field);
+    *field = copy;
+}
+
 static const char *from_process(const char *name)
 {
     return getenv(name);

@@ -44,6 +44,9 @@ struct config_table {
  * An empty variable counts as unset. */
 void config_main(const struct config_table *table, void *settings, int argc, char **argv);
 
+/* For prepare(): puts a copy of another text into the field of a CONFIG_TEXT, which is what is in force and shown from then on. */
+void config_replace(const char **field, const char *text);
+
 /* The part of config_main() that tests need: fills *settings from getenv-like `get`. NULL, or a sentence in a static buffer. */
 const char *config_load(const struct config_table *table, void *settings, const char *(*get)(const char *name));
 
