@@ -49,11 +49,29 @@ static uint32_t parse_last(struct slice text)
     return value <= STREAM_LAST_MAX ? value : 0;
 }
 
+/* The id as UTF-8. Ids are published as UTF-8, but fetch() and most HTTP libraries send a header's text as Latin-1: what is not UTF-8 is taken for that. One that is
+ * too long anyway is left as it is. */
+static struct slice id_as_utf8(h2o_mem_pool_t *pool, struct slice id)
+{
+    if (id.n > EVENT_CUSTOM_ID_MAX || utf8_valid(id))
+        return id;
+    char *out = h2o_mem_alloc_pool(pool, 2 * id.n);
+    size_t n = 0;
+    for (size_t i = 0; i != id.n; ++i) {
+        unsigned char c = (unsigned char)id.p[i];
+        if (c >= 0x80)
+            out[n++] = (char)(0xc0 | c >> 6);
+        out[n++] = (char)(c < 0x80 ? c : 0x80 | (c & 0x3f));
+    }
+    return slice_make(out, n);
+}
+
 /* WHATWG HTML section 9.2.4 keeps ids free of NUL, CR and LF; an empty one is none. */
-static const char *resume_from(struct stream_request *stream, struct slice id)
+static const char *resume_from(struct stream_request *stream, h2o_mem_pool_t *pool, struct slice id)
 {
     if (id.n == 0)
         return NULL;
+    id = id_as_utf8(pool, id);
     if (id.n > EVENT_CUSTOM_ID_MAX)
         return "the last event id is longer than 200 bytes";
     if (memchr(id.p, 0, id.n) != NULL)
@@ -63,11 +81,12 @@ static const char *resume_from(struct stream_request *stream, struct slice id)
     return NULL;
 }
 
-static const char *read_parameter(struct stream_request *stream, struct slice name, struct slice value, bool many)
+static const char *read_parameter(struct stream_request *stream, h2o_mem_pool_t *pool, struct slice name, struct slice value,
+                                  bool many)
 {
     bool resumes = stream->start.mode == START_RESUME;
     if (slice_eq(name, SLICE("last_event_id")))
-        return resumes ? NULL : resume_from(stream, value);
+        return resumes ? NULL : resume_from(stream, pool, value);
     if (slice_eq(name, SLICE("last"))) {
         uint32_t last = parse_last(value);
         if (last != 0 && !resumes)
@@ -83,9 +102,9 @@ const char *stream_read_query(struct stream_request *stream, h2o_req_t *req, boo
 {
     struct slice rest = http_query(req), name, value;
     bool broken = false;
-    const char *error = resume_from(stream, http_header(req, "last-event-id"));
+    const char *error = resume_from(stream, &req->pool, http_header(req, "last-event-id"));
     while (error == NULL && http_form_next_literal(req, SLICE("channel"), &rest, &name, &value, &broken))
-        error = read_parameter(stream, name, value, many);
+        error = read_parameter(stream, &req->pool, name, value, many);
     if (error != NULL)
         return error;
     if (broken)

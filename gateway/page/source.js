@@ -98,9 +98,10 @@ export class Source extends EventTarget {
         const headers = { accept: 'text/event-stream' };
         if (this.token !== '')
             headers.authorization = `Bearer ${this.token}`;
+        const url = new URL(this.url, globalThis.location?.href);
         if (this.lastEventId !== '')
-            headers['last-event-id'] = this.lastEventId;
-        const answer = await fetch(this.url, { headers, cache: 'no-store', signal: this.#abort.signal });
+            url.searchParams.set('last_event_id', this.lastEventId); // a header holds Latin-1 only, an id any text
+        const answer = await fetch(url, { headers, cache: 'no-store', signal: this.#abort.signal });
         this.gateway = answer.headers.get('sse-gateway') ?? '';
         if (answer.status !== 200) {
             this.why = await answer.json().then(({ error }) => error, () => `status ${answer.status}`);

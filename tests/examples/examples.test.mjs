@@ -169,7 +169,7 @@ test('each file has less than 40 lines, and the table says of each by which test
         assert.ok(entry, `${file} is not in the table`);
         const run = [...subscribers, ...publishers].some(program => program.file === entry);
         const browser = /^(browser|react)\//.test(file);
-        assert.equal(rows.get(entry), UNRUN.includes(file) ? 'not run here' : browser ? '`browser`' : run && subscribers.some(p => p.file === entry) ? '`examples`, `wire`' : '`examples`', file);
+        assert.equal(rows.get(entry), UNRUN.includes(file) ? 'not run here' : browser ? '`browser`' : run && subscribers.some(p => p.file === entry) ? '`examples`, `wire`, `ids`' : '`examples`', file);
         assert.ok(run || browser || UNRUN.includes(file), `${file} is run by no test`);
     }
 });

@@ -1,8 +1,8 @@
 # Reads a channel and after every break goes on where it was: elixir subscribe.exs [URL]. OTP's own client, no library.
 defmodule Subscriber do
   def run(s) do # `buffer`, because :httpc holds back what it reads together with the head
-    headers = [{'accept', 'text/event-stream'}, {'last-event-id', to_charlist(s.last_id)}]
-    {:ok, ref} = :httpc.request(:get, {s.url, headers}, [connect_timeout: 10_000], sync: false, stream: :self, socket_opts: [buffer: 32])
+    url = s.url <> if(s.url =~ "?", do: "&", else: "?") <> URI.encode_query(last_event_id: s.last_id)
+    {:ok, ref} = :httpc.request(:get, {url, [{'accept', 'text/event-stream'}]}, [connect_timeout: 10_000], sync: false, stream: :self, socket_opts: [buffer: 32])
     s = read(Map.merge(s, %{id: s.last_id, type: "message", data: [], rest: ""}), ref)
     :httpc.cancel_request(ref)
     Process.sleep(s.retry)

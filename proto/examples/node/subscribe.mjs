@@ -26,8 +26,8 @@ async function* events(body, alive) {
 for (;; await new Promise(done => setTimeout(done, retryMs))) {
     const abort = new AbortController();
     const silence = setTimeout(() => abort.abort(), 60_000); // a minute without even a keep-alive: it is dead
-    const headers = { accept: 'text/event-stream', 'last-event-id': lastId };
-    const answer = await fetch(url, { headers, signal: abort.signal }).catch(() => null);
+    url.searchParams.set('last_event_id', lastId); // a header holds Latin-1 only, an id any text
+    const answer = await fetch(url, { headers: { accept: 'text/event-stream' }, signal: abort.signal }).catch(() => null);
     if (answer && !answer.ok && ![429, 502, 503, 504].includes(answer.status)) throw new Error(`${answer.status} ${await answer.text()}`);
     try {
         if (answer?.ok) for await (const { type, data } of events(answer.body, () => silence.refresh())) console.log(`${type}: ${data}`);

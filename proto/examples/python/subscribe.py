@@ -1,9 +1,8 @@
 """Reads a channel and after every break goes on where it was: python3 subscribe.py [URL]. Python 3.9, no library."""
-import http.client, io, sys, time, urllib.error, urllib.request
+import http.client, io, sys, time, urllib.error, urllib.parse, urllib.request
 
 URL = sys.argv[1] if len(sys.argv) > 1 else 'http://localhost:4043/channels/news'
 last_id, retry = '', 3.0
-
 
 def events(stream):
     """(type, data) of each event; its id and the retry time are kept for the next connection."""
@@ -26,9 +25,9 @@ def events(stream):
         elif field == 'retry' and value.isdecimal():
             retry = int(value) / 1000
 
-
 while True:
-    request = urllib.request.Request(URL, headers={'Accept': 'text/event-stream', 'Last-Event-ID': last_id})
+    place = urllib.parse.urlencode({'last_event_id': last_id})  # a header holds Latin-1 only, an id any text
+    request = urllib.request.Request(f'{URL}{"&" if "?" in URL else "?"}{place}', headers={'Accept': 'text/event-stream'})
     try:
         with urllib.request.urlopen(request, timeout=60) as stream:  # a minute without even a keep-alive: it is dead
             for type, data in events(stream):

@@ -25,9 +25,9 @@ def events(response):
                 retry = int(value) / 1000
 
 while True:
-    headers = {'Accept': 'text/event-stream', 'Last-Event-ID': last_id}
+    url = httpx.URL(URL).copy_merge_params({'last_event_id': last_id})  # a header holds Latin-1 only, an id any text
     try:
-        with httpx.stream('GET', URL, headers=headers, timeout=60) as response:  # a minute without even a keep-alive: dead
+        with httpx.stream('GET', url, headers={'Accept': 'text/event-stream'}, timeout=60) as response:  # a minute without even a keep-alive: dead
             if response.status_code not in (429, 502, 503, 504):
                 response.raise_for_status()
                 for type, data in events(response):

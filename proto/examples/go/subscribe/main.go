@@ -19,7 +19,9 @@ func main() {
 		events.Silence = time.AfterFunc(60*time.Second, cancel) // a minute without even a keep-alive: it is dead
 		request, _ := http.NewRequestWithContext(ctx, "GET", url, nil)
 		request.Header.Set("Accept", "text/event-stream")
-		request.Header.Set("Last-Event-ID", events.LastID)
+		query := request.URL.Query()
+		query.Set("last_event_id", events.LastID) // a header is not for every text
+		request.URL.RawQuery = query.Encode()
 		if response, err := http.DefaultClient.Do(request); err == nil {
 			switch response.StatusCode {
 			case 200:
