@@ -7,7 +7,6 @@
 #include "gateway/certificates.h"
 #include "gateway/counters.h"
 #include "gateway/routes.h"
-#include "gateway/takeover.h"
 #include "gateway/upstream.h"
 #include "gateway/worker.h"
 #include "proto/bus/redis_reload.h"
@@ -24,6 +23,7 @@
 #include "runtime/node_name.h"
 #include "runtime/refusal_log.h"
 #include "runtime/signals.h"
+#include "runtime/socket_write.h"
 #include "runtime/steady_clock.h"
 #include "runtime/trim.h"
 
@@ -114,7 +114,7 @@ static const char *share_files(struct gateway *gateway)
 
 static const char *check_library(void)
 {
-    const char *error = takeover_check();
+    const char *error = socket_write_start();
     if (error == NULL)
         error = h2_reset_check();
     if (error == NULL)

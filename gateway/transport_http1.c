@@ -150,6 +150,7 @@ static int http1_fd(const struct subscriber *subscriber)
 static h2o_iovec_t make_head(h2o_req_t *req, const struct subscriber *subscriber)
 {
     static const char tail_chunked[] = "connection: keep-alive\r\ntransfer-encoding: chunked\r\n\r\n";
+    static const char tail_chunked_close[] = "connection: close\r\ntransfer-encoding: chunked\r\n\r\n";
     static const char tail_close[] = "connection: close\r\n\r\n";
     static const char status[] = "HTTP/1.1 200 OK\r\ndate: ";
     const struct slice comment = wire_bytes(subscriber, hub_comment(subscriber->hub));
@@ -170,7 +171,9 @@ static h2o_iovec_t make_head(h2o_req_t *req, const struct subscriber *subscriber
         PUT(header->value.base, header->value.len);
         PUT("\r\n", 2);
     }
-    if (subscriber->chunked)
+    if (subscriber->chunked && !req->http1_is_persistent)
+        PUT(tail_chunked_close, sizeof(tail_chunked_close) - 1);
+    else if (subscriber->chunked)
         PUT(tail_chunked, sizeof(tail_chunked) - 1);
     else
         PUT(tail_close, sizeof(tail_close) - 1);

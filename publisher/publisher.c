@@ -14,6 +14,7 @@
 #include "runtime/http.h"
 #include "runtime/log.h"
 #include "runtime/signals.h"
+#include "runtime/socket_write.h"
 #include "runtime/steady_clock.h"
 #include "runtime/trim.h"
 
@@ -167,6 +168,8 @@ const char *publisher_prepare(void *options)
         error = h2_guard_start(COUNTER_H2_ABUSE);
     if (error == NULL)
         error = h1_guard_start();
+    if (error == NULL)
+        error = socket_write_start();
     if (error == NULL)
         error = steady_clock_start();
     if (error == NULL)

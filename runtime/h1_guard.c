@@ -1,5 +1,6 @@
 #include "runtime/h1_guard.h"
 
+#include <ctype.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
@@ -104,6 +105,38 @@ static void admit_body(const char **method, size_t head, struct phr_header *head
         *field = (struct phr_header){name, sizeof(name) - 1, too_large, sizeof(too_large) - 1};
 }
 
+static bool is_authority(const char *text, size_t n)
+{
+    for (size_t i = 0; i < n; ++i)
+        if (!isalnum((unsigned char)text[i]) && memchr(".-_:[]~%!$&'()*+,;=", text[i], 19) == NULL)
+            return false;
+    return n != 0;
+}
+
+/* RFC 9112 section 3.2.2: "http://host/path" stands for the path, and its host for what Host says. Who knows the one form alone, as
+ * our handlers and the publisher behind the gateway do, gets that. False when there is no host, or a user before it. */
+static bool take_absolute_form(const char **path, size_t *path_len, struct phr_header *headers, size_t count)
+{
+    static const char *const schemes[] = {"http://", "https://"};
+    size_t scheme = 0;
+    for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); ++i)
+        if (*path_len >= strlen(schemes[i]) && strncasecmp(*path, schemes[i], strlen(schemes[i])) == 0)
+            scheme = strlen(schemes[i]);
+    if (scheme == 0)
+        return true;
+    const char *host = *path + scheme, *end = *path + *path_len, *rest = host;
+    while (rest != end && *rest != '/' && *rest != '?')
+        ++rest;
+    if (!is_authority(host, (size_t)(rest - host)))
+        return false;
+    for (size_t i = 0; i < count; ++i)
+        if (is_named(&headers[i], "host"))
+            headers[i] = (struct phr_header){headers[i].name, headers[i].name_len, host, (size_t)(rest - host)};
+    *path = rest == end ? "/" : rest;
+    *path_len = rest == end ? 1 : (size_t)(end - rest);
+    return true;
+}
+
 int phr_parse_request(const char *buf, size_t len, const char **method, size_t *method_len, const char **path, size_t *path_len,
                       int *minor_version, struct phr_header *headers, size_t *num_headers, size_t last_len)
 {
@@ -112,7 +145,7 @@ int phr_parse_request(const char *buf, size_t len, const char **method, size_t *
         return result;
     if (*method_len == 0 || *path_len == 0 || has_bare_lf(buf, (size_t)result))
         return -1;
-    if (!is_unambiguous(*minor_version, headers, *num_headers))
+    if (!is_unambiguous(*minor_version, headers, *num_headers) || !take_absolute_form(path, path_len, headers, *num_headers))
         return -1;
     admit_body(method, (size_t)result, headers, *num_headers);
     return result;

@@ -8,6 +8,7 @@
 
 #include "runtime/bodies.h"
 #include "runtime/h2_budget.h"
+#include "runtime/h2_continue.h"
 #include "runtime/h2_head.h"
 #include "runtime/h2_pace.h"
 #include "runtime/h2_patience.h"
@@ -43,6 +44,8 @@ struct h2_guard {
     uint64_t requests;
     uint32_t body_bytes; /* since the bodies were last added up */
     uint32_t head_bytes, head_frames; /* of the header block that is under way */
+    uint32_t head_stream;
+    bool head_ends_request;
     struct h2_work work;
     struct h2_patience patience;
     h2o_timeout_entry_t turn;
@@ -332,6 +335,8 @@ static enum h2_abuse judge_head(struct h2_guard *guard, const h2o_http2_frame_t 
 {
     if (frame->type == H2O_HTTP2_FRAME_TYPE_HEADERS) {
         ++guard->requests;
+        guard->head_stream = frame->stream_id;
+        guard->head_ends_request = (frame->flags & H2O_HTTP2_FRAME_FLAG_END_STREAM) != 0;
         guard->head_bytes = guard->head_frames = 0;
     } else if (guard->conn->state >= H2O_HTTP2_CONN_STATE_HALF_CLOSED && !is_left_out(H2_CONTINUATIONS)) {
         return H2_CONTINUATIONS;
@@ -532,6 +537,8 @@ static int parse_head(struct h2_guard *guard, h2o_req_t *req, h2o_hpack_header_t
         make_room(req);
     }
     const char *fault = result == 0 ? h2_head_fault(&req->headers) : NULL;
+    if (fault == NULL && result == 0 && guard != NULL && !guard->head_ends_request)
+        h2_continue(guard->conn, guard->head_stream, req, *content_length);
     if (fault == NULL)
         return result;
     *why = fault;
