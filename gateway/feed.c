@@ -87,29 +87,23 @@ static void refuse_channel(struct feed_channel *channel, const struct refusal *w
 }
 
 /* The channel's open streams need nothing of its history; those that wait do, and can't have it. */
-static void refuse_waiting(struct feed_channel *channel)
+static void refuse_waiting(struct feed_channel *channel, const struct refusal *why)
 {
     source_drop_wishes(channel->source);
     while (!h2o_linklist_is_empty(&channel->waiting)) {
         struct opening *opening = H2O_STRUCT_FROM_MEMBER(struct opening, link, channel->waiting.next);
         h2o_linklist_unlink(&opening->link);
-        opening_refuse(channel->feed, opening->ask, &opening_deadly);
+        opening_refuse(channel->feed, opening->ask, why);
     }
 }
 
 static void on_read_failed(void *owner, const char *why)
 {
     static struct log_limit limit;
-    static const struct refusal forbidden = {403, 0, "this gateway's Redis user may not read the history of this channel"};
-    static const struct refusal unusable = {503, 0, "the history of this channel in Redis can't be used"};
     struct feed *feed = ((struct feed_channel *)owner)->feed;
-    const struct refusal *refusals[] = {[HISTORY_UNREAD] = NULL,
-                                        [HISTORY_FORBIDDEN] = &forbidden,
-                                        [HISTORY_UNUSABLE] = &unusable,
-                                        [HISTORY_DEADLY] = &opening_deadly};
-    const struct refusal *refusal = refusals[history_fault(why)];
-    if (refusal == &opening_deadly && source_live(((struct feed_channel *)owner)->source)) {
-        refuse_waiting(owner);
+    const struct refusal *refusal = opening_refusal(history_fault(why));
+    if (refusal != NULL && source_live(((struct feed_channel *)owner)->source)) {
+        refuse_waiting(owner, refusal);
         return;
     }
     if (refusal != NULL) {

@@ -8,8 +8,15 @@
 
 enum { SWEEP_MS = 500 }; /* how often openings whose streams are gone are looked for */
 
-const struct refusal opening_deadly = {503, 60,
-                                       "Redis closes its connection when the next event of this channel's history is read"};
+const struct refusal *opening_refusal(enum history_fault fault)
+{
+    static const struct refusal refusals[] = {
+        [HISTORY_FORBIDDEN] = {403, 0, "this gateway's Redis user may not read the history of this channel"},
+        [HISTORY_UNUSABLE] = {503, 0, "the history of this channel in Redis can't be used"},
+        [HISTORY_DEADLY] = {503, 60, "Redis closes its connection when the next event of this channel's history is read"},
+    };
+    return fault == HISTORY_UNREAD ? NULL : &refusals[fault];
+}
 
 static void advance(struct opening *opening);
 
@@ -130,7 +137,7 @@ static const struct refusal *refusal_of(const struct opening *opening)
 static void wait_at_source(struct opening *opening, struct source *source)
 {
     if (source_live(source) && source_left_alone(source) != NULL) {
-        opening_refuse(opening->feed, opening->ask, &opening_deadly);
+        opening_refuse(opening->feed, opening->ask, opening_refusal(HISTORY_DEADLY));
         return;
     }
     h2o_linklist_insert(&((struct feed_channel *)source_owner(source))->waiting, &opening->link);
@@ -167,8 +174,8 @@ static void advance(struct opening *opening)
         break;
     case REPLAY_READ:
         break;
-    case REPLAY_DEADLY:
-        opening_refuse(opening->feed, opening->ask, &opening_deadly);
+    case REPLAY_REFUSED:
+        opening_refuse(opening->feed, opening->ask, opening_refusal(replay_fault(opening->ask->replay)));
         break;
     case REPLAY_RETRY:
         replay_abandon(opening->ask->replay);

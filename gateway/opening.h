@@ -2,6 +2,7 @@
 #pragma once
 
 #include "gateway/note.h"
+#include "proto/bus/history.h"
 
 struct feed;
 struct source;
@@ -20,8 +21,8 @@ void opening_advance_all(h2o_linklist_t *waiting);
 /* Answers an ask, with or without an opening, that there will be no stream. */
 void opening_refuse(struct feed *feed, struct ask *ask, const struct refusal *why);
 
-/* For streams with a channel that is HISTORY_DEADLY. */
-extern const struct refusal opening_deadly;
+/* What streams of a channel are told whose history can't be read; NULL: nothing, it may be read later. */
+const struct refusal *opening_refusal(enum history_fault fault);
 
 /* Whether its client is gone. */
 bool opening_is_abandoned(const struct ask *ask);

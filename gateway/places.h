@@ -38,7 +38,8 @@ struct replay {
     const struct source_shared *shared;
     void (*on_read)(void *data);
     void *data;
-    uint64_t verified_since_ms; /* the rings that this page is made of are to be compared with their histories since; 0: not yet said */
+    uint64_t
+        verified_since_ms; /* the rings that this page is made of are to be compared with their histories since; 0: not yet said */
     bool verified; /* … and all were */
     bool resolved, barrier_passed, counted;
     uint32_t waits; /* for a later present */
@@ -46,6 +47,7 @@ struct replay {
     size_t promised; /* bytes of shared->pages, while pages are read and held */
     struct history_read *reading; /* of its own */
     const char *failed; /* why the last one did; NULL: it did not */
+    enum history_fault fault; /* … and of what kind that was, once it is told */
     struct place places[];
 };
 

@@ -158,7 +158,8 @@ static enum replay_need wait_for(struct replay *replay, const struct source *sou
     replay->reading = read;
     if (read != NULL)
         return REPLAY_READ;
-    return source_left_alone(source) != NULL ? REPLAY_DEADLY : REPLAY_RETRY;
+    replay->fault = source_left_alone(source) != NULL ? HISTORY_DEADLY : HISTORY_UNREAD;
+    return replay->fault == HISTORY_UNREAD ? REPLAY_RETRY : REPLAY_REFUSED;
 }
 
 static enum replay_need read_page(struct replay *replay, uint32_t at, struct position after, history_cb cb)
@@ -344,13 +345,18 @@ static bool is_present_late_enough(const struct replay *replay)
     return true;
 }
 
+enum history_fault replay_fault(const struct replay *replay)
+{
+    return replay->fault;
+}
+
 enum replay_need replay_prepare(struct replay *replay, struct source **wait_at)
 {
     enum replay_need need = REPLAY_READY;
     if (replay->failed != NULL) {
-        bool deadly = history_fault(replay->failed) == HISTORY_DEADLY;
+        replay->fault = history_fault(replay->failed);
         replay->failed = NULL;
-        return deadly ? REPLAY_DEADLY : REPLAY_RETRY;
+        return replay->fault == HISTORY_UNREAD ? REPLAY_RETRY : REPLAY_REFUSED;
     }
     for (uint32_t i = 0; i < replay->ask->count; ++i) {
         *wait_at = replay->places[i].source;

@@ -32,12 +32,15 @@ enum replay_need {
     REPLAY_BARRIER, /* the id may be newer than what this node has seen: call again behind a canary */
     REPLAY_READ, /* on_read will be called */
     REPLAY_TURN, /* the pages of other streams leave no room for its own: call again when replay_room() */
-    REPLAY_DEADLY, /* the history of one of its channels can't be read: see HISTORY_DEADLY */
+    REPLAY_REFUSED, /* the history of one of its channels can't be read: replay_fault() says why */
     REPLAY_RETRY, /* a read could not be sent or failed: call again when the connection is back, or after a while */
 };
 
 /* One step on the way to the next page. */
 enum replay_need replay_prepare(struct replay *replay, struct source **wait_at);
+
+/* After REPLAY_REFUSED. */
+enum history_fault replay_fault(const struct replay *replay);
 
 /* Fills tell->page's frames and the id of the place before them. True when these are the last before live: what comes on the worker's queue behind this tell
  * follows without gap or twin. False: there is more. */

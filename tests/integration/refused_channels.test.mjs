@@ -5,7 +5,7 @@ import { Stack, quiet, until } from './stack.mjs';
 import { documentedUsers } from './redis.mjs';
 import { openStream, request } from './sse.mjs';
 
-const s = await Stack.start({ gateways: 2, publishers: 0 });
+const s = await Stack.start({ gateways: 2, publishers: 0, env: { RING_LEN: 1 } });
 const acl = (...rules) => s.redis.command(['ACL', 'SETUSER', 'gateway', ...rules]);
 // Only these channels and the gateway's own; and histories only of these.
 await acl('resetchannels', '&sse:pub*', '&sse:!*');
@@ -86,6 +86,33 @@ test('a history that may not be read is a 403, one that is no stream a 503, and 
     const reads = await Promise.all(s.gw.map(gw => gw.metric('sse_history_reads_total')));
     await quiet(700);
     assert.deepEqual(await Promise.all(s.gw.map(gw => gw.metric('sse_history_reads_total'))), reads);
+    await acl(...documentedUsers().gateway.filter(rule => rule.includes('~')));
+}));
+
+test('a history that is withdrawn refuses who needs it, and open streams go on', () => watched('public', async () => {
+    const streams = await Promise.all(s.gw.map(gw => openStream(`${gw.url}/channels/pub/kept`)));
+    await s.redis.subscribed('pub/kept', 2);
+    for (let i = 1; i <= 5; ++i) {
+        const payload = `\x1esse1 ${i}-0 ${i - 1}-0\nevent: message\ndata: ${i}\nid: own-${i}\nretry: 6000\n\n`;
+        await s.redis.command(['XADD', '{sse:pub/kept}:log', `${i}-0`, 'm', payload]);
+        await s.redis.publish('pub/kept', payload);
+    }
+    for (const stream of streams)
+        while ((await stream.next()).data !== '5');
+    await acl('resetkeys', '%R~{sse:public}:*', '%R~{sse:!*');
+    for (const [i, gw] of s.gw.entries()) {
+        for (const query of ['?last=4', '?last_event_id=own-1']) {
+            const answer = await request(`${gw.url}/channels/pub/kept${query}`);
+            assert.equal(answer.status, 403, query);
+            assert.match(answer.body, /may not read the history/);
+        }
+        assert.equal(streams[i].ended, null);
+    }
+    await s.redis.publish('pub/kept', 'to who listens');
+    for (const stream of streams) {
+        assert.equal((await stream.next()).data, 'to who listens');
+        stream.close();
+    }
     await acl(...documentedUsers().gateway.filter(rule => rule.includes('~')));
 }));
 
