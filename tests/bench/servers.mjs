@@ -148,7 +148,8 @@ class Gateway extends System {
     async start({ tls = false, h2 = false, alg = null }) {
         await this.runRedis();
         await this.runPublisher(false);
-        const settings = { PORT: 0, HOST: '127.0.0.1', ADMIN_PORT: 0, REDIS_URL: this.redisUrl, THREADS: this.workers, DRAIN_SECONDS: 0 };
+        const settings = { PORT: 0, HOST: '127.0.0.1', ADMIN_PORT: 0, REDIS_URL: this.redisUrl, THREADS: this.workers, DRAIN_SECONDS: 0,
+            CHANNEL_RATE: 0 };
         if (tls) {
             const { cert, key } = certificate(this.folder);
             Object.assign(settings, { TLS_CERT: cert, TLS_KEY: key });

@@ -75,7 +75,7 @@ export class Stage {
         const listeners = { public: 'PORT', admin: 'ADMIN_PORT' };
         this.publisher = new Server('sse-publisher', 'publisher', texts({ ...shared, TICKERS: 'off' }), listeners);
         await this.#run(this.publisher, CLIENT_CORE);
-        const settings = { ...shared, THREADS: this.options.threads, DRAIN_SECONDS: 0, ...this.#protocol(), ...this.options.env };
+        const settings = { ...shared, THREADS: this.options.threads, DRAIN_SECONDS: 0, CHANNEL_RATE: 0, ...this.#protocol(), ...this.options.env };
         this.gateways = Array.from({ length: gateways }, (_, i) => new Server('sse-gateway', `gateway ${i}`, texts(settings), listeners));
         await Promise.all(this.gateways.map(gateway => this.#run(gateway, SERVER_CORE)));
     }
