@@ -51,7 +51,7 @@ test('above MEMORY_LIMIT the streams that hold much are closed, with the reason,
     const streams = await Promise.all(many.map(name => openStream(`${gw.url}/channels/${name}`)));
     await Promise.all([small, ...streams].map(stream => stream.nextFrame()));
     [small, ...streams].forEach(stream => stream.readable.pause());
-    const closed = () => gw.metric('sse_stream_closes_total', { reason: 'memory limit' }), heard = () => gw.metric('sse_events_total', { direction: 'in' });
+    const closed = () => gw.metric('sse_stream_closes_total', { reason: 'memory limit' }), heard = () => gw.metric('sse_events_received_total');
     for (let i = 0; await closed() === 0; ++i) { // events of its own for each, more than the sockets take
         assert.ok(i < 12 * many.length, 'some are closed');
         const before = await heard();

@@ -98,11 +98,12 @@ static void test_barrier(struct canary *canary)
 int main(void)
 {
     static struct shard shard;
+    static h2o_loop_t *loop;
     static const struct pubsub_words words = {.publish = SLICE("PUBLISH")};
     counters_init();
     metrics_thread();
-    struct canary_options options = {
-        .loop = h2o_evloop_create(), .interval_ms = 1000, .words = &words, .on_beat = on_beat, .on_back = on_back};
+    loop = h2o_evloop_create();
+    struct canary_options options = {.loop = loop, .interval_ms = 1000, .words = &words, .on_beat = on_beat, .on_back = on_back};
     struct canary *canary = canary_open(&options);
     canary_place(canary, &(struct shards){.all = &shard}, &shard);
     refuses = true;
