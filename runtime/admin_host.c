@@ -80,6 +80,6 @@ bool admin_host_good(struct slice authority)
     if (authority.n == 0)
         return true; /* HTTP/1.0, which no browser speaks */
     struct slice name = name_of(authority);
-    return is_address(name) || equal(name, SLICE("localhost")) || below(name, SLICE(".localhost")) || equal(name, slice_of(own)) ||
-           equal(name, slice_of(listening)) || is_listed(name);
+    return is_address(name) || (name.n != 0 && memchr(name.p, '.', name.n) == NULL) || below(name, SLICE(".localhost")) ||
+           equal(name, slice_of(own)) || equal(name, slice_of(listening)) || is_listed(name);
 }

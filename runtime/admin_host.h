@@ -11,7 +11,7 @@
     {                                                                                                                         \
         .name = "ADMIN_HOSTS", .kind = CONFIG_TEXT, .fallback = "", .at = at_, .check = admin_hosts_check,                    \
         .doc = "further names by which the admin port may be asked for, comma-separated, `*.example.org` for all below one, " \
-               "`*` for any; addresses, localhost and the host's own name always may"                                         \
+               "`*` for any; addresses, localhost, names without a dot and the host's own name always may"                    \
     }
 const char *admin_hosts_check(const char *hosts);
 
@@ -19,5 +19,6 @@ const char *admin_hosts_check(const char *hosts);
 void admin_host_init(const char *hosts, const char *host);
 
 /* Whether a request with this Host (perhaps with ":port"; {NULL, 0} or empty without one) may be answered: one of an address, of localhost
- * or a name below it, of the host's own name, of ADMIN_HOST or of ADMIN_HOSTS. */
+ * or a name below it, of a name without a dot (a container's or Service's: the DNS of the world has none), of the host's own name, of
+ * ADMIN_HOST or of ADMIN_HOSTS. */
 bool admin_host_good(struct slice authority);
