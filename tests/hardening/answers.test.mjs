@@ -2,24 +2,13 @@
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
 import { SCALE, until } from '../integration/stack.mjs';
-import { FLAG, Frames, TYPE, frame, setting } from './frames.mjs';
+import { REQUESTS, missing, page } from './costly.mjs';
+import { Frames, setting } from './frames.mjs';
 import { Stage, costs, serves } from './stage.mjs';
 
 const LIMIT = { timeout: 120000 * SCALE };
-const REQUESTS = 100;
 const stage = await Stage.start();
 const { gw, pub } = stage;
-
-// `head`: a header block that puts the whole of the path into the table; then the same request again and again.
-function flood(first, again) {
-    const frames = Array.from({ length: REQUESTS }, (_, i) => frame(TYPE.HEADERS, FLAG.END_HEADERS | FLAG.END_STREAM, 2 * i + 1, i === 0 ? first : again));
-    return Buffer.concat(frames);
-}
-const literal = text => String.fromCharCode(text.length) + text;
-const AUTHORITY = `\x41${literal('localhost')}`;
-const page = flood(`\x82\x86\x84${AUTHORITY}`, '\x82\x86\x84\xbe');
-const long = `/${'p'.repeat(110)}`;
-const missing = flood(`\x82\x86${AUTHORITY}\x44${literal(long)}`, '\x82\x86\xbf\xbe');
 
 for (const [name, server, connections, what, bytes, windows, path, status] of [
     ['gateway', gw, 1000, 'pages of which nothing is taken (stream windows of 0)', page, setting(4, 0), '/', 200],

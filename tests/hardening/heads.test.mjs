@@ -4,50 +4,13 @@ import { test } from 'node:test';
 import assert from 'node:assert/strict';
 import { SCALE, until } from '../integration/stack.mjs';
 import { openStream } from '../integration/sse.mjs';
-import { FLAG, Frames, TYPE, block, frame, setting, statusOf } from './frames.mjs';
+import { DIGEST, literal, repeated, requests } from './costly.mjs';
+import { FLAG, Frames, TYPE, frame, statusOf } from './frames.mjs';
 import { Stage, costs } from './stage.mjs';
 
 const LIMIT = { timeout: 90000 * SCALE };
 const stage = await Stage.start();
 const { gw, pub } = stage;
-
-const integer = (value, bits, first) => {
-    const most = 2 ** bits - 1;
-    if (value < most)
-        return String.fromCharCode(first | value);
-    let text = String.fromCharCode(first | most);
-    for (value -= most; value >= 128; value >>= 7)
-        text += String.fromCharCode(value & 127 | 128);
-    return text + String.fromCharCode(value);
-};
-const literal = text => integer(text.length, 7, 0) + text;
-
-// A field that goes into the table of the connection, and `times` references to it, a byte each.
-const repeated = (name, value, times) => `\x40${literal(name)}${literal(value)}${'\xbe'.repeat(times - 1)}`;
-
-// nbits 31, pbits 0, then ones: 24,000 values of 8 bytes from 4 KB of text
-const DIGEST = `-${'_'.repeat(3999)}`;
-
-// `connections` at once, each with `streams` requests, all with the same field many times; resolves when each was answered or closed.
-async function requests(server, connections, streams, field, { end }) {
-    const all = await Promise.all(Array.from({ length: connections }, () => Frames.connect(server.port, { settings: setting(4, 0) })));
-    let sent = 0;
-    for (const c of all)
-        for (let i = 0; i < streams; ++i) {
-            const head = frame(TYPE.HEADERS, FLAG.END_HEADERS | (end ? FLAG.END_STREAM : 0), c.stream += 2,
-                block('POST', '/channels/attacked') + field);
-            sent += head.length;
-            c.send(head);
-        }
-    const settled = c => c.closed || (end && c.frames.filter(one => one.type === TYPE.HEADERS || one.type === TYPE.RST_STREAM).length >= streams);
-    await until('all are answered or closed', () => all.every(settled), end ? 60000 : 1500, () => '').catch(error => {
-        if (end)
-            throw error;
-    });
-    const closed = all.filter(c => c.closed).length;
-    all.forEach(c => c.close());
-    return { sent, closed };
-}
 
 for (const [name, server] of [['gateway', gw], ['publisher', pub]]) {
     test(`${name}: ten cache-digest bombs of 12 KB: closed before they are decoded`, LIMIT, async t => {

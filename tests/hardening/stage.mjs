@@ -133,8 +133,9 @@ export function row(t, attack, server, what, calm = null, noticed = null) {
 }
 
 // Runs an attack, which returns the bytes it sent; asserts what "What one client can cost" in README.md promises, and leaves a row there: the process lives, its memory
-// grows by less than 64 MB, and the good clients lose nothing and wait at most twice as long as without it. `what` is the attack, `bound` what ends it.
-export async function costs(t, stage, server, { what, bound, memory = 65536 }, act) {
+// grows by less than 64 MB, and the good clients lose nothing and wait at most twice as long as without it. `what` is the attack, `bound` what ends it. `latency` false: where
+// the servers and the clients have too few cores for it to say anything.
+export async function costs(t, stage, server, { what, bound, memory = 65536, latency = true }, act) {
     const calm = await stage.calm(server);
     const noticed = await stage.during(server, async () => {
         const [value] = await Promise.all([act(), new Promise(resolve => setTimeout(resolve, 2000))]); // as long as the calm
@@ -143,7 +144,7 @@ export async function costs(t, stage, server, { what, bound, memory = 65536 }, a
     assert.ok(server.running, server.tail?.(5));
     assert.equal(noticed.open, STREAMS, 'no stream of the good client was closed');
     assert.ok(SANITIZED || noticed.peak < noticed.before + memory, `${noticed.before} KB grew to ${noticed.peak}`); // a sanitizer keeps what was freed
-    assert.ok(noticed.p99 <= Math.max(calm.p99 * 2, 50 * SCALE / HARDENING_SCALE), `p99 ${noticed.p99} ms, ${calm.p99} ms before`);
+    assert.ok(!latency || noticed.p99 <= Math.max(calm.p99 * 2, 50 * SCALE / HARDENING_SCALE), `p99 ${noticed.p99} ms, ${calm.p99} ms before`);
     const values = { 'what a client does': what, server: server === stage.gw ? 'gateway' : 'publisher', 'what ends it': bound,
         'bytes sent': noticed.value, 'MB more at most': megabytes(Math.max(0, noticed.peak - noticed.before)),
         'p99 before, ms': calm.p99, 'p99 during, ms': noticed.p99 };
