@@ -169,17 +169,17 @@ static enum replay_need find_claims(struct replay *replay, struct slice id, stru
 /* ---- an id of the form of a time ---- */
 
 /* Before 2.0 an author could give such an id, too. */
-static enum replay_need find_time(struct replay *replay, struct slice id, uint64_t ms)
+static enum replay_need find_time(struct replay *replay, struct slice id, struct position time)
 {
     const struct source_shard *of = spans_shards(replay) ? NULL : shard_at(replay, 0);
     struct position at;
     for (uint32_t i = 0; i < replay->ask->count; ++i)
         if (search_ring(source_ring(replay->places[i].source), id, &at))
             stand_at(replay, i, at);
-    if (!replay->barrier_passed && ms > places_newest(replay, of).ms)
+    if (!replay->barrier_passed && time.ms > places_newest(replay, of).ms)
         return REPLAY_BARRIER;
     for (uint32_t i = 0; i < replay->ask->count; ++i)
-        stand_at_time(replay, i, ms, of);
+        stand_at_time(replay, i, time.ms, time.seq == PLACE_PROVEN ? shard_at(replay, i) : of);
     return found_it(replay);
 }
 
@@ -269,7 +269,7 @@ enum replay_need places_find(struct replay *replay, struct source **wait_at)
     if (need != REPLAY_READY || replay->resolved)
         return need;
     if (event_id_parse(&time, id, SLICE("")) && has_been(replay, time.ms))
-        return find_time(replay, id, time.ms);
+        return find_time(replay, id, time);
     need = find_author_s(replay, id, wait_at);
     if (need != REPLAY_READY || replay->resolved)
         return need;

@@ -63,6 +63,9 @@ uint64_t places_present_ms(const struct replay *replay);
 /* Position of the newest event, of all channels or of those of one shard. */
 struct position places_newest(const struct replay *replay, const struct source_shard *shard);
 
+/* Sequence number of an id that stands for a time: with PLACE_PROVEN all that was published before it, by each shard's own clock, has come; else only within the margin between shards. */
+enum { PLACE_NEAR = 0, PLACE_PROVEN = 1 };
+
 /* Every event of this millisecond or later. */
 struct position places_since(uint64_t ms);
 

@@ -453,7 +453,12 @@ static struct place *oldest(struct replay *replay, bool *more)
 
 static void format_time(uint64_t ms, char out[EVENT_ID_LEN + 1])
 {
-    event_id_format(out, SLICE(""), (struct position){ms, 0});
+    event_id_format(out, SLICE(""), (struct position){ms, PLACE_NEAR});
+}
+
+static void format_present(const struct replay *replay, char out[EVENT_ID_LEN + 1])
+{
+    event_id_format(out, SLICE(""), (struct position){places_present_ms(replay), PLACE_PROVEN});
 }
 
 /* Of the place in one channel before `first`, or after the newest event. Where no event is known there, it is a time. */
@@ -463,8 +468,10 @@ static void format_before(const struct replay *replay, const struct place *place
     struct position at = first != NULL ? first->prev : source_last(place->source);
     if (first != NULL ? !position_is_none(at) : !is_time(place->source))
         event_id_format(out, source_name(place->source), at);
+    else if (first != NULL)
+        format_time(first->at.ms, out);
     else
-        format_time(first != NULL ? first->at.ms : places_present_ms(replay), out);
+        format_present(replay, out);
 }
 
 /* The id of the place before `first`, or of the present when nothing is replayed: who returns with it gets what the stream now begins with. */
@@ -472,8 +479,10 @@ static void format_place(const struct replay *replay, const struct frame *first,
 {
     if (replay->ask->count == 1)
         format_before(replay, &replay->places[0], first, out);
+    else if (first != NULL)
+        format_time(first->at.ms, out);
     else
-        format_time(first != NULL ? first->at.ms : places_present_ms(replay), out);
+        format_present(replay, out);
 }
 
 static bool has_more(const struct replay *replay, bool (*is)(const struct place *place))
@@ -503,9 +512,10 @@ static bool format_after_gap(const struct replay *replay, const struct place *pl
         format_before(replay, place, frame_at(place), out);
     else if (!place->lost && !place->gap_by_time)
         event_id_format(out, source_name(place->source), place->gap_at);
+    else if (has_more(replay, has_frame))
+        format_time(place->lost ? place->time_ms : place->gap_at.ms, out);
     else
-        format_time(has_more(replay, has_frame) ? (place->lost ? place->time_ms : place->gap_at.ms) : places_present_ms(replay),
-                    out);
+        format_present(replay, out);
     return true;
 }
 
