@@ -32,7 +32,7 @@ export function openStream(channels, { lastEventId = '', last = 0, native = fals
     return native ? new EventSource(url) : new Source(url, { token, lastEventId });
 }
 
-// Publishes one event; resolves with its id, or throws with the gateway's own sentence.
+// Publishes one event; resolves with its id, or throws with the status and the gateway's own sentence.
 export async function publish(channel, data, type = '') {
     const headers = { 'content-type': isJson(data) ? 'application/json' : 'text/plain', 'idempotency-key': key() };
     if (token !== '')
@@ -40,8 +40,8 @@ export async function publish(channel, data, type = '') {
     const url = address(`channels/${encodeURIComponent(channel)}`, type === '' ? [] : [['event', type]]);
     const answer = await fetch(url, { method: 'POST', headers, body: data });
     const { id, error } = await answer.json().catch(() => ({}));
-    if (!answer.ok)
-        throw new Error(error ?? `status ${answer.status}`);
+    if (!answer.ok || typeof id !== 'string') // a proxy may answer 200 with a page of its own
+        throw new Error(`${answer.status}, ${error ?? 'and the answer has no id'}`);
     return id;
 }
 

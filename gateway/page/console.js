@@ -5,7 +5,9 @@ import { channelHash, readId } from './ids.js';
 
 const ROWS_MAX = 200; // shown, and kept while paused
 const DATA_MAX = 4000; // characters of one event that are shown
+const WORD_MAX = 24; // characters of a type or channel that stay on one line
 const BREAK_MS = 5000;
+const REFUSED_MAX = 10; // streams that are closed for good and still listed
 
 const streams = new Set();
 let paused = false;
@@ -14,6 +16,9 @@ let total = 0;
 
 // ---- rows ----
 
+// A word is not broken in the middle, unless it is so long that it would push the data out of sight.
+const wordClass = text => (text.length <= WORD_MAX ? 'tight' : 'long');
+
 function makeRow(stream, event) {
     const own = event.lastEventId !== stream.lastId;
     const place = own ? readId(event.lastEventId) : null;
@@ -21,10 +26,10 @@ function makeRow(stream, event) {
     const channel = stream.channels.length === 1 ? stream.channels[0] : stream.names.get(place?.channel) ?? '–';
     const cells = [
         ['Time', shortTime(), 'tight'],
-        ['Channel', channel],
-        ['Type', event.kind],
+        ['Channel', channel, wordClass(channel)],
+        ['Type', event.kind, wordClass(event.kind)],
         ['Latency', place === null ? '–' : `${Date.now() - place.ms} ms`, 'tight'],
-        ['Data', event.data.length > DATA_MAX ? `${event.data.slice(0, DATA_MAX)}… (${event.data.length} characters)` : event.data],
+        ['Data', event.data.length > DATA_MAX ? `${event.data.slice(0, DATA_MAX)}… (${event.data.length} characters)` : event.data, 'long'],
         ['Id', own ? event.lastEventId : '–', 'id'],
     ];
     return element('tr', { class: 'fresh' }, ...cells.map(([head, text, kind = '']) => element('td', { 'data-head': head, class: kind }, text)));
@@ -101,11 +106,15 @@ function onBreak(stream) {
     stream.timer = setTimeout(() => connect(stream, { lastEventId }), BREAK_MS);
 }
 
-function onClose(stream) {
+function remove(stream) {
     clearTimeout(stream.timer);
     stream.source.close();
     stream.item.remove();
     streams.delete(stream);
+}
+
+function onClose(stream) {
+    remove(stream);
     $('open-form').elements.channels.focus();
 }
 
@@ -127,11 +136,13 @@ function onSubmit(event, max) {
     event.preventDefault();
     const { channels, last, after } = Object.fromEntries(new FormData(event.target));
     const names = [...new Set(channels.split(/[\s]+/).filter(name => name !== ''))];
-    if (streams.size >= max)
+    const refused = [...streams].filter(({ state }) => state.dataset.state === 'closed');
+    if (streams.size - refused.length >= max)
         return setText($('open-result'), `Close a stream first: ${max} may be open in this console.`);
     if (names.length === 0)
         return setText($('open-result'), 'Name at least one channel.');
     setText($('open-result'), '');
+    refused.slice(0, -REFUSED_MAX).forEach(remove);
     open(names, { lastEventId: after.trim(), last: Number(last) });
 }
 

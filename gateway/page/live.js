@@ -26,9 +26,19 @@ let quickest = Infinity; // of the times from an id to here: what of them is the
 
 // ---- what comes ----
 
+// Anybody may publish on these channels: what does not look as expected is shown as the text it is.
+function parse(data) {
+    try {
+        return JSON.parse(data) ?? {};
+    } catch {
+        return {};
+    }
+}
+
+// Each shows an event of its channel, and returns it in a few words.
 const show = {
     letters(data) {
-        const letter = JSON.parse(data).msg;
+        const letter = shorten(String(parse(data).msg ?? data), 20);
         letters.push(letter);
         letters.splice(0, letters.length - 40);
         setText($('letter'), letter);
@@ -36,17 +46,19 @@ const show = {
         return `letter ${letter}`;
     },
     counter(data) {
-        setText($('counter'), data);
-        return `counter ${data}`;
+        const count = shorten(data, 20);
+        setText($('counter'), count);
+        return `counter ${count}`;
     },
     usd_eur(data) {
-        const { rate } = JSON.parse(data);
+        const rate = shorten(String(parse(data).rate ?? data), 20);
         setText($('rate'), rate);
-        rates.push(Number(rate));
+        if (Number.isFinite(Number(rate)) && rate.trim() !== '')
+            rates.push(Number(rate));
         return `rate ${rate}`;
     },
-    post(data, ms) {
-        addPost(data, ms);
+    post(data, ms, type) {
+        addPost(data, ms, type);
         return `post ${shorten(data, 40)}`;
     },
 };
@@ -54,6 +66,7 @@ const show = {
 // A stream of several channels does not say which one an event came from; the ids of the bus do. What has none of its own was published to
 // `post` by PUBLISH or under an id of its author: the others have no such events.
 function onMessage(event) {
+    const type = event.kind ?? event.type;
     const own = event.lastEventId !== lastId;
     if (own && isTwin(event.lastEventId))
         return;
@@ -65,7 +78,7 @@ function onMessage(event) {
         quickest = Math.min(quickest, latency);
     const late = latency !== null && latency - quickest > LATE_MS;
     showPlace(latency, late);
-    noteResumed(show[channel](event.data, place?.ms), late);
+    noteResumed(show[channel](event.data, place?.ms, type), late);
 }
 
 // After a reconnect, a stream of several channels may repeat events of the millisecond where it went on.
@@ -85,9 +98,10 @@ function showPlace(latency, late) {
 
 function onGap(event) {
     lastId = event.lastEventId;
-    const { channel } = JSON.parse(event.data);
-    addResume(`The history of ${channel} does not reach back to where this page was: some of it is lost.`);
+    addResume(`The history of ${shorten(String(parse(event.data).channel ?? 'a channel'))} does not reach back to where this page was: some of it is lost.`);
 }
+
+const onAny = event => ((event.kind ?? event.type) === 'gap' ? onGap : onMessage)(event);
 
 // ---- losing the connection and coming back ----
 
@@ -154,9 +168,11 @@ function open() {
     setState($('live-state'), away === null ? 'connecting' : 'reconnecting');
     source = openStream(CHANNELS, { lastEventId: lastId, last: 40, native: $('reader').value === 'EventSource' });
     source.addEventListener('open', onOpen);
-    source.addEventListener('error', onError);
-    source.addEventListener('message', onMessage);
-    source.addEventListener('gap', onGap);
+    // The browser's EventSource tells an event of type `error` by its class alone, and hears only the types that are named.
+    source.addEventListener('error', event => (event instanceof MessageEvent ? onMessage(event) : onError()));
+    source.addEventListener(source instanceof EventSource ? 'message' : '*', onAny);
+    if (source instanceof EventSource)
+        source.addEventListener('gap', onAny);
 }
 
 function onBreak() {

@@ -13,8 +13,8 @@ const few = protocol.startsWith('http/1');
 setText($('protocol'), PROTOCOLS[protocol] ?? (protocol || 'HTTP'));
 setText($('origin'), new URL('.', document.baseURI).href.replace(/\/$/, ''));
 if (few) {
-    setText($('limit'), 'This page came over HTTP/1.1, where a browser holds at most 6 connections to one address, over all its tabs. The page takes one for ' +
-        'its live stream and one for each stream of the console. Over TLS it is HTTP/2, with 100 streams in one connection.');
+    setText($('limit'), 'Over HTTP/1.1 a browser holds at most 6 connections to one address, in all tabs together; each stream of this console takes one. ' +
+        'Over TLS the browser speaks HTTP/2, with 100 streams in one connection.');
     $('limit').hidden = false;
 }
 $('token-form').addEventListener('submit', event => {

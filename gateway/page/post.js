@@ -1,18 +1,23 @@
 // The form that publishes, and what was posted.
 import { publish } from './access.js';
-import { $, element, setText, shortTime } from './dom.js';
+import { $, element, setText, shortTime, shorten } from './dom.js';
 
 const POSTS_MAX = 50;
 let posts = 0;
 
 // `ms`: when it was published, as far as known.
-export function addPost(data, ms) {
+export function addPost(data, ms, type = 'message') {
     const list = $('posts');
     if (posts++ === 0)
         list.replaceChildren();
-    list.prepend(element('li', { class: 'fresh' }, element('time', shortTime(ms)), data));
+    list.prepend(element('li', { class: 'fresh' }, element('time', shortTime(ms)), ...(type === 'message' ? [] : [element('strong', shorten(type, 60))]), data));
     while (list.childElementCount > POSTS_MAX)
         list.lastElementChild.remove();
+}
+
+function tell(result, text) {
+    $('post-result').dataset.result = result;
+    setText($('post-result'), text);
 }
 
 async function onSubmit(event) {
@@ -21,10 +26,10 @@ async function onSubmit(event) {
     const { channel, type, data } = Object.fromEntries(new FormData(form));
     try {
         const id = await publish(channel.trim(), data, type.trim());
-        setText($('post-result'), `Published on ${channel.trim()} as ${id}.`);
+        tell('done', `Published on ${channel.trim()} as ${id}.`);
         form.elements.data.value = '';
     } catch (error) {
-        setText($('post-result'), `Not published: ${error.message}.`);
+        tell('failed', `Not published: ${error.message}.`);
     }
 }
 

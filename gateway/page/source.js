@@ -5,9 +5,12 @@
 //     source.addEventListener('open', () => source.gateway);                         which gateway answered
 //     source.addEventListener('error', () => source.readyState, source.why);         CONNECTING: it comes back by itself
 //
+// `open` and `error` are always the connection's. An event of the stream that has such a type reaches only '*', with its type in `kind`.
+//
 // Where none of that is needed, `new EventSource(url)` does the same.
 
 const RETRY_MS = 3000; // until the stream says otherwise
+const OWN = ['open', 'error', '*']; // events of this object, not of the stream
 const LATER = [429, 500, 502, 503, 504]; // answers that another try may change
 
 // A text/event-stream, line by line: https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream
@@ -129,7 +132,7 @@ export class Source extends EventTarget {
     #dispatch(type, data) {
         if (this.readyState !== Source.OPEN)
             return;
-        for (const name of new Set([type, '*'])) {
+        for (const name of OWN.includes(type) ? ['*'] : [type, '*']) {
             const event = new MessageEvent(name, { data, lastEventId: this.lastEventId });
             event.kind = type; // for those who listen to '*'
             this.dispatchEvent(event);

@@ -34,7 +34,7 @@ async function post(page, data, { channel, type } = {}) {
 }
 
 async function openConsole(page, channels, { last = 0, after = '' } = {}) {
-    const before = await page.$$eval('#streams li', items => items.length);
+    const before = await page.$$eval('#streams [data-state=live]', items => items.length);
     await page.fill('#open-form [name=channels]', channels);
     await page.fill('#open-form [name=last]', String(last));
     await page.fill('#open-form [name=after]', after);
@@ -57,6 +57,7 @@ for (const [what, gateway, url, protocol] of [['HTTP/1.1', 'one', () => one.url,
             assert.match(await page.textContent('#live-id'), /^[0-9a-f]{8}-[0-9a-f]{4}-4/);
             assert.match(await page.textContent('#live-latency'), /^-?\d+ ms$/);
             assert.equal(await page.isVisible('#limit'), protocol === 'HTTP/1.1', 'the limit of 6 connections is told where it is');
+            assert.match(await page.innerText('main'), /^Live\n/, 'and is not the first that one reads');
         });
     });
 
@@ -80,9 +81,90 @@ test('a post made in one tab shows in another, of another gateway, as the text i
 test('what the publisher refuses is told in its own words', TIMEOUT, async () => {
     await withPage(one.url, async page => {
         await post(page, 'x', { channel: 'a b' });
-        assert.match(await page.textContent('#post-result'), /^Not published: the channel name holds a byte other than/);
+        assert.match(await page.textContent('#post-result'), /^Not published: 400, the channel name holds a byte other than/);
+        const color = () => page.$eval('#post-result', result => getComputedStyle(result).color);
+        const failed = await color();
+        await post(page, 'y', { channel: 'told' });
+        assert.match(await page.textContent('#post-result'), /^Published on told/);
+        assert.notEqual(await color(), failed, 'a failure looks like one');
+        await page.route('**/channels/told', route => route.fulfill({ status: 200, contentType: 'text/html', body: '<p>log in' }));
+        await post(page, 'z');
+        assert.match(await page.textContent('#post-result'), /^Not published: 200, /, "a proxy's own page is not a success");
     });
 });
+
+test('typed posts are shown with their type, and line breaks as such', TIMEOUT, async () => {
+    await withPage(one.url, async page => {
+        await live(page);
+        await s.redis.subscribed('post', 1);
+        await post(page, 'typed: first line\nsecond line', { channel: 'post', type: 'greeting' });
+        await untilPosts(page, 'typed:', 1);
+        const item = await page.$eval('#posts li', one => ({ type: one.querySelector('strong').textContent, text: one.innerText }));
+        assert.equal(item.type, 'greeting');
+        assert.match(item.text, /typed: first line\nsecond line$/);
+    });
+});
+
+// Of any type, as version 1 let authors publish: an entry of the history and its message.
+async function publishRaw(channel, type, data, id) {
+    const [last = ['0-0']] = await s.redis.command(['XREVRANGE', `{sse:${channel}}:log`, '+', '-', 'COUNT', '1']);
+    const position = await s.redis.command(['XADD', `{sse:${channel}}:log`, '*', 'm', '-']);
+    await s.redis.command(['XDEL', `{sse:${channel}}:log`, position]);
+    const next = position.replace(/\d+$/, n => Number(n) + 1);
+    const message = `\x1esse1 ${next} ${last[0]}\nevent: ${type}\ndata: ${data}\nid: ${id}\n\n`;
+    await s.redis.command(['XADD', `{sse:${channel}}:log`, next, 'm', message]);
+    await s.redis.command(['PUBLISH', `sse:${channel}`, message]);
+}
+
+for (const reader of ['fetch', 'EventSource'])
+    test(`an event of type "error" or "open" is an event, not the state of the connection (${reader})`, TIMEOUT, async () => {
+        await withPage(one.url, async page => {
+            await page.selectOption('#reader', reader);
+            await live(page);
+            await s.redis.subscribed('post', 1);
+            const tag = `not an error by ${reader}`;
+            await publishRaw('post', 'error', tag, `error-${reader}`);
+            await publishRaw('post', 'open', 'nor an opening', `open-${reader}`);
+            await untilPosts(page, tag, 1);
+            await s.post('post', `after: ${tag}`);
+            await untilPosts(page, tag, 2);
+            assert.equal(await page.textContent('#live-state'), 'live');
+            assert.equal(await page.textContent('#live-reconnects'), '0');
+        });
+    });
+
+test('what others publish on the page\'s channels need not be what the page expects', TIMEOUT, async () => {
+    await withPage(one.url, async page => {
+        await live(page);
+        await openConsole(page, 'letters counter usd_eur');
+        for (const channel of ['letters', 'counter', 'usd_eur'])
+            for (const data of ['no JSON {', 'null', '7', '[]', '{"msg":{"a":1},"rate":{}}', 'x'.repeat(5000)])
+                await s.post(channel, data);
+        await s.post('letters', '{"msg":"last"}');
+        await until(page, () => [...document.querySelectorAll('#rows tr')].some(row => row.cells[4].textContent === '{"msg":"last"}'));
+        assert.equal(await page.textContent('#live-state'), 'live');
+    });
+});
+
+for (const reader of ['fetch', 'EventSource'])
+    test(`the page comes back with ids of any form (${reader})`, TIMEOUT, async () => {
+        await withPage(one.url, async page => {
+            await page.selectOption('#reader', reader);
+            await live(page);
+            await s.redis.subscribed('post', 1);
+            for (const [i, id] of ['café', '日本', 'two  "words"', '100%'].entries()) {
+                const tag = `${reader} ${i}`;
+                await s.redis.command(['FCALL', 'sse_publish', '1', 'sse:post', `${tag}: with an id`, 'id', `${reader} ${id}`]);
+                await untilPosts(page, tag, 1);
+                await page.click('#break');
+                await untilText(page, '#live-state', /^broken by you/);
+                await s.post('post', `${tag}: while it was away`);
+                await page.click('#break');
+                await untilPosts(page, tag, 2);
+                assert.deepEqual(await posts(page, tag), [`${tag}: with an id`, `${tag}: while it was away`]);
+            }
+        });
+    });
 
 for (const [what, url] of [['HTTP/1.1', () => one.url], ['HTTP/2', () => two.httpsUrl]])
     test(`a killed gateway shows "reconnecting", and what was missed comes when it is back, each once and in order (${what})`, TIMEOUT, async () => {
@@ -183,6 +265,39 @@ test('the console pauses, filters, clears, and keeps 200 rows', TIMEOUT, async (
         assert.equal(await page.$$eval('#rows tr', all => all.filter(row => row.checkVisibility()).length), 10);
         await page.click('#clear');
         assert.deepEqual([(await rows(page)).length, await page.textContent('#rows-note')], [0, '0 events']);
+    });
+});
+
+test('one long event does not break the words of the console\'s other rows', TIMEOUT, async () => {
+    await withPage(one.url, async page => {
+        await page.setViewportSize({ width: 1200, height: 900 });
+        await openConsole(page, 'columns');
+        await s.redis.subscribed('columns', 1);
+        await post(page, 'short', { channel: 'columns', type: 'notification-created' });
+        await s.redis.command(['FCALL', 'sse_publish', '1', 'sse:columns', 'd'.repeat(3000), 'event', 't'.repeat(200), 'id', 'i'.repeat(200)]);
+        await s.post('columns', 'plain');
+        await until(page, () => document.querySelectorAll('#rows tr').length === 3);
+        const lines = await page.$$eval('#rows tr', all => all.map(row => [...row.cells].map(cell => {
+            const range = document.createRange();
+            range.selectNodeContents(cell);
+            return new Set([...range.getClientRects()].map(rect => Math.round(rect.top))).size;
+        })));
+        assert.deepEqual(lines.map(row => [row[1], row[2]]), [[1, 1], [1, lines[1][2]], [1, 1]], 'channel and type of each');
+        assert.ok(lines[1][2] > 1 && lines[1][4] > 1 && lines[1][5] > 1, `what is long wraps: ${lines[1]}`);
+        assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth));
+    });
+});
+
+test('a stream that was refused is not counted as open', TIMEOUT, async () => {
+    await withPage(one.url, async page => {
+        for (let i = 1; i <= 4; ++i) {
+            await page.fill('#open-form [name=channels]', `refused!${i}`);
+            await page.click('#open-form button');
+            await until(page, n => document.querySelectorAll('#streams [data-state=closed]').length === n, i);
+        }
+        await openConsole(page, 'taken');
+        assert.equal(await page.textContent('#open-result'), '');
+        assert.match(await page.textContent('#streams li'), /closed: .*channel/);
     });
 });
 

@@ -82,6 +82,7 @@ test('… and when it is stopped, drained and started again', async () => {
 
 test('… and a gap is printed like an event when the history does not reach back', async () => {
     await gw.kill('SIGKILL');
+    await s.post('news', 'lost');
     await s.redis.command(['DEL', '{sse:news}:log']);
     await gw.start();
     const told = reader => until(`${reader.name} prints the gap`, () => /^gap: \{"channel":"news","last_event_id":"[0-9a-f-]{36}"\}\n/.test(reader.out.slice(wanted.length)),
