@@ -98,7 +98,7 @@ static void check_single(struct server *server)
 
 struct seen {
     struct subscribe *subscribe;
-    int subscribed, messages, taken, lost;
+    int subscribed, messages, taken, refused, lost;
     intptr_t last; /* tag of the last event */
 };
 
@@ -122,6 +122,13 @@ static void on_unsubscribed(void *data, void *tag)
 {
     (void)data;
     ++seen.taken;
+    seen.last = (intptr_t)tag;
+}
+
+static void on_refused(void *data, void *tag, const char *why)
+{
+    (void)data, (void)why;
+    ++seen.refused;
     seen.last = (intptr_t)tag;
 }
 
@@ -179,18 +186,38 @@ static void check_crossing(struct server *server)
           "added, removed and taken away at once, 20 times: it is heard");
 }
 
-static void check_subscriber(struct server *server)
+static void open_subscriber(const struct server *server, const char *login)
 {
-    struct redis_url url;
-    struct topology topology;
-    struct redis_options options = options_for(url_of(&url, "redis-cluster://127.0.0.1:%d", server->port));
+    static struct redis_url url;
+    static struct topology topology;
+    struct redis_options options = options_for(url_of(&url, "redis-cluster://%s127.0.0.1:%d", login, server->port));
     topology_init_node(&topology, &url, &url.nodes[0], TOPOLOGY_PRIMARY);
     options.topology = &topology;
     seen = (struct seen){.subscribed = 0};
     seen.subscribe = subscribe_open(&options, &(struct subscribe_events){.on_subscribed = on_subscribed,
                                                                          .on_message = on_message,
                                                                          .on_unsubscribed = on_unsubscribed,
+                                                                         .on_refused = on_refused,
                                                                          .on_lost = on_lost});
+}
+
+/* One channel that the user has no right to concerns no other one. */
+static void check_forbidden(struct server *server)
+{
+    server_set(server, "ACL SETUSER picky on >pw ~* resetchannels &sse:open* +@all");
+    open_subscriber(server, "picky:pw@");
+    subscribe_add(seen.subscribe, SLICE("secret"), (void *)1);
+    subscribe_add(seen.subscribe, SLICE("open1"), (void *)2);
+    subscribe_add(seen.subscribe, SLICE("open2"), (void *)3);
+    check(run_until(seen.refused == 1 && seen.subscribed == 2) && seen.lost == 0, "a forbidden channel is refused alone");
+    server_set(server, "SPUBLISH sse:open1 x");
+    check(run_until(seen.messages == 1) && seen.last == 2, "and the others are heard");
+    subscribe_close(seen.subscribe);
+}
+
+static void check_subscriber(struct server *server)
+{
+    open_subscriber(server, "");
     subscribe_add(seen.subscribe, SLICE("a"), (void *)1);
     subscribe_add(seen.subscribe, SLICE("b"), (void *)2);
     check(run_until(seen.subscribed == 2) && listeners(server, "a") == 1 && listeners(server, "b") == 1,
@@ -287,6 +314,7 @@ int main(void)
     check_slot_numbers(&server);
     check_shards(&server);
     check_subscriber(&server);
+    check_forbidden(&server);
     check_publisher(&server);
     server_stop(&server, SIGTERM);
     server_start(&single);
