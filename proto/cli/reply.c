@@ -25,6 +25,7 @@ static const struct {
     {413, REPLY_REFUSED, "Content Too Large"},
     {414, REPLY_REFUSED, "URI Too Long"},
     {415, REPLY_REFUSED, "Unsupported Media Type"},
+    {422, REPLY_REFUSED, "Unprocessable Content"},
     {425, REPLY_LATER, "Too Early"},
     {429, REPLY_LATER, "Too Many Requests"},
     {500, REPLY_LATER, "Internal Server Error"},
