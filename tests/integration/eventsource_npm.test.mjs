@@ -2,11 +2,13 @@
 // Express's compression passes each event on at once.
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import http from 'node:http';
+import { join } from 'node:path';
 import compression from 'compression';
 import { EventSource } from 'eventsource';
 import { openStream } from './sse.mjs';
-import { Stack, until } from './stack.mjs';
+import { ROOT, Stack, until } from './stack.mjs';
 
 const s = await Stack.start({ gateways: 1, publishers: 1, env: { TICKERS: 'letters:200', RETRY_MS: 100 } });
 
@@ -82,4 +84,39 @@ test('behind the npm package compression, the head and each event of a stream pa
     }
     stream.close();
     proxy.close();
+});
+
+// What the library finds in a browser.
+function likeBrowser() {
+    globalThis.window ??= globalThis;
+    globalThis.document ??= { hidden: false, addEventListener() {}, removeEventListener() {} };
+}
+
+test('fetch-event-source takes an orderly end for good, and comes back with the line of the how-to', async () => {
+    likeBrowser();
+    const { fetchEventSource } = await import('@microsoft/fetch-event-source');
+    const line = /onclose\(\) \{ (.*?;) \}/.exec(readFileSync(join(ROOT, 'deploy/howto.md'), 'utf8'))[1];
+    const drained = await Stack.start({ gateways: 1, publishers: 1, env: { RETRY_MS: 100, DRAIN_SECONDS: 1 } });
+    const [gw] = drained.gw;
+    const away = new AbortController();
+    const read = options => {
+        const heard = [];
+        const ended = fetchEventSource(`${gw.url}/channels/ended`, { signal: away.signal, onmessage: ({ data }) => data !== '' && heard.push(data), ...options });
+        return { heard, ended };
+    };
+    const plain = read({}), mended = read({ onclose: new Function(line) });
+    await gw.waitMetric('sse_streams', 2);
+    await drained.post('ended', 'before');
+    await until('both have it', () => plain.heard.length === 1 && mended.heard.length === 1);
+    await gw.kill('SIGTERM');
+    await plain.ended; // it calls that success
+    await drained.post('ended', 'while it is away');
+    await gw.start();
+    await until('it is back', () => mended.heard.length === 2);
+    await drained.post('ended', 'after');
+    await until('it hears', () => mended.heard.length === 3);
+    assert.deepEqual(mended.heard, ['before', 'while it is away', 'after']);
+    assert.deepEqual(plain.heard, ['before']);
+    away.abort();
+    await mended.ended;
 });
