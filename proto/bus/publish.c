@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "proto/bus/marker.h"
 #include "proto/bus/publish_shard.h"
 #include "proto/bus/pubsub_words.h"
 #include "proto/bus/shards.h"
@@ -91,6 +92,17 @@ static void on_timer(void *data)
 
 /* ---- the shards ---- */
 
+static void on_loaded(void *data, struct publish_shard *shard)
+{
+    struct publish *publish = data;
+    char key[CHANNEL_KEY_MAX];
+    const struct outlet *outlet = publish->outlets;
+    while (outlet->shard != shard)
+        outlet = outlet->next;
+    born_key(key, publish->shards, outlet->at);
+    publish_shard_note_birth(shard, key);
+}
+
 static void on_shard(void *data, struct shard *shard)
 {
     struct publish *publish = data;
@@ -98,8 +110,8 @@ static void on_shard(void *data, struct shard *shard)
     struct redis_options redis = publish->redis;
     redis.topology = shard->topology;
     *outlet = (struct outlet){.at = shard, .young = publish->was_ready, .next = publish->outlets};
-    outlet->shard = publish_shard_open(
-        &(struct publish_shard_options){.redis = &redis, .replicas = publish->replicas, .on_again = on_again, .data = publish});
+    outlet->shard = publish_shard_open(&(struct publish_shard_options){
+        .redis = &redis, .replicas = publish->replicas, .on_again = on_again, .on_loaded = on_loaded, .data = publish});
     shard->owner = outlet;
     publish->outlets = outlet;
 }

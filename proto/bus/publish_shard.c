@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "proto/bus/marker.h"
 #include "proto/bus/redis_error.h"
 #include "runtime/log.h"
 #include "runtime/monotonic.h"
@@ -29,8 +30,10 @@ enum library {
 
 struct publish_shard {
     void (*on_again)(void *data, struct publish_send *send, const char *why);
+    void (*on_loaded)(void *data, struct publish_shard *shard);
     void *data;
     struct redis *redis;
+    char born_key[CHANNEL_KEY_MAX];
     struct confirm confirm; /* replicas: 0 if none need to have it */
     enum library library;
     const char *why; /* why the last load failed; NULL: it did not */
@@ -110,6 +113,7 @@ static void on_loaded(void *data, const redisReply *reply, const char *why)
     }
     shard->library = LIBRARY_LOADED;
     shard->why = NULL;
+    shard->on_loaded(shard->data, shard);
 }
 
 static void load(struct publish_shard *shard, enum library state)
@@ -297,7 +301,8 @@ static uint64_t replicas_timeout(const struct redis_options *options)
 struct publish_shard *publish_shard_open(const struct publish_shard_options *options)
 {
     struct publish_shard *shard = h2o_mem_alloc(sizeof(*shard));
-    *shard = (struct publish_shard){.on_again = options->on_again, .data = options->data, .library = LIBRARY_ABSENT};
+    *shard = (struct publish_shard){
+        .on_again = options->on_again, .on_loaded = options->on_loaded, .data = options->data, .library = LIBRARY_ABSENT};
     struct redis_options redis = *options->redis;
     redis.on_ready = on_ready;
     redis.on_lost = on_lost;
@@ -345,4 +350,18 @@ void publish_shard_tell(struct publish_shard *shard, const struct slice *argv, s
 {
     if (publish_shard_why(shard) != NULL || !redis_command(shard->redis, argv, argc, NULL, NULL))
         return;
+}
+
+static void on_born(void *data, uint64_t now_ms, uint64_t born_ms, const char *why)
+{
+    struct publish_shard *shard = data;
+    if (why == NULL && born_ms == 0)
+        born_set(shard->redis, shard->born_key, now_ms, NULL, NULL);
+}
+
+void publish_shard_note_birth(struct publish_shard *shard, const char *born_key)
+{
+    memcpy(shard->born_key, born_key, strlen(born_key) + 1);
+    if (born_key[0] == 0 || !born_read(shard->redis, shard->born_key, on_born, shard))
+        return; /* at the next connection, or a gateway does */
 }

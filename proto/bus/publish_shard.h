@@ -2,12 +2,17 @@
 #pragma once
 
 #include "proto/bus/publish_send.h"
+#include "proto/channel.h"
+
+struct publish_shard;
 
 struct publish_shard_options {
     const struct redis_options *redis; /* on_* and data are ignored; its topology is the shard's */
     unsigned replicas;
     /* The shard did nothing, since the channel is being moved, or elsewhere; `why` stands until the next turn. The callee's now. */
     void (*on_again)(void *data, struct publish_send *send, const char *why);
+    /* It is connected and the library is loaded. */
+    void (*on_loaded)(void *data, struct publish_shard *shard);
     void *data;
 };
 
@@ -22,6 +27,9 @@ const char *publish_shard_unwritable(const struct publish_shard *shard);
 
 /* Only while it is ready: calls back and frees it once Redis has answered. */
 void publish_shard_send(struct publish_shard *shard, struct publish_send *send);
+
+/* Notes since when the shard's data tell, where nobody has yet: see marker.h. */
+void publish_shard_note_birth(struct publish_shard *shard, const char *born_key);
 
 /* Redis's answer is of no interest. */
 void publish_shard_tell(struct publish_shard *shard, const struct slice *argv, size_t argc);
