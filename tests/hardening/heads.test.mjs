@@ -75,9 +75,9 @@ test('gateway: the fields behind a body (trailers) say nothing about the request
     stream.close();
 });
 
-test('nothing but heads was counted, and a client with 200 cookies is served', LIMIT, async () => {
-    assert.deepEqual(Object.keys(await stage.abuses(gw)), ['head fields']);
-    assert.deepEqual(Object.keys(await stage.abuses(pub)), ['head fields']);
+test('nothing but heads and what they hold was counted, and a client with 200 cookies is served', LIMIT, async () => {
+    for (const server of [gw, pub]) // 90 heads of 240 fields, untaken answers and all, are 4 MiB
+        assert.deepEqual(Object.keys(await stage.abuses(server)).filter(reason => reason !== 'requests under way'), ['head fields']);
     const c = await Frames.connect(gw.port);
     c.request('POST', '/channels/crumbs', { fields: [...Array.from({ length: 200 }, (_, i) => ['cookie', `c${i}=v`])] });
     assert.equal(statusOf(await c.wait('the answer', TYPE.HEADERS)), 200);
