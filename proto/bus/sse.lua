@@ -8,7 +8,7 @@
 -- library its globals are not there yet, so none of them are kept in locals out here.)
 
 local REMEMBER = 300 -- seconds that ids and idempotency keys are known
-local MARKED = 604800 -- seconds that the last position is known after the history has gone: a week, PROOF_MS of gateway/source.h
+local MARKED = 604800 -- seconds that the last position is known after the history has gone: a week, MARKER_MS of proto/bus/marker.h
 local TEXT_MAX = 200 -- bytes of a channel name, a type, an id, a key
 local PREFIX_MAX = 33 -- bytes of REDIS_PREFIX with its colon: "sse:"
 local AUTHOR_MAX = 8192 -- bytes of an author's name

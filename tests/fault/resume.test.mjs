@@ -245,12 +245,12 @@ test('two publishers with one idempotency key at the same time publish one event
     const stream = await open(0, `/channels/${channel}`, null);
     await stream.nextFrame();
     const post = (pub, n) => request(`${s.pub[pub].url}/channels/${channel}`,
-        { method: 'POST', headers: { 'content-type': 'text/plain', 'idempotency-key': `order-${n}` }, body: `order ${n} by ${pub}` });
+        { method: 'POST', headers: { 'content-type': 'text/plain', 'idempotency-key': `order-${n}` }, body: `order ${n}` });
     for (let n = 0; n < 50; ++n) {
         const answers = await Promise.all([post(0, n), post(1, n), post(0, n), post(1, n)]);
         assert.deepEqual(answers.map(answer => answer.status), [200, 200, 200, 200]);
         assert.equal(new Set(answers.map(answer => JSON.parse(answer.body).id)).size, 1);
-        assert.match((await stream.next()).data, new RegExp(`^order ${n} by [01]$`));
+        assert.equal((await stream.next()).data, `order ${n}`);
     }
     await publish(s.redis, channel, 'end');
     assert.equal((await stream.next()).data, 'end');
