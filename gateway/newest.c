@@ -98,10 +98,11 @@ static void read_on(struct newest *newest)
 {
     struct position before = newest->count == 0 ? newest->begin : newest->positions[newest->count - 1];
     newest->reading = source_read_before(newest->source, before, newest->wanted - newest->count, on_entries, newest);
+    const char *why = source_left_alone(newest->source);
     if (newest->reading != NULL)
         metric_add(COUNT_HISTORY_READS, 1);
     else
-        source_read_failed(newest->source, "the connection to Redis was lost");
+        source_read_failed(newest->source, why != NULL ? why : "the connection to Redis was lost"); /* newest may go with it */
 }
 
 void newest_retry(struct newest *newest)

@@ -341,6 +341,7 @@ void source_drop_wishes(struct source *source)
 {
     source->doubted = false;
     source->wanted = source->depth;
+    source_forget_history(source);
 }
 
 bool source_deepen(struct source *source, uint32_t depth)

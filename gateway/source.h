@@ -76,7 +76,7 @@ size_t source_entry_size(const struct source *source);
 /* See history_left_alone(). */
 const char *source_left_alone(const struct source *source);
 
-/* Nobody waits any more for what source_verify() and source_deepen() began. */
+/* Nobody waits any more for what source_verify(), source_deepen(), source_search() and source_find_newest() began. */
 void source_drop_wishes(struct source *source);
 
 /* No callback runs after this. */

@@ -147,6 +147,8 @@ test('reads that Redis does not stand are made smaller, and end', async () => {
         return answer.status === 503 && answer.body.toString().includes('Redis closes its connection');
     }, 20000);
     await small.gw[0].waitMetric('sse_bus_up', 1);
+    for (const query of ['last=30', 'last_event_id=nobody%27s']) // the same for what counts and what searches
+        await until(`${query} is told`, async () => (await request(`${small.gw[0].url}/channels/heavy?${query}`)).status === 503, 20000);
     const before = await small.gw[0].metric('sse_bus_lost_total');
     await publish('light', '0 ', small);
     assert.equal(what(await light.next()), 0);
