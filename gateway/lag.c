@@ -10,7 +10,7 @@ static void set_behind(struct lag *lag, struct subscriber *subscriber, bool behi
 {
     if (behind == (subscriber->behind_ms != 0))
         return;
-    subscriber->behind_ms = behind ? now : 0;
+    subscriber->behind_ms = !behind ? 0 : (uint32_t)now == 0 ? 1 : (uint32_t)now;
     lag->behind += behind ? 1 : -1u;
 }
 
@@ -53,7 +53,7 @@ static void close_behind(struct lag *lag, uint64_t now)
 {
     for (h2o_linklist_t *link = lag->streams.next, *next; lag->behind != 0 && link != &lag->streams; link = next) {
         next = link->next;
-        if (at(link)->behind_ms != 0 && at(link)->behind_ms + LAG_BEHIND_MS <= now)
+        if (at(link)->behind_ms != 0 && (uint32_t)now - at(link)->behind_ms >= LAG_BEHIND_MS)
             subscriber_close(at(link), CLOSE_QUEUE_FULL);
     }
 }

@@ -59,13 +59,13 @@ struct subscriber {
     } queue;
     uint64_t active_ms; /* when something was last written, as far as not told by its channels */
     uint64_t since_ms; /* while it waits for its client: when it last made progress */
-    uint64_t behind_ms; /* since when it is too far behind, see lag.h; 0: it is not */
     uint64_t rotate_ms; /* when it is to be ended, by MAX_STREAM_SECONDS or with its token, see `ends`; UINT64_MAX: never */
     struct subscriber_request *request; /* its head is not sent yet; see subscriber_hold() */
     struct ask *page; /* the ask for the next page of its replay, sent when the queue is written */
     struct ask *asked; /* while the answer to it is to come */
     h2o_linklist_t link; /* keep-alive slot, then graveyard */
     h2o_linklist_t lag; /* see lag.h; while the head is held: the hub's list of those */
+    uint32_t behind_ms; /* since when it is too far behind, see lag.h: the lower half of the time; 0: it is not */
     uint32_t member_count;
     struct member members[];
 };
