@@ -38,6 +38,7 @@ const FORMS = [
     ['data: one\n\n', 'message: one\n'],
     [': a comment\n:\n\ndata:no space\n\n', 'message: no space\n'],
     ['data:  two spaces\n\n', 'message:  two spaces\n'],
+    [':\n:\ndata: right behind comments\n:\nid: 3\n\n:\n', 'message: right behind comments\n'], // a gateway's keep-alive has no blank line
     ['data: first\ndata: second\ndata\ndata:\n\n', 'message: first\nsecond\n\n\n'],
     ['event: greeting\ndata: typed\n\ndata: untyped again\n\n', 'greeting: typed\nmessage: untyped again\n'],
     ['event: greeting\nid: 7\n\n', ''],
