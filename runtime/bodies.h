@@ -1,9 +1,9 @@
 /* One bound for all requests that are being received. libh2o keeps a request in a buffer of its connection until the last byte of its body is there, and until it was answered: a
  * bound for each says nothing of a thousand of them. So what these buffers take is counted, in sum and for each client address, and a buffer does not grow above either bound.
  *
- * A request that says how long it is gets 503 or 429 before its body is received; what grows into the bound later loses its connection, or over HTTP/2 its stream. Buffers up to 32 KiB
- * may take a quarter more, so that small requests, and the frames of others, still come through. A request
- * of 4 KiB, head and all, is never refused. What was received and waits for an answer counts, too. */
+ * A request that says how long it is gets 503 or 429 before its body is received; what grows into the bound later loses its connection, or over HTTP/2 its stream (over
+ * TLS the connection, where no room is left to read frames). Buffers up to 32 KiB may take a quarter more, so that small requests, and the frames of others, still come
+ * through. A request of 4 KiB, head and all, is never refused. What was received and waits for an answer counts, too. */
 #pragma once
 
 #include "runtime/metrics.h"
