@@ -83,17 +83,19 @@ static void watch_clocks(const struct trunks *trunks)
 
 /* ---- one trunk ---- */
 
-/* Without the right to note the birth, and while nobody else does, what is older than this gateway's first look is taken for unknown. */
+/* Without the right to read the birth, or to note it while nobody else does, what is older than this gateway's first look is taken for unknown. */
 static void on_born_set(void *data, bool denied)
 {
     struct trunk *trunk = data;
     if (denied && !trunk->shard.denied)
-        log_warn("the Redis user lacks the right to note since when the data tells; clients may be told of gaps that are none",
-                 log_str("key", trunk->shard.born_key));
+        log_warn(
+            "the Redis user may not read or set the birth of the data (+get, and the selector for +set); clients may be told of "
+            "gaps that are none",
+            log_str("key", trunk->shard.born_key));
     trunk->shard.denied = trunk->shard.denied || denied;
 }
 
-static void on_born(void *data, uint64_t now_ms, uint64_t born_ms, const char *why)
+static void on_born(void *data, uint64_t now_ms, uint64_t born_ms, bool denied, const char *why)
 {
     struct trunk *trunk = data;
     struct source_shard *shard = &trunk->shard;
@@ -103,6 +105,7 @@ static void on_born(void *data, uint64_t now_ms, uint64_t born_ms, const char *w
     }
     if (why != NULL)
         return;
+    on_born_set(trunk, denied);
     if (born_ms == 0)
         born_set(shard->commands, shard->born_key, now_ms, on_born_set, trunk);
     if (born_ms == 0 && !shard->denied)

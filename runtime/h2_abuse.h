@@ -30,7 +30,8 @@ enum h2_abuse {
         ROW(first, H2_SMALL_DATA, "small data"), ROW(first, H2_OTHER_FRAMES, "other frames"),            \
         ROW(first, H2_HEAD_BYTES, "head bytes"), ROW(first, H2_HEAD_FIELDS, "head fields"),              \
         ROW(first, H2_CONTINUATIONS, "continuations"), ROW(first, H2_BODIES, "request bodies"),          \
-        ROW(first, H2_WORK, "requests under way"), ROW(first, H2_SLOW_REQUEST, "slow request"), ROW(first, H2_SLOW_ANSWER, "slow answer"), ROW(first, H2_IDLE, "idle")
+        ROW(first, H2_WORK, "requests under way"), ROW(first, H2_SLOW_REQUEST, "slow request"),          \
+        ROW(first, H2_SLOW_ANSWER, "slow answer"), ROW(first, H2_IDLE, "idle")
 
 /* The rows of a program's table of metrics (metrics.h), from `first` on. */
 #define H2_ABUSE_ROW(first, abuse, name)                                                   \

@@ -15,6 +15,7 @@ struct marker_read {
     void *data;
     const char *why;
     uint32_t answered, sent; /* of the commands below, in their order */
+    bool denied; /* the user may not read one of the keys */
     struct marker marker;
 };
 
@@ -70,7 +71,7 @@ static const char *fault_of(const redisReply *reply)
 static void finish(struct marker_read *read)
 {
     if (read->born_cb != NULL)
-        read->born_cb(read->data, read->marker.now_ms, read->marker.born_ms, read->why);
+        read->born_cb(read->data, read->marker.now_ms, read->marker.born_ms, read->denied, read->why);
     else if (read->cb != NULL)
         read->cb(read->data, read->why == NULL ? &read->marker : NULL, read->why);
     free(read);
@@ -80,6 +81,7 @@ static void on_reply(void *data, const redisReply *reply, const char *why)
 {
     struct marker_read *read = data;
     const char *fault = reply == NULL ? why : redis_error(reply) ? fault_of(reply) : NULL;
+    read->denied = read->denied || (reply != NULL && redis_error_is(reply, "NOPERM "));
     if (fault == NULL)
         fault = takers[read->answered](&read->marker, reply);
     read->why = read->why == NULL ? fault : read->why;

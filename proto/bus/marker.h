@@ -22,7 +22,6 @@ struct marker {
 /* marker: NULL on failure, and `why` a sentence. */
 typedef void (*marker_cb)(void *data, const struct marker *marker, const char *why);
 
-/* Four commands on their way at once. False: not connected, no call. */
 struct marker_read; /* that is under way; goes with its callback */
 
 /* Four commands on their way at once. NULL: not connected, no call. */
@@ -35,8 +34,8 @@ void marker_cancel(struct marker_read *read);
 /* The key of the shard's birth: of {sse:!born.0}, {sse:!born.1} … the first whose slot the shard has. "" where it has none of the first thousands. */
 void born_key(char out[CHANNEL_KEY_MAX], const struct shards *shards, const struct shard *shard);
 
-/* Reads a birth, 0 where there is none; NULL, or a sentence on failure. Sends before it TIME, whose answer is now_ms. */
-typedef void (*born_cb)(void *data, uint64_t now_ms, uint64_t born_ms, const char *why);
+/* Reads a birth, 0 where there is none; NULL, or a sentence on failure. Sends before it TIME, whose answer is now_ms. denied: the Redis user has no right to read it. */
+typedef void (*born_cb)(void *data, uint64_t now_ms, uint64_t born_ms, bool denied, const char *why);
 bool born_read(struct redis *redis, const char *key, born_cb cb, void *data) __attribute__((warn_unused_result));
 
 /* Sets it to `now_ms` where there is none yet. `cb` may be NULL; denied: the Redis user has no right to. */

@@ -352,9 +352,10 @@ void publish_shard_tell(struct publish_shard *shard, const struct slice *argv, s
         return;
 }
 
-static void on_born(void *data, uint64_t now_ms, uint64_t born_ms, const char *why)
+static void on_born(void *data, uint64_t now_ms, uint64_t born_ms, bool denied, const char *why)
 {
     struct publish_shard *shard = data;
+    (void)denied;
     if (why == NULL && born_ms == 0)
         born_set(shard->redis, shard->born_key, now_ms, NULL, NULL);
 }

@@ -28,22 +28,25 @@ test('a gateway notes it, and again within a second or so when Redis was emptied
     stream.close();
 });
 
-test('a gateway without the rights works, says so once, and takes for unknown what is older than its own first look', async () => {
-    const s = await Stack.start({ publishers: 0 });
-    await s.redis.command(['ACL', 'SETUSER', 'gateway', 'clearselectors', '-get']);
-    await s.redis.command(['DEL', KEY]);
-    await s.gw[0].kill('SIGTERM');
-    await s.gw[0].start();
-    await until('it says so', () => s.gw[0].logContains(/lacks the right to note since when the data tells/));
-    const fresh = await openStream(`${s.gw[0].url}/channels/a`);
-    const id = /^id: (\S+)\n/.exec(await fresh.nextFrame())[1];
-    fresh.close();
-    for (const [from, want] of [[id, 'message'], [eventId('', Date.now() - 3600000), 'gap']]) {
-        const stream = await openStream(`${s.gw[0].url}/channels/a`, { headers: { 'last-event-id': from } });
-        await s.redis.subscribed('a');
-        await s.redis.publish('a', 'x');
-        assert.equal((await stream.next()).type, want);
-        stream.close();
-    }
-    assert.equal(await s.redis.command(['GET', KEY]), null);
-});
+// The rights of version 1.0, and those of somebody who added one of the two.
+for (const [lacks, rules, noted] of [['both rights', ['clearselectors', '-get'], false], ['the right to read', ['-get'], true], ['the right to set', ['clearselectors'], false]])
+    test(`a gateway without ${lacks} works, says so once, and takes for unknown what is older than its own first look`, async () => {
+        const s = await Stack.start({ publishers: 0 });
+        await s.redis.command(['ACL', 'SETUSER', 'gateway', ...rules]);
+        await s.redis.command(['DEL', KEY]);
+        await s.gw[0].kill('SIGTERM');
+        await s.gw[0].start();
+        await until('it says so', () => s.gw[0].logContains(/may not read or set the birth of the data/));
+        const fresh = await openStream(`${s.gw[0].url}/channels/a`);
+        const id = /^id: (\S+)\n/.exec(await fresh.nextFrame())[1];
+        fresh.close();
+        for (const [from, want] of [[id, 'message'], [eventId('', Date.now() - 3600000), 'gap']]) {
+            const stream = await openStream(`${s.gw[0].url}/channels/a`, { headers: { 'last-event-id': from } });
+            await s.redis.subscribed('a');
+            await s.redis.publish('a', 'x');
+            assert.equal((await stream.next()).type, want);
+            stream.close();
+        }
+        assert.equal(s.gw[0].logged({ msg: /birth of the data/ }).length, 1);
+        assert.equal(await s.redis.command(['GET', KEY]) !== null, noted);
+    });

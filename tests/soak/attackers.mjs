@@ -1,9 +1,10 @@
-// Attackers for the soak: each call of attackers() does one thing, drawn at random, that spends somebody's budget. None of them may cost the load an event. The seed is
+// Attackers for the soak: each call of wave() does one thing, drawn at random, that spends somebody's budget. None of them may cost the load an event. The seed is
 // printed, so that a run can be repeated in kind: SOAK_SEED.
 import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { H2, openStream, request } from '../integration/sse.mjs';
 import { attack } from '../hardening/stage.mjs';
+import { until } from '../integration/wait.mjs';
 
 const FLOODS = ['rapid-reset', 'rapid-reset-streams', 'window-zero', 'too-many', 'pings', 'settings', 'priorities', 'window-updates', 'empty-data', 'tiny-data',
     'unknown', 'empty-continuations', 'big-head', 'header-bomb', 'small-fields', 'table-sizes', 'bodies'];
@@ -18,6 +19,7 @@ export function generator(seed) {
     };
 }
 
+// {wave, pause, resume}: what is called again and again; pause() resolves when no attack is under way any more and none will begin.
 export function attackers(stack, random) {
     const pick = list => list[Math.floor(random() * list.length)];
     const one = servers => pick(servers);
@@ -76,8 +78,22 @@ export function attackers(stack, random) {
             h2?.close();
         },
     };
-    return async function attackers() {
-        await pick(Object.values(acts))();
-        await sleep(100 + random() * 500);
+    let paused = false, underWay = 0;
+    return {
+        async wave() {
+            if (!paused) {
+                ++underWay;
+                await pick(Object.values(acts))().finally(() => --underWay);
+            }
+            await sleep(100 + random() * 500);
+        },
+        async pause() {
+            paused = true;
+            await until('no attack is under way', () => underWay === 0, 30000);
+            await Promise.all(stack.gw.map(gw => gw.waitMetric('sse_channels', count => count < 200)));
+        },
+        resume() {
+            paused = false;
+        },
     };
 }
