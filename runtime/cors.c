@@ -70,6 +70,8 @@ enum cors_verdict cors_judge(const char *origins, struct slice origin, struct sl
     struct slice rest = slice_of(origins);
     if (slice_eq(slice_trim(rest), SLICE("*")))
         return CORS_ANY;
+    if (slice_eq(slice_trim(rest), SLICE("none")))
+        return CORS_REFUSED;
     while (rest.p != NULL) {
         struct slice item = slice_trim(slice_split(&rest, ','));
         if (item.n != 0 && is_same(item, origin))

@@ -27,6 +27,7 @@ static const struct {
      CORS_LISTED},
     {"the same host on another port is not the page's own", ALLOWED, "https://gw.example:8444", "gw.example:8443", CORS_REFUSED},
     {"an empty list refuses all others", "", "http://localhost:3000", "gw", CORS_REFUSED},
+    {"none lists nobody, nor one who calls himself so", "none", "none", "gw", CORS_REFUSED},
     {"* takes any", "*", "https://evil.example", "gw", CORS_ANY},
     {"* takes null", " * ", "null", "gw", CORS_ANY},
 };
