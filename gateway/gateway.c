@@ -15,6 +15,7 @@
 #include "runtime/bodies.h"
 #include "runtime/files.h"
 #include "runtime/h1_guard.h"
+#include "runtime/h1_pace.h"
 #include "runtime/h2_guard.h"
 #include "runtime/h2_reset.h"
 #include "runtime/h2_work.h"
@@ -121,6 +122,8 @@ static const char *check_library(void)
         error = h2_guard_start(COUNT_H2_ABUSE);
     if (error == NULL)
         error = h1_guard_start();
+    if (error == NULL)
+        error = h1_pace_start();
     return error == NULL ? steady_clock_start() : error;
 }
 

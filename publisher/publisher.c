@@ -10,6 +10,7 @@
 #include "runtime/bodies.h"
 #include "runtime/files.h"
 #include "runtime/h1_guard.h"
+#include "runtime/h1_pace.h"
 #include "runtime/h2_guard.h"
 #include "runtime/http.h"
 #include "runtime/log.h"
@@ -168,6 +169,8 @@ const char *publisher_prepare(void *options)
         error = h2_guard_start(COUNTER_H2_ABUSE);
     if (error == NULL)
         error = h1_guard_start();
+    if (error == NULL)
+        error = h1_pace_start();
     if (error == NULL)
         error = socket_write_start();
     if (error == NULL)

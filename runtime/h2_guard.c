@@ -7,10 +7,10 @@
 #include <sys/socket.h>
 
 #include "runtime/bodies.h"
+#include "runtime/h1_pace.h"
 #include "runtime/h2_budget.h"
 #include "runtime/h2_continue.h"
 #include "runtime/h2_head.h"
-#include "runtime/h2_pace.h"
 #include "runtime/h2_patience.h"
 #include "runtime/h2_reset.h"
 #include "runtime/h2_work.h"
@@ -18,6 +18,7 @@
 #include "runtime/listener.h"
 #include "runtime/log.h"
 #include "runtime/monotonic.h"
+#include "runtime/pace.h"
 
 enum {
     HEAD_BYTES_MAX = 65536, /* of a header block as it comes; a head of HTTP_HEADERS_MAX takes less however it is coded */
@@ -49,7 +50,7 @@ struct h2_guard {
     struct h2_work work;
     struct h2_patience patience;
     h2o_timeout_entry_t turn;
-    struct h2_pace pace;
+    struct pace pace;
 };
 
 /* The connection whose input is being read on this thread; NULL when none is, or it was closed meanwhile. */
@@ -193,7 +194,7 @@ static void begin(struct h2_guard *guard)
 static void end(struct h2_guard *guard)
 {
     h2o_timeout_unlink(&guard->turn);
-    h2_pace_forget(&guard->pace);
+    pace_forget(&guard->pace);
     h2_work_close(&guard->work);
     guard->state = GUARD_OVER;
     if (current == guard)
@@ -252,7 +253,10 @@ void h2o_socket_read_start(h2o_socket_t *sock, h2o_socket_cb cb)
         begin(guard);
         current = guard;
     }
-    library.read_start(sock, guard != NULL && guard->state == GUARD_ON && cb == library_on_read ? on_read : cb);
+    bool is_on = guard != NULL && guard->state == GUARD_ON;
+    h2o_socket_cb reader = is_on && cb == library_on_read ? on_read : h1_pace_reader(sock, cb);
+    if (reader != NULL)
+        library.read_start(sock, reader);
 }
 
 /* The end of every connection of the library's; its socket may live on, to close TLS. */
@@ -402,7 +406,7 @@ static void own_body(struct h2_guard *guard, uint32_t stream_id)
     }
 }
 
-static void resume(struct h2_pace *pace)
+static void resume(struct pace *pace)
 {
     h2o_socket_t *sock = H2O_STRUCT_FROM_MEMBER(struct h2_guard, pace, pace)->sock;
     library.read_start(sock, on_read);
@@ -412,10 +416,9 @@ static void resume(struct h2_pace *pace)
 /* Whether the next request must wait; meanwhile its connection is not read. */
 static bool waits_for_a_turn(struct h2_guard *guard)
 {
-    h2o_loop_t *loop = guard->conn->super.ctx->loop;
-    if (!h2_pace_is_spent(loop) || is_left_out(PART_PACE))
+    if (is_left_out(PART_PACE) || !pace_must_wait(h2o_socket_get_loop(guard->sock)))
         return false;
-    h2_pace_wait(&guard->pace, loop, resume);
+    pace_wait(&guard->pace, h2o_socket_get_loop(guard->sock), resume);
     h2o_socket_read_stop(guard->sock);
     return true;
 }

@@ -40,6 +40,7 @@ struct connection {
     SSL *tls; /* see listener_tls() */
     uint64_t key_updates_ms; /* see listener_takes_key_update() */
     struct h2_guard *guard; /* see listener_guard() */
+    struct h1_pace *h1_pace; /* see listener_h1_pace() */
     void *memory[]; /* listener_options.per_connection bytes */
 };
 
@@ -334,6 +335,11 @@ void *listener_connection(h2o_socket_t *sock)
 struct h2_guard **listener_guard(h2o_socket_t *sock)
 {
     return sock->on_close.cb == on_connection_closed ? &((struct connection *)sock->on_close.data)->guard : NULL;
+}
+
+struct h1_pace **listener_h1_pace(h2o_socket_t *sock)
+{
+    return sock->on_close.cb == on_connection_closed ? &((struct connection *)sock->on_close.data)->h1_pace : NULL;
 }
 
 uint32_t listener_user_timeout_ms(h2o_socket_t *sock)

@@ -6,6 +6,7 @@
 
 #include "runtime/h2o.h"
 
+struct h1_pace;
 struct h2_guard;
 struct proxies;
 struct listener; /* one worker's end of one listening socket; lives on that worker's loop */
@@ -54,6 +55,9 @@ void *listener_connection(h2o_socket_t *sock);
 
 /* Where h2_guard keeps what it knows of an accepted connection; freed with it by h2_guard_free(). NULL when the socket was not accepted by a listener. */
 struct h2_guard **listener_guard(h2o_socket_t *sock);
+
+/* Where h1_pace keeps an accepted connection that waits. NULL when the socket was not accepted by a listener. */
+struct h1_pace **listener_h1_pace(h2o_socket_t *sock);
 
 /* listener_options.user_timeout_ms, or what stands for 0, of the listener that accepted the connection. */
 uint32_t listener_user_timeout_ms(h2o_socket_t *sock);

@@ -2,12 +2,15 @@
 // that a change of it is noticed.
 import { describe, test } from 'node:test';
 import assert from 'node:assert/strict';
-import { SANITIZED, SCALE, quiet, until } from '../integration/stack.mjs';
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { SANITIZED, SCALE, binary, quiet, until } from '../integration/stack.mjs';
 import { Raw } from '../integration/raw.mjs';
 import { openStream } from '../integration/sse.mjs';
 import { FLAG, Frames, TYPE, frame, statusOf } from './frames.mjs';
-import { Stage, row } from './stage.mjs';
+import { HARDENING_SCALE, Stage, costs, row } from './stage.mjs';
 
+const run = promisify(execFile);
 const LIMIT = { timeout: 90000 * SCALE };
 const stage = await Stage.start();
 const { gw, pub } = stage;
@@ -67,6 +70,18 @@ for (const server of [gw, pub])
             assert.ok(SANITIZED || noticed.peak < noticed.before + 30000, `${noticed.before} KB grew to ${noticed.peak}`);
             row(t, `HTTP/1.1: ${what}, 10 at once`, name(server), [...new Set(expected)].join(', then '), calm, noticed);
         });
+
+// A megabyte on each of ten connections. Every request is answered, but in turn with everybody else.
+for (const server of [gw, pub])
+    test(`${name(server)}: 300,000 pipelined requests on 10 connections hold nobody up`, LIMIT, async t => {
+        const connections = 10, requests = Math.round(30000 * HARDENING_SCALE);
+        await costs(t, stage, server, { what: `${connections * requests} pipelined requests, ${connections} connections`, bound: '2 ms of a turn' }, async () => {
+            const { stdout } = await run(binary('pipeline'), [server.port, connections, requests]);
+            const { bytes, answers } = JSON.parse(stdout);
+            assert.equal(answers, connections * requests);
+            return bytes;
+        });
+    });
 
 test('gateway: a client that goes on sending on its open stream is closed, and not read', LIMIT, async t => {
     const calm = await stage.calm(gw);

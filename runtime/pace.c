@@ -1,4 +1,4 @@
-#include "runtime/h2_pace.h"
+#include "runtime/pace.h"
 
 #include "runtime/monotonic.h"
 #include "runtime/timer.h"
@@ -8,10 +8,11 @@ enum { TURN_US = 2000, PAUSE_MS = 1 };
 static _Thread_local struct {
     h2o_linklist_t waiting; /* who waits longest first */
     struct timer timer;
-    uint64_t turn_ms, since_us; /* this turn, by the loop's clock, and when its first request came */
+    uint64_t turn_ms, since_us; /* this turn, by the loop's clock, and when its first request was begun */
+    bool is_turn_of_one; /* who is being resumed has not begun its request yet */
 } thread;
 
-bool h2_pace_is_spent(h2o_loop_t *loop)
+static bool is_spent(h2o_loop_t *loop)
 {
     uint64_t now_us = monotonic_us();
     if (thread.turn_ms != h2o_now(loop)) {
@@ -21,7 +22,19 @@ bool h2_pace_is_spent(h2o_loop_t *loop)
     return now_us - thread.since_us > TURN_US;
 }
 
-void h2_pace_forget(struct h2_pace *pace)
+static bool does_anyone_wait(void)
+{
+    return thread.waiting.next != NULL && !h2o_linklist_is_empty(&thread.waiting);
+}
+
+bool pace_must_wait(h2o_loop_t *loop)
+{
+    bool has_turn = thread.is_turn_of_one || !does_anyone_wait();
+    thread.is_turn_of_one = false;
+    return !has_turn || is_spent(loop);
+}
+
+void pace_forget(struct pace *pace)
 {
     if (h2o_linklist_is_linked(&pace->waiting))
         h2o_linklist_unlink(&pace->waiting);
@@ -29,16 +42,18 @@ void h2_pace_forget(struct h2_pace *pace)
 
 static void on_pause_over(void *data)
 {
-    while (!h2o_linklist_is_empty(&thread.waiting) && !h2_pace_is_spent(data)) {
-        struct h2_pace *pace = H2O_STRUCT_FROM_MEMBER(struct h2_pace, waiting, thread.waiting.next);
-        h2_pace_forget(pace);
+    while (does_anyone_wait() && !is_spent(data)) {
+        struct pace *pace = H2O_STRUCT_FROM_MEMBER(struct pace, waiting, thread.waiting.next);
+        pace_forget(pace);
+        thread.is_turn_of_one = true;
         pace->resume(pace);
+        thread.is_turn_of_one = false;
     }
-    if (!h2o_linklist_is_empty(&thread.waiting))
+    if (does_anyone_wait())
         timer_start(&thread.timer, PAUSE_MS);
 }
 
-void h2_pace_wait(struct h2_pace *pace, h2o_loop_t *loop, void (*resume)(struct h2_pace *pace))
+void pace_wait(struct pace *pace, h2o_loop_t *loop, void (*resume)(struct pace *pace))
 {
     if (thread.waiting.next == NULL) {
         h2o_linklist_init_anchor(&thread.waiting);
