@@ -50,6 +50,7 @@ for (const [what, bound, kind, options, settings, reason] of CASES)
         });
         over = true;
         t.diagnostic(`a newcomer waits ${(await waits).toFixed(0)} ms at most; events ${noticed.events}`);
+        await stage.losesNothing();
         assert.ok(reason === null || await stage.gw.metric('sse_limited_total', { reason }) > 0, `limited for: ${reason}`);
         assert.equal(await stage.gw.metric('sse_bus_lost_total'), lost, 'no connection to Redis was lost');
         assert.equal((await stage.gw.ready()).status, 200);

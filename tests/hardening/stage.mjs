@@ -19,6 +19,7 @@ class Watch {
         const watch = new Watch();
         watch.child = spawn(binary('watch'), [port, `/channels/${CHANNEL}`, STREAMS], { stdio: ['pipe', 'pipe', 'inherit'] });
         watch.answers = [];
+        watch.events = 0; // in all reports
         watch.child.stdout.setEncoding('utf8').on('data', text => watch.answers.push(...text.trim().split('\n')));
         return watch;
     }
@@ -26,7 +27,9 @@ class Watch {
     async report() {
         this.child.stdin.write('r');
         await until('the watch reports', () => this.answers.length !== 0);
-        return JSON.parse(this.answers.shift());
+        const report = JSON.parse(this.answers.shift());
+        this.events += report.events;
+        return report;
     }
 }
 
@@ -52,6 +55,7 @@ export class Stage {
         after(() => stage.stop());
         await stage.gw.waitMetric('sse_streams', STREAMS);
         await stage.stack.redis.subscribed(CHANNEL);
+        stage.published = 0;
         stage.timer = setInterval(() => stage.#publish(), 1000 / EVENTS_PER_SECOND);
         stage.agent = new Agent({ keepAlive: true, maxSockets: 1 });
         return stage;
@@ -64,7 +68,16 @@ export class Stage {
     }
 
     #publish() {
-        this.stack.redis.publish(CHANNEL, String(process.hrtime.bigint())).catch(() => {});
+        this.stack.redis.publish(CHANNEL, String(process.hrtime.bigint())).then(() => ++this.published, () => {});
+    }
+
+    // Publishes no more; each stream of the good client then has every event there was.
+    async losesNothing() {
+        clearInterval(this.timer);
+        await until('the good client has every event', async () => {
+            await this.watch.report();
+            return this.watch.events === this.published * STREAMS;
+        }, 20000, () => `${this.watch.events} events came, ${this.published} were published to ${STREAMS} streams`);
     }
 
     // Posts to the publisher, one after the other, until `done`; the milliseconds each took.
