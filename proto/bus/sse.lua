@@ -15,6 +15,7 @@ local AUTHOR_MAX = 8192 -- bytes of an author's name
 local RETRY_MAX = 3600000 -- milliseconds: an hour
 local COUNT_MAX = 2147483647 -- for maxlen, maxdata and ttl: far from where XADD and EXPIRE would refuse
 local BYTES_MAX = 2 ^ 50 -- for maxbytes: a double counts far beyond it
+local AHEAD_MAX = 86400000 -- milliseconds that a marker may be ahead of the clock: a day
 local STEPS = 16 -- a history is trimmed each time this part of maxbytes was added
 local MARKS_MAX = 64 -- of a history
 local MS_MAX, SEQ_MAX = 2 ^ 48 - 1, 2 ^ 24 - 1 -- what an event id has room for
@@ -313,12 +314,22 @@ local function now_ms()
     return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
--- The position after which a stream begins that does not exist: the last one of the stream before it, as far as that is known and not in the future, so that what is
--- missing between the two shows.
-local function beginning(last_key)
+-- The channel's last position as its marker knows it, "0-0" without one. It outlives the history and the newest entry (XDEL), and a clock that was set back: so positions
+-- never go back, and what is missing shows. One that is absurdly far ahead is no marker of this function's and counts for nothing.
+local function marked(last_key)
     local position = redis.call("GET", last_key) or ""
     local ms = tonumber(string.match(position, "^(%d+)%-%d+$"))
-    return ms and ms <= now_ms() and position or "0-0"
+    return ms and ms <= now_ms() + AHEAD_MAX and position or "0-0"
+end
+
+local function later(one, other)
+    local ms1, seq1 = string.match(one, "^(%d+)%-(%d+)$")
+    local ms2, seq2 = string.match(other, "^(%d+)%-(%d+)$")
+    ms1, ms2 = tonumber(ms1), tonumber(ms2)
+    if ms1 == ms2 then
+        return tonumber(seq1) > tonumber(seq2) and one or other
+    end
+    return ms1 > ms2 and one or other
 end
 
 -- Milliseconds and sequence number of the next position: above `greatest`, not before the clock; nil where an event id has no room.
@@ -432,7 +443,7 @@ local function refuse(fault, code)
     return redis.error_reply((code or "ERR") .. " sse_publish: " .. fault)
 end
 
-local function append_after(key, log, o, lines, newest, greatest)
+local function append_after(key, log, o, lines, newest, greatest, previous)
     local ms, seq = following(greatest)
     if not ms then
         return refuse("the stream " .. log .. " has an entry too far in the future, added by hand: delete the stream", "HISTORY")
@@ -441,7 +452,7 @@ local function append_after(key, log, o, lines, newest, greatest)
     if fault then
         return refuse(fault)
     end
-    return append(key, log, o, lines, newest, newest and newest[1] or greatest, ms, seq)
+    return append(key, log, o, lines, newest, previous, ms, seq)
 end
 
 local function publish(keys, args)
@@ -493,10 +504,11 @@ local function publish(keys, args)
 
     local exact = o.count or not newest -- a counter must not be raised twice
     local greatest = exact and greatest_of(log) or newest[1]
-    greatest = greatest == "0-0" and beginning(o.last_key) or greatest
-    local reply = append_after(key, log, o, lines, newest, greatest)
+    local marker = marked(o.last_key)
+    local previous = later(newest and newest[1] or greatest, marker)
+    local reply = append_after(key, log, o, lines, newest, later(greatest, marker), previous)
     if not reply then -- entries behind the newest were deleted by hand
-        reply = append_after(key, log, o, lines, newest, greatest_of(log))
+        reply = append_after(key, log, o, lines, newest, greatest_of(log), previous)
     end
     return reply
 end
