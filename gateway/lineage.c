@@ -7,10 +7,9 @@ void lineage_doubt(struct lineage *lineage, struct position last)
     lineage->trust = lineage->anew || position_is_none(last) ? LINEAGE_TRUSTED : LINEAGE_DOUBTED;
 }
 
-void lineage_challenge(struct lineage *lineage, struct position at, struct position prev)
+void lineage_challenge(struct lineage *lineage, struct position prev)
 {
     lineage->trust = LINEAGE_CHALLENGED;
-    lineage->newcomer = at;
     lineage->newcomer_prev = prev;
 }
 
@@ -133,14 +132,13 @@ static struct lineage_answer forget(struct lineage *lineage, const struct lineag
     return go_back(lineage, entries[0].at, count);
 }
 
-/* If the last event stands there the newcomer does not belong to this history; else the newcomer is believed. */
+/* If the last event stands there, or what follows it does, the newcomer is an old event that came again, or not of this history; else the newcomer is believed. */
 static struct lineage_answer decide(struct lineage *lineage, const struct lineage_past *past, const struct history_entry *entries,
                                     size_t count)
 {
     lineage->trust = LINEAGE_TRUSTED;
-    if (count == 0 || position_compare(entries[0].at, past->last) != 0 || is_fork(past, entries, count))
+    if (is_fork(past, entries, count))
         return (struct lineage_answer){.what = LINEAGE_START_OVER, .at = lineage->newcomer_prev};
-    lineage->stray = lineage->newcomer;
     return take_from(lineage, 0);
 }
 

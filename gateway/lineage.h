@@ -10,7 +10,7 @@ enum lineage_trust {
     LINEAGE_DOUBTED, /* since the subscription is a new one: the next read begins with the last event itself */
     LINEAGE_SEARCHED, /* the last event is not there: what follows the oldest one of the ring is read, for the first that was not handed on */
     LINEAGE_FORGOTTEN, /* nothing of the ring is there, nor after it: the newest entry is read */
-    LINEAGE_CHALLENGED, /* an event came that is older than the last one and was not handed on: the next read begins with the last one */
+    LINEAGE_CHALLENGED, /* an event came that is older than the last one and may not have been handed on: the next read begins with the last one */
 };
 
 /* Zeroed is one that is trusted. */
@@ -19,8 +19,7 @@ struct lineage {
     bool anew; /* the history was seen empty: all that it will hold comes after the last event, whatever its position */
     struct position common; /* while SEARCHED: all that the history has up to here was handed on */
     bool found_common; /* … and there was something */
-    struct position newcomer, newcomer_prev; /* while CHALLENGED: the event's, and what it says of the one before it */
-    struct position stray; /* of the event that was found not to be of this history */
+    struct position newcomer_prev; /* while CHALLENGED: what the event says of the one before it */
 };
 
 /* What a channel has handed on; borrowed. */
@@ -50,8 +49,8 @@ struct lineage_answer {
 /* The subscription is a new one. `last`: POSITION_NONE where nothing is known of the history. */
 void lineage_doubt(struct lineage *lineage, struct position last);
 
-/* An event came that is older than the last one and was not handed on. */
-void lineage_challenge(struct lineage *lineage, struct position at, struct position prev);
+/* An event came that is older than the last one and was not handed on, as far as is known. `prev`: what it says of the one before it. */
+void lineage_challenge(struct lineage *lineage, struct position prev);
 
 struct lineage_question lineage_ask(struct lineage *lineage, struct position last);
 

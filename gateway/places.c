@@ -43,17 +43,33 @@ uint64_t places_present_ms(const struct replay *replay)
         uint64_t its = shard == NULL ? 0 : shard->proven_ms;
         proven = its < proven ? its : proven;
     }
-    /* one shard sends all its events in order: those before the newest have come */
-    return spans_shards(replay) || newest < proven ? proven : newest;
+    if (spans_shards(replay) || newest < proven)
+        return proven;
+    /* one shard sends all its events in order: those before the newest have come. A channel that goes on above a clock that was set back has a newest one that tells no time. */
+    const struct source_shard *shard = shard_at(replay, 0);
+    return shard == NULL || clock_steps_is_time(shard->steps, newest, monotonic_ms()) ? newest : proven;
 }
 
-/* Whether a gateway can have given this time as a place. */
+/* The time that `ms` of shard `of` stands for in shard `in`; where `of` is NULL, `ms` may be of any. */
+static uint64_t since(const struct replay *replay, uint64_t ms, const struct source_shard *of, const struct source_shard *in)
+{
+    uint64_t earliest = ms;
+    for (uint32_t i = 0; i < replay->ask->count; ++i) {
+        const struct source_shard *shard = shard_at(replay, i);
+        uint64_t its = shard == NULL || (shard != in && of != NULL && shard != of) ? ms : clock_steps_since(shard->steps, ms);
+        earliest = its < earliest ? its : earliest;
+    }
+    return earliest;
+}
+
+/* Whether a gateway can have given this time as a place: the clock has reached it, or had before it was set back. */
 static bool has_been(const struct replay *replay, uint64_t ms)
 {
+    ms = since(replay, ms, NULL, NULL);
     int64_t now = 0;
     for (uint32_t i = 0; i < replay->ask->count; ++i) {
         const struct source_shard *shard = shard_at(replay, i);
-        int64_t its = shard != NULL && shard->clock_known ? (int64_t)monotonic_ms() + shard->clock_ms : 0;
+        int64_t its = shard != NULL && shard->steps->known ? (int64_t)monotonic_ms() + shard->steps->most_ms : 0;
         now = its > now ? its : now;
     }
     return (int64_t)ms <= now + CLOCK_MARGIN_MS;
@@ -76,18 +92,24 @@ static void stand(struct place *place, struct position after, uint64_t time_ms, 
 static void stand_at_time(struct replay *replay, uint32_t i, uint64_t ms, const struct source_shard *of)
 {
     uint64_t margin = shard_at(replay, i) == of ? 0 : replay->shared->margin_ms;
-    uint64_t from = ms > margin ? ms - margin : 0;
-    stand(&replay->places[i], places_since(from), of == NULL ? ms : from, false);
+    uint64_t time_ms = since(replay, ms, of, shard_at(replay, i));
+    uint64_t from = time_ms > margin ? since(replay, time_ms - margin, of, shard_at(replay, i)) : 0;
+    stand(&replay->places[i], places_since(from), of == NULL ? time_ms : from, false);
 }
 
-/* The id stands for this event, or the place after it, in channel `found`: the others go on from its time. */
+/* The id stands for this event, or the place after it, in channel `found`: the others go on from its time. If no clock has been there, as far as this gateway knows, one was set back before
+ * it looked: what was published since may be older than the id, so the others tell a gap. */
 static void stand_at(struct replay *replay, uint32_t found, struct position at)
 {
-    for (uint32_t i = 0; i < replay->ask->count; ++i)
-        if (i == found)
+    bool is_time = has_been(replay, at.ms);
+    for (uint32_t i = 0; i < replay->ask->count; ++i) {
+        if (i == found) {
             stand(&replay->places[i], at, at.ms, true);
-        else
-            stand_at_time(replay, i, at.ms, shard_at(replay, found));
+            continue;
+        }
+        stand_at_time(replay, i, is_time ? at.ms : places_present_ms(replay), shard_at(replay, found));
+        replay->places[i].lost = replay->places[i].lost || !is_time;
+    }
 }
 
 static enum replay_need found_it(struct replay *replay)

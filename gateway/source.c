@@ -165,14 +165,10 @@ static bool follows(const struct source *source, const struct frame *frame)
 
 static void hold(struct source *source, struct frame *frame)
 {
-    source->reread = held_add(&source->held, frame, &source->shared->limits) || source->reread;
-}
-
-/* Whether an event that seems to be old really was handed on: it stands in the ring, or is older than the ring. */
-static bool in_ring(const struct source *source, const struct frame *frame)
-{
-    uint32_t next = ring_after(&source->ring, frame->at);
-    return next == 0 || position_compare(ring_at(&source->ring, next - 1)->at, frame->at) == 0;
+    bool let_go = held_add(&source->held, frame, &source->shared->limits);
+    if (let_go)
+        source->settled = source->asked_held = 0;
+    source->reread = let_go || source->reread;
 }
 
 /* `last` was wrong: the history was deleted and the clock went back, or somebody published a position that was not the bus's own. What the
@@ -184,7 +180,8 @@ void source_start_over(struct source *source, struct position previous)
     source->depth = 0;
     source->horizon_ms = 0;
     source->last = previous;
-    source->interrupted = false;
+    source->interrupted = source->bare = false;
+    source->settled = 0;
 }
 
 /* Of an event that the history, read to its end since, does not have: whether it was of another one. A primary that slept through its shard's failover runs what lay in its
@@ -204,28 +201,29 @@ static void consult(struct source *source, struct frame *frame)
 {
     hold(source, frame);
     set_state(source, READING);
-    source_start_read(source);
+    if (!source->caught_up) /* else the rest of what was held waits for that read, too */
+        source_start_read(source);
 }
 
-/* Which of the two is of another history, `last` or the event that seems to be older and was not handed on? The history is asked. */
+/* Which of the two is of another history, `last` or the event that seems to be older? The history is asked. */
 static void challenge(struct source *source, struct frame *frame)
 {
-    lineage_challenge(&source->lineage, frame->at, frame->prev);
+    lineage_challenge(&source->lineage, frame->prev);
     consult(source, frame);
 }
 
-static void take_older_one(struct source *source, struct frame *frame)
+/* An event that is not later than the last one. It was handed on if it stands in the ring. What is older than the ring may have been, or belongs to a history that began anew while
+ * the clock went back: only the history knows. `settled`: it was asked since this came, and has the last event. */
+static void take_older_one(struct source *source, struct frame *frame, bool settled)
 {
-    if (in_ring(source, frame))
+    uint32_t next = ring_after(&source->ring, frame->at);
+    bool in_ring = next != 0 && position_compare(ring_at(&source->ring, next - 1)->at, frame->at) == 0;
+    if (in_ring || position_compare(frame->at, source->last) == 0)
         return;
-    if (position_compare(frame->at, source->lineage.stray) == 0) {
-        drop_stray(source);
-    } else if (position_is_none(frame->prev)) { /* the history begins with it */
-        source_start_over(source, frame->prev);
-        consult(source, frame);
-    } else {
+    if (!settled)
         challenge(source, frame);
-    }
+    else if (next != 0) /* the ring would have it */
+        drop_stray(source);
 }
 
 /* The history began anew with it, but nothing is missing before it: so the ring's chain holds. */
@@ -235,13 +233,13 @@ void source_join_on(const struct source *source, struct frame *frame)
         frame->prev = source->last;
 }
 
-/* An event that just arrived, or was held until now. */
-static void take(struct source *source, struct frame *frame)
+/* An event that just arrived, or was held until now; for `settled` see take_older_one(). */
+static void take(struct source *source, struct frame *frame, bool settled)
 {
     if (source->state != LIVE) {
         hold(source, frame);
     } else if (source_already_seen(source, frame)) {
-        take_older_one(source, frame);
+        take_older_one(source, frame, settled);
     } else if (follows(source, frame)) {
         source_join_on(source, frame);
         source_emit(source, frame);
@@ -262,19 +260,32 @@ static void take(struct source *source, struct frame *frame)
 void source_catch_up(struct source *source)
 {
     struct held held = held_take(&source->held, source->shared->limits.memory);
+    size_t settled = source->settled;
     uint32_t drops = source->drops;
+    source->settled = 0;
     set_state(source, LIVE);
     source->interrupted = false;
     source->shared->on_live(source->owner);
     source->caught_up = true;
     for (size_t i = 0; i < held.count; ++i) {
-        take(source, held.frames[i]);
+        take(source, held.frames[i], i < settled);
         frame_unref(held.frames[i]);
     }
     source->caught_up = false;
     free(held.frames);
+    if (source->state == READING)
+        source_start_read(source);
     if (source->drops != drops && source->state == LIVE)
         source->shared->on_live(source->owner); /* those that waited for what was forgotten meanwhile */
+}
+
+/* The next event of its channel that was not read before: it came in the order in which its shard published. */
+static void watch_clock(const struct source *source, const struct frame *frame)
+{
+    const struct source_shard *shard = source->shard;
+    bool next = frame->durable && source->state == LIVE && position_compare(frame->prev, source->last) == 0;
+    if (next && shard != NULL && clock_steps_suspect(shard->steps, frame->at.ms, monotonic_ms()))
+        shard->on_clock_doubt(shard->data);
 }
 
 void source_message(struct source *source, struct slice payload)
@@ -284,7 +295,8 @@ void source_message(struct source *source, struct slice payload)
         return;
     metric_add(COUNT_EVENTS_IN, 1);
     metric_add(COUNT_BYTES_IN, frame->body);
-    take(source, frame);
+    watch_clock(source, frame);
+    take(source, frame, false);
     frame_unref(frame);
 }
 
@@ -300,6 +312,7 @@ void source_subscribed(struct source *source)
 void source_lost(struct source *source)
 {
     set_state(source, SUBSCRIBING);
+    source->settled = 0;
     if (!source->interrupted)
         source->heard_ms = source->shard == NULL ? 0 : source->shard->proven_ms;
     source->interrupted = true;

@@ -7,6 +7,7 @@
  * While it is not LIVE, messages that arrive are held, and follow what the history says, each once. */
 #pragma once
 
+#include "gateway/clock_steps.h"
 #include "gateway/ring.h"
 #include "proto/bus/history.h"
 #include "proto/bus/marker.h"
@@ -20,6 +21,9 @@ struct source_shard {
     struct history *history; /* over that connection */
     bool clock_known; /* since the first connection */
     int64_t clock_ms; /* Redis's clock (milliseconds since 1970) less monotonic_ms() */
+    struct clock_steps *steps; /* of that clock */
+    void (*on_clock_doubt)(void *data); /* it is to be read now */
+    void *data;
     uint64_t proven_ms; /* all that was published before this time of Redis's clock has come; 0: not known */
     char born_key[CHANNEL_KEY_MAX]; /* see marker.h; "" while no slot is known to be here */
     uint64_t born_ms, seen_ms; /* of the data set, and Redis's time before that was read; 0: not known */

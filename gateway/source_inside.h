@@ -42,6 +42,8 @@ struct source {
     struct position broken_at;
     uint64_t broken_ms;
     struct held held;
+    size_t asked_held; /* how many were held when the read under way was asked for */
+    size_t settled; /* of those held, the first so many came before a read that then found the last event in the history */
     struct search *search; /* NULL: none was asked for yet */
     struct newest *newest; /* likewise */
     uint64_t handed_on; /* events with a position */

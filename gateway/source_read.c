@@ -108,6 +108,7 @@ static void take_newest(struct source *source, const struct history_entry *entri
         frame_unref(frame);
     }
     source->known = true;
+    source->settled = source->asked_held;
 }
 
 /* What the ring holds is what follows this, and is not older than it but for nobody's events. */
@@ -275,6 +276,7 @@ static void go_back_to(struct source *source, struct position at, uint64_t time_
 static bool take_missed(struct source *source, const struct history_entry *entries, size_t count, bool more)
 {
     const struct lineage_past past = {source_name(source), &source->ring, source->last};
+    bool about_last = source->lineage.asked == LINEAGE_DOUBTED || source->lineage.asked == LINEAGE_CHALLENGED;
     struct lineage_answer answer = lineage_judge(&source->lineage, &past, entries, count, !more);
     switch (answer.what) {
     case LINEAGE_ASK_AGAIN:
@@ -283,9 +285,11 @@ static bool take_missed(struct source *source, const struct history_entry *entri
         source_start_over(source, answer.at);
         return false;
     case LINEAGE_GO_BACK:
+        source->settled = 0;
         go_back_to(source, answer.at, answer.from < count ? entries[answer.from].at.ms : 0);
         break;
     case LINEAGE_TAKE:
+        source->settled = about_last && count != 0 ? source->asked_held : source->settled;
         break;
     }
     for (size_t i = answer.from; i < count; ++i)
@@ -345,6 +349,7 @@ static bool send_next_read(struct source *source)
             commands == NULL ? NULL : marker_read(commands, source_name(source), source->shard->born_key, on_marker, source);
         return source->marking != NULL;
     }
+    source->asked_held = source->held.count;
     source->reading = next_read(source);
     if (source->reading != NULL)
         history_hurry(source->reading); /* before those of single streams */

@@ -95,14 +95,27 @@ static void on_born_set(void *data, bool denied)
     trunk->shard.denied = trunk->shard.denied || denied;
 }
 
+/* All that was published before an earlier time has come as well. */
+static void take_clock(struct trunk *trunk, uint64_t now_ms)
+{
+    struct source_shard *shard = &trunk->shard;
+    uint64_t mono_ms = monotonic_ms();
+    shard->clock_ms = (int64_t)now_ms - (int64_t)mono_ms;
+    shard->clock_known = true;
+    if (clock_steps_read(&trunk->steps, now_ms, trunk->clock_asked_ms, mono_ms))
+        log_warn("the clock of Redis was set back: who resumes several channels gets more of them twice",
+                 log_str("key", shard->born_key));
+    if (shard->proven_ms > now_ms)
+        shard->proven_ms = now_ms;
+}
+
 static void on_born(void *data, uint64_t now_ms, uint64_t born_ms, bool denied, const char *why)
 {
     struct trunk *trunk = data;
     struct source_shard *shard = &trunk->shard;
-    if (now_ms != 0) {
-        shard->clock_ms = (int64_t)now_ms - (int64_t)monotonic_ms();
-        shard->clock_known = true;
-    }
+    --trunk->clock_asked;
+    if (now_ms != 0)
+        take_clock(trunk, now_ms);
     if (why != NULL)
         return;
     on_born_set(trunk, denied);
@@ -116,7 +129,21 @@ static void on_born(void *data, uint64_t now_ms, uint64_t born_ms, bool denied, 
 
 static bool read_clock(struct trunk *trunk)
 {
-    return trunk->shard.born_key[0] == 0 || born_read(trunk->shard.commands, trunk->shard.born_key, on_born, trunk);
+    if (trunk->shard.born_key[0] == 0)
+        return true;
+    uint64_t mono_ms = monotonic_ms();
+    if (!born_read(trunk->shard.commands, trunk->shard.born_key, on_born, trunk))
+        return false;
+    if (trunk->clock_asked++ == 0)
+        trunk->clock_asked_ms = mono_ms;
+    return true;
+}
+
+static void on_clock_doubt(void *data)
+{
+    struct trunk *trunk = data;
+    if (trunk->clock_asked == 0 && redis_ready(trunk->shard.commands))
+        read_clock(trunk); /* else at the next beat */
 }
 
 static void on_commands_ready(void *data)
@@ -285,6 +312,9 @@ static void on_shard(void *data, struct shard *shard)
     struct trunks *trunks = data;
     struct trunk *trunk = h2o_mem_alloc(sizeof(*trunk));
     *trunk = (struct trunk){.trunks = trunks, .at = shard, .next = trunks->first};
+    trunk->shard.steps = &trunk->steps;
+    trunk->shard.on_clock_doubt = on_clock_doubt;
+    trunk->shard.data = trunk;
     trunks->first = shard->owner = trunk;
     connect_trunk(trunk);
     trunk->canary = canary_open(&(struct canary_options){.loop = trunks->options.loop,

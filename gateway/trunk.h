@@ -9,6 +9,9 @@ struct trunk {
     struct trunks *trunks;
     struct shard *at;
     struct source_shard shard; /* its command connection and its clock */
+    struct clock_steps steps;
+    uint64_t clock_asked_ms; /* monotonic_ms() when the first of the answers that are to come was asked for */
+    uint32_t clock_asked; /* how many that are */
     struct subscribe *subscribe;
     struct canary *canary;
     struct link_watch *watch; /* NULL: the subscriber connection is to the primary */

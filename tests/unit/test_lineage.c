@@ -158,14 +158,24 @@ static void test_challenge(void)
 {
     struct lineage lineage = {0};
     struct past past;
-    struct history with_last = {.count = 0}, none = {.count = 0};
+    struct history with_last = {.count = 0}, none = {.count = 0}, trimmed = {.count = 0}, other = {.count = 0};
     hand_on(&past, 4, 6);
     add(&with_last, 6, 5, "event 6");
-    lineage_challenge(&lineage, at(5), at(2));
+    add(&trimmed, 8, 6, "event 8");
+    add(&other, 8, 3, "another event 8");
+    lineage_challenge(&lineage, at(2));
     check(asks_after(&lineage, &past, (struct position){5, UINT64_MAX}), "an older event that is new has the last one looked up");
-    check(is(judge(&lineage, &past, &with_last), LINEAGE_TAKE, 0, 0) && position_compare(lineage.stray, at(5)) == 0,
-          "… which is there: it is a stray");
-    lineage_challenge(&lineage, at(5), at(2));
+    check(is(judge(&lineage, &past, &with_last), LINEAGE_TAKE, 0, 0), "… which is there: it is a stray, or came twice");
+    lineage_challenge(&lineage, at(2));
+    lineage_ask(&lineage, past.past.last);
+    check(is(judge(&lineage, &past, &trimmed), LINEAGE_TAKE, 0, 0), "… which was deleted, but what follows it is there: likewise");
+    lineage_challenge(&lineage, at(2));
+    lineage_ask(&lineage, past.past.last);
+    check(is(judge(&lineage, &past, &other), LINEAGE_START_OVER, 0, 2), "… which what is there does not follow: it is believed");
+    lineage_challenge(&lineage, POSITION_NONE);
+    lineage_ask(&lineage, past.past.last);
+    check(is(judge(&lineage, &past, &none), LINEAGE_START_OVER, 0, 0), "… which is not, and nothing was before it: all is taken");
+    lineage_challenge(&lineage, at(2));
     lineage_ask(&lineage, past.past.last);
     check(is(judge(&lineage, &past, &none), LINEAGE_START_OVER, 0, 2),
           "… which is not: what it says of the one before it is believed");
