@@ -322,7 +322,7 @@ bool places_missed(struct place *place, const struct frame *first, bool *missed)
     struct position last = source_last(place->source);
     if (place->lost) {
         *missed = true;
-    } else if (source_lost_after(place->source, place->after, place->exact)) {
+    } else if (!place->told_here && source_lost_after(place->source, place->after, place->exact)) {
         *missed = place->gap_here = true;
     } else if (first != NULL && position_is_none(first->prev)) {
         if (!place->exact)

@@ -9,6 +9,13 @@
 #include "gateway/replay.h"
 #include "gateway/source.h"
 
+/* Whether a page goes on from `after` without a hole. */
+enum page_joint {
+    JOINT_BY_PREV, /* its first frame names what stands before it */
+    JOINT_UNKNOWN, /* an entry of somebody else stands first, which names nothing: it joins on if `after` is still in the history */
+    JOINT_PROVEN,
+};
+
 struct place {
     struct source *source;
     struct position after; /* what follows this is wanted */
@@ -16,7 +23,8 @@ struct place {
     bool exact; /* `after` is an event of this very channel, not only a time */
     bool stands; /* the id stands for this place, as far as it is known yet */
     bool lost; /* the id stands for no place here: all that may have been missed is told, before anything else */
-    bool checked; /* for a gap */
+    bool served; /* it has handed out a frame, so `after` is no longer where the client's id stands */
+    bool told_here; /* the stream was told of what this gateway alone knows to be lost */
     bool gap; /* to be told before the first frame */
     bool gap_by_time; /* … since no event says what is missing: all that was published before gap_at may be */
     bool gap_here; /* … of which only this gateway knows: what follows `after` comes behind it */
@@ -30,6 +38,7 @@ struct place {
     size_t page_bytes; /* counted in the memory of rings */
     struct position page_end; /* of the last of them */
     bool page_full; /* there may be more behind it */
+    enum page_joint joint;
     uint32_t next; /* in the page, or in the ring */
 };
 
@@ -42,6 +51,7 @@ struct replay {
         verified_since_ms; /* the rings that this page is made of are to be compared with their histories since; 0: not yet said */
     bool verified; /* … and all were */
     bool resolved, barrier_passed, counted;
+    bool begun; /* its first page was made */
     uint32_t waits; /* for a later present */
     uint32_t read_at;
     size_t promised; /* bytes of shared->pages, while pages are read and held */
@@ -69,5 +79,5 @@ enum { PLACE_NEAR = 0, PLACE_PROVEN = 1 };
 /* Every event of this millisecond or later. */
 struct position places_since(uint64_t ms);
 
-/* In replay.c: reads the history from places[at].claim on; replay->on_read is called when looked_up is set, or it failed. */
+/* In replay_read.c: reads the history from places[at].claim on; replay->on_read is called when looked_up is set, or it failed. */
 enum replay_need replay_look_up(struct replay *replay, uint32_t at);

@@ -5,14 +5,11 @@
 
 #include "gateway/counters.h"
 #include "gateway/gap.h"
-#include "gateway/places.h"
+#include "gateway/replay_read.h"
 #include "proto/event_id.h"
 #include "runtime/monotonic.h"
 
 enum {
-    READ_ENTRIES = 1000, /* of one read, at most */
-    READ_BYTES =
-        2 * REPLAY_PAGE_BYTES, /* … and about so much of all channels: what does not fit the page is read again for the next one */
     VERIFIED_MS = 1000, /* the ring of a channel is served that long after it was compared with the history */
     PRESENT_WAITS = 3, /* for a canary, until the present is proven late enough; a clock that was set may never be */
 };
@@ -32,151 +29,6 @@ struct replay *replay_create(const struct ask *ask, struct source *const *source
     return replay;
 }
 
-/* ---- reads for this stream alone ---- */
-
-static void drop_page(const struct replay *replay, struct place *place)
-{
-    for (uint32_t i = 0; i < place->page_count; ++i)
-        frame_unref(place->page[i]);
-    free(place->page);
-    ring_memory_give(replay->shared->limits.memory, place->page_bytes);
-    place->page = NULL;
-    place->page_bytes = 0;
-    place->page_count = 0;
-    place->next = 0;
-}
-
-static void drop_pages(struct replay *replay)
-{
-    for (uint32_t i = 0; i < replay->ask->count; ++i)
-        drop_page(replay, &replay->places[i]);
-    replay->shared->pages->promised -= replay->promised;
-    replay->promised = 0;
-}
-
-bool replay_reading(const struct replay *replay)
-{
-    return replay->reading != NULL;
-}
-
-void replay_abandon(struct replay *replay)
-{
-    if (replay->reading != NULL)
-        history_cancel(replay->reading);
-    replay->reading = NULL;
-    drop_pages(replay);
-}
-
-/* How many entries make this channel's part of READ_BYTES. */
-static size_t limit_for(const struct replay *replay, const struct place *place)
-{
-    size_t limit = READ_BYTES / replay->ask->count / source_entry_size(place->source);
-    return limit < 1 ? 1 : limit < READ_ENTRIES ? limit : READ_ENTRIES;
-}
-
-/* Bytes of the pages that it is going to read; of each channel one event at least. */
-static size_t pages_estimate(const struct replay *replay)
-{
-    size_t bytes = 0;
-    for (uint32_t i = 0; i < replay->ask->count; ++i) {
-        const struct place *place = &replay->places[i];
-        size_t size = source_entry_size(place->source), part = READ_BYTES / replay->ask->count;
-        if (!source_covers(place->source, place->after))
-            bytes += size > part ? size : part;
-    }
-    return bytes == 0 ? 1 : bytes;
-}
-
-bool replay_room(const struct source_shared *shared)
-{
-    return shared->pages->promised < shared->pages->most;
-}
-
-/* All of a page's reads are promised room at once, so that streams which hold a part can't wait for each other. */
-static bool promise_room(struct replay *replay)
-{
-    if (replay->promised != 0)
-        return true;
-    if (!replay_room(replay->shared))
-        return false;
-    replay->promised = pages_estimate(replay);
-    replay->shared->pages->promised += replay->promised;
-    return true;
-}
-
-/* A read that looks an id up begins with its position, whose event is not wanted again. */
-static void take_page(const struct replay *replay, struct place *place, const struct history_entry *entries, size_t count,
-                      size_t skip, bool more)
-{
-    if (count == 0) { /* the history was deleted: what is missing is a gap, and the ring may have the newest yet */
-        place->emptied = true;
-        place->checked = false;
-        return;
-    }
-    place->page = h2o_mem_alloc((count + 1) * sizeof(struct frame *));
-    place->page_count = (uint32_t)source_frames(place->source, entries + skip, count - skip, place->page);
-    place->page_bytes = count * sizeof(struct frame *);
-    for (uint32_t i = 0; i < place->page_count; ++i)
-        place->page_bytes += frame_memory(place->page[i]);
-    ring_memory_take(replay->shared->limits.memory, place->page_bytes);
-    place->page_end = entries[count - 1].at;
-    place->page_full = more;
-    place->next = 0;
-}
-
-static void read_ended(struct replay *replay, const char *why)
-{
-    replay->reading = NULL;
-    replay->failed = why;
-}
-
-static void on_page(void *data, const struct history_entry *entries, size_t count, bool more, const char *why)
-{
-    struct replay *replay = data;
-    struct place *place = &replay->places[replay->read_at];
-    read_ended(replay, why);
-    if (why == NULL)
-        take_page(replay, place, entries, count, 0, more);
-    replay->on_read(replay->data);
-}
-
-static void on_looked_up(void *data, const struct history_entry *entries, size_t count, bool more, const char *why)
-{
-    struct replay *replay = data;
-    struct place *place = &replay->places[replay->read_at];
-    read_ended(replay, why);
-    if (why == NULL) {
-        place->looked_up = true;
-        place->claim_there = count != 0 && position_compare(entries[0].at, place->claim) == 0;
-        take_page(replay, place, entries, count, place->claim_there ? 1 : 0, more);
-    }
-    replay->on_read(replay->data);
-}
-
-static enum replay_need wait_for(struct replay *replay, const struct source *source, struct history_read *read)
-{
-    replay->reading = read;
-    if (read != NULL)
-        return REPLAY_READ;
-    replay->fault = source_left_alone(source) != NULL ? HISTORY_DEADLY : HISTORY_UNREAD;
-    return replay->fault == HISTORY_UNREAD ? REPLAY_RETRY : REPLAY_REFUSED;
-}
-
-static enum replay_need read_page(struct replay *replay, uint32_t at, struct position after, history_cb cb)
-{
-    struct place *place = &replay->places[at];
-    if (!promise_room(replay))
-        return REPLAY_TURN;
-    replay->read_at = at;
-    metric_add(COUNT_HISTORY_READS, 1);
-    return wait_for(replay, place->source, source_read_after(place->source, after, limit_for(replay, place), cb, replay));
-}
-
-enum replay_need replay_look_up(struct replay *replay, uint32_t at)
-{
-    return read_page(replay, at, position_before(replay->places[at].claim), on_looked_up);
-}
-
 /* Nothing is older than what the ring holds. */
 static bool ring_is_whole(const struct source *source)
 {
@@ -193,7 +45,7 @@ static enum replay_need resolve_last(struct replay *replay, struct source **wait
         struct place *place = &replay->places[i];
         const struct ring *ring = source_ring(place->source);
         *wait_at = place->source;
-        if (place->checked)
+        if (place->stands)
             continue;
         if (ring->count < last && source_deepen(place->source, last))
             return REPLAY_SOURCE;
@@ -203,7 +55,8 @@ static enum replay_need resolve_last(struct replay *replay, struct source **wait
             place->after = ring->count == 0 ? source_last(place->source) : ring_at(ring, 0)->prev;
         else if (!source_find_newest(place->source, last, &place->after))
             return REPLAY_SOURCE;
-        place->checked = true; /* what is older was not asked for: no gap */
+        place->time_ms = places_present_ms(replay);
+        place->stands = true;
     }
     replay->resolved = true;
     return REPLAY_READY;
@@ -221,6 +74,7 @@ static enum replay_need resolve_fresh(struct replay *replay)
         place->after = head_sent && shard->clock_known ? places_since((uint64_t)((int64_t)ask->asked_ms + shard->clock_ms)) : last;
         if (position_compare(place->after, last) > 0)
             place->after = last;
+        place->time_ms = head_sent ? place->after.ms : places_present_ms(replay);
     }
     replay->resolved = true;
     return REPLAY_READY;
@@ -232,7 +86,7 @@ static enum replay_need resolve_id(struct replay *replay, struct source **wait_a
     enum replay_need need = places_find(replay, wait_at);
     for (uint32_t i = 0; need == REPLAY_READY && i < replay->ask->count; ++i)
         if (replay->places[i].page != NULL && position_compare(replay->places[i].after, replay->places[i].claim) != 0)
-            drop_page(replay, &replay->places[i]);
+            replay_drop_page(replay, &replay->places[i]);
     return need;
 }
 
@@ -276,12 +130,27 @@ static bool verify(struct replay *replay, struct source **wait_at)
 
 /* ---- on the way to a page ---- */
 
-static struct frame *frame_at(const struct place *place)
+/* The next frame that is known. */
+static struct frame *upcoming(const struct place *place)
 {
     if (place->page != NULL)
         return place->next < place->page_count ? place->page[place->next] : NULL;
     const struct ring *ring = source_ring(place->source);
     return place->next < ring->count ? ring_at(ring, place->next) : NULL;
+}
+
+/* A page may be ahead of the subscription, which has another connection: what the source has not handed on yet comes live. So no event comes twice, and none comes before
+ * an older one of another channel. */
+static bool comes_live(const struct place *place, const struct frame *frame)
+{
+    return position_compare(frame->at, source_last(place->source)) > 0;
+}
+
+/* The next frame to hand out. */
+static struct frame *frame_at(const struct place *place)
+{
+    struct frame *frame = upcoming(place);
+    return frame != NULL && !comes_live(place, frame) ? frame : NULL;
 }
 
 static void seek(struct place *place)
@@ -296,24 +165,60 @@ static enum replay_need read_pages(struct replay *replay, struct source **wait_a
     for (uint32_t i = 0; i < replay->ask->count; ++i) {
         struct place *place = &replay->places[i];
         *wait_at = place->source;
+        if (place->page != NULL && place->joint == JOINT_UNKNOWN)
+            return replay_read_joint(replay, i);
         if (place->page != NULL || place->emptied || source_covers(*wait_at, place->after))
             continue;
         if (source_deepen(*wait_at, UINT32_MAX))
             return REPLAY_SOURCE;
-        return read_page(replay, i, place->after, on_page);
+        return replay_read_page(replay, i);
     }
     return REPLAY_READY;
+}
+
+/* Of what was there before the first page, only who resumes has a right to be told. */
+static bool is_owed(const struct replay *replay, const struct place *place)
+{
+    return replay->ask->mode == START_RESUME || replay->begun || place->served;
+}
+
+/* Whether the next frame follows `after`, but for entries of somebody else, without its saying so. */
+static bool joins_on(const struct place *place)
+{
+    const struct frame *next = upcoming(place);
+    if (place->page != NULL)
+        return place->joint == JOINT_PROVEN;
+    return next != NULL && place->next != 0 && position_compare(place->after, next->prev) <= 0; /* a ring has no hole */
+}
+
+static bool knows_of_loss(const struct place *place)
+{
+    return place->lost || (!place->told_here && source_lost_after(place->source, place->after, place->exact));
+}
+
+/* Looks at the seam between `after` and what is to come: whatever was read, or stayed in the ring, since the last frame may begin later. False: something has to be read
+ * first, wait at the source. */
+static bool look_for_gap(const struct replay *replay, struct place *place, bool *missed)
+{
+    *missed = place->gap_here = place->gap_by_time = false;
+    if (!is_owed(replay, place) || (joins_on(place) && !knows_of_loss(place)))
+        return true;
+    if (!knows_of_loss(place) && place->exact && place->page != NULL && place->page_count == 0) {
+        *missed = true; /* only entries of somebody else: nothing proves that they follow */
+        return true;
+    }
+    return places_missed(place, upcoming(place), missed);
 }
 
 /* READY: what it takes to tell what is missing was read. */
 static enum replay_need read_proofs(struct replay *replay, struct source **wait_at)
 {
     bool missed;
-    for (uint32_t i = 0; i < replay->ask->count && replay->ask->mode == START_RESUME; ++i) {
+    for (uint32_t i = 0; i < replay->ask->count; ++i) {
         struct place *place = &replay->places[i];
         *wait_at = place->source;
         seek(place);
-        if (!place->checked && !places_missed(place, frame_at(place), &missed))
+        if (!look_for_gap(replay, place, &missed))
             return REPLAY_SOURCE;
     }
     return REPLAY_READY;
@@ -385,17 +290,23 @@ enum replay_need replay_prepare(struct replay *replay, struct source **wait_at)
 
 /* ---- making a page ---- */
 
-static void begin(struct replay *replay, struct place *place)
+/* What a gap before the next frame reaches up to: behind it everything comes, now or live. */
+static struct position gap_end(const struct place *place)
+{
+    const struct frame *next = upcoming(place);
+    struct position last = source_last(place->source);
+    struct position end = next != NULL ? next->prev : place->page != NULL ? place->page_end : last;
+    return position_compare(end, last) < 0 ? end : last;
+}
+
+/* At every seam: where a page begins, and where the place goes from its own page to the ring. */
+static void begin(const struct replay *replay, struct place *place)
 {
     bool missed;
     seek(place);
-    if (place->checked)
+    place->gap = !look_for_gap(replay, place, &missed) || missed;
+    if (!place->gap)
         return;
-    place->checked = true;
-    const struct frame *first = frame_at(place);
-    if (replay->ask->mode != START_RESUME || (places_missed(place, first, &missed) && !missed))
-        return;
-    place->gap = true;
     if (place->lost)
         place->gap_at = POSITION_NONE; /* before any event, which would lead who comes back past it */
     else if (place->gap_here)
@@ -403,16 +314,28 @@ static void begin(struct replay *replay, struct place *place)
     else if (place->gap_by_time)
         place->gap_at.ms = place->gap_at.ms > place->time_ms ? place->gap_at.ms : place->time_ms;
     else
-        place->gap_at = first != NULL ? first->prev : source_last(place->source);
+        place->gap_at = gap_end(place);
+}
+
+/* The place has handed out all of its page that was not to come live. */
+static void go_to_page_end(struct place *place)
+{
+    struct position last = source_last(place->source);
+    bool cut = upcoming(place) != NULL;
+    struct position end = cut ? last : place->page_end;
+    if (position_compare(place->after, end) < 0)
+        place->after = end;
+    place->exact = true; /* an entry of this very history */
+    place->page_full = place->page_full && !cut;
 }
 
 /* The place's page is used up: goes on in the ring, if that joins on. */
-static bool leave_page(struct replay *replay, struct place *place)
+static bool leave_page(const struct replay *replay, struct place *place)
 {
-    place->after = place->page_end;
+    go_to_page_end(place);
     if (place->page_full || !source_covers(place->source, place->after))
         return false;
-    drop_page(replay, place);
+    replay_drop_page(replay, place);
     begin(replay, place);
     return true;
 }
@@ -508,7 +431,8 @@ static bool format_after_gap(const struct replay *replay, const struct place *pl
 {
     if (place->gap_here || (place->lost && has_more(replay, has_lost_gap)))
         return false;
-    if (replay->ask->count == 1)
+    bool named = frame_at(place) != NULL || place->page == NULL; /* what the gap ends before */
+    if (replay->ask->count == 1 && (named || place->lost || place->gap_by_time))
         format_before(replay, place, frame_at(place), out);
     else if (!place->lost && !place->gap_by_time)
         event_id_format(out, source_name(place->source), place->gap_at);
@@ -519,16 +443,54 @@ static bool format_after_gap(const struct replay *replay, const struct place *pl
     return true;
 }
 
+/* The id behind which something is missing. */
+static void format_gap_begin(const struct place *place, char out[EVENT_ID_LEN + 1])
+{
+    if (place->exact)
+        event_id_format(out, source_name(place->source), place->after);
+    else
+        format_time(place->time_ms, out);
+}
+
+/* What was told is not told again. */
+static void pass_gap(struct place *place)
+{
+    struct position end = gap_end(place);
+    place->gap = false;
+    place->told_here = place->told_here || place->gap_here || place->lost;
+    if (place->gap_by_time) {
+        place->time_ms = place->gap_at.ms;
+    } else if (upcoming(place) != NULL || position_compare(end, place->after) > 0) {
+        place->after = end;
+        place->exact = true;
+    }
+    place->lost = false;
+}
+
 static struct frame *take_gap(const struct replay *replay, struct place *place)
 {
-    char id[EVENT_ID_LEN + 1];
+    char id[EVENT_ID_LEN + 1], begin_id[EVENT_ID_LEN + 1];
+    bool at_start = !place->served && replay->ask->mode == START_RESUME;
     place->gap = false;
     struct slice own = format_after_gap(replay, place, id) ? slice_of(id) : (struct slice){NULL, 0};
     enum gap_cause cause = place->lost ? GAP_UNKNOWN_ID : place->gap_by_time ? GAP_VANISHED : GAP_TRIMMED;
-    return gap_frame(source_name(place->source), slice_of(replay->ask->resume_id), own, place->gap_at, cause);
+    format_gap_begin(place, begin_id);
+    struct slice last_id = slice_of(at_start ? replay->ask->resume_id : begin_id);
+    struct frame *gap = gap_frame(source_name(place->source), last_id, own, place->gap_at, cause);
+    pass_gap(place);
+    return gap;
 }
 
 /* ---- making a page ---- */
+
+/* All up to here was handed out with this frame, or is somebody else's: what is to come names this as the one before it. */
+static struct position end_of(const struct place *place, const struct frame *frame)
+{
+    const struct frame *next = upcoming(place);
+    if (next == NULL)
+        return place->page != NULL ? place->page_end : frame->at;
+    return position_compare(next->prev, frame->at) > 0 && position_compare(next->prev, next->at) < 0 ? next->prev : frame->at;
+}
 
 /* The place's next frame, with a reference for the caller. */
 static struct frame *take(const struct replay *replay, struct place *place)
@@ -539,8 +501,8 @@ static struct frame *take(const struct replay *replay, struct place *place)
     assert(frame != NULL); /* oldest() chose the place for it */
     frame_ref(frame);
     ++place->next;
-    place->after = frame->at;
-    place->exact = true;
+    place->after = end_of(place, frame);
+    place->exact = place->served = true;
     return frame;
 }
 
@@ -574,7 +536,8 @@ bool replay_page(struct replay *replay, struct tell *tell)
         bytes += frame->body;
         more = count == REPLAY_PAGE_FRAMES || bytes >= REPLAY_PAGE_BYTES;
     }
-    drop_pages(replay);
+    replay_drop_pages(replay);
+    replay->begun = true;
     format_place(replay, count == 0 ? NULL : frames[0], tell->page.position);
     if (count == 0) {
         free(frames);

@@ -7,6 +7,7 @@
 //     proxy.hang() / go()      no byte passes, nothing is closed, and new connections are accepted and hang too / all of it goes on
 //     proxy.blackhole()        … and what is sent meanwhile is swallowed, so that go() has to cut what was open
 //     proxy.deafen()           what Redis says to the subscribers that are connected now is swallowed, everything else passes
+//     proxy.holdSubscribers()  … waits until go(), everything else passes
 //     proxy.delay = 50         milliseconds that each chunk waits, each way
 import { createConnection, createServer } from 'node:net';
 
@@ -106,6 +107,10 @@ export class BusProxy {
 
     deafen() {
         this.#pairs.forEach(pair => (pair.deaf = pair.subscriber));
+    }
+
+    holdSubscribers() {
+        this.#pairs.forEach(pair => pair.subscriber && pair.server.pause());
     }
 
     go() {
