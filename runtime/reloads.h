@@ -10,9 +10,8 @@ enum reload { RELOAD_CERTIFICATES, RELOAD_KEYS, RELOAD_REDIS, RELOADS };
 
 /* Rows of a metrics table, from row `first` on. */
 enum { RELOAD_COUNTERS = 2 * RELOADS };
-#define RELOAD_ROW(at, what, outcome)                                                         \
-    [at] = {"sse_reloads_total", "outcome=\"" outcome "\",what=\"" what "\"", METRIC_COUNTER, \
-            "times that SIGHUP had files read anew"}
+#define RELOAD_ROW(at, what, outcome) \
+    [at] = {"sse_reloads_total", "outcome=\"" outcome "\",what=\"" what "\"", METRIC_COUNTER, "reloads of files, at SIGHUP"}
 #define RELOAD_ROWS(first)                                                                        \
     RELOAD_ROW(first, "certificates", "done"), RELOAD_ROW((first) + 1, "certificates", "failed"), \
         RELOAD_ROW((first) + 2, "keys", "done"), RELOAD_ROW((first) + 3, "keys", "failed"),       \
