@@ -57,10 +57,10 @@ dpkg -i /shared/package.deb >/run/dpkg.log 2>&1
 wait_for another_pid sse-gateway "$before" && wait_for sse-gateway healthcheck
 say upgraded "$(systemctl is-active sse-gateway sse-publisher | xargs)" "$(grep -c DRAIN_SECONDS=1 /etc/default/sse-gateway)"
 
-curl -sN http://127.0.0.1:4043/channels/news >/run/stream &
-wait_for grep -q retry: /run/stream
+curl -sN http://127.0.0.1:4043/channels/news >/run/last_stream &
+wait_for grep -q retry: /run/last_stream
 systemctl stop sse-gateway
-say stopped "$(systemctl show -P Result sse-gateway)" "$(systemctl show -P ExecMainStatus sse-gateway)" "$(grep -c '^retry:' /run/stream)"
+say stopped "$(systemctl show -P Result sse-gateway)" "$(systemctl show -P ExecMainStatus sse-gateway)" "$(grep -c '^retry:' /run/last_stream)"
 
 dpkg -r sse-gateway >/run/dpkg.log 2>&1
 say removed $? "$(systemctl is-active sse-publisher)" "$(ls /usr/bin/sse-* /lib/systemd/system/sse-* 2>/dev/null | wc -l)" "$(ls /etc/default/sse-* | wc -l)"
