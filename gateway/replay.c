@@ -272,6 +272,10 @@ enum replay_need replay_prepare(struct replay *replay, struct source **wait_at)
     }
     if (!verify(replay, wait_at))
         return REPLAY_SOURCE;
+    if (replay->waits < PRESENT_WAITS && places_present_ms(replay) == 0) { /* the gateway has only just begun to listen */
+        ++replay->waits;
+        return REPLAY_BARRIER;
+    }
     if (!replay->resolved) {
         need = resolve(replay, wait_at);
         if (need == REPLAY_BARRIER)

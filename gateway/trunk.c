@@ -95,13 +95,24 @@ static void on_born_set(void *data, bool denied)
     trunk->shard.denied = trunk->shard.denied || denied;
 }
 
+/* The clock was read a little before it was believed, so this is rather too early. */
+static void prove(struct trunk *trunk)
+{
+    uint64_t back_us = canary_proven_us(trunk->canary);
+    if (back_us != 0 && trunk->shard.clock_known)
+        trunk->shard.proven_ms = (uint64_t)((int64_t)(back_us / 1000) + trunk->shard.clock_ms - 1);
+}
+
 /* All that was published before an earlier time has come as well. */
 static void take_clock(struct trunk *trunk, uint64_t now_ms)
 {
     struct source_shard *shard = &trunk->shard;
     uint64_t mono_ms = monotonic_ms();
     shard->clock_ms = (int64_t)now_ms - (int64_t)mono_ms;
-    shard->clock_known = true;
+    if (!shard->clock_known) {
+        shard->clock_known = true;
+        prove(trunk); /* a canary may have come before the clock was known */
+    }
     if (clock_steps_read(&trunk->steps, now_ms, trunk->clock_asked_ms, mono_ms))
         log_warn("the clock of Redis was set back: who resumes several channels gets more of them twice",
                  log_str("key", shard->born_key));
@@ -267,12 +278,10 @@ static void on_beat(void *data)
     options->on_beat(options->data);
 }
 
-/* The clock was read a little before it was believed, so this is rather too early. */
 static void on_back(void *data)
 {
     struct trunk *trunk = data;
-    if (trunk->shard.clock_known)
-        trunk->shard.proven_ms = (uint64_t)((int64_t)(canary_proven_us(trunk->canary) / 1000) + trunk->shard.clock_ms - 1);
+    prove(trunk);
     look(trunk->trunks);
 }
 

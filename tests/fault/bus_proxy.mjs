@@ -8,13 +8,19 @@
 //     proxy.blackhole()        … and what is sent meanwhile is swallowed, so that go() has to cut what was open
 //     proxy.deafen()           what Redis says to the subscribers that are connected now is swallowed, everything else passes
 //     proxy.holdSubscribers()  … waits until go(), everything else passes
+//     proxy.holdAnswersTo = 'X'   … to a connection that has said X wait until go(), everything else passes
+//     proxy.told(/X/)          whether Redis has said X to somebody
 //     proxy.delay = 50         milliseconds that each chunk waits, each way
 import { createConnection, createServer } from 'node:net';
+
+const KEPT = 4096; // bytes of what Redis said
 
 export class BusProxy {
     #pairs = new Set();
     #mode = 'pass';
+    #told = '';
     delay = 0;
+    holdAnswersTo = undefined;
     accepted = 0;
 
     static async start(t, target) {
@@ -61,6 +67,10 @@ export class BusProxy {
         from.on('data', chunk => {
             if (from === pair.client && /\bSUBSCRIBE\b/i.test(chunk.toString('latin1')))
                 pair.subscriber = true;
+            if (from === pair.client && this.holdAnswersTo !== undefined && chunk.includes(this.holdAnswersTo))
+                pair.server.pause();
+            if (from === pair.server)
+                this.#told = this.#told.slice(-KEPT) + chunk.toString('latin1');
             if (this.#mode === 'blackhole' || (pair.deaf && from === pair.server))
                 pair.swallowed = true;
             else if (late.push(chunk) === 1 && this.delay === 0)
@@ -113,7 +123,12 @@ export class BusProxy {
         this.#pairs.forEach(pair => pair.subscriber && pair.server.pause());
     }
 
+    told(what) {
+        return what.test(this.#told);
+    }
+
     go() {
+        this.holdAnswersTo = undefined;
         for (const pair of [...this.#pairs]) {
             if (pair.swallowed) {
                 this.#drop(pair);

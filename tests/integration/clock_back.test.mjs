@@ -4,8 +4,9 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { ROOT, Stack, tempFolder, until } from './stack.mjs';
+import { ROOT, Stack, freePort, tempFolder, until } from './stack.mjs';
 import { openStream } from './sse.mjs';
+import { BusProxy } from '../fault/bus_proxy.mjs';
 
 const DAYS = 2 * 24 * 3600;
 const folder = tempFolder(), clock = join(folder, 'clock'), bin = join(folder, 'redis');
@@ -146,6 +147,23 @@ test('the newest event is deleted: no gap for who had it', async () => {
     }
     for (const path of ['/channels/cut', '/subscribe?channel=cut&channel=other'])
         assert.deepEqual(await answer(path, id, 'c'), ['c']);
+});
+
+// Its first canary is back before it knows Redis's clock, so at first it can prove nothing, and the newest event tells no time.
+test('a gateway that has just started gives no place that stands for the whole past', async t => {
+    const port = await freePort();
+    const proxy = await BusProxy.start(t, { port, host: '127.0.0.1' });
+    proxy.holdAnswersTo = '!born';
+    const own = await Stack.start({ redis: { port }, gatewayEnv: [{ REDIS_URL: proxy.url }], ready: false });
+    await own.redis.command(['SET', '{sse:young}:last', `${Date.now() + 60000}-5`]);
+    for (const channel of ['young', 'other'])
+        await own.redis.command(['FCALL', 'sse_publish', 1, `sse:${channel}`, 'x']);
+    await until('a canary is back', () => proxy.told(/message\r\n\S+\r\n\S*!canary\./));
+    proxy.go();
+    const fresh = await openStream(`${own.gw[0].url}/subscribe?channel=young&channel=other`);
+    await fresh.nextFrame();
+    assert.ok(parseInt(fresh.parser.lastEventId, 36) > 0, fresh.parser.lastEventId);
+    fresh.close();
 });
 
 // The gateway knows no clock but this one.
