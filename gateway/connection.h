@@ -4,7 +4,7 @@
 #include <stdint.h>
 
 #include "runtime/limits.h"
-#include "runtime/listener.h"
+#include "runtime/net/listener.h"
 
 /* Of the 100 requests libh2o takes at once on an HTTP/2 connection, this many may be streams: the rest stays free for POSTs. */
 enum { CONNECTION_STREAMS_MAX = 90 };

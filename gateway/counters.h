@@ -2,11 +2,11 @@
 #pragma once
 
 #include "gateway/gap.h"
-#include "runtime/access.h"
-#include "runtime/bodies.h"
-#include "runtime/h2_abuse.h"
+#include "runtime/auth/access.h"
+#include "runtime/h2o/h2_abuse.h"
 #include "runtime/limits.h"
 #include "runtime/metrics.h"
+#include "runtime/net/bodies.h"
 #include "runtime/reloads.h"
 
 /* Why a stream was closed: one value, one counter. */
@@ -14,7 +14,7 @@ enum close_reason {
     CLOSE_CLIENT, /* the peer closed or reset */
     CLOSE_CLIENT_DATA, /* the peer sent more than a stream's client has to say */
     CLOSE_WRITE_ERROR,
-    CLOSE_QUEUE_FULL, /* too far behind for too long, see lag.h */
+    CLOSE_QUEUE_FULL, /* too far behind for too long, see slow.h */
     CLOSE_MEMORY, /* the slowest when all queues together pass MEMORY_LIMIT */
     CLOSE_WRITE_TIMEOUT,
     CLOSE_VANISHED, /* the peer acknowledges nothing any more */

@@ -6,26 +6,26 @@
 #include "gateway/announcement.h"
 #include "gateway/certificates.h"
 #include "gateway/counters.h"
-#include "gateway/routes.h"
-#include "gateway/upstream.h"
+#include "gateway/http/routes.h"
+#include "gateway/http/upstream.h"
 #include "gateway/worker.h"
-#include "proto/bus/redis_reload.h"
 #include "proto/channel.h"
 #include "runtime/admin_host.h"
-#include "runtime/bodies.h"
-#include "runtime/files.h"
-#include "runtime/h1_guard.h"
-#include "runtime/h1_pace.h"
-#include "runtime/h2_guard.h"
-#include "runtime/h2_reset.h"
-#include "runtime/h2_work.h"
+#include "runtime/file_limit.h"
+#include "runtime/h2o/h1_guard.h"
+#include "runtime/h2o/h1_pace.h"
+#include "runtime/h2o/h2_guard.h"
+#include "runtime/h2o/h2_reset.h"
+#include "runtime/h2o/h2_work.h"
+#include "runtime/h2o/steady_clock.h"
 #include "runtime/log.h"
 #include "runtime/monotonic.h"
+#include "runtime/net/bodies.h"
+#include "runtime/net/socket_write.h"
 #include "runtime/node_name.h"
+#include "runtime/redis/redis_reload.h"
 #include "runtime/refusal_log.h"
 #include "runtime/signals.h"
-#include "runtime/socket_write.h"
-#include "runtime/steady_clock.h"
 #include "runtime/trim.h"
 
 enum {
@@ -83,12 +83,12 @@ static void configure_admin(struct gateway *gateway)
 static const char *parse_options(struct gateway *gateway)
 {
     const struct options *options = &gateway->options;
-    const char *error =
-        redis_url_load(&gateway->redis_url, options->redis_url, options->redis_sentinel_password, options->redis_prefix);
+    const char *error = redis_url_load(&gateway->redis_url, options->redis_url, options->redis_sentinel_password,
+                                       channel_prefix_is_own(options->redis_prefix));
     if (error != NULL)
         return error;
     channel_set_prefix(options->redis_prefix);
-    reading_weights_parse(&gateway->weights, options->subscribe_weights);
+    read_preference_weights_parse(&gateway->weights, options->subscribe_weights);
     if (gateway->redis_url.kind != REDIS_CLUSTER && gateway->weights.replica != 0)
         return "SUBSCRIBE_WEIGHTS: replicas are for redis-cluster://, which REDIS_URL is not";
     if (h2o_url_parse(options->publisher_url, SIZE_MAX, &gateway->publisher_url) != 0)
@@ -107,10 +107,10 @@ static const char *share_files(struct gateway *gateway)
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     gateway->worker_count = gateway->options.threads != 0 ? (uint32_t)gateway->options.threads : cores > 0 ? (uint32_t)cores : 1;
     size_t further = gateway->worker_count > WORKERS_IN_OTHER_FILES ? gateway->worker_count - WORKERS_IN_OTHER_FILES : 0;
-    size_t forwards = files_limit() / 64;
+    size_t forwards = file_limit_limit() / 64;
     gateway->max_forwards = forwards < FORWARDS_MIN ? FORWARDS_MIN : forwards > FORWARDS_MAX ? FORWARDS_MAX : forwards;
     size_t reserve = OTHER_FILES + further * WORKER_FILES + gateway->max_forwards;
-    return files_for_connections((size_t)gateway->options.max_connections, reserve, &gateway->max_connections);
+    return file_limit_for_connections((size_t)gateway->options.max_connections, reserve, &gateway->max_connections);
 }
 
 static const char *check_library(void)
@@ -240,8 +240,8 @@ static void start_workers(struct gateway *gateway)
     pthread_barrier_wait(&gateway->barrier);
     for (uint32_t i = 0; i < gateway->worker_count; ++i) {
         struct worker *worker = &gateway->workers[i];
-        gateway->alive[i] = (struct admin_check){.name = worker->name, .run = pulse_why, .data = &worker->pulse};
-        pulse_watch(&worker->pulse, gateway->ctx.loop);
+        gateway->alive[i] = (struct admin_check){.name = worker->name, .run = watchdog_why, .data = &worker->watchdog};
+        watchdog_watch(&worker->watchdog, gateway->ctx.loop);
     }
 }
 
@@ -261,7 +261,7 @@ void gateway_start(struct gateway *gateway)
     gateway->alive = h2o_mem_alloc(gateway->worker_count * sizeof(*gateway->alive));
     gateway->tells = h2o_mem_alloc(gateway->worker_count * sizeof(*gateway->tells));
     memset(gateway->workers, 0, gateway->worker_count * sizeof(*gateway->workers));
-    files_warn((size_t)gateway->options.max_connections, gateway->max_connections);
+    file_limit_warn((size_t)gateway->options.max_connections, gateway->max_connections);
     gateway->alone = gateway->worker_count == 1;
     upstream_init(gateway);
     metrics_thread();
@@ -344,8 +344,7 @@ static void reload_access(struct gateway *gateway)
 static void reload_redis(struct gateway *gateway)
 {
     const struct options *options = &gateway->options;
-    enum redis_reload outcome =
-        redis_reload(&gateway->redis_url, options->redis_url, options->redis_sentinel_password, options->redis_prefix);
+    enum redis_reload outcome = redis_reload(&gateway->redis_url, options->redis_url, options->redis_sentinel_password);
     if (outcome != REDIS_RELOAD_NOTHING)
         reload_count(COUNT_RELOADS, RELOAD_REDIS, outcome == REDIS_RELOAD_DONE);
 }

@@ -4,19 +4,19 @@
 
 #include <stdatomic.h>
 
-#include "gateway/feed.h"
-#include "gateway/hub.h"
+#include "gateway/feed/feed.h"
+#include "gateway/http/status.h"
 #include "gateway/options.h"
-#include "runtime/origin.h"
-#include "gateway/status.h"
+#include "gateway/stream/hub.h"
 #include "runtime/admin.h"
 #include "runtime/capacity.h"
 #include "runtime/limits.h"
-#include "runtime/listener.h"
-#include "runtime/pulse.h"
+#include "runtime/net/forwarded.h"
+#include "runtime/net/listener.h"
+#include "runtime/net/tls.h"
 #include "runtime/ready_watch.h"
 #include "runtime/timer.h"
-#include "runtime/tls.h"
+#include "runtime/watchdog.h"
 
 struct worker {
     struct gateway *gateway;
@@ -32,7 +32,7 @@ struct worker {
     bool draining;
     pthread_t thread;
     char name[16]; /* of the thread */
-    struct pulse pulse; /* of a thread of its own */
+    struct watchdog watchdog; /* of a thread of its own */
 };
 
 /* What the workers know of the publisher, together. */
@@ -47,7 +47,7 @@ struct gateway {
     struct options options;
     const char *node; /* node_name() */
     struct redis_url redis_url;
-    struct reading_weights weights; /* SUBSCRIBE_WEIGHTS */
+    struct read_preference_weights weights; /* SUBSCRIBE_WEIGHTS */
     h2o_url_t publisher_url;
     const struct proxies *proxies;
     struct limits *limits;

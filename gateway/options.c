@@ -4,18 +4,18 @@
 #include <stdio.h>
 #include <strings.h>
 
-#include "runtime/cors.h"
-#include "runtime/origin.h"
-#include "proto/bus/reading.h"
-#include "proto/bus/redis_url.h"
 #include "proto/channel.h"
 #include "runtime/admin_host.h"
 #include "runtime/announce.h"
-#include "runtime/bodies.h"
 #include "runtime/config.h"
 #include "runtime/demo.h"
 #include "runtime/log.h"
+#include "runtime/net/bodies.h"
+#include "runtime/net/cors.h"
+#include "runtime/net/forwarded.h"
 #include "runtime/node_name.h"
+#include "runtime/redis/read_preference.h"
+#include "runtime/redis/redis_url.h"
 
 static const char *check_redis_url(const char *value)
 {
@@ -31,8 +31,8 @@ static const char *check_redis_login(const char *value)
 
 static const char *check_subscribe_weights(const char *value)
 {
-    struct reading_weights weights;
-    return reading_weights_parse(&weights, value);
+    struct read_preference_weights weights;
+    return read_preference_weights_parse(&weights, value);
 }
 
 static const char *check_publisher_url(const char *value)

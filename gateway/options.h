@@ -4,9 +4,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "proto/bus/redis_tls.h"
+#include "runtime/redis/redis_tls.h"
 
-#include "runtime/access.h"
+#include "runtime/auth/access.h"
 #include "runtime/limits.h"
 
 struct options {

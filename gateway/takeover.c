@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "gateway/connection.h"
-#include "runtime/socket_write.h"
+#include "runtime/net/socket_write.h"
 
 struct handover {
     void (*on_done)(void *data, h2o_socket_t *sock);

@@ -213,9 +213,9 @@ static void *run(void *data)
     pthread_setname_np(pthread_self(), worker->name);
     metrics_thread();
     worker_open(worker, worker->gateway, worker->number, h2o_evloop_create());
-    worker->pulse.name = worker->name;
-    worker->pulse.interval_ms = PULSE_MS;
-    pulse_beat(&worker->pulse, worker->ctx.loop);
+    worker->watchdog.name = worker->name;
+    worker->watchdog.interval_ms = PULSE_MS;
+    watchdog_beat(&worker->watchdog, worker->ctx.loop);
     pthread_barrier_wait(&worker->gateway->barrier);
     pthread_barrier_wait(&worker->gateway->barrier);
     worker_accept(worker);

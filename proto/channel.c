@@ -22,6 +22,11 @@ void channel_set_prefix(const char *prefix)
     memcpy(prefix_text, prefix, prefix_len + 1);
 }
 
+bool channel_prefix_is_own(const char *prefix)
+{
+    return strcmp(prefix, CHANNEL_PREFIX_DEFAULT) != 0;
+}
+
 static const bool name_bytes[256] = {
     ['a' ... 'z'] = true, ['A' ... 'Z'] = true, ['0' ... '9'] = true, ['.'] = true, ['_'] = true, ['~'] = true,
     [':'] = true,         ['/'] = true,         ['@'] = true,         ['+'] = true, [','] = true, ['-'] = true,

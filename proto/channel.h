@@ -1,7 +1,9 @@
 /* Channel names, and the only place where they are spelt into Redis channels and keys. */
 #pragma once
 
-#include "proto/slice.h"
+#include <inttypes.h>
+
+#include "runtime/slice.h"
 
 #define CHANNEL_PREFIX_DEFAULT "sse:"
 
@@ -31,6 +33,14 @@ size_t channel_log(char out[CHANNEL_KEY_MAX], struct slice name);
 
 /* "{sse:NAME}:last", the marker: the position of the channel's last event, which outlives the history. As above. */
 size_t channel_last(char out[CHANNEL_KEY_MAX], struct slice name);
+
+/* True when channel_set_prefix() was given, or would be, another prefix than the default. */
+bool channel_prefix_is_own(const char *prefix);
+
+/* Names of the bus's own: '!' is in no channel's name, so no client can listen to them or publish there. */
+#define ANNOUNCE_CHANNEL SLICE("!nodes") /* what programs tell of themselves */
+#define CANARY_NAME "!canary.%016" PRIx64
+#define BORN_NAME "!born.%" PRIu32
 
 /* "{sse:NAME}" for a name that is in no channel's grammar. */
 size_t channel_own_key(char out[CHANNEL_KEY_MAX], struct slice name);

@@ -3,7 +3,7 @@
 
 #include <stdint.h>
 
-#include "proto/slice.h"
+#include "runtime/slice.h"
 
 enum {
     EVENT_TYPE_MAX = 200, /* bytes of `event` */

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "proto/slice.h"
+#include "runtime/slice.h"
 
 struct position {
     uint64_t ms;

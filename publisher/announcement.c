@@ -1,6 +1,7 @@
 #include "publisher/announcement.h"
 
 #include "publisher/counters.h"
+#include "proto/channel.h"
 #include "runtime/node_name.h"
 
 static const struct announce_row rows[] = {

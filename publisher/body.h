@@ -2,7 +2,7 @@
  * written to a buffer of the calling thread and stand until its next call. */
 #pragma once
 
-#include "proto/slice.h"
+#include "runtime/slice.h"
 
 enum { BODY_DEPTH_MAX = 64 /* objects and arrays within each other */ };
 

@@ -3,10 +3,10 @@
 
 #include "proto/bus/publish.h"
 #include "publisher/tick.h"
-#include "runtime/access.h"
-#include "runtime/bodies.h"
-#include "runtime/h2_abuse.h"
+#include "runtime/auth/access.h"
+#include "runtime/h2o/h2_abuse.h"
 #include "runtime/metrics.h"
+#include "runtime/net/bodies.h"
 #include "runtime/reloads.h"
 
 enum counter {

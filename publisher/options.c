@@ -6,10 +6,10 @@
 #include "proto/event.h"
 #include "runtime/admin_host.h"
 #include "runtime/announce.h"
-#include "runtime/bodies.h"
 #include "runtime/config.h"
-#include "runtime/cors.h"
 #include "runtime/demo.h"
+#include "runtime/net/bodies.h"
+#include "runtime/net/cors.h"
 #include "runtime/node_name.h"
 #include "runtime/refusal_log.h"
 
@@ -220,7 +220,8 @@ const char *options_read(struct options *options)
     log_set_level(level);
     const char *why = check_together(options);
     if (why == NULL)
-        why = redis_url_load(&options->redis, options->redis_url, options->redis_sentinel_password, options->redis_prefix);
+        why = redis_url_load(&options->redis, options->redis_url, options->redis_sentinel_password,
+                             channel_prefix_is_own(options->redis_prefix));
     if (why == NULL)
         why = tick_plan_parse(&options->plan, options->tickers);
     channel_set_prefix(options->redis_prefix);

@@ -3,12 +3,12 @@
 
 #include <stdbool.h>
 
-#include "proto/bus/redis_tls.h"
 #include "publisher/tick.h"
-#include "runtime/access.h"
+#include "runtime/auth/access.h"
 #include "runtime/limits.h"
 #include "runtime/log.h"
-#include "runtime/proxies.h"
+#include "runtime/net/proxies.h"
+#include "runtime/redis/redis_tls.h"
 
 struct options {
     int64_t port;

@@ -7,7 +7,7 @@
 #include "proto/sse.h"
 #include "publisher/counters.h"
 #include "runtime/http.h"
-#include "runtime/origin.h"
+#include "runtime/net/forwarded.h"
 
 enum { PARAMS_MAX = 1000 };
 

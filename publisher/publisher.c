@@ -4,19 +4,19 @@
 #include <unistd.h>
 
 #include "publisher/announcement.h"
-#include "proto/bus/redis_reload.h"
 #include "publisher/counters.h"
 #include "publisher/endpoint.h"
-#include "runtime/bodies.h"
-#include "runtime/files.h"
-#include "runtime/h1_guard.h"
-#include "runtime/h1_pace.h"
-#include "runtime/h2_guard.h"
+#include "runtime/file_limit.h"
+#include "runtime/h2o/h1_guard.h"
+#include "runtime/h2o/h1_pace.h"
+#include "runtime/h2o/h2_guard.h"
+#include "runtime/h2o/steady_clock.h"
 #include "runtime/http.h"
 #include "runtime/log.h"
+#include "runtime/net/bodies.h"
+#include "runtime/net/socket_write.h"
+#include "runtime/redis/redis_reload.h"
 #include "runtime/signals.h"
-#include "runtime/socket_write.h"
-#include "runtime/steady_clock.h"
 #include "runtime/trim.h"
 
 enum {
@@ -158,7 +158,7 @@ const char *publisher_prepare(void *options)
     struct options *own = &publisher->options;
     const char *error = options_read(own);
     if (error == NULL)
-        error = files_for_connections((size_t)own->max_connections, OTHER_FILES, &publisher->max_connections);
+        error = file_limit_for_connections((size_t)own->max_connections, OTHER_FILES, &publisher->max_connections);
     if (error == NULL)
         error = listener_check_host("HOST", own->host);
     if (error == NULL)
@@ -200,7 +200,7 @@ void publisher_listen(struct publisher *publisher)
     publisher->public_accept.ctx = &publisher->ctx;
     publisher->public_accept.hosts = publisher->public_hosts;
     publisher->admin_accept = (h2o_accept_ctx_t){.ctx = &publisher->ctx, .hosts = publisher->admin_hosts};
-    files_warn((size_t)options->max_connections, publisher->max_connections);
+    file_limit_warn((size_t)options->max_connections, publisher->max_connections);
     struct listener_options public_options = {
         .accept = &publisher->public_accept,
         .name = "public",
@@ -276,8 +276,7 @@ static void reload_access(struct publisher *publisher)
 static void reload_redis(struct publisher *publisher)
 {
     struct options *options = &publisher->options;
-    enum redis_reload outcome =
-        redis_reload(&options->redis, options->redis_url, options->redis_sentinel_password, options->redis_prefix);
+    enum redis_reload outcome = redis_reload(&options->redis, options->redis_url, options->redis_sentinel_password);
     if (outcome != REDIS_RELOAD_NOTHING)
         reload_count(COUNTER_RELOADS, RELOAD_REDIS, outcome == REDIS_RELOAD_DONE);
 }

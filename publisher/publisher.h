@@ -6,11 +6,11 @@
 #include "publisher/options.h"
 #include "publisher/ticker.h"
 #include "runtime/admin.h"
-#include "runtime/capacity.h"
 #include "runtime/announce.h"
-#include "runtime/listener.h"
+#include "runtime/capacity.h"
+#include "runtime/net/listener.h"
+#include "runtime/net/tls.h"
 #include "runtime/ready_watch.h"
-#include "runtime/tls.h"
 
 enum publisher_state {
     PUBLISHER_RUNNING,

@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-#include "proto/slice.h"
+#include "runtime/slice.h"
 
 enum tick_kind { TICK_LETTERS, TICK_COUNTER, TICK_USD_EUR, TICK_KINDS };
 

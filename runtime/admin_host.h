@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 
-#include "proto/slice.h"
+#include "runtime/slice.h"
 
 /* The row of ADMIN_HOSTS for a table of settings. */
 #define ADMIN_HOSTS_SETTING(at_)                                                                                              \

@@ -2,12 +2,9 @@
  * sum over the counters each time, and nothing in between. One loop's thread. */
 #pragma once
 
-#include "proto/slice.h"
 #include "runtime/admin.h"
+#include "runtime/slice.h"
 #include "runtime/timer.h"
-
-/* Where announcements go. '!' is in no channel name, so no client can listen to it or publish there. */
-#define ANNOUNCE_CHANNEL SLICE("!nodes")
 
 /* Longer ones are not announcements. */
 enum { ANNOUNCE_MAX = 4096 };

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "proto/slice.h"
+#include "runtime/slice.h"
 
 enum { LINE_MAX_BYTES = 4096 };
 

@@ -9,7 +9,7 @@
 #include <h2o/http1.h>
 #include <h2o/http2.h>
 
-#include "proto/slice.h"
+#include "runtime/slice.h"
 
 static inline struct slice slice_of_iovec(h2o_iovec_t v)
 {

@@ -2,9 +2,9 @@
 
 #include <strings.h>
 
-#include "runtime/bodies.h"
-#include "runtime/h2_guard.h"
+#include "runtime/h2o/h2_guard.h"
 #include "runtime/json.h"
+#include "runtime/net/bodies.h"
 #include "runtime/refusal_log.h"
 
 struct reason {

@@ -1,7 +1,7 @@
 /* JSON strings (RFC 8259 section 7) out of any bytes. */
 #pragma once
 
-#include "proto/slice.h"
+#include "runtime/slice.h"
 
 /* Room that json_quote() needs at most for n bytes of text. */
 static inline size_t json_quoted_max(size_t n)

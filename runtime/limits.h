@@ -4,8 +4,8 @@
  * latter at most LIMITS_IDLE_MAX: above that the oldest are forgotten, and may begin anew. */
 #pragma once
 
-#include "runtime/client_address.h"
 #include "runtime/metrics.h"
+#include "runtime/net/client_address.h"
 
 enum {
     LIMITS_BURST_S = 10, /* that much of its rate an address may use at once after a pause */

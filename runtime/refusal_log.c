@@ -1,6 +1,6 @@
 #include "runtime/refusal_log.h"
 
-#include "runtime/client_address.h"
+#include "runtime/net/client_address.h"
 #include "runtime/http.h"
 #include "runtime/log.h"
 

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-#include "proto/slice.h"
+#include "runtime/slice.h"
 
 #define CHECK_UNUSED __attribute__((unused))
 

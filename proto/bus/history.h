@@ -4,8 +4,8 @@
  * fill one answer of moderate size. So an answer may hold fewer entries than were asked for; `more` tells whether the history goes on. */
 #pragma once
 
-#include "proto/bus/redis.h"
 #include "proto/position.h"
+#include "runtime/redis/redis.h"
 
 struct history_entry {
     struct position at; /* the stream entry's id */

@@ -3,8 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "proto/bus/redis_error.h"
 #include "proto/channel.h"
+#include "runtime/redis/redis_error.h"
 
 /* What Redis's protocol and hiredis's reader add to an entry, about. */
 enum { ENTRY_EXTRA = 64 };

@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "proto/bus/redis_error.h"
-#include "proto/bus/slot.h"
+#include "proto/bus/channel_slot.h"
+#include "runtime/redis/redis_error.h"
 
 enum { BIRTHS = 1 << 16 }; /* names tried: enough where a shard has but one of the slots */
 
@@ -130,7 +130,7 @@ void marker_cancel(struct marker_read *read)
 
 static void born_name(char *out, size_t n, uint32_t number)
 {
-    snprintf(out, n, "!born.%" PRIu32, number);
+    snprintf(out, n, BORN_NAME, number);
 }
 
 void born_key(char out[CHANNEL_KEY_MAX], const struct shards *shards, const struct shard *shard)
@@ -139,7 +139,7 @@ void born_key(char out[CHANNEL_KEY_MAX], const struct shards *shards, const stru
     out[0] = 0;
     for (uint32_t number = 0; number < BIRTHS; ++number) {
         born_name(name, sizeof(name), number);
-        if (shards_of(shards, slot_of(slice_of(name))) == shard) {
+        if (shards_of(shards, channel_slot(slice_of(name))) == shard) {
             channel_own_key(out, slice_of(name));
             return;
         }

@@ -4,10 +4,10 @@
  * MARKER_MS. One key for each data set, {sse:!born.N}, holds the time at which the data set was first seen: nothing is known of what was published before. */
 #pragma once
 
-#include "proto/bus/redis.h"
-#include "proto/bus/shards.h"
 #include "proto/channel.h"
 #include "proto/position.h"
+#include "runtime/redis/redis.h"
+#include "runtime/redis/shards.h"
 
 /* So long at least the marker is there after each event: what sse.lua adds to the history's time to live. */
 #define MARKER_MS (UINT64_C(7) * 24 * 3600 * 1000)

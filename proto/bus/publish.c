@@ -1,13 +1,14 @@
 #include "proto/bus/publish.h"
 
+#include "proto/bus/channel_slot.h"
 #include <stdlib.h>
 
 #include "proto/bus/marker.h"
 #include "proto/bus/publish_shard.h"
-#include "proto/bus/pubsub_words.h"
-#include "proto/bus/shards.h"
 #include "proto/channel.h"
 #include "runtime/monotonic.h"
+#include "runtime/redis/pubsub_commands.h"
+#include "runtime/redis/shards.h"
 #include "runtime/timer.h"
 
 enum {
@@ -222,7 +223,7 @@ bool publish_ready(struct publish *publish)
 
 bool publish_serves(struct publish *publish, struct slice channel)
 {
-    return why_not(publish, outlet_of(publish, slot_of(channel))) == NULL;
+    return why_not(publish, outlet_of(publish, channel_slot(channel))) == NULL;
 }
 
 void publish_send(struct publish *publish, const struct publish_request *request, publish_cb cb, void *data)
@@ -233,8 +234,8 @@ void publish_send(struct publish *publish, const struct publish_request *request
 void publish_tell(struct publish *publish, struct slice channel, struct slice text)
 {
     char name[CHANNEL_KEY_MAX];
-    const struct outlet *outlet = outlet_of(publish, slot_of(channel));
-    struct slice argv[] = {pubsub_words(publish->redis.url)->publish, slice_make(name, channel_pubsub(name, channel)), text};
+    const struct outlet *outlet = outlet_of(publish, channel_slot(channel));
+    struct slice argv[] = {pubsub_commands(publish->redis.url)->publish, slice_make(name, channel_pubsub(name, channel)), text};
     if (outlet != NULL)
         publish_shard_tell(outlet->shard, argv, 3);
 }

@@ -3,8 +3,8 @@
 
 #include <stdint.h>
 
-#include "proto/bus/redis.h"
 #include "proto/position.h"
+#include "runtime/redis/redis.h"
 
 struct publish; /* a command connection to each shard, with the function library loaded; lives on one loop's thread */
 

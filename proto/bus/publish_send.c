@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "proto/bus/slot.h"
+#include "proto/bus/channel_slot.h"
 #include "proto/channel.h"
 #include "proto/event.h"
 
@@ -60,7 +60,7 @@ struct publish_send *publish_send_create(const struct publish_request *request, 
     size_t room = CHANNEL_KEY_MAX + request->data.n + request->type.n + request->id.n + request->key.n + request->author.n +
                   NUMBERS * NUMBER_MAX;
     struct publish_send *send = h2o_mem_alloc(sizeof(*send) + room);
-    *send = (struct publish_send){.cb = cb, .data = data, .slot = slot_of(request->channel), .room = room};
+    *send = (struct publish_send){.cb = cb, .data = data, .slot = channel_slot(request->channel), .room = room};
     size_t key_len = channel_pubsub(send->bytes, request->channel);
     char *end = send->bytes + key_len;
     struct slice event = request->count ? SLICE("") : keep(&end, request->data);

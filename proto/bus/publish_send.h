@@ -1,8 +1,8 @@
 /* One publish on its way. Its command is kept until the answer, since it may have to be sent again. */
 #pragma once
 
-#include "proto/bus/confirm.h"
 #include "proto/bus/publish.h"
+#include "runtime/redis/wait_replicas.h"
 
 /* FCALL sse_publish 1 KEY DATA, and eleven options of two words. */
 enum { PUBLISH_ARGS_MAX = 5 + 2 * 11 };
@@ -15,7 +15,7 @@ struct publish_send {
     uint16_t slot; /* of its channel */
     struct publish_shard *shard; /* where it was sent to */
     bool repeated; /* since our library was not there */
-    struct confirm_item held;
+    struct wait_replicas_item held;
     struct publish_answer answer; /* while it is held; its id is in `bytes` */
     h2o_linklist_t link; /* while it waits to be sent again */
     uint64_t refused_ms; /* when it was first told to come again; 0: it was not */

@@ -3,9 +3,9 @@
 #include <stdlib.h>
 
 #include "proto/bus/marker.h"
-#include "proto/bus/redis_error.h"
 #include "runtime/log.h"
 #include "runtime/monotonic.h"
+#include "runtime/redis/redis_error.h"
 #include "runtime/timer.h"
 #include "sse_lua.h" /* made of sse.lua by CMakeLists.txt */
 
@@ -34,7 +34,7 @@ struct publish_shard {
     void *data;
     struct redis *redis;
     char born_key[CHANNEL_KEY_MAX];
-    struct confirm confirm; /* replicas: 0 if none need to have it */
+    struct wait_replicas confirm; /* replicas: 0 if none need to have it */
     enum library library;
     const char *why; /* why the last load failed; NULL: it did not */
     const char *unwritable; /* why Redis took no write, by the newest answer; NULL: it did */
@@ -134,7 +134,7 @@ static void on_lost(void *data, const char *why)
     struct publish_shard *shard = data;
     (void)why;
     shard->library = LIBRARY_ABSENT;
-    confirm_lost(&shard->confirm, LOST_SENTENCE);
+    wait_replicas_lost(&shard->confirm, LOST_SENTENCE);
 }
 
 /* ---- answers ---- */
@@ -229,8 +229,8 @@ static void hold(struct publish_send *send, const struct publish_answer *answer)
     send->answer = *answer;
     send->answer.id = slice_make(send->bytes, answer->id.n);
     h2o_memcpy(send->bytes, answer->id.p, answer->id.n);
-    send->held = (struct confirm_item){.cb = on_confirmed, .data = send};
-    confirm_hold(&send->shard->confirm, &send->held);
+    send->held = (struct wait_replicas_item){.cb = on_confirmed, .data = send};
+    wait_replicas_hold(&send->shard->confirm, &send->held);
 }
 
 static bool queue(struct publish_send *send);
@@ -285,7 +285,7 @@ static bool queue(struct publish_send *send)
     if (!redis_command(shard->redis, send->argv, send->argc, on_answer, send))
         return false;
     if (shard->confirm.replicas != 0)
-        confirm_sent(&shard->confirm);
+        wait_replicas_sent(&shard->confirm);
     return true;
 }
 
@@ -311,8 +311,8 @@ struct publish_shard *publish_shard_open(const struct publish_shard_options *opt
     timer_init(&shard->probe, redis.loop, on_probe, shard);
     timer_start(&shard->probe, PROBE_MS);
     shard->redis = redis_open(&redis);
-    shard->confirm =
-        (struct confirm){.redis = shard->redis, .replicas = options->replicas, .timeout_ms = replicas_timeout(options->redis)};
+    shard->confirm = (struct wait_replicas){
+        .redis = shard->redis, .replicas = options->replicas, .timeout_ms = replicas_timeout(options->redis)};
     return shard;
 }
 
@@ -320,7 +320,7 @@ void publish_shard_close(struct publish_shard *shard)
 {
     shard->library = LIBRARY_ABSENT;
     redis_close(shard->redis);
-    confirm_lost(&shard->confirm, LOST_SENTENCE);
+    wait_replicas_lost(&shard->confirm, LOST_SENTENCE);
     timer_dispose(&shard->probe);
     free(shard);
 }

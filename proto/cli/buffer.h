@@ -1,7 +1,7 @@
 /* Bytes that grow up to a bound. Zeroed memory is the empty one. */
 #pragma once
 
-#include "proto/slice.h"
+#include "runtime/slice.h"
 
 struct buffer {
     char *p;

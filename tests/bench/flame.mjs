@@ -35,7 +35,7 @@ function frameName(line) {
 
 // A colour for where a function lives, so that the kernel's part shows at a glance.
 function colour(name) {
-    if (/^(hub_|audience_|subscriber_|transport_|wire_|plain_|tls_|feed_|source_|batch_|outbox_|frame_|serve|run|on_|h2_)/.test(name))
+    if (/^(hub_|fanout_|subscriber_|transport_|wire_|plain_|tls_|feed_|source_|batch_|outbox_|frame_|serve|run|on_|h2_)/.test(name))
         return '#e8590c';
     if (/^(h2o_|\[libh2o)/.test(name))
         return '#f2b134';

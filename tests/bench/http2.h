@@ -1,8 +1,8 @@
 /* The client's end of one HTTP/2 connection with some of the streams, by libnghttp2. Flow control never holds the server back. */
 #pragma once
 
-#include "tests/bench/stream.h"
 #include "tests/bench/link.h"
+#include "tests/bench/stream.h"
 
 struct http2;
 

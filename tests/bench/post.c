@@ -6,8 +6,8 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#include "tests/bench/histogram.h"
 #include "tests/bench/courier.h"
+#include "tests/bench/histogram.h"
 #include "tests/bench/options.h"
 #include "tests/bench/payload.h"
 

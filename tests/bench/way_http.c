@@ -4,9 +4,9 @@
 #include <stdio.h>
 
 #include "tests/bench/bench.h"
+#include "tests/bench/courier.h"
 #include "tests/bench/http_answer.h"
 #include "tests/bench/payload.h"
-#include "tests/bench/courier.h"
 
 static size_t text_request(char *out, const char *path, unsigned channel, const char *payload, size_t size)
 {

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "proto/slice.h"
+#include "runtime/slice.h"
 
 #define FUZZ_UNUSED __attribute__((unused))
 

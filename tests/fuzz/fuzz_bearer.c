@@ -1,6 +1,6 @@
 /* Input: flags (1: the cookie "token" counts, 2: access_token counts), then the fields target and header lines.
  * There is one token or none: with the parts that may carry one taken away one by one, it is found in the one that is left, and more than one are a fault. */
-#include "runtime/bearer.h"
+#include "runtime/auth/bearer.h"
 
 #include "tests/fuzz/request.h"
 

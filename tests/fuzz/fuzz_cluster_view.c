@@ -1,7 +1,7 @@
 /* Input: twice the answers to CLUSTER SLOTS (as Redis says it) and to CLUSTER NODES (the text), each a field.
  * A view names only nodes it has, each once, with an address; together each slot goes to one that a view names for it, to none with a lesser epoch than
  * another, and to none that says itself that it has not got it. */
-#include "proto/bus/cluster_view.h"
+#include "runtime/redis/cluster_view.h"
 
 #include <stdio.h>
 

@@ -7,8 +7,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "proto/bus/redis_url.h"
 #include "runtime/config_print.h"
+#include "runtime/redis/redis_url.h"
 #include "tests/fuzz/config_tables.h"
 #include "tests/fuzz/fuzz.h"
 

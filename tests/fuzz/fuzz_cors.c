@@ -1,7 +1,7 @@
 /* Input: the fields CORS_ORIGINS, Origin and Host, each absent when empty (as for Host, the last may be "-").
  * Only an origin that stands in the list whole is listed, and a page of this very host is our own, with the scheme's port or without; a checked list has no item that a
  * browser's Origin can't be. */
-#include "runtime/cors.h"
+#include "runtime/net/cors.h"
 
 #include <strings.h>
 

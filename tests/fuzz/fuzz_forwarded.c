@@ -1,7 +1,7 @@
 /* Input: the fields TRUSTED_PROXIES, peer (4 or 16 bytes, with 0xff as 0xfe), path, and then header lines.
  * Trust is membership bit by bit. Without it no header counts. The URL of a redirect to https is that of a host and a path, with nothing in it that
  * could begin another header or lead to another host. */
-#include "runtime/origin.h"
+#include "runtime/net/forwarded.h"
 
 #include <arpa/inet.h>
 #include <strings.h>

@@ -7,7 +7,7 @@
 
 #include "tests/fuzz/fuzz.h"
 
-/* As in runtime/h1_guard.c; libh2o comes without their header file. */
+/* As in runtime/h2o/h1_guard.c; libh2o comes without their header file. */
 struct phr_header {
     const char *name;
     size_t name_len;

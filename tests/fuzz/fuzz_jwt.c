@@ -2,7 +2,7 @@
  * and claims, which are signed here with the key of the server.
  * No token is valid that was not signed with the key; what a valid one says is a JSON object and within the limits, it is valid up to its
  * "exp" and not after, and its head names an algorithm of the key. */
-#include "runtime/jwt.h"
+#include "runtime/auth/jwt.h"
 
 #include <openssl/evp.h>
 #include <openssl/hmac.h>

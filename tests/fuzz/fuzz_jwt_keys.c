@@ -1,7 +1,7 @@
 /* Input: a kid, then the content of a key file.
  * A file is taken whole or refused with a sentence. Private keys are refused. A key is found only for algorithms of its own kind, long enough for them, and
  * never for "none". */
-#include "runtime/jwt_keys.h"
+#include "runtime/auth/jwt_keys.h"
 
 #include "tests/fuzz/fuzz.h"
 

@@ -1,9 +1,9 @@
 /* Input: the fields channel, pattern, and the text of a policy.
  * A pattern names the channels that the grammar of grants.h says, here by a table of all prefixes. The first line of a policy that names a channel
  * decides, and what no line names is closed. */
-#include "runtime/policy.h"
+#include "runtime/auth/policy.h"
 
-#include "runtime/grants.h"
+#include "runtime/auth/grants.h"
 #include "tests/fuzz/fuzz.h"
 
 enum { BYTES_MAX = 300 };

@@ -1,6 +1,6 @@
 /* Input: bytes. What is read of a PROXY header depends on no byte behind it; a header that is cut short is waited for and no more; the length is within
  * the bounds; a client has an address of its family. */
-#include "runtime/proxy_protocol.h"
+#include "runtime/net/proxy_protocol.h"
 
 #include <netinet/in.h>
 

@@ -1,7 +1,7 @@
 /* Input: flags (1: with user and password, 2: with a database, 4: Redis answers the greeting by itself), then steps, each a field: "c": a command is
  * sent, "h": the peer hangs up, "d": the owner drops the connection, anything else is said by the peer as it stands.
  * Each command is called back once, in order, with a reply or a reason; between its on_ready and its on_lost the connection is ready. */
-#include "proto/bus/redis.h"
+#include "runtime/redis/redis.h"
 
 #include "tests/fuzz/peer.h"
 

@@ -1,7 +1,7 @@
 /* Input: a REDIS_URL.
  * What is taken is within its fields, and spelt again from them it is taken as the same; the sentence of a fault, and the place for logs, hold nothing of
  * user and password. */
-#include "proto/bus/redis_url.h"
+#include "runtime/redis/redis_url.h"
 
 #include "tests/fuzz/fuzz.h"
 
@@ -101,7 +101,7 @@ static void check_login(const char *text)
     struct redis_url url;
     const char *why = redis_url_parse_login(&login, text);
     must(why == NULL ? login.password[0] != '\0' : why[0] != '\0');
-    const char *loaded = redis_url_load(&url, "redis-sentinel://h/n", text, "sse:");
+    const char *loaded = redis_url_load(&url, "redis-sentinel://h/n", text, false);
     must(text[0] == '\0' ? loaded == NULL : (loaded == NULL) == (why == NULL));
     must(loaded == NULL || strstr(loaded, "REDIS_SENTINEL_PASSWORD: ") == loaded);
     if (loaded == NULL && text[0] != '\0')

@@ -2,7 +2,7 @@
  * The bounds of http_head_check() are those of its numbers. The path is NULL just where an escape is broken, else what RFC 3986 decodes, and the
  * query is what stands behind the first '?'. What stream_read_query() lets through are channels of the grammar, each once, at most 100, and a place
  * to start from that is within its limits. */
-#include "gateway/stream.h"
+#include "gateway/http/open.h"
 
 #include <strings.h>
 

@@ -1,6 +1,6 @@
 /* Input: steps, each a field: "s", as the first: pub/sub is sharded; "a0" to "a3": a channel is added, "r0" to "r3": removed, "h": the peer hangs up, anything else is said by the peer.
  * A channel's events come only while it is in the set, and its messages only once it was confirmed since it was added. */
-#include "proto/bus/subscribe.h"
+#include "runtime/redis/subscribe.h"
 
 #include "tests/fuzz/peer.h"
 
@@ -10,7 +10,7 @@ static struct subscribe *subscribe;
 static struct channel {
     const char *name;
     bool wanted, confirmed;
-} channels[CHANNELS] = {{.name = "a"}, {.name = "b"}, {.name = "news/1"}, {.name = "sse:"}};
+} channels[CHANNELS] = {{.name = "sse:a"}, {.name = "sse:b"}, {.name = "sse:news/1"}, {.name = "sse:sse:"}};
 
 static void on_subscribed(void *data, void *tag)
 {

@@ -3,8 +3,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "proto/bus/dial.h"
 #include "runtime/log.h"
+#include "runtime/redis/dial.h"
 
 static struct {
     h2o_loop_t *loop;

@@ -1,8 +1,8 @@
-/* A Redis of canned bytes: a socket pair takes the place of proto/bus/dial.c, so that all of proto/bus above it runs as it is. What is said through it
+/* A Redis of canned bytes: a socket pair takes the place of runtime/redis/dial.c, so that all of proto/bus above it runs as it is. What is said through it
  * arrives in one piece; what the client sends must be commands in RESP2 form. One connection at a time. */
 #pragma once
 
-#include "proto/bus/redis.h"
+#include "runtime/redis/redis.h"
 #include "tests/fuzz/fuzz.h"
 
 /* Options for a connection to the peer; the loop is made once and stays. `user` and `db` make the greeting longer. */

@@ -17,6 +17,7 @@ const UNPROVOKED = ['gateway admin GET /healthz 503', 'publisher admin GET /heal
 
 const text = readFileSync(join(ROOT, 'proto/openapi.yaml'), 'utf8');
 const doc = parse(text, { maxAliasCount: 1000 });
+const SOURCES = ['gateway', 'publisher', 'runtime'].flatMap(folder => readdirSync(join(ROOT, folder), { recursive: true }).map(name => `${folder}/${name}`)).filter(name => name.endsWith('.c')).sort();
 const SERVERS = { 'http://localhost:4043': 'gateway', 'http://localhost:4044': 'publisher', 'http://127.0.0.1:9043': 'gateway admin', 'http://127.0.0.1:9044': 'publisher admin' };
 const TRANSPORT = ['date', 'connection', 'keep-alive', 'content-length', 'transfer-encoding', 'content-type'];
 const METHODS = ['get', 'post', 'options'];
@@ -119,17 +120,16 @@ test('it is valid OpenAPI 3.1', async () => {
 test('it has the routes that the code has, and no other', () => {
     const code = path => readFileSync(join(ROOT, path), 'utf8');
     const found = (path, re) => [...code(path).matchAll(re)].map(match => match[1]);
-    const public_ = found('gateway/routes.c', /^    \{("[^"]+"|PAGE_ASSETS), ROUTE_/gm).map(path => (path === 'PAGE_ASSETS' ? '/page/' : path.slice(1, -1)));
+    const public_ = found('gateway/http/routes.c', /^    \{("[^"]+"|PAGE_ASSETS), ROUTE_/gm).map(path => (path === 'PAGE_ASSETS' ? '/page/' : path.slice(1, -1)));
     const publishing = found('publisher/post.c', /SLICE\("(\/[^"]*)"\)/g);
     const admin = found('runtime/admin.c', /\badd\(host, "([^"]+)"/g);
-    const status = found('gateway/status.c', /slice_eq\(path, SLICE\("([^"]+)"\)\)/g);
+    const status = found('gateway/http/status.c', /slice_eq\(path, SLICE\("([^"]+)"\)\)/g);
     // GET / is two things, by port: the page, and the index of the admin port, which the description tells of
     const inCode = [...new Set([...public_, ...admin, ...status])].map(path => path.replace(/^\/channels\/$/, '/channels/{name}').replace(/^\/page\/$/, '/page/{version}/{file}'));
     assert.deepEqual(Object.keys(doc.paths).sort(), inCode.sort());
     assert.deepEqual(publishing.sort(), ['/channels/', '/post']);
-    const register = ['gateway', 'publisher', 'runtime'].flatMap(folder => readdirSync(join(ROOT, folder)).filter(name => name.endsWith('.c')).map(name => `${folder}/${name}`))
-        .filter(path => code(path).includes('h2o_config_register_path'));
-    assert.deepEqual(register, ['gateway/routes.c', 'gateway/status.c', 'publisher/endpoint.c', 'runtime/admin.c']);
+    const register = SOURCES.filter(path => code(path).includes('h2o_config_register_path'));
+    assert.deepEqual(register, ['gateway/http/routes.c', 'gateway/http/status.c', 'publisher/endpoint.c', 'runtime/admin.c']);
 });
 
 test('what is right is answered as described', async () => {
@@ -282,7 +282,7 @@ test('a gateway that shuts down opens no stream', async () => {
 });
 
 test('every status that stands in the code is documented', () => {
-    const sources = ['gateway', 'publisher', 'runtime'].flatMap(folder => readdirSync(join(ROOT, folder)).filter(name => name.endsWith('.c') && name !== 'http.c').map(name => join(ROOT, folder, name)));
+    const sources = SOURCES.filter(path => path !== 'runtime/http.c').map(path => join(ROOT, path));
     const inCode = new Set(sources.flatMap(path => [...readFileSync(path, 'utf8').matchAll(/(?:http_error|http_send|fail)\(\w+, (?:.*\? )?(\d{3})(?: : (\d{3}))?,|\bstatus = (\d{3});|\{([345]\d\d), (?:"\w+"|NULL)\}/g)]
         .flatMap(match => match.slice(1).filter(Boolean))));
     const documented = new Set([...operations.flatMap(row => Object.keys(row[3].responses)), '405']);

@@ -18,13 +18,13 @@ const GCC_OFF = {
 
 // [analyser, start of the file's name, part of "check text", why]
 const EXCEPTIONS = [
-    ['clang-tidy', 'proto/bus/subscribe.c', 'clang-analyzer-unix.Malloc',
+    ['clang-tidy', 'runtime/redis/subscribe.c', 'clang-analyzer-unix.Malloc',
         'the members of a uthash table are different ones, which it does not know: HASH_ITER has taken the next before this one is freed'],
-    ['clang-tidy', 'gateway/hub.c', 'clang-analyzer-core.NullDereference',
+    ['clang-tidy', 'gateway/stream/hub.c', 'clang-analyzer-core.NullDereference',
         'takes a channel that is in no table although the table is empty: find_or_create() puts each into it, free_if_unused() alone takes it out'],
-    ['clang-tidy', 'runtime/h1_guard.c', 'bugprone-signed-char-misuse', 'the state of the decoder is a small number that libh2o keeps in a char'],
+    ['clang-tidy', 'runtime/h2o/h1_guard.c', 'bugprone-signed-char-misuse', 'the state of the decoder is a small number that libh2o keeps in a char'],
     ['clang-tidy', 'tests/unit/', 'insecureAPI.strcpy', 'texts that the test itself has put together, in room that is theirs'],
-    ['gcc -fanalyzer', 'proto/slice.h', 'use of NULL ‘want’', 'test_jwt.c: "want == NULL ? …" is forgotten within the macro check_slice()'],
+    ['gcc -fanalyzer', 'runtime/slice.h', 'use of NULL ‘want’', 'test_jwt.c: "want == NULL ? …" is forgotten within the macro check_slice()'],
     ['gcc -fanalyzer', 'tests/bench/floor_stream.c', 'use of NULL ‘digits’', 'it is NULL only where `end` is, and then they are equal'],
     ['cppcheck', 'tests/unit/test_listener.c', 'doubleFree', 'the second close() is of another connection: it does not look into the macro check()'],
     ['cppcheck', 'tests/unit/test_bus.c', 'nullPointer', 'NULL is what accept4() takes'],
@@ -35,7 +35,7 @@ const EXCEPTIONS = [
     ['cppcheck', 'tests/hardening/watch.c', 'resourceLeak', 'main() returns'],
     ['clang-tidy', 'tests/hardening/watch.c', 'clang-analyzer-unix.Malloc', 'main() returns'],
     ['cppcheck', '', 'readdirCalled', 'each of our directories is read by one thread, which is all that readdir() asks; readdir_r() is deprecated'],
-    ['clang-tidy', 'runtime/token_cache.c', 'clang-analyzer-unix.Malloc', 'as with linklist.h below: what drop() freed it had taken out of the queue'],
+    ['clang-tidy', 'runtime/auth/token_cache.c', 'clang-analyzer-unix.Malloc', 'as with linklist.h below: what drop() freed it had taken out of the queue'],
     ['clang-tidy', '/usr/include/h2o/linklist.h', 'clang-analyzer-',
         'does not follow that h2o_linklist_unlink() takes a node out of its list, and so sees it freed while it is in there'],
 ];

@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "proto/bus/redis.h"
+#include "runtime/redis/redis.h"
 #include "tests/check.h"
 
 enum { DEADLINE_MS = 15000, SERVER_ARGS_MAX = 48 };

@@ -10,7 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "runtime/listener.h"
+#include "runtime/net/listener.h"
 #include "tests/check.h"
 
 struct server {

@@ -1,4 +1,4 @@
-#include "gateway/batch.h"
+#include "gateway/stream/batch.h"
 
 #include <stdio.h>
 

@@ -1,4 +1,4 @@
-#include "runtime/bodies.h"
+#include "runtime/net/bodies.h"
 
 #include <sys/socket.h>
 #include <unistd.h>

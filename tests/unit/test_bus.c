@@ -1,5 +1,5 @@
 /* The connection, against real redis-server processes. */
-#include "proto/bus/redis.h"
+#include "runtime/redis/redis.h"
 
 #include <sys/un.h>
 

@@ -1,9 +1,9 @@
 /* Slots, shards and sharded pub/sub, against a real node of a cluster that has all slots. (Several nodes: tests/integration/cluster*.test.mjs.) */
+#include "proto/bus/channel_slot.h"
 #include "proto/bus/publish.h"
-#include "proto/bus/pubsub_words.h"
-#include "proto/bus/shards.h"
-#include "proto/bus/subscribe.h"
-#include "proto/channel.h"
+#include "runtime/redis/pubsub_commands.h"
+#include "runtime/redis/shards.h"
+#include "runtime/redis/subscribe.h"
 #include "runtime/log.h"
 #include "tests/unit/redis_server.h"
 
@@ -14,7 +14,7 @@ static void check_slot_numbers(struct server *server)
     static const char *const names[] = {"a", "news", "post", "load/17", "user~1@x,y+z.-_", "!nodes", "!canary.0123456789abcdef"};
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); ++i) {
         redisReply *reply = server_do(server, "CLUSTER KEYSLOT {sse:%s}:log", names[i]);
-        check(reply->integer == slot_of(slice_of(names[i])), "the slot of '%s' is Redis's: %lld", names[i], reply->integer);
+        check(reply->integer == channel_slot(slice_of(names[i])), "the slot of '%s' is Redis's: %lld", names[i], reply->integer);
         freeReplyObject(reply);
     }
 }
@@ -148,16 +148,16 @@ static long long listeners(struct server *server, const char *name)
 
 static void check_taken_slot(struct server *server)
 {
-    server_set(server, "CLUSTER DELSLOTS %d", slot_of(SLICE("a")));
+    server_set(server, "CLUSTER DELSLOTS %d", channel_slot(SLICE("a")));
     check(run_until(seen.taken == 1) && seen.last == 1, "a channel whose slot goes is told");
     int messages = seen.messages;
     server_set(server, "SPUBLISH sse:b x");
     check(run_until(seen.messages == messages + 1) && seen.last == 2, "the others go on");
-    subscribe_add(seen.subscribe, SLICE("c"), (void *)3);
-    subscribe_remove(seen.subscribe, SLICE("b"));
+    subscribe_add(seen.subscribe, SLICE("sse:c"), (void *)3);
+    subscribe_remove(seen.subscribe, SLICE("sse:b"));
     check(run_until(seen.last == 3 && listeners(server, "c") == 1 && listeners(server, "b") == 0), "can be added, and removed");
     int subscribed = seen.subscribed;
-    server_set(server, "CLUSTER ADDSLOTS %d", slot_of(SLICE("a")));
+    server_set(server, "CLUSTER ADDSLOTS %d", channel_slot(SLICE("a")));
     check(run_until(seen.subscribed == subscribed + 1) && seen.last == 1, "it is subscribed again when its slot is back");
     server_set(server, "SPUBLISH sse:a x");
     check(run_until(seen.messages == messages + 2) && seen.last == 1, "and heard");
@@ -168,14 +168,14 @@ static void check_taken_slot(struct server *server)
 static void check_crossing(struct server *server)
 {
     for (int round = 0; round < 20; ++round) {
-        subscribe_remove(seen.subscribe, SLICE("a"));
+        subscribe_remove(seen.subscribe, SLICE("sse:a"));
         h2o_evloop_run(loop, 0);
-        server_set(server, "CLUSTER DELSLOTS %d", slot_of(SLICE("a")));
+        server_set(server, "CLUSTER DELSLOTS %d", channel_slot(SLICE("a")));
         if (round % 2 == 0)
-            subscribe_add(seen.subscribe, SLICE("a"), (void *)1);
-        server_set(server, "CLUSTER ADDSLOTS %d", slot_of(SLICE("a")));
+            subscribe_add(seen.subscribe, SLICE("sse:a"), (void *)1);
+        server_set(server, "CLUSTER ADDSLOTS %d", channel_slot(SLICE("a")));
         if (round % 2 != 0)
-            subscribe_add(seen.subscribe, SLICE("a"), (void *)1);
+            subscribe_add(seen.subscribe, SLICE("sse:a"), (void *)1);
         int subscribed = seen.subscribed;
         if (!run_until(seen.subscribed > subscribed && listeners(server, "a") == 1))
             break;
@@ -206,9 +206,9 @@ static void check_forbidden(struct server *server)
 {
     server_set(server, "ACL SETUSER picky on >pw ~* resetchannels &sse:open* +@all");
     open_subscriber(server, "picky:pw@");
-    subscribe_add(seen.subscribe, SLICE("secret"), (void *)1);
-    subscribe_add(seen.subscribe, SLICE("open1"), (void *)2);
-    subscribe_add(seen.subscribe, SLICE("open2"), (void *)3);
+    subscribe_add(seen.subscribe, SLICE("sse:secret"), (void *)1);
+    subscribe_add(seen.subscribe, SLICE("sse:open1"), (void *)2);
+    subscribe_add(seen.subscribe, SLICE("sse:open2"), (void *)3);
     check(run_until(seen.refused == 1 && seen.subscribed == 2) && seen.lost == 0, "a forbidden channel is refused alone");
     server_set(server, "SPUBLISH sse:open1 x");
     check(run_until(seen.messages == 1) && seen.last == 2, "and the others are heard");
@@ -218,8 +218,8 @@ static void check_forbidden(struct server *server)
 static void check_subscriber(struct server *server)
 {
     open_subscriber(server, "");
-    subscribe_add(seen.subscribe, SLICE("a"), (void *)1);
-    subscribe_add(seen.subscribe, SLICE("b"), (void *)2);
+    subscribe_add(seen.subscribe, SLICE("sse:a"), (void *)1);
+    subscribe_add(seen.subscribe, SLICE("sse:b"), (void *)2);
     check(run_until(seen.subscribed == 2) && listeners(server, "a") == 1 && listeners(server, "b") == 1,
           "channels of several slots are subscribed");
     server_set(server, "SPUBLISH sse:a x");
@@ -230,8 +230,8 @@ static void check_subscriber(struct server *server)
     check_taken_slot(server);
     check_crossing(server);
     for (int i = 0; i < CHANNELS; ++i) {
-        char name[16];
-        subscribe_add(seen.subscribe, slice_make(name, (size_t)snprintf(name, sizeof(name), "many/%d", i)), (void *)9);
+        char name[24];
+        subscribe_add(seen.subscribe, slice_make(name, (size_t)snprintf(name, sizeof(name), "sse:many/%d", i)), (void *)9);
     }
     int subscribed = seen.subscribed;
     check(run_until(seen.subscribed == subscribed + CHANNELS), "many at once");
@@ -285,7 +285,7 @@ static void check_publisher(struct server *server)
     long long sharded = server_info(server, "cmdstat_spublish:calls=");
     check(sharded != 0 && server_info(server, "cmdstat_publish:calls=") <= 1, "by SPUBLISH");
 
-    server_set(server, "CLUSTER DELSLOTS %d", slot_of(SLICE("p")));
+    server_set(server, "CLUSTER DELSLOTS %d", channel_slot(SLICE("p")));
     answer = (struct answer){0};
     publish_send(publish, &request, on_answer, &answer);
     check(run_until(answer.calls == 1) && answer.outcome == PUBLISH_BUS_DOWN &&
@@ -294,7 +294,7 @@ static void check_publisher(struct server *server)
     check(run_until(!publish_serves(publish, SLICE("p"))) && publish_serves(publish, SLICE("q")) && !publish_ready(publish) &&
               strstr(publish_why(publish), "have no shard") != NULL,
           "which is known soon; others go on");
-    server_set(server, "CLUSTER ADDSLOTS %d", slot_of(SLICE("p")));
+    server_set(server, "CLUSTER ADDSLOTS %d", channel_slot(SLICE("p")));
     check(run_until(publish_ready(publish)), "until somebody has it");
     publish_send(publish, &request, on_answer, &answer);
     publish_close(publish);

@@ -1,7 +1,8 @@
 /* Subscribing, publishing and reading history, against real redis-server processes. */
 #include "proto/bus/history.h"
 #include "proto/bus/publish.h"
-#include "proto/bus/subscribe.h"
+#include "proto/channel.h"
+#include "runtime/redis/subscribe.h"
 #include "proto/event.h"
 #include "proto/event_id.h"
 #include "proto/message.h"
@@ -69,14 +70,20 @@ static void open_subscriber(const struct redis_options *options)
     seen = (struct seen){.subscribe = subscribe_open(options, &events)};
 }
 
+static struct slice pubsub(const char *channel)
+{
+    static char name[CHANNEL_KEY_MAX];
+    return slice_make(name, channel_pubsub(name, slice_of(channel)));
+}
+
 static void add(const char *name, intptr_t tag)
 {
-    subscribe_add(seen.subscribe, slice_of(name), tag_of(tag));
+    subscribe_add(seen.subscribe, pubsub(name), tag_of(tag));
 }
 
 static void remove_channel(const char *name)
 {
-    subscribe_remove(seen.subscribe, slice_of(name));
+    subscribe_remove(seen.subscribe, pubsub(name));
 }
 
 /* How many of the server's clients are subscribed to the channel. */

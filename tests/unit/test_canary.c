@@ -1,5 +1,5 @@
 /* A canary is believed once: what proves the bus is a number that left and has not come back yet. Redis is this file. */
-#include "gateway/canary.h"
+#include "gateway/feed/canary.h"
 
 #include <stdlib.h>
 
@@ -99,7 +99,7 @@ int main(void)
 {
     static struct shard shard;
     static h2o_loop_t *loop;
-    static const struct pubsub_words words = {.publish = SLICE("PUBLISH")};
+    static const struct pubsub_commands words = {.publish = SLICE("PUBLISH")};
     counters_init();
     metrics_thread();
     loop = h2o_evloop_create();

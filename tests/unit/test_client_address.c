@@ -1,9 +1,9 @@
-#include "runtime/client_address.h"
+#include "runtime/net/client_address.h"
 
 #include <arpa/inet.h>
 #include <stdlib.h>
 
-#include "runtime/proxies.h"
+#include "runtime/net/proxies.h"
 #include "tests/check.h"
 
 static const struct {

@@ -1,4 +1,4 @@
-#include "gateway/clock_steps.h"
+#include "gateway/feed/clock_steps.h"
 
 #include "tests/check.h"
 

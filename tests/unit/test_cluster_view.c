@@ -1,4 +1,4 @@
-#include "proto/bus/cluster_view.h"
+#include "runtime/redis/cluster_view.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-#include "runtime/cors.h"
+#include "runtime/net/cors.h"
 
 #include "tests/check.h"
 

@@ -1,5 +1,5 @@
 /* The gate lets asks in at its pace, in turn by client, and lets go what was abandoned. */
-#include "gateway/gate.h"
+#include "gateway/feed/gate.h"
 
 #include <stdlib.h>
 

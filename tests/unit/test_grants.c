@@ -1,4 +1,4 @@
-#include "runtime/grants.h"
+#include "runtime/auth/grants.h"
 
 #include "tests/check.h"
 

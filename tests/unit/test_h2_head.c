@@ -1,5 +1,5 @@
 /* runtime/h2_head: header blocks are counted as libh2o decodes them, and what may not stand in a request. */
-#include "runtime/h2_head.h"
+#include "runtime/h2o/h2_head.h"
 
 #include "tests/check.h"
 

@@ -1,5 +1,5 @@
 /* The golden tokens of jwt.json, which another library made (see jwt.mjs). */
-#include "runtime/jwt.h"
+#include "runtime/auth/jwt.h"
 
 #include <openssl/err.h>
 

@@ -1,9 +1,9 @@
 /* How often an idle stream gets a comment: the wheel turns by this file's clock, and what it pushes is only counted. */
-#include "gateway/keepalive.h"
+#include "gateway/stream/keepalive.h"
 
 #include <stdlib.h>
 
-#include "gateway/hub.h"
+#include "gateway/stream/hub.h"
 #include "tests/check.h"
 
 enum { PERIOD_MS = 15000, PERIODS = 200, STREAMS = 20 };

@@ -1,5 +1,5 @@
 /* runtime/listener: real sockets on ports the kernel picks. That per-connection memory is freed shows under the asan preset. */
-#include "runtime/listener.h"
+#include "runtime/net/listener.h"
 
 #include <netinet/tcp.h>
 #include <signal.h>

@@ -1,4 +1,4 @@
-#include "runtime/policy.h"
+#include "runtime/auth/policy.h"
 
 #include <stdlib.h>
 

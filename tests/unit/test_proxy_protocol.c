@@ -1,4 +1,4 @@
-#include "runtime/proxy_protocol.h"
+#include "runtime/net/proxy_protocol.h"
 
 #include <arpa/inet.h>
 #include <stdlib.h>

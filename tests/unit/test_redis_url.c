@@ -1,4 +1,4 @@
-#include "proto/bus/redis_url.h"
+#include "runtime/redis/redis_url.h"
 
 #include <stdlib.h>
 #include <strings.h>
@@ -145,7 +145,7 @@ static void check_sentinel_password(void)
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); ++i) {
         struct redis_url url;
-        const char *error = redis_url_load(&url, rows[i].url, rows[i].text, CHANNEL_PREFIX_DEFAULT);
+        const char *error = redis_url_load(&url, rows[i].url, rows[i].text, false);
         if (rows[i].user == NULL) {
             check(error != NULL && strstr(error, rows[i].password) == error && strstr(error, "sesame") == NULL, "%s",
                   rows[i].password);
@@ -174,7 +174,7 @@ static void check_database_and_prefix(void)
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); ++i) {
         struct redis_url url;
-        const char *error = redis_url_load(&url, rows[i].url, "", rows[i].prefix);
+        const char *error = redis_url_load(&url, rows[i].url, "", channel_prefix_is_own(rows[i].prefix));
         check((error == NULL) == rows[i].good, "%s with %s", rows[i].url, rows[i].prefix);
         check(error == NULL || (strstr(error, "REDIS_URL: ") == error && strstr(error, "REDIS_PREFIX") != NULL), "both are named");
     }

@@ -1,4 +1,4 @@
-#include "gateway/ring.h"
+#include "gateway/feed/ring.h"
 
 #include "gateway/counters.h"
 #include "tests/check.h"

@@ -1,4 +1,4 @@
-#include "gateway/search.h"
+#include "gateway/feed/search.h"
 
 #include "gateway/counters.h"
 #include "proto/message.h"

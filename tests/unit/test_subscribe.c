@@ -1,6 +1,7 @@
 /* What one channel may not do to the others of a subscriber connection, against a real redis-server. */
-#include "proto/bus/subscribe.h"
+#include "runtime/redis/subscribe.h"
 
+#include "proto/channel.h"
 #include "runtime/log.h"
 #include "tests/unit/redis_server.h"
 
@@ -59,14 +60,20 @@ static const char *numbered(const char *prefix, int number)
     return name;
 }
 
+static struct slice pubsub(const char *channel)
+{
+    static char name[CHANNEL_KEY_MAX];
+    return slice_make(name, channel_pubsub(name, slice_of(channel)));
+}
+
 static void add(const char *name, intptr_t tag)
 {
-    subscribe_add(seen.subscribe, slice_of(name), (void *)tag);
+    subscribe_add(seen.subscribe, pubsub(name), (void *)tag);
 }
 
 static void take_out(const char *name)
 {
-    subscribe_remove(seen.subscribe, slice_of(name));
+    subscribe_remove(seen.subscribe, pubsub(name));
 }
 
 static long long listeners(struct server *server, const char *pubsub)

@@ -1,5 +1,5 @@
 /* runtime/tls: certificates made on the spot, and a real handshake with a real listener. */
-#include "runtime/tls.h"
+#include "runtime/net/tls.h"
 
 #include <fcntl.h>
 #include <openssl/err.h>

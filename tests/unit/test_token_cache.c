@@ -1,4 +1,4 @@
-#include "runtime/token_cache.h"
+#include "runtime/auth/token_cache.h"
 
 #include <openssl/evp.h>
 #include <openssl/hmac.h>

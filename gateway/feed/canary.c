@@ -1,0 +1,195 @@
+#include "gateway/feed/canary.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "gateway/counters.h"
+#include "proto/channel.h"
+#include "runtime/monotonic.h"
+
+enum {
+    SENT_KEPT = 64,
+    TRIES = 1 << 18, /* for a name in a slot of the shard: enough where it has but one of them */
+};
+
+struct canary {
+    struct canary_options options;
+    char name[CHANNEL_KEY_MAX]; /* of its pub/sub channel, chosen by chance; "" while it has none */
+    bool subscribed;
+    uint64_t sent; /* number of the newest that left */
+    uint64_t sent_us[SENT_KEPT]; /* when, by number */
+    uint64_t back; /* number of the newest that came back */
+    uint64_t back_sent_us; /* when that one left */
+    struct canary_wait *under_way; /* wait for canary `awaited` */
+    uint64_t awaited;
+    struct canary_wait *queued, **queued_tail; /* wait for the next one that leaves: so it is one at a time, however many wait */
+    struct timer timer;
+};
+
+static bool publish(struct canary *canary)
+{
+    char text[24];
+    if (!canary->subscribed)
+        return false;
+    uint64_t number = canary->sent + 1;
+    struct slice argv[] = {canary->options.words->publish, slice_of(canary->name),
+                           slice_make(text, (size_t)snprintf(text, sizeof(text), "%" PRIu64, number))};
+    if (!redis_command(canary->options.commands, argv, 3, NULL, NULL))
+        return false;
+    canary->sent = number;
+    canary->sent_us[number % SENT_KEPT] = monotonic_us();
+    return true;
+}
+
+static void enqueue(struct canary *canary, struct canary_wait *wait)
+{
+    wait->next = NULL;
+    *canary->queued_tail = wait;
+    canary->queued_tail = &wait->next;
+}
+
+static void launch(struct canary *canary)
+{
+    if (canary->under_way != NULL || canary->queued == NULL || !publish(canary))
+        return;
+    canary->awaited = canary->sent;
+    canary->under_way = canary->queued;
+    canary->queued = NULL;
+    canary->queued_tail = &canary->queued;
+}
+
+static void on_timer(void *data)
+{
+    struct canary *canary = data;
+    launch(canary);
+    if (canary->under_way == NULL)
+        publish(canary);
+    canary->options.on_beat(canary->options.data);
+    timer_start(&canary->timer, canary->options.interval_ms);
+}
+
+struct canary *canary_open(const struct canary_options *options)
+{
+    struct canary *canary = h2o_mem_alloc(sizeof(*canary));
+    *canary = (struct canary){.options = *options};
+    canary->queued_tail = &canary->queued;
+    timer_init(&canary->timer, options->loop, on_timer, canary);
+    timer_start(&canary->timer, options->interval_ms);
+    return canary;
+}
+
+static bool is_placed(const struct canary *canary, const struct shards *shards, const struct shard *shard)
+{
+    return canary->name[0] != 0 && shards_of(shards, slot_of(slice_of(canary->name))) == shard;
+}
+
+static void spell_name(struct canary *canary, uint64_t number)
+{
+    char own[32];
+    snprintf(own, sizeof(own), CANARY_NAME, number);
+    channel_pubsub(canary->name, slice_of(own));
+}
+
+static void choose_name(struct canary *canary, const struct shards *shards, const struct shard *shard)
+{
+    uint64_t chance;
+    arc4random_buf(&chance, sizeof(chance));
+    canary->name[0] = 0;
+    for (uint64_t i = 0; i < TRIES && !is_placed(canary, shards, shard); ++i)
+        spell_name(canary, chance + i);
+    if (!is_placed(canary, shards, shard))
+        canary->name[0] = 0; /* at the next move */
+}
+
+void canary_place(struct canary *canary, const struct shards *shards, const struct shard *shard)
+{
+    if (is_placed(canary, shards, shard))
+        return;
+    canary_lost(canary);
+    if (canary->name[0] != 0)
+        subscribe_remove(canary->options.subscribe, slice_of(canary->name));
+    choose_name(canary, shards, shard);
+    if (canary->name[0] != 0)
+        subscribe_add(canary->options.subscribe, slice_of(canary->name), canary);
+}
+
+void *canary_tag(struct canary *canary)
+{
+    return canary;
+}
+
+void canary_subscribed(struct canary *canary)
+{
+    canary->subscribed = true;
+    launch(canary);
+    if (canary->under_way == NULL)
+        publish(canary);
+}
+
+void canary_lost(struct canary *canary)
+{
+    canary->subscribed = false;
+    canary_unsent(canary);
+}
+
+void canary_unsent(struct canary *canary)
+{
+    struct canary_wait *wait = canary->under_way;
+    canary->under_way = NULL;
+    for (struct canary_wait *next; wait != NULL; wait = next) {
+        next = wait->next;
+        enqueue(canary, wait);
+    }
+}
+
+static void run_waits(struct canary *canary)
+{
+    struct canary_wait *wait = canary->under_way;
+    canary->under_way = NULL;
+    while (wait != NULL) {
+        struct canary_wait *next = wait->next;
+        wait->cb(wait->data);
+        wait = next;
+    }
+    launch(canary);
+}
+
+void canary_message(struct canary *canary, struct slice payload)
+{
+    char text[24] = "";
+    if (payload.n == 0 || payload.n >= sizeof(text))
+        return;
+    memcpy(text, payload.p, payload.n);
+    uint64_t number = strtoull(text, NULL, 10);
+    if (number <= canary->back || number > canary->sent)
+        return;
+    canary->back = number;
+    canary->back_sent_us = canary->sent_us[number % SENT_KEPT];
+    canary->options.on_back(canary->options.data);
+    metric_time(COUNT_BUS_ROUND_TRIP, monotonic_us() - canary->back_sent_us);
+    if (canary->under_way != NULL && number >= canary->awaited)
+        run_waits(canary);
+}
+
+void canary_barrier(struct canary *canary, struct canary_wait *wait)
+{
+    enqueue(canary, wait);
+    launch(canary);
+}
+
+void canary_close(struct canary *canary)
+{
+    canary_unsent(canary);
+    for (struct canary_wait *wait = canary->queued, *next; wait != NULL; wait = next) {
+        next = wait->next;
+        wait->cb(wait->data);
+    }
+    timer_dispose(&canary->timer);
+    free(canary);
+}
+
+uint64_t canary_proven_us(const struct canary *canary)
+{
+    return canary->back_sent_us;
+}

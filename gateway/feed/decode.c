@@ -1,0 +1,42 @@
+#include "gateway/feed/decode.h"
+
+#include "gateway/counters.h"
+#include "proto/event_id.h"
+#include "runtime/log.h"
+
+void payload_dropped(struct slice channel, const char *why)
+{
+    static struct log_limit limit;
+    metric_add(COUNT_BUS_MALFORMED, 1);
+    if (log_allowed(&limit))
+        log_warn("bus message dropped", log_slice("channel", channel), log_str("error", why));
+}
+
+/* An older version let authors choose ids that no browser can send back. The client gets the one that the bus would have made: it stands for the same event. */
+static struct frame *frame_with_id_of_bus(struct slice channel, const struct message *message)
+{
+    char id[EVENT_ID_LEN + 1];
+    event_id_format(id, channel, message->at);
+    return frame_with_id(message, slice_make(id, EVENT_ID_LEN));
+}
+
+struct frame *payload_frame(struct slice channel, struct slice payload)
+{
+    struct message message;
+    const char *error = message_decode(&message, payload);
+    if (error == NULL && message.kind == MESSAGE_DURABLE && !event_id_returns(message.id))
+        return frame_with_id_of_bus(channel, &message);
+    if (error == NULL)
+        return frame_of_message(&message);
+    payload_dropped(channel, error);
+    return NULL;
+}
+
+struct frame *payload_entry_frame(struct slice channel, const struct history_entry *entry)
+{
+    struct frame *frame = entry->payload.p == NULL ? NULL : payload_frame(channel, entry->payload);
+    if (frame == NULL || (frame->durable && position_compare(frame->at, entry->at) == 0))
+        return frame;
+    frame_unref(frame);
+    return NULL;
+}

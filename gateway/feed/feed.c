@@ -1,0 +1,456 @@
+#include "gateway/feed/feed.h"
+
+#include <stdlib.h>
+
+#include "gateway/counters.h"
+#include "gateway/feed/feed_parts.h"
+#include "gateway/feed/opening.h"
+#include "proto/bus/channel_slot.h"
+#include "runtime/announce.h"
+#include "runtime/limits.h"
+#include "runtime/log.h"
+#include "runtime/monotonic.h"
+
+enum {
+    RETRY_MS = 250,
+    RETRY_MAX_MS = 4000,
+    BUSY_CHANNELS = 1000, /* unconfirmed at one shard: new ones wait */
+};
+
+static char *name_of(struct feed_channel *channel)
+{
+    return (char *)&channel->locals[channel->feed->options.worker_count];
+}
+
+void feed_tell(struct feed *feed, uint32_t worker, struct tell message)
+{
+    struct tell *copy = h2o_mem_alloc(sizeof(*copy));
+    *copy = message;
+    outbox_put(&feed->outboxes[worker], &copy->super);
+}
+
+/* Soon, and each time later while nothing succeeds. */
+void feed_retry_soon(struct feed *feed)
+{
+    if (timer_running(&feed->retry))
+        return;
+    timer_start(&feed->retry, feed->retry_ms);
+    feed->retry_ms = feed->retry_ms * 2 < RETRY_MAX_MS ? feed->retry_ms * 2 : RETRY_MAX_MS;
+}
+
+struct feed_channel *feed_find(struct feed *feed, struct slice name)
+{
+    struct feed_channel *channel;
+    HASH_FIND(hh, feed->channels, name.p, name.n, channel);
+    return channel;
+}
+
+/* ---- a source's events ---- */
+
+static void on_event(void *owner, struct frame *frame)
+{
+    struct feed_channel *channel = owner;
+    struct feed *feed = channel->feed;
+    uint64_t now_us = monotonic_us();
+    bool unsettled = feed->shared.unsettled != 0 || !uplinks_settled(feed->uplinks, now_us);
+    struct tell event = {.kind = TELL_EVENT, .event = {.frame = frame, .came_us = now_us, .unsettled = unsettled}};
+    for (uint32_t w = 0; w < feed->options.worker_count; ++w) {
+        if (channel->locals[w] == NULL)
+            continue;
+        event.event.channel = channel->locals[w];
+        frame_ref(frame);
+        feed_tell(feed, w, event);
+    }
+}
+
+static void on_live(void *owner)
+{
+    struct feed_channel *channel = owner;
+    channel->feed->retry_ms = RETRY_MS;
+    opening_advance_all(&channel->waiting);
+}
+
+/* Ends this channel's streams, and those only, with a reason; until the last of them is gone there are no others of it. */
+static void refuse_channel(struct feed_channel *channel, const struct refusal *why)
+{
+    static struct log_limit limit;
+    struct feed *feed = channel->feed;
+    if (channel->refused != NULL)
+        return;
+    channel->refused = why;
+    ++feed->refused;
+    if (log_allowed(&limit))
+        log_warn("channel refused", log_slice("channel", source_name(channel->source)), log_str("why", why->sentence));
+    for (uint32_t w = 0; w < feed->options.worker_count; ++w)
+        if (channel->locals[w] != NULL)
+            feed_tell(feed, w, (struct tell){.kind = TELL_CHANNEL_REFUSED, .refused = {.channel = channel->locals[w], .why = why}});
+    opening_advance_all(&channel->waiting);
+}
+
+/* The channel's open streams need nothing of its history; those that wait do, and can't have it. */
+static void refuse_waiting(struct feed_channel *channel, const struct refusal *why)
+{
+    source_drop_wishes(channel->source);
+    while (!h2o_linklist_is_empty(&channel->waiting)) {
+        struct opening *opening = H2O_STRUCT_FROM_MEMBER(struct opening, link, channel->waiting.next);
+        h2o_linklist_unlink(&opening->link);
+        opening_refuse(channel->feed, opening->ask, why);
+    }
+}
+
+static void on_read_failed(void *owner, const char *why)
+{
+    static struct log_limit limit;
+    struct feed *feed = ((struct feed_channel *)owner)->feed;
+    const struct refusal *refusal = opening_refusal(history_fault(why));
+    if (refusal != NULL && source_live(((struct feed_channel *)owner)->source)) {
+        refuse_waiting(owner, refusal);
+        return;
+    }
+    if (refusal != NULL) {
+        refuse_channel(owner, refusal);
+        return;
+    }
+    if (log_allowed(&limit))
+        log_warn("history not read, trying again", log_str("why", why));
+    feed_retry_soon(feed);
+}
+
+static void on_retry(void *data)
+{
+    struct feed *feed = data;
+    timer_stop(&feed->retry);
+    for (struct feed_channel *channel = feed->channels, *next; channel != NULL; channel = next) {
+        next = channel->hh.next;
+        source_retry(channel->source);
+    }
+    opening_advance_all(&feed->retrying);
+}
+
+/* ---- the set of channels ---- */
+
+static const struct source_shard *shard_of(const struct uplink *uplink)
+{
+    return uplink == NULL ? NULL : &uplink->shard;
+}
+
+static void count_spoken_for(struct feed *feed)
+{
+    atomic_store_explicit(&feed->spoken_for, HASH_COUNT(feed->channels) + gate_waiting(feed->gate), memory_order_relaxed);
+}
+
+static void count_channels(struct feed *feed, int change)
+{
+    metric_add(COUNT_CHANNELS, change);
+    count_spoken_for(feed);
+}
+
+static struct feed_channel *create_channel(struct feed *feed, struct slice name)
+{
+    size_t locals = feed->options.worker_count * sizeof(struct hub_channel *);
+    struct feed_channel *channel = h2o_mem_alloc(sizeof(*channel) + locals + name.n);
+    memset(channel, 0, sizeof(*channel) + locals);
+    channel->feed = feed;
+    memcpy(name_of(channel), name.p, name.n);
+    h2o_linklist_init_anchor(&channel->waiting);
+    channel->slot = channel_slot(name);
+    channel->uplink = uplinks_of(feed->uplinks, channel->slot);
+    channel->source = source_create(&feed->shared, shard_of(channel->uplink), channel, name);
+    HASH_ADD_KEYPTR(hh, feed->channels, name_of(channel), name.n, channel);
+    if (channel->uplink != NULL)
+        uplink_subscribe(channel->uplink, name, channel);
+    count_channels(feed, 1);
+    return channel;
+}
+
+static void drop_channel(struct feed_channel *channel)
+{
+    struct feed *feed = channel->feed;
+    if (channel->uplink != NULL)
+        uplink_unsubscribe(channel->uplink, source_name(channel->source));
+    HASH_DEL(feed->channels, channel);
+    feed->refused -= channel->refused != NULL;
+    source_destroy(channel->source);
+    free(channel);
+    count_channels(feed, -1);
+}
+
+static void move_channel(struct feed_channel *channel)
+{
+    struct slice name = source_name(channel->source);
+    struct uplink *uplink = uplinks_of(channel->feed->uplinks, channel->slot);
+    if (uplink == channel->uplink)
+        return;
+    if (channel->uplink != NULL)
+        uplink_unsubscribe(channel->uplink, name);
+    channel->uplink = uplink;
+    source_move(channel->source, shard_of(uplink));
+    if (uplink != NULL)
+        uplink_subscribe(uplink, name, channel);
+}
+
+/* The channel of this name, known to be listened to by the asking worker from now on. */
+static struct feed_channel *listen_for(struct feed *feed, uint32_t worker, const struct ask_channel *asked)
+{
+    struct slice name = slice_of(asked->name);
+    struct feed_channel *channel = feed_find(feed, name);
+    if (channel == NULL)
+        channel = create_channel(feed, name);
+    if (channel->locals[worker] == NULL)
+        ++channel->listeners;
+    channel->locals[worker] = asked->local;
+    return channel;
+}
+
+static void begin(struct feed *feed, struct ask *ask)
+{
+    struct source **sources = h2o_mem_alloc(ask->count * sizeof(*sources));
+    for (uint32_t i = 0; i < ask->count; ++i)
+        sources[i] = listen_for(feed, ask->worker, &ask->channels[i])->source;
+    opening_start(feed, ask, sources);
+    free(sources);
+}
+
+static void let_in(void *data, struct ask *ask)
+{
+    static const struct refusal gone = {503, 1, "the client is gone"};
+    struct feed *feed = data;
+    count_spoken_for(feed);
+    if (opening_is_abandoned(ask))
+        opening_refuse(feed, ask, &gone);
+    else
+        begin(feed, ask);
+}
+
+static bool is_busy(void *data)
+{
+    return uplinks_under_way(((struct feed *)data)->uplinks) >= BUSY_CHANNELS;
+}
+
+static uint32_t count_fresh(struct feed *feed, const struct ask *ask)
+{
+    uint32_t fresh = 0;
+    for (uint32_t i = 0; i < ask->count; ++i)
+        fresh += feed_find(feed, slice_of(ask->channels[i].name)) == NULL;
+    return fresh;
+}
+
+static void join(struct feed *feed, struct ask *ask)
+{
+    static const struct refusal full = {503, CHANNELS_RETRY_S, CHANNELS_SENTENCE};
+    uint32_t fresh = ask->opening != NULL ? 0 : count_fresh(feed, ask);
+    if (ask->opening != NULL) {
+        opening_go_on(ask->opening);
+    } else if (fresh == 0) {
+        begin(feed, ask);
+    } else if (fresh > feed_room(feed)) {
+        metric_add(COUNT_LIMITED + LIMIT_CHANNELS - 1, 1);
+        opening_refuse(feed, ask, &full);
+    } else {
+        gate_put(feed->gate, ask, fresh);
+        count_spoken_for(feed);
+    }
+}
+
+static void leave(struct feed *feed, struct ask *ask)
+{
+    struct feed_channel *channel = feed_find(feed, slice_of(ask->channels[0].name));
+    if (channel != NULL && channel->locals[ask->worker] == ask->channels[0].local) {
+        channel->locals[ask->worker] = NULL;
+        if (--channel->listeners == 0)
+            drop_channel(channel);
+    }
+    feed_tell(feed, ask->worker, (struct tell){.kind = TELL_LEFT, .left = ask->channels[0].local});
+    ask_free(ask);
+}
+
+static void on_asks(h2o_multithread_receiver_t *receiver, h2o_linklist_t *messages)
+{
+    struct feed *feed = H2O_STRUCT_FROM_MEMBER(struct feed, asks, receiver);
+    h2o_linklist_t asks;
+    h2o_linklist_init_anchor(&asks);
+    outbox_open(messages, &asks);
+    while (!h2o_linklist_is_empty(&asks)) {
+        struct ask *ask = H2O_STRUCT_FROM_MEMBER(struct ask, super.link, asks.next);
+        h2o_linklist_unlink(&ask->super.link);
+        if (ask->kind == ASK_JOIN)
+            join(feed, ask);
+        else
+            leave(feed, ask);
+    }
+}
+
+/* ---- the bus ---- */
+
+/* Of the subscription to ANNOUNCE_CHANNEL. */
+static void *nodes_tag(struct feed *feed)
+{
+    return feed;
+}
+
+static void on_subscribed(void *data, void *tag)
+{
+    if (tag != nodes_tag(data))
+        source_subscribed(((struct feed_channel *)tag)->source);
+}
+
+static void on_message(void *data, void *tag, struct slice payload)
+{
+    struct feed *feed = data;
+    if (tag == nodes_tag(feed))
+        feed->options.on_node(feed->options.data, payload);
+    else
+        source_message(((struct feed_channel *)tag)->source, payload);
+}
+
+static void on_unsubscribed(void *data, void *tag)
+{
+    if (tag != nodes_tag(data))
+        source_lost(((struct feed_channel *)tag)->source);
+}
+
+static void on_refused(void *data, void *tag, const char *why)
+{
+    static const struct refusal forbidden = {403, 0, "this gateway's Redis user may not subscribe to this channel"};
+    if (tag != nodes_tag(data))
+        refuse_channel(tag, &forbidden);
+    else
+        log_warn("other nodes are not heard", log_str("why", why));
+}
+
+static void on_subscriber_lost(void *data, struct uplink *uplink)
+{
+    struct feed *feed = data;
+    for (struct feed_channel *channel = feed->channels; channel != NULL; channel = channel->hh.next)
+        if (channel->uplink == uplink)
+            source_lost(channel->source);
+}
+
+static void on_doubt(void *data, struct uplink *uplink)
+{
+    struct feed *feed = data;
+    for (struct feed_channel *channel = feed->channels; channel != NULL; channel = channel->hh.next)
+        if (channel->uplink == uplink)
+            source_doubt(channel->source);
+}
+
+static void hear_nodes(struct feed *feed, struct uplink *uplink)
+{
+    if (feed->nodes == uplink)
+        return;
+    if (feed->nodes != NULL)
+        uplink_unsubscribe(feed->nodes, ANNOUNCE_CHANNEL);
+    feed->nodes = uplink;
+    if (uplink != NULL)
+        uplink_subscribe(uplink, ANNOUNCE_CHANNEL, nodes_tag(feed));
+}
+
+static struct uplink *nodes_uplink(const struct feed *feed)
+{
+    return feed->hears_nodes ? uplinks_of(feed->uplinks, channel_slot(ANNOUNCE_CHANNEL)) : NULL;
+}
+
+static void on_moved(void *data)
+{
+    struct feed *feed = data;
+    for (struct feed_channel *channel = feed->channels; channel != NULL; channel = channel->hh.next)
+        move_channel(channel);
+    hear_nodes(feed, nodes_uplink(feed));
+}
+
+static void on_change(void *data)
+{
+    struct feed *feed = data;
+    bool up = uplinks_ready(feed->uplinks);
+    metric_set(COUNT_BUS_UP, up);
+    atomic_store_explicit(&feed->usable, up, memory_order_relaxed);
+}
+
+static void on_beat(void *data)
+{
+    struct feed *feed = data;
+    feed->shared.margin_ms = uplinks_margin_ms(feed->uplinks);
+    metric_set(COUNT_RING_BYTES, (int64_t)feed->memory.bytes);
+}
+
+struct feed *feed_open(const struct feed_options *options)
+{
+    struct feed *feed = h2o_mem_alloc(sizeof(*feed));
+    *feed = (struct feed){.options = *options, .retry_ms = RETRY_MS};
+    h2o_linklist_init_anchor(&feed->retrying);
+    feed->outboxes = h2o_mem_alloc(options->worker_count * sizeof(*feed->outboxes));
+    for (uint32_t w = 0; w < options->worker_count; ++w)
+        feed->outboxes[w] = (struct outbox){.to = options->workers[w], .local = options->local};
+    h2o_multithread_register_receiver(options->queue, &feed->asks, on_asks);
+    ring_memory_init(&feed->memory, options->ring_memory);
+    feed->pages = (struct page_budget){.most = options->ring_memory / 4};
+    metric_set(COUNT_RING_LIMIT, (int64_t)options->ring_memory);
+    timer_init(&feed->retry, options->loop, on_retry, feed);
+    opening_init(feed);
+    feed->gate = gate_open(&(struct gate_options){.loop = options->loop, .is_busy = is_busy, .let_in = let_in, .data = feed});
+    feed->uplinks = uplinks_open(&(struct uplinks_options){.loop = options->loop,
+                                                           .getaddr = options->getaddr,
+                                                           .url = options->url,
+                                                           .redis_timeout_ms = options->redis_timeout_ms,
+                                                           .weights = options->weights,
+                                                           .on_subscribed = on_subscribed,
+                                                           .on_message = on_message,
+                                                           .on_unsubscribed = on_unsubscribed,
+                                                           .on_refused = on_refused,
+                                                           .on_subscriber_lost = on_subscriber_lost,
+                                                           .on_doubt = on_doubt,
+                                                           .on_commands = on_retry,
+                                                           .on_change = on_change,
+                                                           .on_moved = on_moved,
+                                                           .on_beat = on_beat,
+                                                           .data = feed});
+    feed->shared = (struct source_shared){.margin_ms = uplinks_margin_ms(feed->uplinks),
+                                          .limits = {options->ring_frames, options->ring_bytes, &feed->memory},
+                                          .pages = &feed->pages,
+                                          .on_event = on_event,
+                                          .on_read_failed = on_read_failed,
+                                          .on_live = on_live};
+    h2o_linklist_init_anchor(&feed->shared.counted);
+    return feed;
+}
+
+h2o_multithread_receiver_t *feed_asks(struct feed *feed)
+{
+    return &feed->asks;
+}
+
+bool feed_turn(struct feed *feed)
+{
+    bool any = false;
+    for (uint32_t w = 0; w < feed->options.worker_count; ++w)
+        any = outbox_send(&feed->outboxes[w]) || any;
+    return any;
+}
+
+void feed_announce(struct feed *feed, struct slice json)
+{
+    uplinks_publish(feed->uplinks, ANNOUNCE_CHANNEL, json);
+}
+
+void feed_hear_nodes(struct feed *feed, bool on)
+{
+    feed->hears_nodes = on;
+    hear_nodes(feed, nodes_uplink(feed));
+}
+
+size_t feed_room(struct feed *feed)
+{
+    size_t max = feed->options.max_channels == 0 ? SIZE_MAX : feed->options.max_channels;
+    size_t spoken_for = atomic_load_explicit(&feed->spoken_for, memory_order_relaxed);
+    return spoken_for < max ? max - spoken_for : 0;
+}
+
+bool feed_usable(struct feed *feed)
+{
+    return atomic_load_explicit(&feed->usable, memory_order_relaxed);
+}
+
+const char *feed_why(void *data)
+{
+    return uplinks_why(((struct feed *)data)->uplinks);
+}

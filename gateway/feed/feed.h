@@ -1,0 +1,49 @@
+/* The bus thread's work: subscribes to what the workers listen to, keeps each channel in order (source.h), and hands events to the workers.
+ * Everything here runs on one thread; workers reach it only through feed_asks(). */
+#pragma once
+
+#include "gateway/feed/ring.h"
+#include "gateway/messages.h"
+#include "runtime/redis/read_preference.h"
+
+struct feed;
+
+struct feed_options {
+    h2o_loop_t *loop;
+    h2o_multithread_queue_t *queue; /* of that loop */
+    h2o_multithread_receiver_t *getaddr; /* see struct redis_options */
+    const struct redis_url *url; /* borrowed */
+    uint64_t redis_timeout_ms;
+    struct read_preference_weights weights; /* all 0 where the bus is no cluster */
+    uint32_t ring_frames; /* see struct ring_limits */
+    size_t ring_bytes, ring_memory;
+    h2o_multithread_receiver_t *const *workers; /* where each worker takes struct tell; read at the start */
+    uint32_t worker_count;
+    size_t max_channels; /* 0: no limit */
+    bool local; /* the only worker is on this same thread */
+    void (*on_node)(void *data, struct slice text); /* see feed_hear_nodes(); the text dies after the call */
+    void *data;
+};
+
+struct feed *feed_open(const struct feed_options *options);
+
+/* Where workers send struct ask, each by an outbox of its own. */
+h2o_multithread_receiver_t *feed_asks(struct feed *feed);
+
+/* Sends on what the last turn of the bus thread's loop has for the workers; after every turn. False when there was nothing. */
+bool feed_turn(struct feed *feed);
+
+/* Tells all nodes; a text of ANNOUNCE_MAX bytes at most. Lost while Redis is away. */
+void feed_announce(struct feed *feed, struct slice json);
+
+/* From now on, or no more, options.on_node is told what all nodes announce, this one included. In turns: on, off, on … */
+void feed_hear_nodes(struct feed *feed, bool on);
+
+/* How many new channels may come into being; another thread's answer may be old by a moment. Any thread. */
+size_t feed_room(struct feed *feed);
+
+/* Whether all connections to Redis are ready. Any thread. */
+bool feed_usable(struct feed *feed);
+
+/* NULL while all connections to Redis are ready and messages come back, else why not; for /readyz, on the bus thread. `feed` is a struct feed. */
+const char *feed_why(void *feed);

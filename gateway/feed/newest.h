@@ -1,0 +1,19 @@
+/* Where the newest N events of a channel begin, when its ring does not go back so far: counts them backwards in the history, once for all that ask. Keeps their positions
+ * only, and those of some channels, for whoever asks next. Bus thread only. */
+#pragma once
+
+#include "gateway/feed/source.h"
+
+struct newest;
+
+struct newest *newest_create(struct source *source);
+
+/* Frees it; what was read does not come any more. */
+void newest_close(struct newest *newest);
+
+/* Sets *after to what the newest `n` events follow, or all where there are fewer. `handed_on`: how many events the source has handed on. False: the channel's on_live tells
+ * when to ask again. Only while source_live(). */
+bool newest_find(struct newest *newest, uint32_t n, uint64_t handed_on, struct position *after);
+
+/* See source_retry(). */
+void newest_retry(struct newest *newest);

@@ -1,0 +1,246 @@
+#include "gateway/feed/opening.h"
+
+#include <stdlib.h>
+
+#include "gateway/feed/feed_parts.h"
+#include "gateway/feed/replay.h"
+#include "runtime/monotonic.h"
+
+enum { SWEEP_MS = 500 }; /* how often openings whose streams are gone are looked for */
+
+const struct refusal *opening_refusal(enum history_fault fault)
+{
+    static const struct refusal refusals[] = {
+        [HISTORY_FORBIDDEN] = {403, 0, "this gateway's Redis user may not read the history of this channel"},
+        [HISTORY_UNUSABLE] = {503, 0, "the history of this channel in Redis can't be used"},
+        [HISTORY_DEADLY] = {503, 60, "Redis closes its connection when the next event of this channel's history is read"},
+    };
+    return fault == HISTORY_UNREAD ? NULL : &refusals[fault];
+}
+
+static void advance(struct opening *opening);
+
+/* Those that waited for room longest go on first. */
+static void give_turns(struct feed *feed)
+{
+    if (feed->giving_turns)
+        return;
+    feed->giving_turns = true;
+    while (!h2o_linklist_is_empty(&feed->turns) && replay_room(&feed->shared)) {
+        struct opening *opening = H2O_STRUCT_FROM_MEMBER(struct opening, link, feed->turns.next);
+        h2o_linklist_unlink(&opening->link);
+        advance(opening);
+    }
+    feed->giving_turns = false;
+}
+
+static void retry_later(struct opening *opening)
+{
+    h2o_linklist_insert(&opening->feed->retrying, &opening->link);
+    feed_retry_soon(opening->feed);
+}
+
+static void on_barrier(void *data)
+{
+    struct opening *opening = data;
+    if (--opening->barriers == 0)
+        advance(opening);
+}
+
+static bool waits_at(const struct opening *opening, const struct canary *canary, struct canary *const *canaries)
+{
+    for (uint32_t i = 0; i < opening->barriers; ++i)
+        if (canaries[i] == canary)
+            return true;
+    return false;
+}
+
+/* Goes on when each shard that has one of its channels has sent all that was published there before now. */
+static void wait_for_barriers(struct opening *opening)
+{
+    struct ask *ask = opening->ask;
+    struct canary **canaries = h2o_mem_alloc(ask->count * sizeof(*canaries));
+    opening->barriers = 0;
+    for (uint32_t i = 0; i < ask->count; ++i) {
+        const struct feed_channel *channel = feed_find(opening->feed, slice_of(ask->channels[i].name));
+        if (channel == NULL || channel->uplink == NULL || waits_at(opening, channel->uplink->canary, canaries))
+            continue;
+        canaries[opening->barriers] = channel->uplink->canary;
+        opening->waits[opening->barriers++] = (struct canary_wait){.cb = on_barrier, .data = opening};
+    }
+    if (opening->barriers == 0)
+        retry_later(opening);
+    for (uint32_t i = 0, count = opening->barriers; i < count; ++i)
+        canary_barrier(canaries[i], &opening->waits[i]);
+    free(canaries);
+}
+
+/* Of a stream over several shards, each of which has to be heard: else the ids that it is given now would stand for what has not come yet. */
+static bool is_settled(const struct opening *opening)
+{
+    const struct ask *ask = opening->ask;
+    const struct uplink *first = NULL;
+    uint64_t now_us = monotonic_us();
+    bool several = false, settled = true;
+    for (uint32_t i = 0; i < ask->count && ask->count != 1; ++i) {
+        const struct feed_channel *channel = feed_find(opening->feed, slice_of(ask->channels[i].name));
+        const struct uplink *uplink = channel == NULL ? NULL : channel->uplink;
+        first = first == NULL ? uplink : first;
+        several = several || uplink != first;
+        settled = settled && uplink != NULL && uplink_settled(uplink, now_us);
+    }
+    return settled || !several;
+}
+
+/* From the last page on the worker's queue carries every event of these channels behind it, so the seam between replay and live is the queue's
+ * own order. */
+static void answer(struct opening *opening)
+{
+    struct ask *ask = opening->ask;
+    struct tell page = {.kind = TELL_PAGE, .page = {.subscriber = ask->subscriber, .ask = ask}};
+    h2o_linklist_unlink(&opening->here);
+    if (replay_page(ask->replay, &page))
+        page.kind = TELL_WELCOME;
+    feed_tell(opening->feed, ask->worker, page);
+    give_turns(opening->feed);
+}
+
+void opening_refuse(struct feed *feed, struct ask *ask, const struct refusal *why)
+{
+    if (ask->opening != NULL) {
+        h2o_linklist_unlink(&ask->opening->here);
+        replay_abandon(ask->replay);
+    }
+    feed_tell(feed, ask->worker,
+              (struct tell){.kind = TELL_REFUSED, .refused = {.subscriber = ask->subscriber, .ask = ask, .why = why}});
+    give_turns(feed);
+}
+
+bool opening_is_abandoned(const struct ask *ask)
+{
+    return atomic_load_explicit(&ask->abandoned, memory_order_relaxed);
+}
+
+static const struct refusal *refusal_of(const struct opening *opening)
+{
+    static const struct refusal gone = {503, 1, "the client is gone"};
+    const struct ask *ask = opening->ask;
+    const struct refusal *why = opening_is_abandoned(ask) ? &gone : NULL;
+    for (uint32_t i = 0; i < ask->count && why == NULL && opening->feed->refused != 0; ++i) {
+        const struct feed_channel *channel = feed_find(opening->feed, slice_of(ask->channels[i].name));
+        why = channel == NULL ? NULL : channel->refused;
+    }
+    return why;
+}
+
+/* What is not LIVE may be away for long: the stream holds no pages as long. */
+static void wait_at_source(struct opening *opening, struct source *source)
+{
+    if (source_live(source) && source_left_alone(source) != NULL) {
+        opening_refuse(opening->feed, opening->ask, opening_refusal(HISTORY_DEADLY));
+        return;
+    }
+    h2o_linklist_insert(&((struct feed_channel *)source_owner(source))->waiting, &opening->link);
+    if (source_live(source))
+        return;
+    replay_abandon(opening->ask->replay);
+    give_turns(opening->feed);
+}
+
+/* Takes the opening stream one step on, or leaves it where it will be called again. */
+static void advance(struct opening *opening)
+{
+    struct source *wait_at;
+    const struct refusal *why = refusal_of(opening);
+    if (why != NULL) {
+        opening_refuse(opening->feed, opening->ask, why);
+        return;
+    }
+    switch (replay_prepare(opening->ask->replay, &wait_at)) {
+    case REPLAY_READY:
+        if (is_settled(opening))
+            answer(opening);
+        else
+            wait_for_barriers(opening);
+        break;
+    case REPLAY_SOURCE:
+        wait_at_source(opening, wait_at);
+        break;
+    case REPLAY_TURN:
+        h2o_linklist_insert(&opening->feed->turns, &opening->link);
+        break;
+    case REPLAY_BARRIER:
+        wait_for_barriers(opening);
+        break;
+    case REPLAY_READ:
+        break;
+    case REPLAY_REFUSED:
+        opening_refuse(opening->feed, opening->ask, opening_refusal(replay_fault(opening->ask->replay)));
+        break;
+    case REPLAY_RETRY:
+        replay_abandon(opening->ask->replay);
+        retry_later(opening);
+        give_turns(opening->feed);
+        break;
+    }
+}
+
+/* Those that have to wait there again do so behind the others. */
+void opening_advance_all(h2o_linklist_t *list)
+{
+    h2o_linklist_t now;
+    h2o_linklist_init_anchor(&now);
+    h2o_linklist_insert_list(&now, list);
+    while (!h2o_linklist_is_empty(&now)) {
+        struct opening *opening = H2O_STRUCT_FROM_MEMBER(struct opening, link, now.next);
+        h2o_linklist_unlink(&opening->link);
+        advance(opening);
+    }
+}
+
+static void on_own_read(void *data)
+{
+    advance(data);
+}
+
+/* Gives up what waits for a channel, a read or a retry and whose stream is gone, so that its channels can go and nothing is read for it. */
+static void on_sweep(void *data)
+{
+    struct feed *feed = data;
+    for (h2o_linklist_t *node = feed->openings.next, *next; node != &feed->openings; node = next) {
+        struct opening *opening = H2O_STRUCT_FROM_MEMBER(struct opening, here, node);
+        next = node->next;
+        bool waits = h2o_linklist_is_linked(&opening->link);
+        if (!opening_is_abandoned(opening->ask) || (!waits && !replay_reading(opening->ask->replay)))
+            continue;
+        if (waits)
+            h2o_linklist_unlink(&opening->link);
+        advance(opening);
+    }
+    if (!h2o_linklist_is_empty(&feed->openings))
+        timer_start(&feed->sweep, SWEEP_MS);
+}
+
+void opening_go_on(struct opening *opening)
+{
+    struct feed *feed = opening->feed;
+    h2o_linklist_insert(&feed->openings, &opening->here);
+    if (!timer_running(&feed->sweep))
+        timer_start(&feed->sweep, SWEEP_MS);
+    advance(opening);
+}
+
+void opening_start(struct feed *feed, struct ask *ask, struct source *const *sources)
+{
+    ask->opening = h2o_mem_alloc(sizeof(*ask->opening) + ask->count * sizeof(ask->opening->waits[0]));
+    *ask->opening = (struct opening){.feed = feed, .ask = ask};
+    ask->replay = replay_create(ask, sources, &feed->shared, on_own_read, ask->opening);
+    opening_go_on(ask->opening);
+}
+
+void opening_init(struct feed *feed)
+{
+    h2o_linklist_init_anchor(&feed->openings);
+    h2o_linklist_init_anchor(&feed->turns);
+    timer_init(&feed->sweep, feed->options.loop, on_sweep, feed);
+}

@@ -1,0 +1,340 @@
+#include "gateway/feed/places.h"
+
+#include "gateway/feed/search.h"
+#include "proto/event_id.h"
+#include "runtime/monotonic.h"
+
+enum { CLOCK_MARGIN_MS = 1000 }; /* a time that is later than Redis's by more than this is none that a gateway gave */
+
+/* ---- times ---- */
+
+struct position places_since(uint64_t ms)
+{
+    return ms == 0 ? POSITION_NONE : (struct position){ms - 1, UINT64_MAX};
+}
+
+static const struct source_shard *shard_at(const struct replay *replay, uint32_t i)
+{
+    return source_shard(replay->places[i].source);
+}
+
+static bool spans_shards(const struct replay *replay)
+{
+    for (uint32_t i = 1; i < replay->ask->count; ++i)
+        if (shard_at(replay, i) != shard_at(replay, 0))
+            return true;
+    return false;
+}
+
+struct position places_newest(const struct replay *replay, const struct source_shard *shard)
+{
+    struct position newest = POSITION_NONE;
+    for (uint32_t i = 0; i < replay->ask->count; ++i)
+        if ((shard == NULL || shard == shard_at(replay, i)) && position_compare(source_last(replay->places[i].source), newest) > 0)
+            newest = source_last(replay->places[i].source);
+    return newest;
+}
+
+uint64_t places_present_ms(const struct replay *replay)
+{
+    uint64_t proven = UINT64_MAX, newest = places_newest(replay, NULL).ms;
+    for (uint32_t i = 0; i < replay->ask->count; ++i) {
+        const struct source_shard *shard = shard_at(replay, i);
+        uint64_t its = shard == NULL ? 0 : shard->proven_ms;
+        proven = its < proven ? its : proven;
+    }
+    if (spans_shards(replay) || newest < proven)
+        return proven;
+    /* one shard sends all its events in order: those before the newest have come. A channel that goes on above a clock that was set back has a newest one that tells no time. */
+    const struct source_shard *shard = shard_at(replay, 0);
+    return shard == NULL || clock_steps_is_time(shard->steps, newest, monotonic_ms()) ? newest : proven;
+}
+
+/* The time that `ms` of shard `of` stands for in shard `in`; where `of` is NULL, `ms` may be of any. */
+static uint64_t since(const struct replay *replay, uint64_t ms, const struct source_shard *of, const struct source_shard *in)
+{
+    uint64_t earliest = ms;
+    for (uint32_t i = 0; i < replay->ask->count; ++i) {
+        const struct source_shard *shard = shard_at(replay, i);
+        uint64_t its = shard == NULL || (shard != in && of != NULL && shard != of) ? ms : clock_steps_since(shard->steps, ms);
+        earliest = its < earliest ? its : earliest;
+    }
+    return earliest;
+}
+
+/* Whether a gateway can have given this time as a place: the clock has reached it, or had before it was set back. */
+static bool has_been(const struct replay *replay, uint64_t ms)
+{
+    ms = since(replay, ms, NULL, NULL);
+    int64_t now = 0;
+    for (uint32_t i = 0; i < replay->ask->count; ++i) {
+        const struct source_shard *shard = shard_at(replay, i);
+        int64_t its = shard != NULL && shard->steps->known ? (int64_t)monotonic_ms() + shard->steps->most_ms : 0;
+        now = its > now ? its : now;
+    }
+    return (int64_t)ms <= now + CLOCK_MARGIN_MS;
+}
+
+/* ---- taking what an id stands for ---- */
+
+/* Channel i goes on from here, or from where it was to go on, if that is earlier. */
+static void stand(struct place *place, struct position after, uint64_t time_ms, bool exact)
+{
+    if (place->stands && position_compare(place->after, after) <= 0)
+        return;
+    place->after = after;
+    place->time_ms = time_ms;
+    place->exact = exact;
+    place->stands = true;
+}
+
+/* Channel i goes on from the time `ms` of shard `of`. Nothing orders the events of two shards but their clocks and what had come when. */
+static void stand_at_time(struct replay *replay, uint32_t i, uint64_t ms, const struct source_shard *of)
+{
+    uint64_t margin = shard_at(replay, i) == of ? 0 : replay->shared->margin_ms;
+    uint64_t time_ms = since(replay, ms, of, shard_at(replay, i));
+    uint64_t from = time_ms > margin ? since(replay, time_ms - margin, of, shard_at(replay, i)) : 0;
+    stand(&replay->places[i], places_since(from), of == NULL ? time_ms : from, false);
+}
+
+/* The id stands for this event, or the place after it, in channel `found`: the others go on from its time. If no clock has been there, as far as this gateway knows, one was set back before
+ * it looked: what was published since may be older than the id, so the others tell a gap. */
+static void stand_at(struct replay *replay, uint32_t found, struct position at)
+{
+    bool is_time = has_been(replay, at.ms);
+    for (uint32_t i = 0; i < replay->ask->count; ++i) {
+        if (i == found) {
+            stand(&replay->places[i], at, at.ms, true);
+            continue;
+        }
+        stand_at_time(replay, i, is_time ? at.ms : places_present_ms(replay), shard_at(replay, found));
+        replay->places[i].lost = replay->places[i].lost || !is_time;
+    }
+}
+
+static enum replay_need found_it(struct replay *replay)
+{
+    replay->resolved = true;
+    return REPLAY_READY;
+}
+
+/* ---- an id of the form of a position ---- */
+
+enum verdict {
+    VERDICT_STANDS,
+    VERDICT_LATER, /* than the newest event here */
+    VERDICT_READ, /* Redis can tell */
+    VERDICT_NONE,
+};
+
+static enum verdict look_up(const struct place *place)
+{
+    const struct ring *ring = source_ring(place->source);
+    struct position at = place->claim, last = source_last(place->source);
+    uint32_t next = ring_after(ring, at);
+    if (position_is_none(at) || position_compare(at, last) == 0) /* the former: 1.0's place of an empty channel */
+        return VERDICT_STANDS;
+    if (next != 0 && position_compare(ring_at(ring, next - 1)->at, at) == 0)
+        return VERDICT_STANDS;
+    if (next != ring->count && position_compare(ring_at(ring, next)->prev, at) == 0)
+        return VERDICT_STANDS;
+    if (position_compare(at, last) > 0)
+        return VERDICT_LATER;
+    return source_bare(place->source) ? VERDICT_NONE : VERDICT_READ;
+}
+
+/* Of what was read from the claimed position on. */
+static bool read_tells(const struct place *place)
+{
+    const struct frame *first = place->page_count == 0 ? NULL : place->page[0];
+    return place->claim_there || (first != NULL && position_compare(first->prev, place->claim) == 0);
+}
+
+/* READY: *stands tells. */
+static enum replay_need find_claim(struct replay *replay, uint32_t i, bool *stands, struct source **wait_at)
+{
+    struct place *place = &replay->places[i];
+    *wait_at = place->source;
+    *stands = place->looked_up && read_tells(place);
+    if (place->looked_up)
+        return REPLAY_READY;
+    enum verdict verdict = look_up(place);
+    *stands = verdict == VERDICT_STANDS;
+    if (verdict == VERDICT_LATER && !replay->barrier_passed)
+        return REPLAY_BARRIER;
+    if (verdict != VERDICT_READ)
+        return REPLAY_READY;
+    if (source_deepen(place->source, UINT32_MAX))
+        return REPLAY_SOURCE;
+    return replay_look_up(replay, i);
+}
+
+static enum replay_need find_claims(struct replay *replay, struct slice id, struct source **wait_at)
+{
+    for (uint32_t i = 0; i < replay->ask->count; ++i) {
+        struct place *place = &replay->places[i];
+        bool stands;
+        place->claimed = place->claimed || event_id_parse(&place->claim, id, source_name(place->source));
+        if (!place->claimed)
+            continue;
+        enum replay_need need = find_claim(replay, i, &stands, wait_at);
+        if (need != REPLAY_READY)
+            return need;
+        if (stands) {
+            stand_at(replay, i, place->claim);
+            replay->resolved = true;
+        }
+    }
+    return REPLAY_READY;
+}
+
+/* ---- an id of the form of a time ---- */
+
+/* Before 2.0 an author could give such an id, too. */
+static enum replay_need find_time(struct replay *replay, struct slice id, struct position time)
+{
+    const struct source_shard *of = spans_shards(replay) ? NULL : shard_at(replay, 0);
+    struct position at;
+    for (uint32_t i = 0; i < replay->ask->count; ++i)
+        if (search_ring(source_ring(replay->places[i].source), id, &at))
+            stand_at(replay, i, at);
+    if (!replay->barrier_passed && time.ms > places_newest(replay, of).ms)
+        return REPLAY_BARRIER;
+    for (uint32_t i = 0; i < replay->ask->count; ++i)
+        stand_at_time(replay, i, time.ms, time.seq == PLACE_PROVEN ? shard_at(replay, i) : of);
+    return found_it(replay);
+}
+
+/* ---- an id of an author's own ---- */
+
+static enum replay_need find_author_s(struct replay *replay, struct slice id, struct source **wait_at)
+{
+    struct position at;
+    enum replay_need need = REPLAY_READY;
+    for (uint32_t i = 0; i < replay->ask->count; ++i) {
+        struct source *source = replay->places[i].source;
+        if (source_deepen(source, UINT32_MAX) || search_find(source_search(source), id, &at) == SEARCH_WAIT) {
+            *wait_at = source;
+            need = REPLAY_SOURCE;
+        }
+    }
+    for (uint32_t i = 0; need == REPLAY_READY && i < replay->ask->count; ++i) {
+        if (search_find(source_search(replay->places[i].source), id, &at) != SEARCH_FOUND)
+            continue;
+        stand_at(replay, i, at);
+        replay->resolved = true;
+    }
+    return need;
+}
+
+/* ---- an id that stands for nothing ---- */
+
+/* Whether the history of the claimed channel has gone on without the claimed position, or should know of it and does not: so Redis's data is not what the id came from. Not where it only
+ * does not reach back so far. READY: *other tells. */
+static enum replay_need is_other_data(const struct place *place, bool *other)
+{
+    const struct frame *first = place->page_count == 0 ? NULL : place->page[0];
+    struct position last = source_last(place->source);
+    uint64_t horizon_ms = 0;
+    if (place->looked_up && first == NULL) {
+        *other = false; /* it was deleted meanwhile */
+    } else if (place->looked_up ? position_is_none(first->prev) : source_bare(place->source) && position_is_none(last)) {
+        if (!source_horizon(place->source, first, false, &horizon_ms))
+            return REPLAY_SOURCE;
+        *other = place->claim.ms >= horizon_ms;
+    } else {
+        *other = position_compare(place->looked_up ? first->prev : last, place->claim) < 0;
+    }
+    return REPLAY_READY;
+}
+
+static void lose(struct place *place, struct position after, uint64_t time_ms)
+{
+    place->after = after;
+    place->time_ms = time_ms;
+    place->exact = false;
+    place->lost = true;
+}
+
+/* Events may be missing in all channels whose data was in the same Redis. */
+static enum replay_need lose_claim(struct replay *replay, uint32_t claimed, struct source **wait_at)
+{
+    struct place *place = &replay->places[claimed];
+    struct position last = source_last(place->source), at = place->claim;
+    bool other;
+    *wait_at = place->source;
+    enum replay_need need = is_other_data(place, &other);
+    if (need != REPLAY_READY)
+        return need;
+    stand_at(replay, claimed, at);
+    for (uint32_t i = 0; i < replay->ask->count; ++i)
+        if (other && shard_at(replay, i) == shard_at(replay, claimed))
+            replay->places[i].lost = true;
+    place->after = position_compare(at, last) < 0 ? at : last;
+    place->exact = false;
+    return found_it(replay);
+}
+
+static enum replay_need lose_all(struct replay *replay)
+{
+    for (uint32_t i = 0; i < replay->ask->count; ++i)
+        lose(&replay->places[i], source_last(replay->places[i].source), places_present_ms(replay));
+    return found_it(replay);
+}
+
+enum replay_need places_find(struct replay *replay, struct source **wait_at)
+{
+    struct slice id = slice_of(replay->ask->resume_id);
+    struct position time;
+    uint32_t count = replay->ask->count, claimed = 0;
+    enum replay_need need = find_claims(replay, id, wait_at);
+    if (need != REPLAY_READY || replay->resolved)
+        return need;
+    if (event_id_parse(&time, id, SLICE("")) && has_been(replay, time.ms))
+        return find_time(replay, id, time);
+    need = find_author_s(replay, id, wait_at);
+    if (need != REPLAY_READY || replay->resolved)
+        return need;
+    if (!replay->barrier_passed)
+        return REPLAY_BARRIER;
+    while (claimed < count && !replay->places[claimed].claimed)
+        ++claimed;
+    return claimed < count && has_been(replay, replay->places[claimed].claim.ms) ? lose_claim(replay, claimed, wait_at)
+                                                                                 : lose_all(replay);
+}
+
+/* ---- what is missing ---- */
+
+static bool precedes_horizon(struct place *place, const struct frame *first, bool *missed)
+{
+    uint64_t horizon_ms;
+    bool in_ring = first != NULL && place->page == NULL;
+    if (!source_horizon(place->source, first, in_ring, &horizon_ms))
+        return false;
+    *missed = place->time_ms < horizon_ms;
+    place->gap_by_time = *missed;
+    place->gap_at = (struct position){horizon_ms, 0};
+    return true;
+}
+
+bool places_missed(struct place *place, const struct frame *first, bool *missed)
+{
+    struct position last = source_last(place->source);
+    if (place->lost) {
+        *missed = true;
+    } else if (!place->told_here && source_lost_after(place->source, place->after, place->exact)) {
+        *missed = place->gap_here = true;
+    } else if (first != NULL && position_is_none(first->prev)) {
+        if (!place->exact)
+            return precedes_horizon(place, first, missed);
+        *missed = !position_is_none(place->after);
+    } else if (first != NULL) {
+        int prev = position_compare(first->prev, place->after);
+        *missed = place->exact ? prev != 0 : prev > 0;
+    } else if (source_bare(place->source) && position_is_none(last) && !place->exact) {
+        return precedes_horizon(place, first, missed);
+    } else {
+        *missed = (place->emptied || source_bare(place->source)) && position_compare(last, place->after) > 0;
+    }
+    return true;
+}

@@ -1,0 +1,553 @@
+#include "gateway/feed/replay.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "gateway/counters.h"
+#include "gateway/feed/replay_read.h"
+#include "gateway/gap.h"
+#include "proto/event_id.h"
+#include "runtime/monotonic.h"
+
+enum {
+    VERIFIED_MS = 1000, /* the ring of a channel is served that long after it was compared with the history */
+    PRESENT_WAITS = 3, /* for a canary, until the present is proven late enough; a clock that was set may never be */
+};
+
+struct replay *replay_create(const struct ask *ask, struct source *const *sources, const struct source_shared *shared,
+                             void (*on_read)(void *data), void *data)
+{
+    size_t size = sizeof(struct replay) + ask->count * sizeof(struct place);
+    struct replay *replay = h2o_mem_alloc(size);
+    memset(replay, 0, size);
+    replay->ask = ask;
+    replay->shared = shared;
+    replay->on_read = on_read;
+    replay->data = data;
+    for (uint32_t i = 0; i < ask->count; ++i)
+        replay->places[i].source = sources[i];
+    return replay;
+}
+
+/* Nothing is older than what the ring holds. */
+static bool ring_is_whole(const struct source *source)
+{
+    const struct ring *ring = source_ring(source);
+    struct position before = ring->count == 0 ? source_last(source) : ring_at(ring, 0)->prev;
+    return position_is_none(before) || (ring->count == 0 && source_bare(source));
+}
+
+/* The newest ask->last events of each channel. */
+static enum replay_need resolve_last(struct replay *replay, struct source **wait_at)
+{
+    uint32_t last = replay->ask->last;
+    for (uint32_t i = 0; i < replay->ask->count; ++i) {
+        struct place *place = &replay->places[i];
+        const struct ring *ring = source_ring(place->source);
+        *wait_at = place->source;
+        if (place->stands)
+            continue;
+        if (ring->count < last && source_deepen(place->source, last))
+            return REPLAY_SOURCE;
+        if (ring->count >= last)
+            place->after = ring_at(ring, ring->count - last)->prev;
+        else if (ring_is_whole(place->source))
+            place->after = ring->count == 0 ? source_last(place->source) : ring_at(ring, 0)->prev;
+        else if (!source_find_newest(place->source, last, &place->after))
+            return REPLAY_SOURCE;
+        place->time_ms = places_present_ms(replay);
+        place->stands = true;
+    }
+    replay->resolved = true;
+    return REPLAY_READY;
+}
+
+/* From now on; but a client that has had its head for a while (the bus was away) counts on all since then. */
+static enum replay_need resolve_fresh(struct replay *replay)
+{
+    const struct ask *ask = replay->ask;
+    bool head_sent = ask->head_sent || monotonic_ms() - ask->asked_ms >= REPLAY_HEAD_MS;
+    for (uint32_t i = 0; i < ask->count; ++i) {
+        struct place *place = &replay->places[i];
+        const struct source_shard *shard = source_shard(place->source);
+        struct position last = source_last(place->source);
+        place->after = head_sent && shard->clock_known ? places_since((uint64_t)((int64_t)ask->asked_ms + shard->clock_ms)) : last;
+        if (position_compare(place->after, last) > 0)
+            place->after = last;
+        place->time_ms = head_sent ? place->after.ms : places_present_ms(replay);
+    }
+    replay->resolved = true;
+    return REPLAY_READY;
+}
+
+/* What was read to look an id up serves as the first page where the stream goes on from there. */
+static enum replay_need resolve_id(struct replay *replay, struct source **wait_at)
+{
+    enum replay_need need = places_find(replay, wait_at);
+    for (uint32_t i = 0; need == REPLAY_READY && i < replay->ask->count; ++i)
+        if (replay->places[i].page != NULL && position_compare(replay->places[i].after, replay->places[i].claim) != 0)
+            replay_drop_page(replay, &replay->places[i]);
+    return need;
+}
+
+static enum replay_need resolve(struct replay *replay, struct source **wait_at)
+{
+    switch (replay->ask->mode) {
+    case START_LAST:
+        return resolve_last(replay, wait_at);
+    case START_RESUME:
+        return resolve_id(replay, wait_at);
+    case START_FRESH:
+        break;
+    }
+    return resolve_fresh(replay);
+}
+
+/* How deep the ring should be read at once when this stream is the first to ask, so that one read does. */
+static uint32_t wish(const struct ask *ask)
+{
+    return ask->mode == START_RESUME ? UINT32_MAX : ask->mode == START_LAST ? ask->last : 0;
+}
+
+/* Events that were deleted since are not to be served from memory. False: *wait_at is being asked. */
+static bool verify(struct replay *replay, struct source **wait_at)
+{
+    bool asking = false;
+    uint64_t now = monotonic_ms();
+    if (replay->ask->mode == START_FRESH || replay->verified)
+        return true;
+    if (replay->verified_since_ms == 0)
+        replay->verified_since_ms = now < VERIFIED_MS ? 0 : now - VERIFIED_MS;
+    for (uint32_t i = 0; i < replay->ask->count; ++i) {
+        if (!source_verify(replay->places[i].source, replay->verified_since_ms))
+            continue;
+        *wait_at = replay->places[i].source;
+        asking = true;
+    }
+    replay->verified = !asking;
+    return !asking;
+}
+
+/* ---- on the way to a page ---- */
+
+/* The next frame that is known. */
+static struct frame *upcoming(const struct place *place)
+{
+    if (place->page != NULL)
+        return place->next < place->page_count ? place->page[place->next] : NULL;
+    const struct ring *ring = source_ring(place->source);
+    return place->next < ring->count ? ring_at(ring, place->next) : NULL;
+}
+
+/* A page may be ahead of the subscription, which has another connection: what the source has not handed on yet comes live. So no event comes twice, and none comes before
+ * an older one of another channel. */
+static bool comes_live(const struct place *place, const struct frame *frame)
+{
+    return position_compare(frame->at, source_last(place->source)) > 0;
+}
+
+/* The next frame to hand out. */
+static struct frame *frame_at(const struct place *place)
+{
+    struct frame *frame = upcoming(place);
+    return frame != NULL && !comes_live(place, frame) ? frame : NULL;
+}
+
+static void seek(struct place *place)
+{
+    if (place->page == NULL)
+        place->next = ring_after(source_ring(place->source), place->after);
+}
+
+/* READY: for each place there are frames, or it is known that there are none. */
+static enum replay_need read_pages(struct replay *replay, struct source **wait_at)
+{
+    for (uint32_t i = 0; i < replay->ask->count; ++i) {
+        struct place *place = &replay->places[i];
+        *wait_at = place->source;
+        if (place->page != NULL && place->joint == JOINT_UNKNOWN)
+            return replay_read_joint(replay, i);
+        if (place->page != NULL || place->emptied || source_covers(*wait_at, place->after))
+            continue;
+        if (source_deepen(*wait_at, UINT32_MAX))
+            return REPLAY_SOURCE;
+        return replay_read_page(replay, i);
+    }
+    return REPLAY_READY;
+}
+
+/* Of what was there before the first page, only who resumes has a right to be told. */
+static bool is_owed(const struct replay *replay, const struct place *place)
+{
+    return replay->ask->mode == START_RESUME || replay->begun || place->served;
+}
+
+/* Whether the next frame follows `after`, but for entries of somebody else, without its saying so. */
+static bool joins_on(const struct place *place)
+{
+    const struct frame *next = upcoming(place);
+    if (place->page != NULL)
+        return place->joint == JOINT_PROVEN;
+    return next != NULL && place->next != 0 && position_compare(place->after, next->prev) <= 0; /* a ring has no hole */
+}
+
+static bool knows_of_loss(const struct place *place)
+{
+    return place->lost || (!place->told_here && source_lost_after(place->source, place->after, place->exact));
+}
+
+/* Looks at the seam between `after` and what is to come: whatever was read, or stayed in the ring, since the last frame may begin later. False: something has to be read
+ * first, wait at the source. */
+static bool look_for_gap(const struct replay *replay, struct place *place, bool *missed)
+{
+    *missed = place->gap_here = place->gap_by_time = false;
+    if (!is_owed(replay, place) || (joins_on(place) && !knows_of_loss(place)))
+        return true;
+    if (!knows_of_loss(place) && place->exact && place->page != NULL && place->page_count == 0) {
+        *missed = true; /* only entries of somebody else: nothing proves that they follow */
+        return true;
+    }
+    return places_missed(place, upcoming(place), missed);
+}
+
+/* READY: what it takes to tell what is missing was read. */
+static enum replay_need read_proofs(struct replay *replay, struct source **wait_at)
+{
+    bool missed;
+    for (uint32_t i = 0; i < replay->ask->count; ++i) {
+        struct place *place = &replay->places[i];
+        *wait_at = place->source;
+        seek(place);
+        if (!look_for_gap(replay, place, &missed))
+            return REPLAY_SOURCE;
+    }
+    return REPLAY_READY;
+}
+
+/* The place of a channel without any event, or one that lost its newest, is a time. It proves nothing to a client that comes back with it unless it is after what may be missing. */
+static bool is_time(struct source *source)
+{
+    struct position last = source_last(source);
+    return position_is_none(last) || source_lost_after(source, last, true);
+}
+
+static bool is_late_enough(struct source *source, uint64_t present_ms)
+{
+    uint64_t horizon_ms;
+    if (!is_time(source))
+        return true;
+    if (source_lost_after(source, places_since(present_ms), false))
+        return false;
+    return !source_horizon(source, NULL, false, &horizon_ms) || present_ms >= horizon_ms;
+}
+
+static bool is_present_late_enough(const struct replay *replay)
+{
+    uint64_t present_ms = places_present_ms(replay);
+    for (uint32_t i = 0; i < replay->ask->count; ++i)
+        if (!is_late_enough(replay->places[i].source, present_ms))
+            return false;
+    return true;
+}
+
+enum history_fault replay_fault(const struct replay *replay)
+{
+    return replay->fault;
+}
+
+enum replay_need replay_prepare(struct replay *replay, struct source **wait_at)
+{
+    enum replay_need need = REPLAY_READY;
+    if (replay->failed != NULL) {
+        replay->fault = history_fault(replay->failed);
+        replay->failed = NULL;
+        return replay->fault == HISTORY_UNREAD ? REPLAY_RETRY : REPLAY_REFUSED;
+    }
+    for (uint32_t i = 0; i < replay->ask->count; ++i) {
+        *wait_at = replay->places[i].source;
+        if (source_live(*wait_at))
+            continue;
+        source_deepen(*wait_at, wish(replay->ask));
+        return REPLAY_SOURCE;
+    }
+    if (!verify(replay, wait_at))
+        return REPLAY_SOURCE;
+    if (replay->waits < PRESENT_WAITS && places_present_ms(replay) == 0) { /* the gateway has only just begun to listen */
+        ++replay->waits;
+        return REPLAY_BARRIER;
+    }
+    if (!replay->resolved) {
+        need = resolve(replay, wait_at);
+        if (need == REPLAY_BARRIER)
+            replay->barrier_passed = true; /* when it is called again */
+    }
+    if (need == REPLAY_READY)
+        need = read_pages(replay, wait_at);
+    if (need == REPLAY_READY)
+        need = read_proofs(replay, wait_at);
+    if (need == REPLAY_READY && replay->waits < PRESENT_WAITS && !is_present_late_enough(replay)) {
+        ++replay->waits;
+        need = REPLAY_BARRIER;
+    }
+    return need;
+}
+
+/* ---- making a page ---- */
+
+/* What a gap before the next frame reaches up to: behind it everything comes, now or live. */
+static struct position gap_end(const struct place *place)
+{
+    const struct frame *next = upcoming(place);
+    struct position last = source_last(place->source);
+    struct position end = next != NULL ? next->prev : place->page != NULL ? place->page_end : last;
+    return position_compare(end, last) < 0 ? end : last;
+}
+
+/* At every seam: where a page begins, and where the place goes from its own page to the ring. */
+static void begin(const struct replay *replay, struct place *place)
+{
+    bool missed;
+    seek(place);
+    place->gap = !look_for_gap(replay, place, &missed) || missed;
+    if (!place->gap)
+        return;
+    if (place->lost)
+        place->gap_at = POSITION_NONE; /* before any event, which would lead who comes back past it */
+    else if (place->gap_here)
+        place->gap_at = place->after;
+    else if (place->gap_by_time)
+        place->gap_at.ms = place->gap_at.ms > place->time_ms ? place->gap_at.ms : place->time_ms;
+    else
+        place->gap_at = gap_end(place);
+}
+
+/* The place has handed out all of its page that was not to come live. */
+static void go_to_page_end(struct place *place)
+{
+    struct position last = source_last(place->source);
+    bool cut = upcoming(place) != NULL;
+    struct position end = cut ? last : place->page_end;
+    if (position_compare(place->after, end) < 0)
+        place->after = end;
+    place->exact = true; /* an entry of this very history */
+    place->page_full = place->page_full && !cut;
+}
+
+/* The place's page is used up: goes on in the ring, if that joins on. */
+static bool leave_page(const struct replay *replay, struct place *place)
+{
+    go_to_page_end(place);
+    if (place->page_full || !source_covers(place->source, place->after))
+        return false;
+    replay_drop_page(replay, place);
+    begin(replay, place);
+    return true;
+}
+
+/* False: the place has no next frame. */
+static bool next_at(const struct place *place, struct position *at)
+{
+    const struct frame *frame = place->gap ? NULL : frame_at(place);
+    *at = frame != NULL ? frame->at : place->gap_at;
+    return place->gap || frame != NULL;
+}
+
+/* The place whose next frame is the oldest; NULL when no place has one, or when a page has run out and it can't be told. */
+static struct place *oldest(struct replay *replay, bool *more)
+{
+    struct place *best = NULL;
+    struct position best_at = POSITION_NONE;
+    for (uint32_t i = 0; i < replay->ask->count; ++i) {
+        struct place *place = &replay->places[i];
+        struct position at;
+        bool any = next_at(place, &at);
+        if (!any && place->page != NULL) {
+            if (!leave_page(replay, place)) {
+                *more = true;
+                return NULL;
+            }
+            any = next_at(place, &at);
+        }
+        if (any && (best == NULL || position_compare(at, best_at) < 0)) {
+            best = place;
+            best_at = at;
+        }
+    }
+    return best;
+}
+
+/* ---- ids of places ---- */
+
+static void format_time(uint64_t ms, char out[EVENT_ID_LEN + 1])
+{
+    event_id_format(out, SLICE(""), (struct position){ms, PLACE_NEAR});
+}
+
+static void format_present(const struct replay *replay, char out[EVENT_ID_LEN + 1])
+{
+    event_id_format(out, SLICE(""), (struct position){places_present_ms(replay), PLACE_PROVEN});
+}
+
+/* Of the place in one channel before `first`, or after the newest event. Where no event is known there, it is a time. */
+static void format_before(const struct replay *replay, const struct place *place, const struct frame *first,
+                          char out[EVENT_ID_LEN + 1])
+{
+    struct position at = first != NULL ? first->prev : source_last(place->source);
+    if (first != NULL ? !position_is_none(at) : !is_time(place->source))
+        event_id_format(out, source_name(place->source), at);
+    else if (first != NULL)
+        format_time(first->at.ms, out);
+    else
+        format_present(replay, out);
+}
+
+/* The id of the place before `first`, or of the present when nothing is replayed: who returns with it gets what the stream now begins with. */
+static void format_place(const struct replay *replay, const struct frame *first, char out[EVENT_ID_LEN + 1])
+{
+    if (replay->ask->count == 1)
+        format_before(replay, &replay->places[0], first, out);
+    else if (first != NULL)
+        format_time(first->at.ms, out);
+    else
+        format_present(replay, out);
+}
+
+static bool has_more(const struct replay *replay, bool (*is)(const struct place *place))
+{
+    for (uint32_t i = 0; i < replay->ask->count; ++i)
+        if (is(&replay->places[i]))
+            return true;
+    return false;
+}
+
+static bool has_frame(const struct place *place)
+{
+    return frame_at(place) != NULL || place->page_full;
+}
+
+static bool has_lost_gap(const struct place *place)
+{
+    return place->gap && place->lost;
+}
+
+/* Where who was told of the gap goes on: it must be told of the others yet, and get the events that follow. False: from where it was. */
+static bool format_after_gap(const struct replay *replay, const struct place *place, char out[EVENT_ID_LEN + 1])
+{
+    if (place->gap_here || (place->lost && has_more(replay, has_lost_gap)))
+        return false;
+    bool named = frame_at(place) != NULL || place->page == NULL; /* what the gap ends before */
+    if (replay->ask->count == 1 && (named || place->lost || place->gap_by_time))
+        format_before(replay, place, frame_at(place), out);
+    else if (!place->lost && !place->gap_by_time)
+        event_id_format(out, source_name(place->source), place->gap_at);
+    else if (has_more(replay, has_frame))
+        format_time(place->lost ? place->time_ms : place->gap_at.ms, out);
+    else
+        format_present(replay, out);
+    return true;
+}
+
+/* The id behind which something is missing. */
+static void format_gap_begin(const struct place *place, char out[EVENT_ID_LEN + 1])
+{
+    if (place->exact)
+        event_id_format(out, source_name(place->source), place->after);
+    else
+        format_time(place->time_ms, out);
+}
+
+/* What was told is not told again. */
+static void pass_gap(struct place *place)
+{
+    struct position end = gap_end(place);
+    place->gap = false;
+    place->told_here = place->told_here || place->gap_here || place->lost;
+    if (place->gap_by_time) {
+        place->time_ms = place->gap_at.ms;
+    } else if (upcoming(place) != NULL || position_compare(end, place->after) > 0) {
+        place->after = end;
+        place->exact = true;
+    }
+    place->lost = false;
+}
+
+static struct frame *take_gap(const struct replay *replay, struct place *place)
+{
+    char id[EVENT_ID_LEN + 1], begin_id[EVENT_ID_LEN + 1];
+    bool at_start = !place->served && replay->ask->mode == START_RESUME;
+    place->gap = false;
+    struct slice own = format_after_gap(replay, place, id) ? slice_of(id) : (struct slice){NULL, 0};
+    enum gap_cause cause = place->lost ? GAP_UNKNOWN_ID : place->gap_by_time ? GAP_VANISHED : GAP_TRIMMED;
+    format_gap_begin(place, begin_id);
+    struct slice last_id = slice_of(at_start ? replay->ask->resume_id : begin_id);
+    struct frame *gap = gap_frame(source_name(place->source), last_id, own, place->gap_at, cause);
+    pass_gap(place);
+    return gap;
+}
+
+/* ---- making a page ---- */
+
+/* All up to here was handed out with this frame, or is somebody else's: what is to come names this as the one before it. */
+static struct position end_of(const struct place *place, const struct frame *frame)
+{
+    const struct frame *next = upcoming(place);
+    if (next == NULL)
+        return place->page != NULL ? place->page_end : frame->at;
+    return position_compare(next->prev, frame->at) > 0 && position_compare(next->prev, next->at) < 0 ? next->prev : frame->at;
+}
+
+/* The place's next frame, with a reference for the caller. */
+static struct frame *take(const struct replay *replay, struct place *place)
+{
+    if (place->gap)
+        return take_gap(replay, place);
+    struct frame *frame = frame_at(place);
+    assert(frame != NULL); /* oldest() chose the place for it */
+    frame_ref(frame);
+    ++place->next;
+    place->after = end_of(place, frame);
+    place->exact = place->served = true;
+    return frame;
+}
+
+static void count_resume(struct replay *replay)
+{
+    bool unknown = false, read = false;
+    if (replay->counted || replay->ask->mode != START_RESUME)
+        return;
+    replay->counted = true;
+    for (uint32_t i = 0; i < replay->ask->count; ++i) {
+        unknown = unknown || replay->places[i].lost;
+        read = read || replay->places[i].page != NULL;
+    }
+    metric_add(unknown ? COUNT_RESUMES_UNKNOWN : read ? COUNT_RESUMES_READ : COUNT_RESUMES_MEMORY, 1);
+}
+
+bool replay_page(struct replay *replay, struct tell *tell)
+{
+    size_t bytes = 0;
+    uint32_t count = 0;
+    bool more = false;
+    struct frame **frames = h2o_mem_alloc(REPLAY_PAGE_FRAMES * sizeof(*frames));
+    replay->verified_since_ms = 0;
+    replay->verified = false;
+    count_resume(replay);
+    for (uint32_t i = 0; i < replay->ask->count; ++i)
+        begin(replay, &replay->places[i]);
+    struct place *place;
+    while (!more && (place = oldest(replay, &more)) != NULL) {
+        struct frame *frame = frames[count++] = take(replay, place);
+        bytes += frame->body;
+        more = count == REPLAY_PAGE_FRAMES || bytes >= REPLAY_PAGE_BYTES;
+    }
+    replay_drop_pages(replay);
+    replay->begun = true;
+    format_place(replay, count == 0 ? NULL : frames[0], tell->page.position);
+    if (count == 0) {
+        free(frames);
+        frames = NULL;
+    }
+    tell->page.count = count;
+    tell->page.frames = frames;
+    return !more;
+}

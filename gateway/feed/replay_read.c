@@ -1,0 +1,187 @@
+#include "gateway/feed/replay_read.h"
+
+#include <stdlib.h>
+
+#include "gateway/counters.h"
+
+enum {
+    READ_ENTRIES = 1000, /* of one read, at most */
+    READ_BYTES =
+        2 * REPLAY_PAGE_BYTES, /* … and about so much of all channels: what does not fit the page is read again for the next one */
+};
+
+void replay_drop_page(const struct replay *replay, struct place *place)
+{
+    for (uint32_t i = 0; i < place->page_count; ++i)
+        frame_unref(place->page[i]);
+    free(place->page);
+    ring_memory_give(replay->shared->limits.memory, place->page_bytes);
+    place->page = NULL;
+    place->page_bytes = 0;
+    place->page_count = 0;
+    place->next = 0;
+}
+
+void replay_drop_pages(struct replay *replay)
+{
+    for (uint32_t i = 0; i < replay->ask->count; ++i) {
+        replay_drop_page(replay, &replay->places[i]);
+        replay->places[i].emptied = false;
+    }
+    replay->shared->pages->promised -= replay->promised;
+    replay->promised = 0;
+}
+
+bool replay_reading(const struct replay *replay)
+{
+    return replay->reading != NULL;
+}
+
+void replay_abandon(struct replay *replay)
+{
+    if (replay->reading != NULL)
+        history_cancel(replay->reading);
+    replay->reading = NULL;
+    replay_drop_pages(replay);
+}
+
+/* How many entries make this channel's part of READ_BYTES. */
+static size_t limit_for(const struct replay *replay, const struct place *place)
+{
+    size_t limit = READ_BYTES / replay->ask->count / source_entry_size(place->source);
+    return limit < 1 ? 1 : limit < READ_ENTRIES ? limit : READ_ENTRIES;
+}
+
+/* Bytes of the pages that it is going to read; of each channel one event at least. */
+static size_t pages_estimate(const struct replay *replay)
+{
+    size_t bytes = 0;
+    for (uint32_t i = 0; i < replay->ask->count; ++i) {
+        const struct place *place = &replay->places[i];
+        size_t size = source_entry_size(place->source), part = READ_BYTES / replay->ask->count;
+        if (!source_covers(place->source, place->after))
+            bytes += size > part ? size : part;
+    }
+    return bytes == 0 ? 1 : bytes;
+}
+
+bool replay_room(const struct source_shared *shared)
+{
+    return shared->pages->promised < shared->pages->most;
+}
+
+/* All of a page's reads are promised room at once, so that streams which hold a part can't wait for each other. */
+static bool promise_room(struct replay *replay)
+{
+    if (replay->promised != 0)
+        return true;
+    if (!replay_room(replay->shared))
+        return false;
+    replay->promised = pages_estimate(replay);
+    replay->shared->pages->promised += replay->promised;
+    return true;
+}
+
+/* Of the entries behind `after`, which is an event or nothing but a time. */
+static enum page_joint joint_of(const struct place *place, const struct history_entry *entries)
+{
+    bool named = place->page_count != 0 && position_compare(place->page[0]->at, entries[0].at) == 0;
+    return named || !place->exact || position_is_none(place->after) ? JOINT_BY_PREV : JOINT_UNKNOWN;
+}
+
+/* A read that looks an id up begins with its position, whose event is not wanted again. */
+static void take_page(const struct replay *replay, struct place *place, const struct history_entry *entries, size_t count,
+                      size_t skip, bool more)
+{
+    if (count == 0) { /* the history was deleted: what is missing is a gap, and the ring may have the newest yet */
+        place->emptied = true;
+        return;
+    }
+    place->page = h2o_mem_alloc((count + 1) * sizeof(struct frame *));
+    place->page_count = (uint32_t)source_frames(place->source, entries + skip, count - skip, place->page);
+    place->page_bytes = count * sizeof(struct frame *);
+    for (uint32_t i = 0; i < place->page_count; ++i)
+        place->page_bytes += frame_memory(place->page[i]);
+    ring_memory_take(replay->shared->limits.memory, place->page_bytes);
+    place->page_end = entries[count - 1].at;
+    place->page_full = more;
+    place->joint = skip != 0 ? JOINT_PROVEN : joint_of(place, entries);
+    place->next = 0;
+}
+
+static void read_ended(struct replay *replay, const char *why)
+{
+    replay->reading = NULL;
+    replay->failed = why;
+}
+
+static void on_page(void *data, const struct history_entry *entries, size_t count, bool more, const char *why)
+{
+    struct replay *replay = data;
+    struct place *place = &replay->places[replay->read_at];
+    read_ended(replay, why);
+    if (why == NULL)
+        take_page(replay, place, entries, count, 0, more);
+    replay->on_read(replay->data);
+}
+
+/* Of what was read a moment ago, nothing that stood behind `after` was gone then if `after` is there even now. */
+static void on_joint(void *data, const struct history_entry *entries, size_t count, bool more, const char *why)
+{
+    struct replay *replay = data;
+    struct place *place = &replay->places[replay->read_at];
+    (void)more;
+    read_ended(replay, why);
+    if (why == NULL)
+        place->joint = count != 0 && position_compare(entries[0].at, place->after) == 0 ? JOINT_PROVEN : JOINT_BY_PREV;
+    replay->on_read(replay->data);
+}
+
+static void on_looked_up(void *data, const struct history_entry *entries, size_t count, bool more, const char *why)
+{
+    struct replay *replay = data;
+    struct place *place = &replay->places[replay->read_at];
+    read_ended(replay, why);
+    if (why == NULL) {
+        place->looked_up = true;
+        place->claim_there = count != 0 && position_compare(entries[0].at, place->claim) == 0;
+        take_page(replay, place, entries, count, place->claim_there ? 1 : 0, more);
+    }
+    replay->on_read(replay->data);
+}
+
+static enum replay_need wait_for(struct replay *replay, const struct source *source, struct history_read *read)
+{
+    replay->reading = read;
+    if (read != NULL)
+        return REPLAY_READ;
+    replay->fault = source_left_alone(source) != NULL ? HISTORY_DEADLY : HISTORY_UNREAD;
+    return replay->fault == HISTORY_UNREAD ? REPLAY_RETRY : REPLAY_REFUSED;
+}
+
+static enum replay_need read_after(struct replay *replay, uint32_t at, struct position after, size_t limit, history_cb cb)
+{
+    struct place *place = &replay->places[at];
+    if (!promise_room(replay))
+        return REPLAY_TURN;
+    replay->read_at = at;
+    metric_add(COUNT_HISTORY_READS, 1);
+    return wait_for(replay, place->source, source_read_after(place->source, after, limit, cb, replay));
+}
+
+enum replay_need replay_read_page(struct replay *replay, uint32_t at)
+{
+    struct place *place = &replay->places[at];
+    return read_after(replay, at, place->after, limit_for(replay, place), on_page);
+}
+
+enum replay_need replay_read_joint(struct replay *replay, uint32_t at)
+{
+    return read_after(replay, at, position_before(replay->places[at].after), 1, on_joint);
+}
+
+enum replay_need replay_look_up(struct replay *replay, uint32_t at)
+{
+    struct place *place = &replay->places[at];
+    return read_after(replay, at, position_before(place->claim), limit_for(replay, place), on_looked_up);
+}

@@ -1,0 +1,75 @@
+/* The gateway's ends of the shards: to each a command connection, a subscriber connection and a canary, and what its clock says. Bus thread only. */
+#pragma once
+
+#include "gateway/feed/canary.h"
+#include "gateway/feed/link_watch.h"
+#include "gateway/feed/source.h"
+
+struct uplink {
+    struct uplinks *uplinks;
+    struct shard *at;
+    struct source_shard shard; /* its command connection and its clock */
+    struct clock_steps steps;
+    uint64_t clock_asked_ms; /* monotonic_ms() when the first of the answers that are to come was asked for */
+    uint32_t clock_asked; /* how many that are */
+    struct subscribe *subscribe;
+    struct canary *canary;
+    struct link_watch *watch; /* NULL: the subscriber connection is to the primary */
+    char came[24]; /* what the canary said, until the watch has been asked; "": nothing */
+    struct uplink *next;
+};
+
+struct uplinks_options {
+    h2o_loop_t *loop;
+    h2o_multithread_receiver_t *getaddr; /* see struct redis_options */
+    const struct redis_url *url; /* borrowed */
+    uint64_t redis_timeout_ms;
+    struct read_preference_weights weights; /* see reading.h; of a cluster */
+    /* See subscribe.h; not for the canaries' tags. */
+    void (*on_subscribed)(void *data, void *tag);
+    void (*on_message)(void *data, void *tag, struct slice payload);
+    void (*on_unsubscribed)(void *data, void *tag);
+    void (*on_refused)(void *data, void *tag, const char *why);
+    void (*on_subscriber_lost)(void *data, struct uplink *uplink);
+    /* Messages may have been lost on their way to the replica that it listens at. */
+    void (*on_doubt)(void *data, struct uplink *uplink);
+    /* A command connection is back: what could not be read may be tried again. */
+    void (*on_commands)(void *data);
+    /* A connection is ready, or lost: see uplinks_ready(). */
+    void (*on_change)(void *data);
+    /* Channels may have another uplink, or none: see uplinks_of(). The one they had may go after this. */
+    void (*on_moved)(void *data);
+    /* The clocks were read anew, and what is proven is known: every second or so. */
+    void (*on_beat)(void *data);
+    void *data;
+};
+
+struct uplinks *uplinks_open(const struct uplinks_options *options);
+
+/* The uplink to the shard of this slot; NULL: none is known to have it. */
+struct uplink *uplinks_of(const struct uplinks *uplinks, uint16_t slot);
+
+/* Whether all connections are ready, and all slots have a shard. */
+bool uplinks_ready(const struct uplinks *uplinks);
+
+/* The most channels that one of the shards which are up owes confirmations for. */
+size_t uplinks_under_way(const struct uplinks *uplinks);
+
+/* NULL while they are and messages come back; else why not, valid until the next turn. */
+const char *uplinks_why(struct uplinks *uplinks);
+
+/* Subscribes to a channel, or to a name of the bus's own, at this shard; `tag` comes back in the events. See subscribe_add(), subscribe_remove(). */
+void uplink_subscribe(struct uplink *uplink, struct slice channel, void *tag);
+void uplink_unsubscribe(struct uplink *uplink, struct slice channel);
+
+/* Whether what was published at this one until `now_us` (monotonic_us()) less the margin has come. */
+bool uplink_settled(const struct uplink *uplink, uint64_t now_us);
+
+/* Whether what was published at any shard until `now_us` (monotonic_us()) less the margin has come. Always, where there is but one: its own events tell. */
+bool uplinks_settled(const struct uplinks *uplinks, uint64_t now_us);
+
+/* See struct source_shared. It grows with the difference of the shards' clocks. */
+uint64_t uplinks_margin_ms(const struct uplinks *uplinks);
+
+/* Plain PUBLISH or SPUBLISH, as the bus is; lost while the channel's shard is away. */
+void uplinks_publish(struct uplinks *uplinks, struct slice channel, struct slice text);

@@ -1,0 +1,120 @@
+#include "gateway/http/edge.h"
+
+#include "gateway/counters.h"
+#include "gateway/http/page.h"
+#include "gateway/http/upstream.h"
+#include "runtime/net/cors.h"
+#include "runtime/http.h"
+
+#define ALLOWED_HEADERS \
+    "accept, authorization, cache-control, content-type, idempotency-key, last-event-id, sse-event, sse-id, sse-retry"
+
+static enum cors_verdict judge(struct gateway *gateway, h2o_req_t *req)
+{
+    return origin_verdict(gateway->options.cors_origins, gateway->proxies, req);
+}
+
+void edge_add_headers(struct gateway *gateway, h2o_req_t *req)
+{
+    enum cors_verdict verdict = judge(gateway, req);
+    switch (verdict) {
+    case CORS_LISTED:
+        http_add_header(req, "access-control-allow-origin", http_header(req, "origin"));
+        http_add_header(req, "access-control-allow-credentials", SLICE("true"));
+        break;
+    case CORS_ANY:
+        http_add_header(req, "access-control-allow-origin", SLICE("*"));
+        break;
+    case CORS_NONE:
+    case CORS_REFUSED:
+        break;
+    }
+    if (verdict == CORS_LISTED || verdict == CORS_ANY)
+        http_add_header(req, "access-control-expose-headers", SLICE("sse-gateway, retry-after"));
+    http_add_header(req, "vary", SLICE("origin"));
+    http_add_header(req, "sse-gateway", slice_of(gateway->node));
+    if (gateway->options.force_ssl && origin_of(gateway->proxies, req).https)
+        http_add_header(req, "strict-transport-security", SLICE("max-age=31536000"));
+}
+
+/* Requests by what they were for and how they came out. */
+static void count(h2o_req_t *req, int status)
+{
+    struct slice target = http_target(req);
+    bool post = http_method_is(req, "POST"), get = http_method_is(req, "GET") || http_method_is(req, "HEAD");
+    bool page = slice_eq(target, SLICE("/")) || slice_starts(target, SLICE(PAGE_ASSETS));
+    enum request_kind kind = status == 404 || status == 405 ? REQUEST_OTHER
+                             : post                         ? REQUEST_PUBLISH
+                             : !get                         ? REQUEST_OTHER
+                             : page                         ? REQUEST_PAGE
+                                                            : REQUEST_STREAM;
+    int hundreds = status / 100;
+    if (hundreds >= 2 && hundreds <= 5)
+        metric_add((size_t)COUNT_REQUESTS + (size_t)kind * REQUEST_CLASSES + (size_t)hundreds - 2, 1);
+}
+
+void edge_count_stream(h2o_req_t *req)
+{
+    count(req, 200);
+}
+
+struct edge_filter {
+    h2o_filter_t super;
+    struct gateway *gateway;
+};
+
+static void on_setup_ostream(h2o_filter_t *filter, h2o_req_t *req, h2o_ostream_t **slot)
+{
+    struct gateway *gateway = H2O_STRUCT_FROM_MEMBER(struct edge_filter, super, filter)->gateway;
+    upstream_answered(gateway, req);
+    count(req, req->res.status);
+    edge_add_headers(gateway, req);
+    h2o_setup_next_ostream(req, slot);
+}
+
+void edge_register(struct gateway *gateway, h2o_pathconf_t *path)
+{
+    struct edge_filter *filter = (struct edge_filter *)h2o_create_filter(path, sizeof(*filter));
+    filter->super.on_setup_ostream = on_setup_ostream;
+    filter->gateway = gateway;
+}
+
+bool edge_redirect(struct gateway *gateway, h2o_req_t *req)
+{
+    struct origin origin = origin_of(gateway->proxies, req);
+    if (!gateway->options.force_ssl || origin.https)
+        return false;
+    struct slice url = origin_https_url(req, &origin, gateway->tls_port);
+    if (url.p == NULL) {
+        http_error(req, 400, "this host and path cannot be redirected to https");
+        return true;
+    }
+    bool safe = http_method_is(req, "GET") || http_method_is(req, "HEAD");
+    http_add_header(req, "location", url);
+    http_send(req, safe ? 301 : 307, "text/plain; charset=utf-8", SLICE("https only\n"));
+    return true;
+}
+
+void edge_options(struct gateway *gateway, h2o_req_t *req, const char *allow)
+{
+    if (judge(gateway, req) == CORS_REFUSED) {
+        http_error(req, 403, "this origin is not in CORS_ORIGINS");
+        return;
+    }
+    http_add_header(req, "allow", slice_of(allow));
+    if (http_header(req, "access-control-request-method").p != NULL) {
+        http_add_header(req, "access-control-allow-methods", slice_of(allow));
+        http_add_header(req, "access-control-allow-headers", SLICE(ALLOWED_HEADERS));
+        http_add_header(req, "access-control-max-age", SLICE("86400"));
+    }
+    static h2o_generator_t none;
+    req->res.status = 204;
+    req->res.reason = "No Content";
+    h2o_start_response(req, &none);
+    h2o_send(req, NULL, 0, H2O_SEND_STATE_FINAL);
+}
+
+bool edge_may_write(struct gateway *gateway, h2o_req_t *req)
+{
+    return judge(gateway, req) != CORS_REFUSED;
+}

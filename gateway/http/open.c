@@ -1,0 +1,185 @@
+#include "gateway/http/open.h"
+
+#include "gateway/http/admission.h"
+#include "gateway/connection.h"
+#include "gateway/http/edge.h"
+#include "gateway/stream/transport.h"
+#include "proto/channel.h"
+#include "proto/event.h"
+#include "proto/sse.h"
+#include "runtime/h2o/h2_guard.h"
+#include "runtime/http.h"
+#include "runtime/seeded_hash.h"
+
+/* Where the number (from 1) of the channel of this name stands, or would: a table with room, probed one after the other. */
+static uint8_t *place_of(struct stream_request *stream, struct slice name)
+{
+    size_t at = seeded_hash(name.p, name.n) % STREAM_PLACES;
+    while (stream->places[at] != 0 && !slice_eq(stream->channels[stream->places[at] - 1], name))
+        at = (at + 1) % STREAM_PLACES;
+    return &stream->places[at];
+}
+
+const char *stream_add_channel(struct stream_request *stream, struct slice name)
+{
+    const char *error = channel_check(name);
+    if (error != NULL)
+        return error;
+    uint8_t *place = place_of(stream, name);
+    if (*place != 0)
+        return NULL;
+    if (stream->count == STREAM_CHANNELS_MAX)
+        return "more than 100 channels in one stream";
+    stream->channels[stream->count++] = name;
+    *place = (uint8_t)stream->count;
+    return NULL;
+}
+
+/* Decimal 1..STREAM_LAST_MAX; 0 for anything else. */
+static uint32_t parse_last(struct slice text)
+{
+    uint32_t value = 0;
+    if (text.n == 0 || text.n > 4)
+        return 0;
+    for (size_t i = 0; i < text.n; ++i) {
+        if (text.p[i] < '0' || text.p[i] > '9')
+            return 0;
+        value = value * 10 + (uint32_t)(text.p[i] - '0');
+    }
+    return value <= STREAM_LAST_MAX ? value : 0;
+}
+
+/* The id as UTF-8. Ids are published as UTF-8, but fetch() and most HTTP libraries send a header's text as Latin-1: what is not UTF-8 is taken for that. One that is
+ * too long anyway is left as it is. */
+static struct slice id_as_utf8(h2o_mem_pool_t *pool, struct slice id)
+{
+    if (id.n > EVENT_CUSTOM_ID_MAX || utf8_valid(id))
+        return id;
+    char *out = h2o_mem_alloc_pool(pool, 2 * id.n);
+    size_t n = 0;
+    for (size_t i = 0; i != id.n; ++i) {
+        unsigned char c = (unsigned char)id.p[i];
+        if (c >= 0x80)
+            out[n++] = (char)(0xc0 | c >> 6);
+        out[n++] = (char)(c < 0x80 ? c : 0x80 | (c & 0x3f));
+    }
+    return slice_make(out, n);
+}
+
+/* WHATWG HTML section 9.2.4 keeps ids free of NUL, CR and LF; an empty one is none. */
+static const char *resume_from(struct stream_request *stream, h2o_mem_pool_t *pool, struct slice id)
+{
+    if (id.n == 0)
+        return NULL;
+    id = id_as_utf8(pool, id);
+    if (id.n > EVENT_CUSTOM_ID_MAX)
+        return "the last event id is longer than 200 bytes";
+    if (memchr(id.p, 0, id.n) != NULL)
+        return "the last event id holds a NUL";
+    stream->start = (struct hub_start){.mode = START_RESUME, .resume_id = id};
+    stream->welcome = WELCOME_NOTHING;
+    return NULL;
+}
+
+static const char *read_parameter(struct stream_request *stream, h2o_mem_pool_t *pool, struct slice name, struct slice value,
+                                  bool many)
+{
+    bool resumes = stream->start.mode == START_RESUME;
+    if (slice_eq(name, SLICE("last_event_id")))
+        return resumes ? NULL : resume_from(stream, pool, value);
+    if (slice_eq(name, SLICE("last"))) {
+        uint32_t last = parse_last(value);
+        if (last != 0 && !resumes)
+            stream->start = (struct hub_start){.mode = START_LAST, .last = last};
+        return last == 0 ? "last must be a number from 1 to 1000" : NULL;
+    }
+    if (many && slice_eq(name, SLICE("channel")))
+        return stream_add_channel(stream, value);
+    return NULL;
+}
+
+const char *stream_read_query(struct stream_request *stream, h2o_req_t *req, bool many)
+{
+    struct slice rest = http_query(req), name, value;
+    bool broken = false;
+    const char *error = resume_from(stream, &req->pool, http_header(req, "last-event-id"));
+    while (error == NULL && http_form_next_literal(req, SLICE("channel"), &rest, &name, &value, &broken))
+        error = read_parameter(stream, &req->pool, name, value, many);
+    if (error != NULL)
+        return error;
+    if (broken)
+        return "the query holds a broken percent escape";
+    return stream->count == 0 ? "name at least one channel: /subscribe?channel=a&channel=b" : NULL;
+}
+
+static void add_stream_headers(h2o_req_t *req)
+{
+    http_add_header(req, "content-type", SLICE(SSE_CONTENT_TYPE));
+    http_add_header(req, "cache-control", SLICE(SSE_CACHE_CONTROL));
+    http_add_header(req, "x-accel-buffering", SLICE("no"));
+}
+
+static void serve_head(h2o_req_t *req)
+{
+    static h2o_generator_t none;
+    req->res.status = 200;
+    req->res.reason = "OK";
+    add_stream_headers(req);
+    h2o_start_response(req, &none);
+    h2o_send(req, NULL, 0, H2O_SEND_STATE_FINAL);
+}
+
+/* One of the streams that an HTTP/2 connection may have; given back with the request. */
+struct place_on_connection {
+    struct connection *connection;
+};
+
+static void on_place_given_back(void *data)
+{
+    --((struct place_on_connection *)data)->connection->streams;
+}
+
+static bool take_place(h2o_req_t *req)
+{
+    struct connection *connection = connection_of(req);
+    if (connection->streams >= CONNECTION_STREAMS_MAX)
+        return false;
+    ++connection->streams;
+    struct place_on_connection *place = h2o_mem_alloc_shared(&req->pool, sizeof(*place), on_place_given_back);
+    place->connection = connection;
+    return true;
+}
+
+void stream_serve(struct gateway *gateway, h2o_req_t *req, struct stream_request *stream)
+{
+    struct worker *worker = worker_of(req);
+    const struct transport *transport = transport_of(req);
+    if (http_method_is(req, "HEAD")) {
+        serve_head(req);
+        return;
+    }
+    if (worker->draining) {
+        http_add_header(req, "retry-after", SLICE("1"));
+        http_error(req, 503, "this gateway is shutting down; connect again");
+        return;
+    }
+    if (transport == &transport_h2 && !take_place(req)) {
+        admission_refuse(req, LIMIT_CONNECTION_STREAMS, 5);
+        return;
+    }
+    if (!admission_channels(gateway, req, stream))
+        return;
+    h2_guard_stream(req);
+    add_stream_headers(req);
+    if (transport != &transport_h2) { /* h2o's filters don't see a head that we write */
+        edge_add_headers(gateway, req);
+        edge_count_stream(req);
+    }
+    struct subscriber *subscriber = subscriber_create(worker->hub, transport, stream->count, stream->welcome);
+    subscriber->client = client_address_of(gateway->proxies, req);
+    stream->start.head_sent = !feed_usable(gateway->feed);
+    hub_join(subscriber, stream->channels, &stream->start);
+    subscriber_hold(subscriber, req);
+    if (stream->start.head_sent)
+        subscriber_open(subscriber);
+}

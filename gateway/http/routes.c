@@ -1,0 +1,173 @@
+#include "gateway/http/routes.h"
+
+#include "gateway/http/admission.h"
+#include "gateway/counters.h"
+#include "gateway/http/edge.h"
+#include "gateway/http/forward.h"
+#include "gateway/http/page.h"
+#include "gateway/http/open.h"
+#include "gateway/http/upstream.h"
+#include "proto/channel.h"
+#include "runtime/http.h"
+
+#define METHODS_STREAM "GET, HEAD, OPTIONS"
+#define METHODS_CHANNEL "GET, HEAD, POST, OPTIONS"
+
+enum kind {
+    ROUTE_PAGE,
+    ROUTE_ASSET, /* named by the rest of the path */
+    ROUTE_CHANNEL, /* one channel, named in the table */
+    ROUTE_NAMED, /* one channel, named by the rest of the path */
+    ROUTE_SUBSCRIBE, /* the channels named in the query */
+};
+
+static const struct route {
+    const char *path;
+    enum kind kind;
+    const char *channel;
+    enum welcome welcome;
+    uint32_t replay; /* events a fresh stream begins with */
+    bool publish; /* POSTs go to the publisher */
+    bool demo; /* there only while the demo is on */
+} routes[] = {
+    {"/", ROUTE_PAGE, NULL, WELCOME_NOTHING, 0, false, true},
+    {PAGE_ASSETS, ROUTE_ASSET, NULL, WELCOME_NOTHING, 0, false, true},
+    {"/sse", ROUTE_CHANNEL, "letters", WELCOME_LETTER, 0, false, true},
+    {"/post", ROUTE_CHANNEL, "post", WELCOME_NOTHING, 0, true, true},
+    {"/events", ROUTE_CHANNEL, "counter", WELCOME_NOTHING, 0, false, true},
+    {"/exchange_rates/usd_eur", ROUTE_CHANNEL, "usd_eur", WELCOME_NOTHING, 1, false, true},
+    {"/channels/", ROUTE_NAMED, NULL, WELCOME_POSITION, 0, true, false},
+    {"/subscribe", ROUTE_SUBSCRIBE, NULL, WELCOME_POSITION, 0, false, false},
+};
+
+struct router {
+    h2o_handler_t super;
+    struct gateway *gateway;
+};
+
+static const struct route *find(struct slice path, bool demo)
+{
+    for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); ++i) {
+        struct slice candidate = slice_of(routes[i].path);
+        bool rest = routes[i].kind == ROUTE_NAMED || routes[i].kind == ROUTE_ASSET;
+        if (rest ? slice_starts(path, candidate) : slice_eq(path, candidate))
+            return demo || !routes[i].demo ? &routes[i] : NULL;
+    }
+    return NULL;
+}
+
+/* False when the request was answered with a refusal. */
+static bool may_subscribe(h2o_req_t *req, struct stream_request *stream)
+{
+    struct access_pass pass;
+    const char *error = access_check(worker_of(req)->access, req, ACCESS_SUBSCRIBE, stream->channels, stream->count, &pass);
+    if (error != NULL) {
+        metric_add((size_t)COUNT_REFUSED + pass.outcome - 1, 1);
+        http_error(req, pass.status, error);
+        return false;
+    }
+    stream->subject = pass.subject;
+    stream->start.life_ms = pass.life_ms;
+    stream->start.key = pass.key;
+    return true;
+}
+
+static void serve_stream(struct gateway *gateway, h2o_req_t *req, const struct route *route, struct slice path)
+{
+    if (!http_accepts(http_header(req, "accept"), SLICE("text"), SLICE("event-stream"))) {
+        http_error(req, 406, "this is a text/event-stream, which the Accept header excludes");
+        return;
+    }
+    struct stream_request stream = {
+        .welcome = route->welcome,
+        .start = {.mode = route->replay == 0 ? START_FRESH : START_LAST, .last = route->replay},
+    };
+    struct limits_place *place;
+    const char *error = NULL;
+    if (route->kind == ROUTE_CHANNEL)
+        error = stream_add_channel(&stream, slice_of(route->channel));
+    else if (route->kind == ROUTE_NAMED)
+        error = stream_add_channel(&stream, slice_from(path, strlen(route->path)));
+    if (error == NULL)
+        error = stream_read_query(&stream, req, route->kind == ROUTE_SUBSCRIBE);
+    if (error != NULL)
+        http_error(req, 400, error);
+    else if (admission_open(gateway, req, &place) && may_subscribe(req, &stream) && admission_subject(req, place, stream.subject))
+        stream_serve(gateway, req, &stream);
+}
+
+static void serve_page(h2o_req_t *req)
+{
+    if (http_accepts(http_header(req, "accept"), SLICE("text"), SLICE("html")))
+        page_serve(req, "index.html");
+    else
+        http_error(req, 406, "this is a text/html page, which the Accept header excludes");
+}
+
+/* What only the publisher can answer. -1 lets the next handler, the proxy, have it. */
+static int pass_on(struct gateway *gateway, h2o_req_t *req, const struct route *route, struct slice path)
+{
+    if (!route->publish || !http_method_is(req, "POST")) {
+        http_add_header(req, "allow", slice_of(route->publish ? METHODS_CHANNEL : METHODS_STREAM));
+        http_error(req, 405,
+                   route->publish ? "only GET, HEAD, OPTIONS and POST are for this path"
+                                  : "only GET, HEAD and OPTIONS are for this path");
+        return 0;
+    }
+    if (!edge_may_write(gateway, req)) {
+        http_error(req, 403, "this origin is not in CORS_ORIGINS");
+        return 0;
+    }
+    struct slice channel = route->kind == ROUTE_NAMED ? slice_from(path, strlen(route->path)) : slice_of(route->channel);
+    if (!admission_publish(gateway, req) || !forward_allowed(req, channel))
+        return 0;
+    if (!upstream_begin(gateway, req))
+        return 0;
+    forward_merge_fields(req);
+    return -1;
+}
+
+static int on_req(h2o_handler_t *handler, h2o_req_t *req)
+{
+    struct gateway *gateway = H2O_STRUCT_FROM_MEMBER(struct router, super, handler)->gateway;
+    int status;
+    const char *error = http_head_check(req, &status);
+    if (error != NULL) {
+        http_error(req, status, error);
+        return 0;
+    }
+    if (edge_redirect(gateway, req))
+        return 0;
+    struct slice path = http_path(req);
+    const struct route *route = path.p == NULL ? NULL : find(path, gateway->options.demo);
+    if (path.p == NULL)
+        http_error(req, 400, "the path holds a broken percent escape");
+    else if (route == NULL)
+        http_error(req, 404, "no such path");
+    else if (http_method_is(req, "OPTIONS"))
+        edge_options(gateway, req, route->publish ? METHODS_CHANNEL : METHODS_STREAM);
+    else if (!http_method_is(req, "GET") && !http_method_is(req, "HEAD"))
+        return pass_on(gateway, req, route, path);
+    else if (route->kind == ROUTE_PAGE)
+        serve_page(req);
+    else if (route->kind == ROUTE_ASSET)
+        page_serve_asset(req, slice_from(path, strlen(route->path)));
+    else
+        serve_stream(gateway, req, route, path);
+    return 0;
+}
+
+void routes_register(struct gateway *gateway, h2o_hostconf_t *host)
+{
+    h2o_pathconf_t *path = h2o_config_register_path(host, "/", 0);
+    path->error_log.emit_request_errors = host->fallback_path.error_log.emit_request_errors =
+        0; /* they print the raw path to stderr */
+    edge_register(gateway, path);
+    struct router *router = (struct router *)h2o_create_handler(path, sizeof(*router));
+    router->super.on_req = on_req;
+    router->gateway = gateway;
+    h2o_proxy_config_vars_t proxy = {
+        .io_timeout = 30000, .preserve_host = 1, .keepalive_timeout = 2000, .ssl_ctx = gateway->publisher_tls};
+    h2o_proxy_register_reverse_proxy(path, &gateway->publisher_url, &proxy);
+    gateway->proxy = path->handlers.entries[path->handlers.size - 1];
+}

@@ -1,0 +1,37 @@
+/* The streams of one channel on one worker: a compact array, and the fan-out over it. A stream that has nothing queued and a plain HTTP/1.1 socket is
+ * written to straight from the walk: one send(2), nothing allocated, counted or even read of the stream itself. All others take the way through their
+ * queue. */
+#pragma once
+
+#include "gateway/stream/subscriber.h"
+
+/* One stream in the array. fd is the short cut: its socket, or TRANSPORT_SEND or TRANSPORT_QUEUE. */
+struct fanout_entry {
+    int fd;
+    struct member *member;
+};
+
+struct fanout {
+    struct fanout_entry *entries;
+    uint32_t capacity, count;
+    uint32_t shared; /* of them, streams of several channels */
+    uint32_t cursor; /* of the fan-out that is under way: entries before it are done */
+    uint64_t active_ms; /* when an event last went out */
+};
+
+/* member->index tells its place; MEMBER_OUT while in none. Removing is safe in the middle of a fan-out: each remaining stream is still served once. */
+void fanout_add(struct fanout *fanout, struct member *member);
+void fanout_remove(struct fanout *fanout, struct member *member);
+
+/* Sets the short cut of a member that is in. */
+static inline void fanout_set_fd(struct fanout *fanout, const struct member *member, int fd)
+{
+    fanout->entries[member->index].fd = fd;
+}
+
+/* Goes on with the fan-out of `frame` until the budget is spent, one for a stream that is written to at once and more for others, and then to the end of a
+ * multiplexed connection; true when all were served. `bare`, when not NULL, is what streams of several channels get instead. */
+bool fanout_serve(struct fanout *fanout, struct frame *frame, struct frame *bare, uint32_t *budget);
+
+/* Frees the array, which must be empty of members. */
+void fanout_dispose(struct fanout *fanout);

@@ -1,0 +1,594 @@
+#include "gateway/stream/hub.h"
+
+#include <stdlib.h>
+
+#include "gateway/outbox.h"
+#include "gateway/stream/batch.h"
+#include "gateway/stream/fanout.h"
+#include "gateway/stream/keepalive.h"
+#include "gateway/stream/transport.h"
+#include "gateway/welcome.h"
+#include "runtime/monotonic.h"
+#include "runtime/seeded_hash.h"
+
+enum {
+    SLICE_DELIVERIES = 1000, /* in one go before the worker looks at its other sockets again */
+    TICK_MS = 100, /* how often waits are looked at */
+    HELD_MS = 1000, /* a head is held no longer: the feed then counts the stream as open since it asked; above REPLAY_HEAD_MS */
+    TOKEN_SPREAD_MS = 60000, /* a stream ends before its token by a tenth of its life at most, and this */
+    WITHDRAW_TICKS = 20, /* streams that are not let in any more are ended over so many */
+    RETRY_AFTER_DRAIN_MS = 1000, /* a stream ended by a drain comes back after this and as much chance again */
+};
+
+struct hub_channel {
+    struct fanout fanout;
+    struct batch batch;
+    uint32_t refs; /* members, and streams whose join is not answered */
+    uint32_t leaves; /* ASK_LEAVE not yet answered */
+    bool closed; /* see hub_judge() */
+    UT_hash_handle hh;
+    size_t name_len;
+    char name[];
+};
+
+struct hub {
+    struct hub_options options;
+    h2o_multithread_receiver_t tells;
+    struct outbox asks;
+    struct hub_channel *channels; /* uthash by name */
+    h2o_linklist_t inbox; /* struct tell, in order; the first may be a fan-out half done */
+    size_t batch_bytes; /* events joined into one frame, at most */
+    struct timer coalesce; /* runs while events wait for others to leave with */
+    bool due; /* they have waited long enough: the inbox is to be emptied */
+    h2o_linklist_t graveyard;
+    h2o_linklist_t held; /* streams whose head is held, by subscriber->slow, oldest first */
+    struct slow slow;
+    struct keepalive keepalive;
+    struct frame *last_chunk;
+    struct timer tick;
+    struct {
+        uint64_t until_ms; /* 0: no drain */
+        uint64_t duration_ms;
+        uint64_t streams; /* when it began */
+    } drain;
+    struct {
+        h2o_linklist_t streams; /* to be ended, by subscriber->link */
+        uint32_t count, each_tick;
+    } withdrawn;
+    unsigned seed;
+};
+
+static uint64_t hub_now(const struct hub *hub)
+{
+    return h2o_now(hub->options.loop);
+}
+
+struct frame *hub_last_chunk(const struct hub *hub)
+{
+    return hub->last_chunk;
+}
+
+const struct frame *hub_comment(const struct hub *hub)
+{
+    return hub->keepalive.comment;
+}
+
+/* ---- channels ---- */
+
+static struct hub_channel *find(struct hub *hub, struct slice name)
+{
+    struct hub_channel *channel;
+    HASH_FIND(hh, hub->channels, name.p, name.n, channel);
+    return channel;
+}
+
+uint32_t hub_count_fresh(struct hub *hub, const struct slice *names, uint32_t count, uint32_t enough)
+{
+    uint32_t fresh = 0;
+    for (uint32_t i = 0; i < count && fresh < enough; ++i)
+        fresh += find(hub, names[i]) == NULL;
+    return fresh;
+}
+
+static struct hub_channel *find_or_create(struct hub *hub, struct slice name)
+{
+    struct hub_channel *channel = find(hub, name);
+    if (channel != NULL)
+        return channel;
+    channel = h2o_mem_alloc(sizeof(*channel) + name.n);
+    memset(channel, 0, sizeof(*channel));
+    channel->name_len = name.n;
+    memcpy(channel->name, name.p, name.n);
+    HASH_ADD_KEYPTR(hh, hub->channels, channel->name, channel->name_len, channel);
+    return channel;
+}
+
+static void free_if_unused(struct hub *hub, struct hub_channel *channel)
+{
+    if (channel->refs != 0 || channel->leaves != 0)
+        return;
+    HASH_DEL(hub->channels, channel);
+    fanout_dispose(&channel->fanout);
+    free(channel);
+}
+
+static char *copy_text(struct slice text)
+{
+    char *copy = h2o_mem_alloc(text.n + 1);
+    memcpy(copy, text.p, text.n);
+    copy[text.n] = 0;
+    return copy;
+}
+
+static void release(struct hub *hub, struct hub_channel *channel)
+{
+    if (--channel->refs != 0)
+        return;
+    struct ask *ask = ask_create(1);
+    ask->kind = ASK_LEAVE;
+    ask->worker = hub->options.worker;
+    ask->channels[0].local = channel;
+    ask->channels[0].name = copy_text(slice_make(channel->name, channel->name_len));
+    ++channel->leaves;
+    outbox_put(&hub->asks, &ask->super);
+}
+
+/* ---- streams come and go ---- */
+
+/* The end of a life that may be cut short by chance, so that streams which began together don't end together; 0 lives for ever. */
+static uint64_t end_of(struct hub *hub, uint64_t life_ms, uint64_t less_ms)
+{
+    return life_ms == 0 ? UINT64_MAX : hub_now(hub) + life_ms - less_ms * (uint64_t)(rand_r(&hub->seed) % 1000) / 1000;
+}
+
+static uint64_t at_most(uint64_t value, uint64_t limit)
+{
+    return value < limit ? value : limit;
+}
+
+/* By MAX_STREAM_SECONDS or with its token; that end comes sooner by what the wheel may be late, too. */
+static void set_end(struct hub *hub, struct subscriber *subscriber, uint64_t token_ms)
+{
+    uint64_t max = hub->options.max_stream_ms, tenth = token_ms / 10;
+    uint64_t rotate = end_of(hub, max, max / 5);
+    uint64_t expiry = end_of(hub, token_ms - at_most(tenth, 2 * hub->keepalive.step_ms), at_most(tenth, TOKEN_SPREAD_MS));
+    subscriber->ends = expiry < rotate ? CLOSE_EXPIRED : CLOSE_ROTATE;
+    subscriber->rotate_ms = at_most(expiry, rotate);
+}
+
+void hub_join(struct subscriber *subscriber, const struct slice *names, const struct hub_start *start)
+{
+    struct hub *hub = subscriber->hub;
+    struct ask *ask = ask_create(subscriber->member_count);
+    ask->kind = ASK_JOIN;
+    ask->worker = hub->options.worker;
+    ask->subscriber = subscriber;
+    ask->mode = start->mode;
+    ask->last = start->last;
+    ask->client = start->client;
+    ask->head_sent = start->head_sent;
+    ask->asked_ms = monotonic_ms();
+    if (start->mode == START_RESUME)
+        ask->resume_id = copy_text(start->resume_id);
+    for (uint32_t i = 0; i < subscriber->member_count; ++i) {
+        struct hub_channel *channel = find_or_create(hub, names[i]);
+        ++channel->refs;
+        subscriber->members[i].channel = channel;
+        ask->channels[i].local = channel;
+        ask->channels[i].name = copy_text(names[i]);
+    }
+    subscriber->joining = true;
+    subscriber->asked = ask;
+    subscriber->key = start->key;
+    set_end(hub, subscriber, start->life_ms);
+    keepalive_add(&hub->keepalive, subscriber);
+    outbox_put(&hub->asks, &ask->super);
+}
+
+void hub_next_page(struct subscriber *subscriber)
+{
+    struct ask *ask = subscriber->asked = subscriber->page;
+    subscriber->page = NULL;
+    outbox_put(&subscriber->hub->asks, &ask->super);
+}
+
+static void release_channels(struct subscriber *subscriber)
+{
+    for (uint32_t i = 0; i < subscriber->member_count; ++i) {
+        if (subscriber->members[i].channel != NULL)
+            release(subscriber->hub, subscriber->members[i].channel);
+        subscriber->members[i].channel = NULL;
+    }
+}
+
+void hub_part(struct subscriber *subscriber)
+{
+    for (uint32_t i = 0; i < subscriber->member_count; ++i)
+        if (subscriber->members[i].channel != NULL)
+            fanout_remove(&subscriber->members[i].channel->fanout, &subscriber->members[i]);
+    if (subscriber->page != NULL) {
+        ask_free(subscriber->page);
+        subscriber->page = NULL;
+        subscriber->joining = false;
+    }
+    if (subscriber->asked != NULL)
+        atomic_store_explicit(&subscriber->asked->abandoned, true, memory_order_relaxed);
+    if (!subscriber->joining)
+        release_channels(subscriber);
+    if (h2o_linklist_is_linked(&subscriber->link))
+        h2o_linklist_unlink(&subscriber->link);
+}
+
+void hub_bury(struct subscriber *subscriber)
+{
+    if (subscriber->state != SUBSCRIBER_CLOSED || !subscriber->detached || subscriber->joining)
+        return;
+    if (!h2o_linklist_is_linked(&subscriber->link))
+        h2o_linklist_insert(&subscriber->hub->graveyard, &subscriber->link);
+}
+
+static void reap(struct hub *hub)
+{
+    while (!h2o_linklist_is_empty(&hub->graveyard)) {
+        struct subscriber *subscriber = H2O_STRUCT_FROM_MEMBER(struct subscriber, link, hub->graveyard.next);
+        h2o_linklist_unlink(&subscriber->link);
+        subscriber_free(subscriber);
+    }
+}
+
+/* ---- what changes with a stream ---- */
+
+void hub_hold(struct subscriber *subscriber)
+{
+    subscriber->since_ms = hub_now(subscriber->hub);
+    h2o_linklist_insert(&subscriber->hub->held, &subscriber->slow);
+}
+
+void hub_settle(struct subscriber *subscriber)
+{
+    int fd = TRANSPORT_QUEUE;
+    if (subscriber->request != NULL)
+        return;
+    if (subscriber->state == SUBSCRIBER_LIVE && !subscriber->busy && subscriber->queue.count == 0)
+        fd = transport_direct(subscriber);
+    for (uint32_t i = 0; i < subscriber->member_count; ++i)
+        if (subscriber->members[i].index != MEMBER_OUT)
+            fanout_set_fd(&subscriber->members[i].channel->fanout, &subscriber->members[i], fd);
+    slow_update(&subscriber->hub->slow, subscriber, hub_now(subscriber->hub));
+}
+
+void hub_progress(struct subscriber *subscriber)
+{
+    subscriber->active_ms = hub_now(subscriber->hub);
+    slow_progress(&subscriber->hub->slow, subscriber, subscriber->active_ms);
+}
+
+void hub_count_queued(struct hub *hub, int64_t delta)
+{
+    slow_count(&hub->slow, delta);
+}
+
+uint64_t hub_active(const struct subscriber *subscriber)
+{
+    uint64_t active = subscriber->active_ms;
+    for (uint32_t i = 0; i < subscriber->member_count; ++i)
+        if (subscriber->members[i].index != MEMBER_OUT && subscriber->members[i].channel->fanout.active_ms > active)
+            active = subscriber->members[i].channel->fanout.active_ms;
+    return active;
+}
+
+/* ---- what the feed tells ---- */
+
+/* The answer to the ask of a stream that was closed meanwhile. */
+static void let_go(struct subscriber *subscriber)
+{
+    subscriber->joining = false;
+    release_channels(subscriber);
+    hub_bury(subscriber);
+}
+
+static void take_refusal(const struct tell *tell)
+{
+    struct subscriber *subscriber = tell->refused.subscriber;
+    subscriber->asked = NULL;
+    if (subscriber->state >= SUBSCRIBER_ENDING) {
+        let_go(subscriber);
+    } else {
+        subscriber->joining = false;
+        subscriber_refuse(subscriber, tell->refused.why);
+    }
+}
+
+/* Those that still wait for their answer are refused by it. */
+static void take_channel_refusal(const struct tell *tell)
+{
+    struct fanout *fanout = &tell->refused.channel->fanout;
+    while (fanout->count != 0)
+        subscriber_refuse(fanout->entries[fanout->count - 1].member->subscriber, tell->refused.why);
+}
+
+/* Makes the page one for a stream of several channels; which ids to leave out the bus thread knew. */
+static void share_page(struct tell *tell)
+{
+    for (uint32_t i = 0; i < tell->page.count; ++i) {
+        struct frame *shared = frame_for_shared(tell->page.frames[i], true);
+        if (shared == NULL)
+            continue;
+        frame_unref(tell->page.frames[i]);
+        tell->page.frames[i] = shared;
+    }
+}
+
+/* A page of a stream's replay, the last one when it came with a welcome. */
+static void take_page(struct hub *hub, struct tell *tell)
+{
+    struct subscriber *subscriber = tell->page.subscriber;
+    bool last = tell->kind == TELL_WELCOME;
+    subscriber->asked = NULL;
+    subscriber_open(subscriber);
+    if (subscriber->state != SUBSCRIBER_OPENING) { /* closed meanwhile, or by a head that could not be sent */
+        let_go(subscriber);
+        return;
+    }
+    if (!last) {
+        subscriber->page = tell->page.ask;
+        tell->page.ask = NULL;
+    } else {
+        subscriber->joining = false;
+        subscriber_go_live(subscriber);
+        for (uint32_t i = 0; i < subscriber->member_count; ++i)
+            fanout_add(&subscriber->members[i].channel->fanout, &subscriber->members[i]);
+    }
+    struct frame *first = welcome_frame(subscriber->welcome, tell->page.position, hub->options.retry_ms);
+    if (first != NULL) {
+        subscriber->welcome = WELCOME_NOTHING; /* once */
+        subscriber_replay(subscriber, &first, 1);
+        frame_unref(first);
+    }
+    if (subscriber->member_count > 1)
+        share_page(tell);
+    if (subscriber->state != SUBSCRIBER_CLOSED)
+        subscriber_replay(subscriber, tell->page.frames, tell->page.count);
+}
+
+static bool serve_event(struct hub *hub, struct tell *tell, uint32_t *budget)
+{
+    struct hub_channel *channel = tell->event.channel;
+    struct fanout *fanout = &channel->fanout;
+    if (fanout->cursor == 0) /* else it is the rest of a fan-out */
+        batch_join(&channel->batch, tell, fanout->shared != 0, hub->batch_bytes);
+    fanout->active_ms = hub_now(hub);
+    struct frame *bare = fanout->shared != 0 ? frame_for_shared(tell->event.frame, !tell->event.unsettled) : NULL;
+    bool done = fanout_serve(fanout, tell->event.frame, bare, budget);
+    if (bare != NULL)
+        frame_unref(bare);
+    if (done)
+        metric_time(COUNT_FAN_OUT, monotonic_us() - tell->event.came_us);
+    return done;
+}
+
+/* Serves one message; false when its fan-out ran out of budget and goes on later. */
+static bool serve(struct hub *hub, struct tell *tell, uint32_t *budget)
+{
+    switch (tell->kind) {
+    case TELL_EVENT:
+        return serve_event(hub, tell, budget);
+    case TELL_PAGE:
+    case TELL_WELCOME:
+        take_page(hub, tell);
+        break;
+    case TELL_REFUSED:
+        take_refusal(tell);
+        break;
+    case TELL_CHANNEL_REFUSED:
+        take_channel_refusal(tell);
+        break;
+    case TELL_LEFT:
+        --tell->left->leaves;
+        free_if_unused(hub, tell->left);
+        break;
+    }
+    if (*budget != 0)
+        --*budget;
+    return true;
+}
+
+static void serve_inbox(struct hub *hub)
+{
+    uint32_t budget = SLICE_DELIVERIES;
+    while (!h2o_linklist_is_empty(&hub->inbox) && budget != 0) {
+        struct tell *tell = H2O_STRUCT_FROM_MEMBER(struct tell, super.link, hub->inbox.next);
+        if (!serve(hub, tell, &budget))
+            break;
+        h2o_linklist_unlink(&tell->super.link);
+        tell_free(tell);
+    }
+    if (h2o_linklist_is_empty(&hub->inbox))
+        hub->due = false;
+}
+
+/* Whether what waits in the inbox may still wait, for others to leave with it. */
+static bool may_wait(struct hub *hub)
+{
+    if (hub->options.coalesce_ms == 0 || hub->due || h2o_linklist_is_empty(&hub->inbox))
+        return false;
+    if (!timer_running(&hub->coalesce))
+        timer_start(&hub->coalesce, hub->options.coalesce_ms);
+    return true;
+}
+
+static void on_coalesced(void *data)
+{
+    ((struct hub *)data)->due = true;
+}
+
+bool hub_turn(struct hub *hub)
+{
+    if (!may_wait(hub))
+        serve_inbox(hub);
+    if (slow_grew(&hub->slow))
+        slow_check(&hub->slow, hub_now(hub));
+    reap(hub);
+    outbox_send(&hub->asks);
+    return !h2o_linklist_is_empty(&hub->inbox) && !may_wait(hub);
+}
+
+static void tie(struct tell *tell)
+{
+    struct subscriber *subscriber;
+    switch (tell->kind) {
+    case TELL_EVENT:
+        batch_append(&tell->event.channel->batch, tell);
+        break;
+    case TELL_WELCOME:
+        subscriber = tell->page.subscriber;
+        for (uint32_t i = 0; i < subscriber->member_count; ++i)
+            batch_seal(&subscriber->members[i].channel->batch);
+        break;
+    default:
+        break;
+    }
+}
+
+static void on_tells(h2o_multithread_receiver_t *receiver, h2o_linklist_t *messages)
+{
+    struct hub *hub = H2O_STRUCT_FROM_MEMBER(struct hub, tells, receiver);
+    h2o_linklist_t tells;
+    h2o_linklist_init_anchor(&tells);
+    outbox_open(messages, &tells);
+    for (h2o_linklist_t *link = tells.next; link != &tells; link = link->next)
+        tie(H2O_STRUCT_FROM_MEMBER(struct tell, super.link, link));
+    h2o_linklist_insert_list(&hub->inbox, &tells);
+}
+
+/* ---- what happens with time ---- */
+
+static struct frame *farewell(struct hub *hub)
+{
+    struct event event = {.id = {NULL, 0}, .retry_ms = RETRY_AFTER_DRAIN_MS + (int32_t)(rand_r(&hub->seed) % RETRY_AFTER_DRAIN_MS)};
+    return frame_of_event(&event);
+}
+
+static void end_with_retry(struct hub *hub, struct subscriber *subscriber, enum close_reason reason)
+{
+    struct frame *last = farewell(hub);
+    subscriber_end(subscriber, reason, last);
+    frame_unref(last);
+}
+
+/* Ends as many streams as keep the drain even: of those there were, the part that the time left is of the whole may stay. */
+static void drain_some(struct hub *hub)
+{
+    uint64_t now = hub_now(hub), left_ms = now < hub->drain.until_ms ? hub->drain.until_ms - now : 0;
+    uint64_t may_stay = (hub->drain.streams * left_ms + hub->drain.duration_ms - 1) / hub->drain.duration_ms;
+    struct subscriber *subscriber;
+    for (uint32_t left = keepalive_count(&hub->keepalive); left > may_stay; --left)
+        if ((subscriber = keepalive_any(&hub->keepalive)) != NULL)
+            end_with_retry(hub, subscriber, CLOSE_DRAIN);
+}
+
+static void end_withdrawn(struct hub *hub)
+{
+    for (uint32_t i = 0; i < hub->withdrawn.each_tick && !h2o_linklist_is_empty(&hub->withdrawn.streams); ++i)
+        end_with_retry(hub, H2O_STRUCT_FROM_MEMBER(struct subscriber, link, hub->withdrawn.streams.next), CLOSE_WITHDRAWN);
+    if (h2o_linklist_is_empty(&hub->withdrawn.streams))
+        hub->withdrawn.each_tick = 0;
+}
+
+static void on_tick(void *data)
+{
+    struct hub *hub = data;
+    uint64_t now = hub_now(hub);
+    while (!h2o_linklist_is_empty(&hub->held)) {
+        struct subscriber *subscriber = H2O_STRUCT_FROM_MEMBER(struct subscriber, slow, hub->held.next);
+        if (subscriber->since_ms + HELD_MS > now)
+            break;
+        subscriber_open(subscriber);
+    }
+    slow_check(&hub->slow, now);
+    end_withdrawn(hub);
+    if (hub->drain.until_ms != 0)
+        drain_some(hub);
+    timer_start(&hub->tick, TICK_MS);
+}
+
+static void on_rotate(void *data, struct subscriber *subscriber)
+{
+    end_with_retry(data, subscriber, subscriber->ends);
+}
+
+struct judge {
+    struct hub *hub;
+    const struct hub_access *access;
+    bool some_closed; /* of the channels */
+};
+
+static bool is_let_in(const struct judge *judge, const struct subscriber *subscriber)
+{
+    if (subscriber->key != 0 && !judge->access->knows(judge->access->data, subscriber->key))
+        return false;
+    for (uint32_t i = 0; judge->some_closed && i < subscriber->member_count; ++i)
+        if (subscriber->members[i].channel->closed)
+            return false;
+    return true;
+}
+
+static void judge_stream(void *data, struct subscriber *subscriber)
+{
+    struct judge *judge = data;
+    if (is_let_in(judge, subscriber))
+        return;
+    h2o_linklist_unlink(&subscriber->link);
+    h2o_linklist_insert(&judge->hub->withdrawn.streams, &subscriber->link);
+    ++judge->hub->withdrawn.count;
+}
+
+void hub_judge(struct hub *hub, const struct hub_access *access)
+{
+    struct judge judge = {.hub = hub, .access = access};
+    for (struct hub_channel *channel = hub->channels; channel != NULL; channel = channel->hh.next) {
+        channel->closed = access->closed(access->data, slice_make(channel->name, channel->name_len));
+        judge.some_closed |= channel->closed;
+    }
+    hub->withdrawn.count = 0;
+    keepalive_each(&hub->keepalive, judge_stream, &judge);
+    /* what an earlier call left is ended no slower */
+    hub->withdrawn.each_tick += (hub->withdrawn.count + WITHDRAW_TICKS - 1) / WITHDRAW_TICKS;
+}
+
+void hub_drain(struct hub *hub, uint64_t duration_ms)
+{
+    hub->drain.duration_ms = duration_ms + 1;
+    hub->drain.until_ms = hub_now(hub) + hub->drain.duration_ms;
+    hub->drain.streams = keepalive_count(&hub->keepalive);
+    drain_some(hub);
+}
+
+struct hub *hub_create(const struct hub_options *options)
+{
+    struct hub *hub = h2o_mem_alloc(sizeof(*hub));
+    *hub = (struct hub){.options = *options, .seed = (unsigned)monotonic_us() ^ options->worker << 24};
+    h2o_linklist_init_anchor(&hub->inbox);
+    h2o_linklist_init_anchor(&hub->graveyard);
+    h2o_linklist_init_anchor(&hub->held);
+    h2o_linklist_init_anchor(&hub->withdrawn.streams);
+    slow_init(&hub->slow, &options->limits);
+    keepalive_init(&hub->keepalive, options->loop, options->keepalive_ms, on_rotate, hub);
+    hub->last_chunk = frame_of_bytes(SLICE(""));
+    hub->batch_bytes = options->limits.queue_bytes / 2 < BATCH_BYTES ? options->limits.queue_bytes / 2 : BATCH_BYTES;
+    timer_init(&hub->coalesce, options->loop, on_coalesced, hub);
+    timer_init(&hub->tick, options->loop, on_tick, hub);
+    timer_start(&hub->tick, TICK_MS);
+    h2o_multithread_register_receiver(options->queue, &hub->tells, on_tells);
+    return hub;
+}
+
+h2o_multithread_receiver_t *hub_tells(struct hub *hub)
+{
+    return &hub->tells;
+}
+
+void hub_connect(struct hub *hub, h2o_multithread_receiver_t *asks, bool local)
+{
+    hub->asks = (struct outbox){.to = asks, .local = local};
+}

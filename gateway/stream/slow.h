@@ -1,0 +1,44 @@
+/* The streams of a worker that wait for their client to read, and who of them is closed for it: a client that reads nothing for too long, a client too far behind
+ * for too long, and the slowest while all queues of the process hold too much. Each event counts once in that sum, however many queues hold it. Worker thread only. */
+#pragma once
+
+#include "gateway/stream/subscriber.h"
+
+struct slow_limits {
+    uint64_t timeout_ms; /* without any progress */
+    size_t queue_bytes; /* of one stream, see subscriber_backlog(); more may wait for SLOW_BEHIND_MS */
+    size_t memory; /* of all queues of all workers together */
+};
+
+enum { SLOW_BEHIND_MS = 5000 /* a client that reads catches up with a burst in this time */ };
+
+struct slow {
+    h2o_linklist_t streams; /* by subscriber->slow, longest without progress first */
+    struct slow_limits limits;
+    uint32_t behind; /* of them, above limits.queue_bytes */
+    int64_t unseen; /* bytes counted since the sum over all workers was last compared */
+};
+
+void slow_init(struct slow *slow, const struct slow_limits *limits);
+
+/* After a change of the stream's queue, its state or `busy`: takes it in or lets it out. */
+void slow_update(struct slow *slow, struct subscriber *subscriber, uint64_t now);
+
+/* It made progress: its wait starts anew. */
+void slow_progress(struct slow *slow, struct subscriber *subscriber, uint64_t now);
+
+/* Queues hold `delta` more or fewer bytes. */
+static inline void slow_count(struct slow *slow, int64_t delta)
+{
+    slow->unseen += delta;
+    metric_add(COUNT_QUEUED_BYTES, delta);
+}
+
+/* True when so much was queued since the last look that the sum should be looked at now and not at the next tick. */
+static inline bool slow_grew(const struct slow *slow)
+{
+    return slow->unseen > (int64_t)(slow->limits.memory / 64);
+}
+
+/* Closes the streams that wait too long or are too far behind, and the slowest while there is too much; now and then, and when slow_grew(). */
+void slow_check(struct slow *slow, uint64_t now);

@@ -1,0 +1,294 @@
+#include "gateway/stream/subscriber.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "gateway/stream/hub.h"
+#include "runtime/http.h"
+#include "runtime/log.h"
+
+/* Room for so many frames stays with a stream once it was needed: transports that always queue must not allocate for each event. */
+enum { QUEUE_KEPT = 4 };
+
+/* A request whose head is held. Lives in the request's pool and dies with it. */
+struct subscriber_request {
+    struct subscriber *subscriber; /* NULL once the head was sent */
+    h2o_req_t *req;
+};
+
+static void set_state(struct subscriber *subscriber, enum subscriber_state next)
+{
+    static const uint8_t allowed[] = {
+        [SUBSCRIBER_OPENING] = 1u << SUBSCRIBER_LIVE | 1u << SUBSCRIBER_ENDING | 1u << SUBSCRIBER_CLOSED,
+        [SUBSCRIBER_LIVE] = 1u << SUBSCRIBER_ENDING | 1u << SUBSCRIBER_CLOSED,
+        [SUBSCRIBER_ENDING] = 1u << SUBSCRIBER_CLOSED,
+        [SUBSCRIBER_CLOSED] = 0,
+    };
+    (void)allowed;
+    assert(allowed[subscriber->state] & 1u << next);
+    subscriber->state = next;
+}
+
+struct subscriber *subscriber_create(struct hub *hub, const struct transport *transport, uint32_t count, enum welcome welcome)
+{
+    size_t size = sizeof(struct subscriber) + count * sizeof(struct member);
+    struct subscriber *subscriber = h2o_mem_alloc(size);
+    memset(subscriber, 0, size);
+    subscriber->hub = hub;
+    subscriber->transport = transport;
+    subscriber->state = SUBSCRIBER_OPENING;
+    subscriber->welcome = welcome;
+    subscriber->busy = true;
+    subscriber->rotate_ms = UINT64_MAX;
+    subscriber->member_count = count;
+    for (uint32_t i = 0; i < count; ++i)
+        subscriber->members[i] = (struct member){.subscriber = subscriber, .index = MEMBER_OUT};
+    metric_add(COUNT_STREAMS, 1);
+    metric_add(COUNT_STREAMS_OPENED, 1);
+    return subscriber;
+}
+
+/* ---- the held head ---- */
+
+static void on_request_gone(void *data)
+{
+    struct subscriber *subscriber = ((struct subscriber_request *)data)->subscriber;
+    if (subscriber == NULL)
+        return;
+    subscriber->request = NULL;
+    h2o_linklist_unlink(&subscriber->slow);
+    subscriber->detached = true;
+    subscriber_close(subscriber, CLOSE_CLIENT);
+    hub_bury(subscriber);
+}
+
+void subscriber_hold(struct subscriber *subscriber, h2o_req_t *req)
+{
+    subscriber->request = h2o_mem_alloc_shared(&req->pool, sizeof(*subscriber->request), on_request_gone);
+    *subscriber->request = (struct subscriber_request){subscriber, req};
+    hub_hold(subscriber);
+}
+
+/* The request that was held, which from now on has nothing to do with the subscriber; NULL when none was. */
+static h2o_req_t *take_request(struct subscriber *subscriber)
+{
+    if (subscriber->request == NULL)
+        return NULL;
+    h2o_req_t *req = subscriber->request->req;
+    subscriber->request->subscriber = NULL;
+    subscriber->request = NULL;
+    h2o_linklist_unlink(&subscriber->slow);
+    return req;
+}
+
+void subscriber_open(struct subscriber *subscriber)
+{
+    h2o_req_t *req = take_request(subscriber);
+    if (req == NULL)
+        return;
+    subscriber->transport->open(req, subscriber);
+    hub_settle(subscriber);
+}
+
+void subscriber_go_live(struct subscriber *subscriber)
+{
+    set_state(subscriber, SUBSCRIBER_LIVE);
+}
+
+/* ---- the queue ---- */
+
+/* What the queue's array takes, beyond the room that stays. */
+static int64_t array_bytes(uint32_t capacity)
+{
+    return capacity > QUEUE_KEPT ? (int64_t)(capacity * sizeof(struct frame *)) : 0;
+}
+
+static void queue_grow(struct subscriber *subscriber)
+{
+    uint32_t capacity = subscriber->queue.capacity == 0 ? QUEUE_KEPT : subscriber->queue.capacity * 2;
+    struct frame **frames = h2o_mem_alloc(capacity * sizeof(*frames));
+    for (uint32_t i = 0; i < subscriber->queue.count; ++i)
+        frames[i] = subscriber_queued(subscriber, i);
+    free(subscriber->queue.frames);
+    hub_count_queued(subscriber->hub, array_bytes(capacity) - array_bytes(subscriber->queue.capacity));
+    subscriber->queue.frames = frames;
+    subscriber->queue.capacity = capacity;
+    subscriber->queue.first = 0;
+}
+
+static void queue_append(struct subscriber *subscriber, struct frame *frame)
+{
+    if (subscriber->queue.count == subscriber->queue.capacity)
+        queue_grow(subscriber);
+    subscriber->queue.frames[(subscriber->queue.first + subscriber->queue.count++) & (subscriber->queue.capacity - 1)] = frame;
+    subscriber->queue.bytes += frame->body;
+    subscriber->queue.live += frame->body;
+    hub_count_queued(subscriber->hub, (int64_t)frame_enqueue(frame));
+}
+
+static void queue_clear(struct subscriber *subscriber)
+{
+    int64_t bytes = array_bytes(subscriber->queue.capacity);
+    for (uint32_t i = 0; i < subscriber->queue.count; ++i)
+        bytes += (int64_t)frame_dequeue(subscriber_queued(subscriber, i));
+    hub_count_queued(subscriber->hub, -bytes);
+    free(subscriber->queue.frames);
+    memset(&subscriber->queue, 0, sizeof(subscriber->queue));
+}
+
+/* Writes what can be written, and does what was to be done when all is out. */
+static void flush(struct subscriber *subscriber)
+{
+    if (!subscriber->busy && subscriber->queue.count != 0)
+        subscriber->transport->flush(subscriber);
+    if (subscriber->state == SUBSCRIBER_CLOSED)
+        return;
+    if (!subscriber->busy && subscriber->queue.count == 0) {
+        if (subscriber->state == SUBSCRIBER_ENDING) {
+            subscriber_close(subscriber, subscriber->reason);
+            return;
+        }
+        if (subscriber->page != NULL)
+            hub_next_page(subscriber);
+    }
+    hub_settle(subscriber);
+}
+
+void subscriber_writable(struct subscriber *subscriber)
+{
+    subscriber->busy = false;
+    flush(subscriber);
+}
+
+void subscriber_push(struct subscriber *subscriber, struct frame *frame)
+{
+    subscriber_push_rest(subscriber, frame, 0);
+}
+
+void subscriber_push_rest(struct subscriber *subscriber, struct frame *frame, uint32_t offset)
+{
+    if (subscriber->state >= SUBSCRIBER_ENDING)
+        return;
+    queue_append(subscriber, frame);
+    if (offset != 0)
+        subscriber->queue.offset = offset;
+    flush(subscriber);
+}
+
+void subscriber_replay(struct subscriber *subscriber, struct frame *const *frames, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; ++i)
+        queue_append(subscriber, frames[i]);
+    subscriber->queue.replayed = subscriber->queue.count; /* a comment may stand among them */
+    subscriber->queue.live = 0;
+    flush(subscriber);
+}
+
+void subscriber_written(struct subscriber *subscriber, uint32_t written, uint32_t offset)
+{
+    assert(written <= subscriber->queue.count);
+    bool progress = written != 0 || offset != subscriber->queue.offset;
+    for (uint32_t i = 0; i < written; ++i) {
+        struct frame *frame = subscriber_queued(subscriber, 0);
+        subscriber->queue.first = (subscriber->queue.first + 1) & (subscriber->queue.capacity - 1);
+        --subscriber->queue.count;
+        subscriber->queue.bytes -= frame->body;
+        if (subscriber->queue.replayed != 0)
+            --subscriber->queue.replayed;
+        else
+            subscriber->queue.live -= frame->body;
+        metric_add(COUNT_BYTES_OUT, frame->body);
+        hub_count_queued(subscriber->hub, -(int64_t)frame_dequeue(frame));
+    }
+    subscriber->queue.offset = offset;
+    if (progress)
+        hub_progress(subscriber);
+    if (subscriber->queue.count == 0 && subscriber->queue.capacity > QUEUE_KEPT)
+        queue_clear(subscriber);
+}
+
+/* ---- the end ---- */
+
+void subscriber_end(struct subscriber *subscriber, enum close_reason reason, struct frame *last)
+{
+    if (subscriber->state >= SUBSCRIBER_ENDING)
+        return;
+    if (subscriber->request != NULL) {
+        subscriber_close(subscriber, reason);
+        return;
+    }
+    hub_part(subscriber);
+    set_state(subscriber, SUBSCRIBER_ENDING);
+    subscriber->reason = reason;
+    if (last != NULL)
+        queue_append(subscriber, last);
+    queue_append(subscriber, hub_last_chunk(subscriber->hub));
+    flush(subscriber);
+}
+
+static void answer_instead(h2o_req_t *req, const struct refusal *why)
+{
+    char seconds[16];
+    memset(&req->res.headers, 0, sizeof(req->res.headers)); /* they were the stream's */
+    if (why->retry_s != 0)
+        http_add_header(req, "retry-after", slice_make(seconds, (size_t)snprintf(seconds, sizeof(seconds), "%u", why->retry_s)));
+    http_error(req, why->status, why->sentence);
+}
+
+/* The client's own end and ends in order are none. */
+static bool is_forced(enum close_reason reason)
+{
+    return reason != CLOSE_CLIENT && reason != CLOSE_WRITE_ERROR && reason != CLOSE_ROTATE && reason != CLOSE_DRAIN &&
+           reason != CLOSE_EXPIRED;
+}
+
+static void log_forced(const struct subscriber *subscriber, enum close_reason reason)
+{
+    static _Thread_local struct log_budget budgets[CLOSE_REASONS];
+    int64_t left_out;
+    char address[CLIENT_ADDRESS_TEXT_MAX];
+    if (is_forced(reason) && log_budget_take(&budgets[reason], &left_out))
+        log_info("stream closed by force", log_slice("reason", counters_close_reason(reason)),
+                 log_str("client", client_address_print(&subscriber->client, address)),
+                 log_str("protocol", subscriber->transport->name), log_int("channels", subscriber->member_count),
+                 log_int("queued_bytes", (int64_t)subscriber->queue.bytes), log_int("left_out", left_out));
+}
+
+static void close_for(struct subscriber *subscriber, enum close_reason reason, const struct refusal *why)
+{
+    if (subscriber->state == SUBSCRIBER_CLOSED)
+        return;
+    bool written = subscriber->state == SUBSCRIBER_ENDING && !subscriber->busy && subscriber->queue.count == 0;
+    metric_add(COUNT_CLOSES + reason, 1);
+    log_forced(subscriber, reason);
+    metric_add(COUNT_STREAMS, -1);
+    hub_part(subscriber);
+    set_state(subscriber, SUBSCRIBER_CLOSED);
+    h2o_req_t *req = take_request(subscriber);
+    if (req != NULL) {
+        subscriber->detached = true;
+        answer_instead(req, why);
+    } else {
+        subscriber->transport->close(subscriber, written);
+    }
+    queue_clear(subscriber); /* no transport reads it any more */
+    hub_settle(subscriber);
+    hub_bury(subscriber);
+}
+
+void subscriber_close(struct subscriber *subscriber, enum close_reason reason)
+{
+    static const struct refusal why = {503, 1, "the stream was closed before it began"};
+    close_for(subscriber, reason, &why);
+}
+
+void subscriber_refuse(struct subscriber *subscriber, const struct refusal *why)
+{
+    close_for(subscriber, CLOSE_REFUSED, why);
+}
+
+void subscriber_free(struct subscriber *subscriber)
+{
+    free(subscriber);
+}

@@ -1,0 +1,125 @@
+#include "gateway/stream/transport.h"
+
+#include "gateway/stream/hub.h"
+#include "runtime/h2o/h2_data.h"
+#include "runtime/h2o/h2_reset.h"
+
+enum { BATCH_FRAMES = 16 /* queued frames in one h2o_send() */ };
+
+/* One stream of an HTTP/2 connection. Lives in the request's pool and dies with it, which is how we learn that the request is gone. */
+struct h2_stream {
+    h2o_generator_t super;
+    struct subscriber *subscriber;
+    h2o_req_t *req;
+    uint32_t in_flight; /* frames at the queue's front that h2o is sending */
+};
+
+/* What leaves with this turn of the loop. */
+static void write_now(struct subscriber *subscriber)
+{
+    h2o_req_t *req = subscriber->h2->req;
+    for (struct frame *frame; subscriber->queue.count != 0; subscriber_written(subscriber, 1, 0)) {
+        frame = subscriber_queued(subscriber, 0);
+        if (frame->body == 0 || !h2_data(req, frame_body(frame)))
+            break;
+    }
+}
+
+/* What waits for its client. */
+static void write_later(struct subscriber *subscriber)
+{
+    struct h2_stream *stream = subscriber->h2;
+    h2o_iovec_t bufs[BATCH_FRAMES];
+    uint32_t count = 0, filled = 0;
+    for (; count < BATCH_FRAMES && count < subscriber->queue.count; ++count) {
+        bufs[filled] = iovec_of_slice(frame_body(subscriber_queued(subscriber, count)));
+        filled += bufs[filled].len != 0;
+    }
+    if (filled == 0) { /* only the end of an HTTP/1.1 body */
+        subscriber_written(subscriber, count, 0);
+        return;
+    }
+    stream->in_flight = count;
+    subscriber->busy = true;
+    h2o_send(stream->req, bufs, filled, H2O_SEND_STATE_IN_PROGRESS);
+}
+
+static void h2_flush(struct subscriber *subscriber)
+{
+    write_now(subscriber);
+    if (subscriber->queue.count != 0)
+        write_later(subscriber);
+}
+
+static void on_proceed(h2o_generator_t *generator, h2o_req_t *req)
+{
+    struct h2_stream *stream = H2O_STRUCT_FROM_MEMBER(struct h2_stream, super, generator);
+    struct subscriber *subscriber = stream->subscriber;
+    uint32_t sent = stream->in_flight;
+    (void)req;
+    stream->in_flight = 0;
+    if (subscriber->state == SUBSCRIBER_CLOSED)
+        return;
+    subscriber_written(subscriber, sent, 0);
+    subscriber_writable(subscriber);
+}
+
+/* The request is gone: the client closed the stream or the connection, or we ended it. */
+static void on_gone(void *data)
+{
+    struct h2_stream *stream = data;
+    struct subscriber *subscriber = stream->subscriber;
+    subscriber->h2 = NULL;
+    subscriber->detached = true;
+    subscriber_close(subscriber, CLOSE_CLIENT);
+    hub_bury(subscriber);
+}
+
+static void h2_close(struct subscriber *subscriber, bool written)
+{
+    if (subscriber->h2 == NULL)
+        return;
+    if (written)
+        h2o_send(subscriber->h2->req, NULL, 0, H2O_SEND_STATE_FINAL);
+    else
+        h2_reset(subscriber->h2->req);
+}
+
+static int h2_fd(const struct subscriber *subscriber)
+{
+    if (subscriber->h2 == NULL)
+        return -1;
+    h2o_conn_t *conn = subscriber->h2->req->conn;
+    return h2o_socket_get_fd(conn->callbacks->get_socket(conn));
+}
+
+static void h2_open(h2o_req_t *req, struct subscriber *subscriber)
+{
+    struct h2_stream *stream = h2o_mem_alloc_shared(&req->pool, sizeof(*stream), on_gone);
+    *stream = (struct h2_stream){.super = {on_proceed, NULL}, .subscriber = subscriber, .req = req};
+    subscriber->h2 = stream;
+    req->res.status = 200;
+    req->res.reason = "OK";
+    h2o_iovec_t comment = iovec_of_slice(frame_body(hub_comment(subscriber->hub)));
+    h2o_start_response(req, &stream->super);
+    h2o_send(req, &comment, 1, H2O_SEND_STATE_IN_PROGRESS);
+}
+
+const void *transport_connection(const struct subscriber *subscriber)
+{
+    return subscriber->transport == &transport_h2 && subscriber->h2 != NULL ? subscriber->h2->req->conn : NULL;
+}
+
+void transport_prefetch(const struct subscriber *subscriber, enum transport_ahead ahead)
+{
+    if (subscriber->transport != &transport_h2 || subscriber->h2 == NULL)
+        return;
+    if (ahead == TRANSPORT_NEAR) {
+        h2_data_prefetch(subscriber->h2->req);
+    } else {
+        __builtin_prefetch(subscriber->h2);
+        __builtin_prefetch(subscriber->queue.frames);
+    }
+}
+
+const struct transport transport_h2 = {"http/2", h2_open, h2_flush, h2_close, h2_fd};

@@ -1,0 +1,277 @@
+#include "runtime/auth/access.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <strings.h>
+#include <time.h>
+
+#include "runtime/auth/bearer.h"
+#include "runtime/auth/token_cache.h"
+#include "runtime/http.h"
+#include "runtime/log.h"
+#include "runtime/net/cors.h"
+
+/* What all threads have of one generation. Immutable. */
+struct files {
+    _Atomic unsigned refs;
+    struct jwt_keys *keys;
+    struct policy *policy;
+    struct jwt_options jwt;
+    struct bearer_options bearer;
+    const char *origins;
+};
+
+/* A stream that ends at once would be opened again with the same token, and again, until the leeway of JWT_LEEWAY_S is over. */
+enum { STREAM_LIFE_MIN_MS = 2000 };
+
+struct access {
+    struct files *files;
+    struct token_cache *tokens;
+};
+
+/* ---- settings ---- */
+
+const char *access_check_key_file(const char *value)
+{
+    static char sentence[600];
+    const char *why;
+    struct jwt_keys *keys = jwt_keys_load(value, &why);
+    if (keys == NULL)
+        snprintf(sentence, sizeof(sentence), "%.300s: %s", value, why);
+    jwt_keys_free(keys);
+    return keys == NULL ? sentence : NULL;
+}
+
+const char *access_check_policy_file(const char *value)
+{
+    static char sentence[600];
+    const char *why;
+    struct policy *policy = policy_load(value, &why);
+    if (policy == NULL)
+        snprintf(sentence, sizeof(sentence), "%.300s: %s", value, why);
+    policy_free(policy);
+    return policy == NULL ? sentence : NULL;
+}
+
+/* A token of RFC 6265 section 4.1.1. */
+const char *access_check_cookie(const char *value)
+{
+    for (const char *p = value; *p != '\0'; ++p)
+        if (*p <= ' ' || *p >= 0x7f || strchr("()<>@,;:\\\"/[]?={}", *p) != NULL)
+            return "a cookie's name has no space and none of ()<>@,;:\\\"/[]?={}";
+    return NULL;
+}
+
+/* A setting that would do nothing without a key. */
+static const char *useless(const struct access_options *options)
+{
+    return options->policy_file[0] != '\0' ? "POLICY_FILE"
+           : options->issuer[0] != '\0'    ? "JWT_ISSUER"
+           : options->audience[0] != '\0'  ? "JWT_AUDIENCE"
+           : options->cookie[0] != '\0'    ? "JWT_COOKIE"
+           : options->query                ? "JWT_QUERY"
+                                           : NULL;
+}
+
+static const char *load(struct files *files, const struct access_options *options)
+{
+    static char sentence[600];
+    const char *why = NULL, *setting = "JWT_KEY_FILE", *path = options->key_file;
+    files->keys = jwt_keys_load(path, &why);
+    if (files->keys != NULL && options->policy_file[0] == '\0') {
+        files->policy = policy_default(options->demo);
+    } else if (files->keys != NULL) {
+        setting = "POLICY_FILE", path = options->policy_file;
+        files->policy = policy_load(path, &why);
+    }
+    if (files->policy != NULL)
+        return NULL;
+    snprintf(sentence, sizeof(sentence), "%s: %.300s: %s", setting, path, why);
+    return sentence;
+}
+
+static void unref(struct files *files)
+{
+    if (atomic_fetch_sub_explicit(&files->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    jwt_keys_free(files->keys);
+    policy_free(files->policy);
+    free(files);
+}
+
+/* Takes the reference. */
+static struct access *create(struct files *files)
+{
+    struct access *access = h2o_mem_alloc(sizeof(*access));
+    *access = (struct access){files, token_cache_create(files->keys, &files->jwt)};
+    return access;
+}
+
+struct access *access_load(const struct access_options *options, const char *origins, const char **error)
+{
+    static char sentence[100];
+    *error = NULL;
+    if (options->key_file[0] == '\0') {
+        const char *setting = useless(options);
+        if (setting != NULL) {
+            snprintf(sentence, sizeof(sentence), "%s: needs JWT_KEY_FILE", setting);
+            *error = sentence;
+        }
+        return NULL;
+    }
+    struct files *files = h2o_mem_alloc(sizeof(*files));
+    *files = (struct files){.refs = 1,
+                            .jwt = {.issuer = options->issuer, .audience = options->audience},
+                            .bearer = {.cookie = options->cookie, .query = options->query},
+                            .origins = origins};
+    if ((*error = load(files, options)) == NULL)
+        return create(files);
+    unref(files);
+    return NULL;
+}
+
+void access_warn_open(void)
+{
+    log_warn("everything is open: whoever reaches the public port may read and publish on every channel",
+             log_str("setting", "JWT_KEY_FILE"));
+}
+
+struct access *access_share(const struct access *access)
+{
+    if (access == NULL)
+        return NULL;
+    atomic_fetch_add_explicit(&access->files->refs, 1, memory_order_relaxed);
+    return create(access->files);
+}
+
+void access_free(struct access *access)
+{
+    if (access == NULL)
+        return;
+    token_cache_free(access->tokens);
+    unref(access->files);
+    free(access);
+}
+
+/* ---- a request ---- */
+
+/* RFC 6750 section 3. The sentences are static and free of quotes and backslashes. */
+static const char *refuse(h2o_req_t *req, struct access_pass *pass, enum access_outcome outcome, const char *sentence)
+{
+    static const struct {
+        int status;
+        const char *code;
+    } answers[] = {
+        [ACCESS_BAD_REQUEST] = {400, "invalid_request"}, [ACCESS_NO_TOKEN] = {401, NULL},
+        [ACCESS_BAD_TOKEN] = {401, "invalid_token"},     [ACCESS_NOT_GRANTED] = {403, "insufficient_scope"},
+        [ACCESS_FOREIGN_ORIGIN] = {403, NULL},
+    };
+    char challenge[300] = "Bearer realm=\"sse\"";
+    *pass = (struct access_pass){.outcome = outcome, .status = answers[outcome].status};
+    if (answers[outcome].code != NULL)
+        snprintf(challenge, sizeof(challenge), "Bearer realm=\"sse\", error=\"%s\", error_description=\"%s\"",
+                 answers[outcome].code, sentence);
+    if (outcome != ACCESS_FOREIGN_ORIGIN)
+        http_add_header(req, "www-authenticate", slice_of(challenge));
+    return sentence;
+}
+
+/* Whether a page that may write here sent this; a browser adds the cookie to the requests of any page. One of the listed origins,
+ * or by the browser's own word our page, or, of a browser that doesn't say, a page of our host. */
+static bool from_own_page(const struct files *files, h2o_req_t *req)
+{
+    struct slice site = http_header(req, "sec-fetch-site");
+    enum cors_verdict verdict = cors_judge(files->origins, http_header(req, "origin"), slice_of_iovec(req->input.authority));
+    if (verdict == CORS_LISTED)
+        return true;
+    if (site.p != NULL)
+        return slice_eq(site, SLICE("same-origin"));
+    return verdict == CORS_NONE && http_header(req, "origin").p != NULL;
+}
+
+/* Whether the page that opens a stream may, likewise. A request of no page (a script's, an old browser's for its own host) names none. */
+static bool may_open_from(const struct files *files, h2o_req_t *req)
+{
+    struct slice site = http_header(req, "sec-fetch-site");
+    if (site.p == NULL && http_header(req, "origin").p == NULL)
+        return true;
+    return slice_eq(site, SLICE("none")) || from_own_page(files, req);
+}
+
+static uint64_t life_ms(int64_t expires_s, const struct timespec *now)
+{
+    int64_t now_ms = (int64_t)now->tv_sec * 1000 + now->tv_nsec / 1000000;
+    if (expires_s == INT64_MAX)
+        return 0;
+    return expires_s * 1000 > now_ms ? (uint64_t)(expires_s * 1000 - now_ms) : 1;
+}
+
+static bool all_granted(const struct policy *policy, const struct jwt_claims *claims, enum access_action action,
+                        const struct slice *channels, size_t count)
+{
+    const struct grants *grants = action == ACCESS_SUBSCRIBE ? &claims->subscribe : &claims->publish;
+    for (size_t i = 0; i < count; ++i)
+        if (!policy_open(policy, action, channels[i]) && !grants_allow(grants, channels[i]))
+            return false;
+    return true;
+}
+
+static const char *check_token(const struct access *access, h2o_req_t *req, struct slice token, enum access_action action,
+                               const struct slice *channels, size_t count, struct access_pass *pass)
+{
+    const struct jwt_claims *claims;
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    const char *why = token_cache_verify(access->tokens, &claims, token, now.tv_sec);
+    if (why != NULL)
+        return refuse(req, pass, ACCESS_BAD_TOKEN, why);
+    if (!all_granted(access->files->policy, claims, action, channels, count))
+        return refuse(req, pass, ACCESS_NOT_GRANTED, "the token does not grant this");
+    pass->life_ms = life_ms(claims->expires_s, &now);
+    if (action == ACCESS_SUBSCRIBE && pass->life_ms != 0 && pass->life_ms < STREAM_LIFE_MIN_MS)
+        return refuse(req, pass, ACCESS_BAD_TOKEN, "the token expires within two seconds, too soon for a stream: get a new one");
+    pass->key = claims->key;
+    if (claims->subject.p != NULL)
+        pass->subject = slice_of_iovec(h2o_strdup(&req->pool, claims->subject.p, claims->subject.n));
+    return NULL;
+}
+
+static bool all_open(const struct policy *policy, enum access_action action, const struct slice *channels, size_t count)
+{
+    for (size_t i = 0; i < count; ++i)
+        if (!policy_open(policy, action, channels[i]))
+            return false;
+    return true;
+}
+
+const char *access_check(const struct access *access, h2o_req_t *req, enum access_action action, const struct slice *channels,
+                         size_t count, struct access_pass *pass)
+{
+    *pass = (struct access_pass){.outcome = ACCESS_GRANTED};
+    if (access == NULL || all_open(access->files->policy, action, channels, count))
+        return NULL;
+    struct bearer bearer;
+    const char *why = bearer_find(&bearer, req, &access->files->bearer);
+    if (why != NULL)
+        return refuse(req, pass, ACCESS_BAD_REQUEST, why);
+    if (bearer.token.p == NULL)
+        return refuse(req, pass, ACCESS_NO_TOKEN, "this needs a token: Authorization: Bearer TOKEN");
+    if (bearer.by_cookie && action == ACCESS_PUBLISH && !from_own_page(access->files, req))
+        return refuse(req, pass, ACCESS_FOREIGN_ORIGIN,
+                      "a token in a cookie publishes only for pages of this host or of CORS_ORIGINS");
+    if (bearer.by_cookie && action == ACCESS_SUBSCRIBE && !may_open_from(access->files, req))
+        return refuse(req, pass, ACCESS_FOREIGN_ORIGIN,
+                      "a token in a cookie opens streams only for pages of this host or of CORS_ORIGINS");
+    return check_token(access, req, bearer.token, action, channels, count, pass);
+}
+
+bool access_knows(const struct access *access, uint32_t key)
+{
+    return jwt_keys_hold(access->files->keys, key);
+}
+
+bool access_open(const struct access *access, enum access_action action, struct slice channel)
+{
+    return policy_open(access->files->policy, action, channel);
+}

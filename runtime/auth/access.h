@@ -1,0 +1,116 @@
+/* Who may subscribe to and publish on which channel: the token of a request, what it grants, what is open to everyone, and the
+ * answers of RFC 6750 to all others. One for each generation of the files it was read from, and each thread that asks it. */
+#pragma once
+
+#include "runtime/auth/policy.h"
+#include "runtime/config.h"
+#include "runtime/h2o.h"
+#include "runtime/metrics.h"
+
+/* Settings of both programs; "" where not set. */
+struct access_options {
+    const char *key_file, *policy_file;
+    const char *issuer, *audience;
+    const char *cookie; /* a cookie of this name may carry the token */
+    bool query; /* … and the parameter access_token */
+    bool demo; /* no setting: whether the demo's channels can be read without a token when there is no policy file */
+};
+
+/* Their rows for a table of settings whose struct holds a struct access_options at offset `base`. */
+#define ACCESS_SETTINGS(base)                                                                                                    \
+    {.name = "JWT_KEY_FILE",                                                                                                     \
+     .kind = CONFIG_TEXT,                                                                                                        \
+     .fallback = "",                                                                                                             \
+     .at = (base) + offsetof(struct access_options, key_file),                                                                   \
+     .check = access_check_key_file,                                                                                             \
+     .doc = "file with the key for tokens: PEM public key or certificate, JWKS, or a secret of 32 bytes at least; empty: "       \
+            "everything is open"},                                                                                               \
+        {.name = "JWT_ISSUER",                                                                                                   \
+         .kind = CONFIG_TEXT,                                                                                                    \
+         .fallback = "",                                                                                                         \
+         .at = (base) + offsetof(struct access_options, issuer),                                                                 \
+         .doc = "what the `iss` of a token must be; empty: anything"},                                                           \
+        {.name = "JWT_AUDIENCE",                                                                                                 \
+         .kind = CONFIG_TEXT,                                                                                                    \
+         .fallback = "",                                                                                                         \
+         .at = (base) + offsetof(struct access_options, audience),                                                               \
+         .doc = "what the `aud` of a token must be or hold; empty: anything"},                                                   \
+        {.name = "JWT_COOKIE",                                                                                                   \
+         .kind = CONFIG_TEXT,                                                                                                    \
+         .fallback = "",                                                                                                         \
+         .at = (base) + offsetof(struct access_options, cookie),                                                                 \
+         .check = access_check_cookie,                                                                                           \
+         .doc = "name of a cookie that may carry the token; empty: none"},                                                       \
+        {.name = "JWT_QUERY",                                                                                                    \
+         .kind = CONFIG_FLAG,                                                                                                    \
+         .fallback = "off",                                                                                                      \
+         .at = (base) + offsetof(struct access_options, query),                                                                  \
+         .doc = "take tokens from the `access_token` parameter, too; proxies log URLs"},                                         \
+    {                                                                                                                            \
+        .name = "POLICY_FILE", .kind = CONFIG_TEXT, .fallback = "", .at = (base) + offsetof(struct access_options, policy_file), \
+        .check = access_check_policy_file,                                                                                       \
+        .doc = "file that says which channels are open without a token; empty: none to write, and none to read but the demo's "  \
+               "while `DEMO` is on"                                                                                              \
+    }
+const char *access_check_key_file(const char *value);
+const char *access_check_policy_file(const char *value);
+const char *access_check_cookie(const char *value);
+
+struct access;
+
+/* Reads the files. NULL without a key file: everything is open. When something is wrong also *error, a sentence in a static buffer
+ * that begins with the setting; else it is NULL. `origins` (checked by cors_origins_check(), borrowed) are those whose pages may
+ * publish with a cookie's token beside those of the server's own host. All texts stay borrowed. One thread at a time. */
+struct access *access_load(const struct access_options *options, const char *origins, const char **error);
+
+/* Another one for another thread, of the same files but with a memory of its own for tokens found valid; both from any thread. NULL
+ * gives and takes NULL. */
+struct access *access_share(const struct access *access);
+void access_free(struct access *access);
+
+/* The line that a start without a key logs. */
+void access_warn_open(void);
+
+/* How a request came out. */
+enum access_outcome {
+    ACCESS_GRANTED,
+    ACCESS_BAD_REQUEST, /* 400: more than one token, or none where one should be */
+    ACCESS_NO_TOKEN, /* 401 */
+    ACCESS_BAD_TOKEN, /* 401 */
+    ACCESS_NOT_GRANTED, /* 403 */
+    ACCESS_FOREIGN_ORIGIN, /* 403: a page of another origin sent the cookie along */
+    ACCESS_REFUSALS = ACCESS_FOREIGN_ORIGIN, /* how many of them are refusals */
+};
+
+/* Rows of a metrics table, the refusals in the order of the enum: row `first` + outcome - 1 counts one. */
+#define ACCESS_REFUSAL_ROWS(first)                                                                          \
+    [(first) + ACCESS_BAD_REQUEST - 1] = ACCESS_REFUSAL_ROW("invalid request"),                             \
+                                    [(first) + ACCESS_NO_TOKEN - 1] = ACCESS_REFUSAL_ROW("no token"),       \
+                                    [(first) + ACCESS_BAD_TOKEN - 1] = ACCESS_REFUSAL_ROW("invalid token"), \
+                                    [(first) + ACCESS_NOT_GRANTED - 1] = ACCESS_REFUSAL_ROW("not granted"), \
+                                    [(first) + ACCESS_FOREIGN_ORIGIN - 1] = ACCESS_REFUSAL_ROW("foreign origin")
+#define ACCESS_REFUSAL_ROW(why)                                              \
+    {                                                                        \
+        "sse_auth_refused_total", "reason=\"" why "\"", METRIC_COUNTER,      \
+            "requests refused for their token or the lack of one, by reason" \
+    }
+
+struct access_pass {
+    enum access_outcome outcome;
+    int status; /* of the refusal */
+    uint64_t life_ms; /* the token is good for so long; 0: for ever, or no token was needed */
+    struct slice subject; /* its sub, in the request's pool; {NULL, 0} without */
+    uint32_t key; /* by which its token is known; 0: no token was needed */
+};
+
+/* NULL when the request may do this on all of these channels; else the static sentence for the client and pass->status;
+ * WWW-Authenticate is set on the response already. `access` NULL: everything is open. A token is looked at only when a channel is
+ * not open to anyone. */
+const char *access_check(const struct access *access, h2o_req_t *req, enum access_action action, const struct slice *channels,
+                         size_t count, struct access_pass *pass);
+
+/* Whether the key by which a pass was given is a key of `access`, too: the files were read anew. */
+bool access_knows(const struct access *access, uint32_t key);
+
+/* Whether anyone may do this on the channel. */
+bool access_open(const struct access *access, enum access_action action, struct slice channel);

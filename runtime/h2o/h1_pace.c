@@ -1,0 +1,139 @@
+#include "runtime/h2o/h1_pace.h"
+
+#include <stdlib.h>
+
+#include "runtime/h2o/interpose.h"
+#include "runtime/net/listener.h"
+#include "runtime/pace.h"
+
+struct h1_pace {
+    struct pace pace;
+    h2o_socket_t *sock;
+    h2o_buffer_t *input; /* what came behind the last request, while it waits; else NULL */
+};
+
+static _Thread_local struct {
+    bool accepts; /* the library is about to read an HTTP/1 connection for the first time */
+    const void *between; /* the connection of the request that was made last, until that is read */
+    h2o_socket_cb on_read; /* of HTTP/1 connections; learnt when one is accepted */
+} library_state;
+
+/* --- the library's own --- */
+
+static struct {
+    typeof(h2o_http1_accept) *accept;
+    typeof(h2o_init_request) *init_request;
+    typeof(h2o_socket_close) *close;
+} library;
+
+static const struct interposed functions[] = {
+    {"h2o_http1_accept", (void *)h2o_http1_accept, (void **)&library.accept},
+    {"h2o_init_request", (void *)h2o_init_request, (void **)&library.init_request},
+    {"h2o_socket_close", (void *)h2o_socket_close, (void **)&library.close},
+};
+
+enum { FUNCTIONS = sizeof(functions) / sizeof(functions[0]) };
+
+__attribute__((constructor)) static void find_library(void)
+{
+    interpose_find(functions, FUNCTIONS);
+}
+
+const char *h1_pace_start(void)
+{
+    return interpose_check(functions, FUNCTIONS);
+}
+
+/* --- waiting --- */
+
+static void drop(h2o_socket_t *sock)
+{
+    struct h1_pace **slot = listener_h1_pace(sock);
+    if (slot == NULL || *slot == NULL)
+        return;
+    pace_forget(&(*slot)->pace);
+    if ((*slot)->input != NULL)
+        h2o_buffer_dispose(&(*slot)->input);
+    free(*slot);
+    *slot = NULL;
+}
+
+static void resume(struct pace *pace)
+{
+    struct h1_pace *h1 = H2O_STRUCT_FROM_MEMBER(struct h1_pace, pace, pace);
+    h2o_socket_t *sock = h1->sock;
+    if (h1->input != NULL) {
+        h2o_buffer_dispose(&sock->input);
+        sock->input = h1->input;
+        h1->input = NULL;
+    }
+    h2o_socket_read_start(sock, library_state.on_read);
+    library_state.on_read(sock, NULL);
+}
+
+static struct h1_pace *line_up(h2o_socket_t *sock)
+{
+    struct h1_pace **slot = listener_h1_pace(sock);
+    if (*slot == NULL) {
+        *slot = h2o_mem_alloc(sizeof(**slot));
+        **slot = (struct h1_pace){.sock = sock};
+    }
+    pace_wait(&(*slot)->pace, h2o_socket_get_loop(sock), resume);
+    return *slot;
+}
+
+/* The library begins the next request as soon as it has started to read, when it finds input. So it finds none. */
+static void hide_input(h2o_socket_t *sock, struct h1_pace *h1)
+{
+    h1->input = sock->input;
+    h2o_buffer_init(&sock->input, h1->input->_prototype);
+}
+
+static void on_read(h2o_socket_t *sock, const char *err)
+{
+    if (err == NULL && pace_must_wait(h2o_socket_get_loop(sock))) {
+        h2o_socket_read_stop(sock);
+        line_up(sock);
+    } else {
+        library_state.on_read(sock, err);
+    }
+}
+
+h2o_socket_cb h1_pace_reader(h2o_socket_t *sock, h2o_socket_cb cb)
+{
+    bool is_between = sock->data != NULL && sock->data == library_state.between;
+    library_state.between = NULL;
+    if (library_state.accepts)
+        library_state.on_read = cb;
+    library_state.accepts = false;
+    if (cb != library_state.on_read || listener_h1_pace(sock) == NULL) {
+        drop(sock);
+        return cb;
+    }
+    if (!is_between || sock->input->size == 0 || !pace_must_wait(h2o_socket_get_loop(sock)))
+        return on_read;
+    hide_input(sock, line_up(sock));
+    return NULL;
+}
+
+/* --- a connection's life --- */
+
+void h2o_http1_accept(h2o_accept_ctx_t *ctx, h2o_socket_t *sock, struct timeval connected_at)
+{
+    library_state.accepts = true;
+    library.accept(ctx, sock, connected_at);
+}
+
+/* The library makes the next request of a connection before it reads on. It also reads on for a body; then the request is not new. */
+void h2o_init_request(h2o_req_t *req, h2o_conn_t *conn, h2o_req_t *src)
+{
+    library.init_request(req, conn, src);
+    library_state.between = conn;
+}
+
+/* Over TLS the socket lives on until the client knows; its connection does not. */
+void h2o_socket_close(h2o_socket_t *sock)
+{
+    drop(sock);
+    library.close(sock);
+}

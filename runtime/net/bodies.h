@@ -1,0 +1,55 @@
+/* One bound for all requests that are being received. libh2o keeps a request in a buffer of its connection until the last byte of its body is there, and until it was answered: a
+ * bound for each says nothing of a thousand of them. So what these buffers take is counted, in sum and for each client address, and a buffer does not grow above either bound.
+ *
+ * A request that says how long it is gets 503 or 429 before its body is received; what grows into the bound later loses its connection, or over HTTP/2 its stream (over
+ * TLS the connection, where no room is left to read frames). Buffers up to 32 KiB may take a quarter more, so that small requests, and the frames of others, still come
+ * through. A request of 4 KiB, head and all, is never refused. What was received and waits for an answer counts, too. */
+#pragma once
+
+#include "runtime/metrics.h"
+#include "runtime/net/proxies.h"
+
+enum {
+    BODIES_FIRST_BYTES = 4096, /* of a connection's first buffer */
+    BODIES_FREE_BYTES = 8192, /* a buffer that is not larger is not counted, and never refused */
+};
+
+/* Rows of a metrics table, from row `first` on. */
+enum bodies_row { BODIES_REFUSED, BODIES_REFUSED_ADDRESS, BODIES_BYTES, BODIES_ROWS_COUNT };
+#define BODIES_ROWS(first)                                                                                            \
+    [(first) + BODIES_REFUSED] = {"sse_bodies_refused_total", "reason=\"limit\"", METRIC_COUNTER,                     \
+                                  "requests refused since all that are being received take BODIES_LIMIT, by reason"}, \
+               [(first) + BODIES_REFUSED_ADDRESS] = {"sse_bodies_refused_total", "reason=\"limit of the address\"",   \
+                                                     METRIC_COUNTER,                                                  \
+                                                     "requests refused since all that are being received take "       \
+                                                     "BODIES_LIMIT, by reason"},                                      \
+               [(first) + BODIES_BYTES] = {"sse_bodies_bytes", NULL, METRIC_GAUGE, "bytes of requests being received"}
+
+/* The row of a table of settings, for a struct that holds its int64_t at offset `at_`. */
+#define BODIES_SETTING(at_)                                                                                                   \
+    {                                                                                                                         \
+        .name = "BODIES_LIMIT", .fallback = "33554432", .kind = CONFIG_INT, .min = 65536, .max = 1099511627776, .at = at_,    \
+        .doc = "bytes that all requests being received may take, at least 4 times BODY_LIMIT; one client address (IPv6: one " \
+               "/64) may take a quarter; over it is 503 or 429"                                                               \
+    }
+
+/* NULL, or the sentence about settings that don't go together. */
+const char *bodies_check(int64_t limit, int64_t body_limit);
+
+/* Before the first connection. The addresses of `proxies` (borrowed) stand for many clients and have no share of their own. NULL, or a sentence when the
+ * library can't be made to ask. */
+const char *bodies_start(size_t limit, const struct proxies *proxies, size_t first_row);
+
+/* The input of a connection that was just accepted is counted from here on. Does nothing before bodies_start(). */
+void bodies_own(h2o_socket_t *sock);
+
+/* A request's head of so many bytes was read over HTTP/1: whether a body of this length may come, SIZE_MAX where it is not told. False: it was counted, and the library's
+ * next error for this request is to be the refusal, see bodies_refusal(). A body above
+ * BODY_LIMIT is the library's to refuse. */
+bool bodies_admit(h2o_req_t *req, size_t head, size_t length);
+
+/* The sentence and the status in the place of an error of the library, if this request was refused; else NULL. */
+const char *bodies_refusal(const h2o_req_t *req, int *status);
+
+/* A DATA frame for a stream of this HTTP/2 connection is about to be taken. `slot` is where the body of its request is kept. */
+void bodies_on_data(h2o_socket_t *sock, h2o_buffer_t **slot);

@@ -1,0 +1,348 @@
+#include "runtime/net/listener.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "runtime/h2o/h2_guard.h"
+#include "runtime/log.h"
+#include "runtime/monotonic.h"
+#include "runtime/net/bodies.h"
+#include "runtime/net/proxies.h"
+#include "runtime/net/proxy_reader.h"
+
+enum {
+    BACKLOG = 4096, /* the kernel caps it at net.core.somaxconn */
+    ACCEPTS_PER_TURN = 64, /* a flood of connections must not hold up the streams that are open */
+    NOTSENT_LOWAT_BYTES = 16384, /* else a stuck reader costs megabytes of kernel memory */
+    KEY_UPDATES_AT_ONCE = 100, /* of TLS 1.3; clients send one after gigabytes, if ever */
+    KEY_UPDATE_MS = 1000, /* and then one in so long */
+    USER_TIMEOUT_MS = 30000, /* an unreachable peer is dropped after this long without an ACK */
+};
+
+struct listener {
+    h2o_socket_t *sock; /* NULL once stopped */
+    struct listener_options options;
+    size_t open; /* connections */
+    size_t refs; /* the owner's, one for each open connection, one while accepting */
+    h2o_timeout_entry_t pause; /* linked while accepting waits for file descriptors */
+    struct log_limit fault_limit, full_limit;
+};
+
+struct connection {
+    struct listener *listener;
+    SSL *tls; /* see listener_tls() */
+    uint64_t key_updates_ms; /* see listener_takes_key_update() */
+    struct h2_guard *guard; /* see listener_guard() */
+    struct h1_pace *h1_pace; /* see listener_h1_pace() */
+    void *memory[]; /* listener_options.per_connection bytes */
+};
+
+/* One attempt at one address: the descriptor, or -1 with errno set. */
+static int bind_address(const struct sockaddr *address, socklen_t length)
+{
+    int on = 1, off = 0;
+    int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return -1;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    bool any = address->sa_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&((const struct sockaddr_in6 *)address)->sin6_addr);
+    if ((any && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)) != 0) || bind(fd, address, length) != 0 ||
+        listen(fd, BACKLOG) != 0) {
+        int saved = errno;
+        close(fd);
+        errno = saved;
+        return -1;
+    }
+    return fd;
+}
+
+/* Every address of the machine. IPv6 may be compiled out, switched off or without an address: then IPv4 alone. */
+static int bind_everywhere(int port)
+{
+    struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port), .sin6_addr = in6addr_any};
+    struct sockaddr_in four = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    int fd = bind_address((struct sockaddr *)&six, sizeof(six));
+    if (fd < 0 && errno != EADDRINUSE && errno != EACCES)
+        fd = bind_address((struct sockaddr *)&four, sizeof(four));
+    return fd;
+}
+
+/* The first address of `host` that can be bound. -1 with errno set, and *unknown when there is none. */
+static int bind_host(const char *host, int port, const char **unknown)
+{
+    char service[8];
+    struct addrinfo *found, hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
+    snprintf(service, sizeof(service), "%d", port);
+    int failure = getaddrinfo(host, service, &hints, &found);
+    if (failure != 0) {
+        *unknown = gai_strerror(failure);
+        return -1;
+    }
+    int fd = -1;
+    for (struct addrinfo *a = found; fd < 0 && a != NULL; a = a->ai_next)
+        fd = bind_address(a->ai_addr, a->ai_addrlen);
+    int saved = errno;
+    freeaddrinfo(found);
+    errno = saved;
+    return fd;
+}
+
+static const char *bind_sentence(const char *host, int port, const char *unknown)
+{
+    static char sentence[512];
+    if (unknown != NULL)
+        snprintf(sentence, sizeof(sentence), "host '%.200s' can't be looked up: %s", host, unknown);
+    else if (errno == EADDRINUSE)
+        snprintf(sentence, sizeof(sentence), "port %d is in use", port);
+    else if (errno == EACCES)
+        snprintf(sentence, sizeof(sentence), "port %d needs privileges this process does not have", port);
+    else if (errno == EADDRNOTAVAIL)
+        snprintf(sentence, sizeof(sentence), "'%.200s' is no address of this machine", host);
+    else
+        snprintf(sentence, sizeof(sentence), "port %d can't be listened on: %s", port, strerror(errno));
+    return sentence;
+}
+
+int listener_bind(const char *host, int port, int *bound, const char **error)
+{
+    const char *unknown = NULL;
+    int fd = host[0] == '\0' ? bind_everywhere(port) : bind_host(host, port, &unknown);
+    if (fd < 0) {
+        *error = bind_sentence(host, port, unknown);
+        return -1;
+    }
+    struct sockaddr_storage address;
+    socklen_t length = sizeof(address);
+    getsockname(fd, (struct sockaddr *)&address, &length);
+    *bound = h2o_socket_getport((struct sockaddr *)&address);
+    return fd;
+}
+
+const char *listener_check_host(const char *setting, const char *host)
+{
+    static char sentence[512];
+    struct addrinfo *found, hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
+    int failure = host[0] == '\0' ? 0 : getaddrinfo(host, "0", &hints, &found);
+    if (failure != 0)
+        snprintf(sentence, sizeof(sentence), "%s: '%.200s' can't be looked up: %s", setting, host, gai_strerror(failure));
+    else if (host[0] != '\0')
+        freeaddrinfo(found);
+    return failure == 0 ? NULL : sentence;
+}
+
+static void release(struct listener *listener)
+{
+    if (--listener->refs == 0)
+        free(listener);
+}
+
+static void on_readable(h2o_socket_t *sock, const char *err);
+
+static bool may_accept(const struct listener *listener)
+{
+    return listener->sock != NULL && listener->open < listener->options.max_connections &&
+           !h2o_timeout_is_linked((h2o_timeout_entry_t *)&listener->pause);
+}
+
+static void warn_when_full(struct listener *listener)
+{
+    const struct listener_options *options = &listener->options;
+    if (listener->open == options->max_connections && log_allowed(&listener->full_limit))
+        log_warn("connection limit reached; not accepting", log_str("listener", options->name == NULL ? "" : options->name),
+                 log_int("open", (int64_t)listener->open), log_int("limit", (int64_t)options->total),
+                 log_str("setting", "MAX_CONNECTIONS"));
+}
+
+/* Polls for connections exactly while they may be accepted. */
+static void update_polling(struct listener *listener)
+{
+    if (listener->sock == NULL)
+        return;
+    bool polling = h2o_socket_is_reading(listener->sock);
+    if (may_accept(listener) && !polling) {
+        h2o_socket_read_start(listener->sock, on_readable);
+    } else if (!may_accept(listener) && polling) {
+        warn_when_full(listener);
+        h2o_socket_read_stop(listener->sock);
+    }
+}
+
+static void on_pause_over(h2o_timeout_entry_t *entry)
+{
+    update_polling(H2O_STRUCT_FROM_MEMBER(struct listener, pause, entry));
+}
+
+/* Out of descriptors or of kernel memory the connection stays queued and the socket readable: accepting again at once would spin. */
+static void pause_accepting(struct listener *listener, int error)
+{
+    h2o_context_t *ctx = listener->options.accept->ctx;
+    if (log_allowed(&listener->fault_limit))
+        log_error("connections can't be accepted", log_str("error", strerror(error)), log_int("open", (int64_t)listener->open));
+    h2o_timeout_link(ctx->loop, &ctx->hundred_ms_timeout, &listener->pause);
+}
+
+static void on_connection_closed(void *data)
+{
+    struct connection *connection = data;
+    struct listener *listener = connection->listener;
+    h2_guard_free(connection->guard);
+    if (listener->options.dispose != NULL)
+        listener->options.dispose(connection->memory);
+    free(connection);
+    --listener->open;
+    if (listener->options.on_close != NULL)
+        listener->options.on_close(listener->options.data);
+    update_polling(listener);
+    release(listener);
+}
+
+static void on_proxy_header(void *data, h2o_socket_t *sock, bool good)
+{
+    struct listener *listener = data;
+    if (good) {
+        h2o_accept(listener->options.accept, sock);
+        return;
+    }
+    if (listener->options.on_bad_proxy != NULL)
+        listener->options.on_bad_proxy(listener->options.data);
+    h2o_socket_close(sock);
+}
+
+static bool is_proxy(const struct listener *listener, h2o_socket_t *sock)
+{
+    struct sockaddr_storage peer;
+    return listener->options.proxies != NULL && h2o_socket_getpeername(sock, (struct sockaddr *)&peer) != 0 &&
+           proxies_trust(listener->options.proxies, (struct sockaddr *)&peer);
+}
+
+/* sock->on_close is the application's: libh2o itself never sets it, and it stays with the socket through the TLS handshake, HTTP/2 and a
+ * takeover. */
+static void open_connection(struct listener *listener, h2o_socket_t *sock)
+{
+    size_t size = sizeof(struct connection) + listener->options.per_connection;
+    struct connection *connection = memset(h2o_mem_alloc(size), 0, size);
+    connection->listener = listener;
+    sock->on_close.cb = on_connection_closed;
+    sock->on_close.data = connection;
+    ++listener->open;
+    ++listener->refs;
+    bodies_own(sock);
+    if (listener->options.on_open != NULL)
+        listener->options.on_open(listener->options.data);
+    if (is_proxy(listener, sock))
+        proxy_reader_start(listener->options.accept->ctx, sock, on_proxy_header, listener);
+    else
+        h2o_accept(listener->options.accept, sock);
+}
+
+static bool is_shortage(int error)
+{
+    return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS;
+}
+
+static void on_readable(h2o_socket_t *sock, const char *err)
+{
+    struct listener *listener = sock->data;
+    if (err != NULL)
+        return;
+    ++listener->refs;
+    for (int i = 0; i < ACCEPTS_PER_TURN && may_accept(listener); ++i) {
+        errno = 0;
+        h2o_socket_t *accepted = h2o_evloop_socket_accept(listener->sock);
+        if (accepted != NULL) {
+            open_connection(listener, accepted);
+        } else {
+            if (is_shortage(errno))
+                pause_accepting(listener, errno);
+            /* A connection that its peer aborted in the queue (ECONNABORTED) is no end of the queue. */
+            if (errno == EAGAIN || is_shortage(errno))
+                break;
+        }
+    }
+    update_polling(listener);
+    release(listener);
+}
+
+static uint32_t user_timeout_ms(const struct listener_options *options)
+{
+    return options->user_timeout_ms != 0 ? options->user_timeout_ms : USER_TIMEOUT_MS;
+}
+
+/* Accepted sockets inherit them, which spares each connection the system calls. */
+static void set_options(int fd, const struct listener_options *options)
+{
+    int lowat = NOTSENT_LOWAT_BYTES;
+    unsigned timeout = user_timeout_ms(options);
+    setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &lowat, sizeof(lowat));
+    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof(timeout));
+}
+
+struct listener *listener_start(int fd, const struct listener_options *options)
+{
+    struct listener *listener = h2o_mem_alloc(sizeof(*listener));
+    *listener = (struct listener){.options = *options, .refs = 1, .pause = {.cb = on_pause_over}};
+    int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if (own < 0)
+        die("a listening socket can't be duplicated: %s", strerror(errno));
+    set_options(own, options);
+    listener->sock = h2o_evloop_socket_create(options->accept->ctx->loop, own, H2O_SOCKET_FLAG_DONT_READ);
+    listener->sock->data = listener;
+    update_polling(listener);
+    return listener;
+}
+
+void listener_stop(struct listener *listener)
+{
+    h2o_timeout_unlink(&listener->pause);
+    h2o_socket_close(listener->sock);
+    listener->sock = NULL;
+    release(listener);
+}
+
+SSL *listener_tls(h2o_socket_t *sock)
+{
+    return ((struct connection *)sock->on_close.data)->tls;
+}
+
+void listener_set_tls(h2o_socket_t *sock, SSL *tls)
+{
+    ((struct connection *)sock->on_close.data)->tls = tls;
+}
+
+/* A bucket that is kept as the time at which it will be full again. */
+bool listener_takes_key_update(h2o_socket_t *sock)
+{
+    struct connection *connection = sock->on_close.data;
+    uint64_t now_ms = monotonic_ms();
+    if (connection->key_updates_ms < now_ms)
+        connection->key_updates_ms = now_ms;
+    connection->key_updates_ms += KEY_UPDATE_MS;
+    return connection->key_updates_ms - now_ms <= (uint64_t)KEY_UPDATES_AT_ONCE * KEY_UPDATE_MS;
+}
+
+void *listener_connection(h2o_socket_t *sock)
+{
+    return ((struct connection *)sock->on_close.data)->memory;
+}
+
+struct h2_guard **listener_guard(h2o_socket_t *sock)
+{
+    return sock->on_close.cb == on_connection_closed ? &((struct connection *)sock->on_close.data)->guard : NULL;
+}
+
+struct h1_pace **listener_h1_pace(h2o_socket_t *sock)
+{
+    return sock->on_close.cb == on_connection_closed ? &((struct connection *)sock->on_close.data)->h1_pace : NULL;
+}
+
+uint32_t listener_user_timeout_ms(h2o_socket_t *sock)
+{
+    return user_timeout_ms(&((struct connection *)sock->on_close.data)->listener->options);
+}

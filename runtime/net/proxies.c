@@ -1,0 +1,98 @@
+#include "runtime/net/proxies.h"
+
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <stdlib.h>
+
+struct network {
+    uint8_t bytes[16]; /* as in struct client_address */
+    unsigned bits;
+};
+
+struct proxies {
+    size_t count;
+    struct network networks[];
+};
+
+static bool parse_address(struct network *out, const char *text)
+{
+    static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+    out->bits = 128;
+    if (inet_pton(AF_INET, text, out->bytes + sizeof(mapped)) == 1) {
+        memcpy(out->bytes, mapped, sizeof(mapped));
+        return true;
+    }
+    return inet_pton(AF_INET6, text, out->bytes) == 1;
+}
+
+/* "address" or "address/bits". */
+static bool parse_network(struct network *out, struct slice item)
+{
+    char text[64];
+    if (item.n == 0 || item.n >= sizeof(text))
+        return false;
+    memcpy(text, item.p, item.n);
+    text[item.n] = 0;
+    char *slash = strchr(text, '/');
+    if (slash == NULL)
+        return parse_address(out, text);
+    *slash++ = 0;
+    bool v4 = strchr(text, ':') == NULL;
+    char *end;
+    if (!isdigit((unsigned char)*slash))
+        return false;
+    unsigned long bits = strtoul(slash, &end, 10);
+    if (*end != 0 || bits > (v4 ? 32 : 128) || !parse_address(out, text))
+        return false;
+    out->bits = (unsigned)bits + (v4 ? 96 : 0);
+    return true;
+}
+
+const char *proxies_check(const char *list)
+{
+    for (struct slice rest = slice_of(list); rest.p != NULL && rest.n != 0;) {
+        struct network network;
+        if (!parse_network(&network, slice_trim(slice_split(&rest, ','))))
+            return "must be addresses or networks like 10.0.0.0/8, comma-separated";
+    }
+    return NULL;
+}
+
+const struct proxies *proxies_parse(const char *list)
+{
+    size_t count = 0;
+    for (struct slice rest = slice_of(list); rest.p != NULL && rest.n != 0; ++count)
+        slice_split(&rest, ',');
+    struct proxies *proxies = h2o_mem_alloc(sizeof(*proxies) + count * sizeof(proxies->networks[0]));
+    proxies->count = 0;
+    for (struct slice rest = slice_of(list); rest.p != NULL && rest.n != 0;)
+        parse_network(&proxies->networks[proxies->count++], slice_trim(slice_split(&rest, ',')));
+    return proxies;
+}
+
+bool proxies_some(const struct proxies *proxies)
+{
+    return proxies->count != 0;
+}
+
+static bool within(const struct network *network, const uint8_t address[16])
+{
+    unsigned whole = network->bits / 8, part = network->bits % 8;
+    if (memcmp(network->bytes, address, whole) != 0)
+        return false;
+    return part == 0 || ((network->bytes[whole] ^ address[whole]) >> (8 - part)) == 0;
+}
+
+bool proxies_hold(const struct proxies *proxies, const struct client_address *address)
+{
+    for (size_t i = 0; i < proxies->count; ++i)
+        if (within(&proxies->networks[i], address->bytes))
+            return true;
+    return false;
+}
+
+bool proxies_trust(const struct proxies *proxies, const struct sockaddr *address)
+{
+    struct client_address client;
+    return client_address_read(&client, address) && proxies_hold(proxies, &client);
+}

@@ -1,0 +1,19 @@
+/* TRUSTED_PROXIES: the addresses whose word on a request's origin counts. */
+#pragma once
+
+#include "runtime/net/client_address.h"
+
+struct proxies; /* a parsed list; immutable, shared by threads */
+
+/* NULL when `list` is a comma-separated list of addresses and CIDR networks (or empty), else a static sentence. */
+const char *proxies_check(const char *list);
+
+/* Parses a checked list. Never freed: it lives as long as the process. */
+const struct proxies *proxies_parse(const char *list);
+
+/* Whether there are any. */
+bool proxies_some(const struct proxies *proxies);
+
+/* Whether this address is one of them. Pure; an IPv4 address mapped into IPv6 counts as the IPv4 one. */
+bool proxies_hold(const struct proxies *proxies, const struct client_address *address);
+bool proxies_trust(const struct proxies *proxies, const struct sockaddr *address);

@@ -1,0 +1,142 @@
+#include "runtime/redis/read_preference.h"
+
+#include <stdlib.h>
+
+#include "runtime/monotonic.h"
+
+enum {
+    LIVED_MS = 2000, /* a connection that lived so long worked */
+    ASKS_MAX = 4, /* for one that does not: two connections, each lost and tried once more */
+    MAKESHIFT_MS = 10000, /* at one without a weight, until those that have one are tried again */
+};
+
+static const char *parse_weight(unsigned *out, struct slice text)
+{
+    unsigned weight = 0;
+    if (text.n == 0 || text.n > 3)
+        return "a weight must be a number from 0 to 100";
+    for (size_t i = 0; i < text.n; ++i) {
+        if (text.p[i] < '0' || text.p[i] > '9')
+            return "a weight must be a number from 0 to 100";
+        weight = weight * 10 + (unsigned)(text.p[i] - '0');
+    }
+    *out = weight;
+    return weight > READING_WEIGHT_MAX ? "a weight must be a number from 0 to 100" : NULL;
+}
+
+const char *read_preference_weights_parse(struct read_preference_weights *out, const char *text)
+{
+    struct slice rest = slice_of(text);
+    bool primary = false, replica = false;
+    *out = (struct read_preference_weights){0, 0};
+    while (rest.p != NULL) {
+        struct slice value = slice_trim(slice_split(&rest, ',')), name = slice_trim(slice_split(&value, '='));
+        bool is_primary = slice_eq(name, SLICE("primary"));
+        bool *seen = is_primary ? &primary : &replica;
+        if ((!is_primary && !slice_eq(name, SLICE("replica"))) || *seen)
+            return "must be primary=N, replica=N or both, each once, as in primary=1,replica=3";
+        *seen = true;
+        const char *why = parse_weight(is_primary ? &out->primary : &out->replica, slice_trim(value));
+        if (why != NULL)
+            return why;
+    }
+    return out->primary + out->replica == 0 ? "not all weights may be 0" : NULL;
+}
+
+void read_preference_init(struct reading *reading, const struct redis_url *url, const struct read_preference_weights *weights)
+{
+    *reading = (struct reading){.weights = *weights};
+    topology_init_node(&reading->topology, url, NULL, TOPOLOGY_NODE);
+}
+
+void read_preference_ask(struct reading *reading)
+{
+    if (monotonic_ms() - reading->chosen_ms > LIVED_MS) {
+        reading->chosen_ms = monotonic_ms();
+        reading->asks = 0;
+    }
+    ++reading->asks;
+}
+
+static unsigned weight_of(const struct reading *reading, size_t i)
+{
+    return i == 0 ? reading->weights.primary : reading->weights.replica;
+}
+
+static bool is_current(const struct reading *reading, size_t i)
+{
+    return reading->topology.node != NULL && redis_node_eq(&reading->node, &reading->nodes[i]);
+}
+
+/* The index of one of them by the weights, `but` not counted; where that leaves none: of the primary. */
+static size_t draw(const struct reading *reading, bool but_current)
+{
+    unsigned total = 0;
+    for (size_t i = 0; i < reading->count; ++i)
+        total += but_current && is_current(reading, i) ? 0 : weight_of(reading, i);
+    if (total == 0)
+        return 0;
+    unsigned ticket = arc4random_uniform(total);
+    for (size_t i = 0; i < reading->count; ++i) {
+        unsigned weight = but_current && is_current(reading, i) ? 0 : weight_of(reading, i);
+        if (ticket < weight)
+            return i;
+        ticket -= weight;
+    }
+    return 0;
+}
+
+static void choose(struct reading *reading, bool but_current)
+{
+    size_t i = draw(reading, but_current);
+    bool moved = reading->topology.node != NULL && !is_current(reading, i);
+    reading->node = reading->nodes[i];
+    reading->topology.node = &reading->node;
+    reading->chosen_ms = monotonic_ms();
+    reading->asks = 0;
+    if (moved)
+        topology_moved(&reading->topology, &reading->node);
+}
+
+/* Whether it is at one that should not be listened at while there are others: those were not there, or did not work. */
+static bool is_makeshift(const struct reading *reading)
+{
+    bool others = false, itself = false;
+    for (size_t i = 0; i < reading->count; ++i) {
+        others = others || weight_of(reading, i) != 0;
+        itself = itself || (is_current(reading, i) && weight_of(reading, i) != 0);
+    }
+    return others && !itself;
+}
+
+static bool is_same(const struct reading *reading, const struct redis_node *nodes, size_t count)
+{
+    bool same = reading->count == count;
+    for (size_t i = 0; same && i < count; ++i)
+        same = redis_node_eq(&reading->nodes[i], &nodes[i]);
+    return same;
+}
+
+void read_preference_set(struct reading *reading, const struct redis_node *nodes, size_t count)
+{
+    bool here = false;
+    if (is_same(reading, nodes, count))
+        return;
+    memcpy(reading->nodes, nodes, count * sizeof(*nodes));
+    reading->count = count;
+    for (size_t i = 0; i < count; ++i)
+        here = here || is_current(reading, i);
+    if (!here || is_makeshift(reading))
+        choose(reading, false);
+}
+
+void read_preference_answer(struct reading *reading)
+{
+    if (reading->count == 0)
+        return;
+    if (reading->asks > ASKS_MAX && reading->count > 1)
+        choose(reading, true);
+    else if (is_makeshift(reading) && monotonic_ms() - reading->chosen_ms > MAKESHIFT_MS)
+        choose(reading, false);
+    topology_found(&reading->topology, &reading->node, NULL);
+}

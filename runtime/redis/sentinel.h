@@ -1,0 +1,10 @@
+/* Where the Redis is that sentinels watch over: asks all of them, again and again, and believes the one that knows of the latest failover.
+ * https://redis.io/docs/latest/develop/reference/sentinel-clients/
+ *
+ * One connection to each sentinel, whatever the number of connections to Redis. Their +switch-master messages are not subscribed to: one that is cut off, or was
+ * restarted, would say nothing, so it has to be asked in any case. */
+#pragma once
+
+#include "runtime/redis/topology.h"
+
+struct topology *sentinel_open(const struct topology_options *options);
