@@ -26,7 +26,7 @@ static void give_turns(struct feed *feed)
     if (feed->giving_turns)
         return;
     feed->giving_turns = true;
-    while (!h2o_linklist_is_empty(&feed->turns) && replay_room(&feed->shared)) {
+    while (!h2o_linklist_is_empty(&feed->turns) && page_budget_room(&feed->pages)) {
         struct opening *opening = H2O_STRUCT_FROM_MEMBER(struct opening, link, feed->turns.next);
         h2o_linklist_unlink(&opening->link);
         advance(opening);

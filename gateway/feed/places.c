@@ -1,5 +1,6 @@
 #include "gateway/feed/places.h"
 
+#include "gateway/feed/replay_read.h"
 #include "gateway/feed/search.h"
 #include "proto/event_id.h"
 #include "runtime/monotonic.h"
@@ -78,14 +79,13 @@ static bool has_been(const struct replay *replay, uint64_t ms)
 /* ---- taking what an id stands for ---- */
 
 /* Channel i goes on from here, or from where it was to go on, if that is earlier. */
-static void stand(struct place *place, struct position after, uint64_t time_ms, bool exact)
+static void stand(struct place *place, enum stance stance, struct position after, uint64_t time_ms)
 {
-    if (place->stands && position_compare(place->after, after) <= 0)
+    if (place->stance != STANCE_UNKNOWN && position_compare(place->after, after) <= 0)
         return;
+    place->stance = stance;
     place->after = after;
     place->time_ms = time_ms;
-    place->exact = exact;
-    place->stands = true;
 }
 
 /* Channel i goes on from the time `ms` of shard `of`. Nothing orders the events of two shards but their clocks and what had come when. */
@@ -94,7 +94,7 @@ static void stand_at_time(struct replay *replay, uint32_t i, uint64_t ms, const 
     uint64_t margin = shard_at(replay, i) == of ? 0 : replay->shared->margin_ms;
     uint64_t time_ms = since(replay, ms, of, shard_at(replay, i));
     uint64_t from = time_ms > margin ? since(replay, time_ms - margin, of, shard_at(replay, i)) : 0;
-    stand(&replay->places[i], places_since(from), of == NULL ? time_ms : from, false);
+    stand(&replay->places[i], STANCE_TIME, places_since(from), of == NULL ? time_ms : from);
 }
 
 /* The id stands for this event, or the place after it, in channel `found`: the others go on from its time. If no clock has been there, as far as this gateway knows, one was set back before
@@ -104,18 +104,13 @@ static void stand_at(struct replay *replay, uint32_t found, struct position at)
     bool is_time = has_been(replay, at.ms);
     for (uint32_t i = 0; i < replay->ask->count; ++i) {
         if (i == found) {
-            stand(&replay->places[i], at, at.ms, true);
+            stand(&replay->places[i], STANCE_EVENT, at, at.ms);
             continue;
         }
         stand_at_time(replay, i, is_time ? at.ms : places_present_ms(replay), shard_at(replay, found));
-        replay->places[i].lost = replay->places[i].lost || !is_time;
+        if (!is_time)
+            replay->places[i].loss = LOSS_ALL;
     }
-}
-
-static enum replay_need found_it(struct replay *replay)
-{
-    replay->resolved = true;
-    return REPLAY_READY;
 }
 
 /* ---- an id of the form of a position ---- */
@@ -130,7 +125,7 @@ enum verdict {
 static enum verdict look_up(const struct place *place)
 {
     const struct ring *ring = source_ring(place->source);
-    struct position at = place->claim, last = source_last(place->source);
+    struct position at = place->claimed, last = source_last(place->source);
     uint32_t next = ring_after(ring, at);
     if (position_is_none(at) || position_compare(at, last) == 0) /* the former: 1.0's place of an empty channel */
         return VERDICT_STANDS;
@@ -143,11 +138,16 @@ static enum verdict look_up(const struct place *place)
     return source_bare(place->source) ? VERDICT_NONE : VERDICT_READ;
 }
 
+static bool is_looked_up(const struct place *place)
+{
+    return place->claim >= CLAIM_ABSENT;
+}
+
 /* Of what was read from the claimed position on. */
 static bool read_tells(const struct place *place)
 {
-    const struct frame *first = place->page_count == 0 ? NULL : place->page[0];
-    return place->claim_there || (first != NULL && position_compare(first->prev, place->claim) == 0);
+    const struct frame *first = place->page_count == 0 ? NULL : place->page_frames[0];
+    return place->claim == CLAIM_THERE || (first != NULL && position_compare(first->prev, place->claimed) == 0);
 }
 
 /* READY: *stands tells. */
@@ -155,12 +155,12 @@ static enum replay_need find_claim(struct replay *replay, uint32_t i, bool *stan
 {
     struct place *place = &replay->places[i];
     *wait_at = place->source;
-    *stands = place->looked_up && read_tells(place);
-    if (place->looked_up)
+    *stands = is_looked_up(place) && read_tells(place);
+    if (is_looked_up(place))
         return REPLAY_READY;
     enum verdict verdict = look_up(place);
     *stands = verdict == VERDICT_STANDS;
-    if (verdict == VERDICT_LATER && !replay->barrier_passed)
+    if (verdict == VERDICT_LATER && replay->state == REPLAY_RESOLVING)
         return REPLAY_BARRIER;
     if (verdict != VERDICT_READ)
         return REPLAY_READY;
@@ -169,21 +169,21 @@ static enum replay_need find_claim(struct replay *replay, uint32_t i, bool *stan
     return replay_look_up(replay, i);
 }
 
-static enum replay_need find_claims(struct replay *replay, struct slice id, struct source **wait_at)
+static enum replay_need find_claims(struct replay *replay, struct slice id, bool *found, struct source **wait_at)
 {
     for (uint32_t i = 0; i < replay->ask->count; ++i) {
         struct place *place = &replay->places[i];
         bool stands;
-        place->claimed = place->claimed || event_id_parse(&place->claim, id, source_name(place->source));
-        if (!place->claimed)
+        if (place->claim == CLAIM_NONE && event_id_parse(&place->claimed, id, source_name(place->source)))
+            place->claim = CLAIM_MADE;
+        if (place->claim == CLAIM_NONE)
             continue;
         enum replay_need need = find_claim(replay, i, &stands, wait_at);
         if (need != REPLAY_READY)
             return need;
-        if (stands) {
-            stand_at(replay, i, place->claim);
-            replay->resolved = true;
-        }
+        if (stands)
+            stand_at(replay, i, place->claimed);
+        *found = *found || stands;
     }
     return REPLAY_READY;
 }
@@ -198,16 +198,16 @@ static enum replay_need find_time(struct replay *replay, struct slice id, struct
     for (uint32_t i = 0; i < replay->ask->count; ++i)
         if (search_ring(source_ring(replay->places[i].source), id, &at))
             stand_at(replay, i, at);
-    if (!replay->barrier_passed && time.ms > places_newest(replay, of).ms)
+    if (replay->state == REPLAY_RESOLVING && time.ms > places_newest(replay, of).ms)
         return REPLAY_BARRIER;
     for (uint32_t i = 0; i < replay->ask->count; ++i)
         stand_at_time(replay, i, time.ms, time.seq == PLACE_PROVEN ? shard_at(replay, i) : of);
-    return found_it(replay);
+    return REPLAY_READY;
 }
 
 /* ---- an id of an author's own ---- */
 
-static enum replay_need find_author_s(struct replay *replay, struct slice id, struct source **wait_at)
+static enum replay_need find_author_s(struct replay *replay, struct slice id, bool *found, struct source **wait_at)
 {
     struct position at;
     enum replay_need need = REPLAY_READY;
@@ -222,7 +222,7 @@ static enum replay_need find_author_s(struct replay *replay, struct slice id, st
         if (search_find(source_search(replay->places[i].source), id, &at) != SEARCH_FOUND)
             continue;
         stand_at(replay, i, at);
-        replay->resolved = true;
+        *found = true;
     }
     return need;
 }
@@ -233,34 +233,26 @@ static enum replay_need find_author_s(struct replay *replay, struct slice id, st
  * does not reach back so far. READY: *other tells. */
 static enum replay_need is_other_data(const struct place *place, bool *other)
 {
-    const struct frame *first = place->page_count == 0 ? NULL : place->page[0];
+    const struct frame *first = place->page_count == 0 ? NULL : place->page_frames[0];
     struct position last = source_last(place->source);
     uint64_t horizon_ms = 0;
-    if (place->looked_up && first == NULL) {
+    if (is_looked_up(place) && first == NULL) {
         *other = false; /* it was deleted meanwhile */
-    } else if (place->looked_up ? position_is_none(first->prev) : source_bare(place->source) && position_is_none(last)) {
+    } else if (is_looked_up(place) ? position_is_none(first->prev) : source_bare(place->source) && position_is_none(last)) {
         if (!source_horizon(place->source, first, false, &horizon_ms))
             return REPLAY_SOURCE;
-        *other = place->claim.ms >= horizon_ms;
+        *other = place->claimed.ms >= horizon_ms;
     } else {
-        *other = position_compare(place->looked_up ? first->prev : last, place->claim) < 0;
+        *other = position_compare(is_looked_up(place) ? first->prev : last, place->claimed) < 0;
     }
     return REPLAY_READY;
-}
-
-static void lose(struct place *place, struct position after, uint64_t time_ms)
-{
-    place->after = after;
-    place->time_ms = time_ms;
-    place->exact = false;
-    place->lost = true;
 }
 
 /* Events may be missing in all channels whose data was in the same Redis. */
 static enum replay_need lose_claim(struct replay *replay, uint32_t claimed, struct source **wait_at)
 {
     struct place *place = &replay->places[claimed];
-    struct position last = source_last(place->source), at = place->claim;
+    struct position last = source_last(place->source), at = place->claimed;
     bool other;
     *wait_at = place->source;
     enum replay_need need = is_other_data(place, &other);
@@ -269,17 +261,21 @@ static enum replay_need lose_claim(struct replay *replay, uint32_t claimed, stru
     stand_at(replay, claimed, at);
     for (uint32_t i = 0; i < replay->ask->count; ++i)
         if (other && shard_at(replay, i) == shard_at(replay, claimed))
-            replay->places[i].lost = true;
+            replay->places[i].loss = LOSS_ALL;
     place->after = position_compare(at, last) < 0 ? at : last;
-    place->exact = false;
-    return found_it(replay);
+    place->stance = STANCE_TIME;
+    return REPLAY_READY;
 }
 
-static enum replay_need lose_all(struct replay *replay)
+static void lose_all(struct replay *replay)
 {
-    for (uint32_t i = 0; i < replay->ask->count; ++i)
-        lose(&replay->places[i], source_last(replay->places[i].source), places_present_ms(replay));
-    return found_it(replay);
+    for (uint32_t i = 0; i < replay->ask->count; ++i) {
+        struct place *place = &replay->places[i];
+        place->stance = STANCE_TIME;
+        place->after = source_last(place->source);
+        place->time_ms = places_present_ms(replay);
+        place->loss = LOSS_ALL;
+    }
 }
 
 enum replay_need places_find(struct replay *replay, struct source **wait_at)
@@ -287,54 +283,63 @@ enum replay_need places_find(struct replay *replay, struct source **wait_at)
     struct slice id = slice_of(replay->ask->resume_id);
     struct position time;
     uint32_t count = replay->ask->count, claimed = 0;
-    enum replay_need need = find_claims(replay, id, wait_at);
-    if (need != REPLAY_READY || replay->resolved)
+    bool found = false;
+    enum replay_need need = find_claims(replay, id, &found, wait_at);
+    if (need != REPLAY_READY || found)
         return need;
     if (event_id_parse(&time, id, SLICE("")) && has_been(replay, time.ms))
         return find_time(replay, id, time);
-    need = find_author_s(replay, id, wait_at);
-    if (need != REPLAY_READY || replay->resolved)
+    need = find_author_s(replay, id, &found, wait_at);
+    if (need != REPLAY_READY || found)
         return need;
-    if (!replay->barrier_passed)
+    if (replay->state == REPLAY_RESOLVING)
         return REPLAY_BARRIER;
-    while (claimed < count && !replay->places[claimed].claimed)
+    while (claimed < count && replay->places[claimed].claim == CLAIM_NONE)
         ++claimed;
-    return claimed < count && has_been(replay, replay->places[claimed].claim.ms) ? lose_claim(replay, claimed, wait_at)
-                                                                                 : lose_all(replay);
+    if (claimed < count && has_been(replay, replay->places[claimed].claimed.ms))
+        return lose_claim(replay, claimed, wait_at);
+    lose_all(replay);
+    return REPLAY_READY;
 }
 
 /* ---- what is missing ---- */
 
-static bool precedes_horizon(struct place *place, const struct frame *first, bool *missed)
+static enum place_gap gap_if(bool missed, enum place_gap gap)
+{
+    return missed ? gap : PLACE_GAP_NONE;
+}
+
+static bool precedes_horizon(struct place *place, const struct frame *first, enum place_gap *gap)
 {
     uint64_t horizon_ms;
-    bool in_ring = first != NULL && place->page == NULL;
+    bool in_ring = first != NULL && !place_has_page(place);
     if (!source_horizon(place->source, first, in_ring, &horizon_ms))
         return false;
-    *missed = place->time_ms < horizon_ms;
-    place->gap_by_time = *missed;
+    *gap = gap_if(place->time_ms < horizon_ms, PLACE_GAP_BY_TIME);
     place->gap_at = (struct position){horizon_ms, 0};
     return true;
 }
 
-bool places_missed(struct place *place, const struct frame *first, bool *missed)
+bool places_knows_of_loss(const struct place *place)
+{
+    return place->loss == LOSS_ALL ||
+           (place->loss == LOSS_NONE && source_lost_after(place->source, place->after, place->stance == STANCE_EVENT));
+}
+
+bool places_find_gap(struct place *place, const struct frame *first, enum place_gap *gap)
 {
     struct position last = source_last(place->source);
-    if (place->lost) {
-        *missed = true;
-    } else if (!place->told_here && source_lost_after(place->source, place->after, place->exact)) {
-        *missed = place->gap_here = true;
-    } else if (first != NULL && position_is_none(first->prev)) {
-        if (!place->exact)
-            return precedes_horizon(place, first, missed);
-        *missed = !position_is_none(place->after);
+    bool exact = place->stance == STANCE_EVENT;
+    if (places_knows_of_loss(place)) {
+        *gap = place->loss == LOSS_ALL ? PLACE_GAP_ALL : PLACE_GAP_HERE;
+    } else if (!exact && (first != NULL ? position_is_none(first->prev) : source_bare(place->source) && position_is_none(last))) {
+        return precedes_horizon(place, first, gap);
     } else if (first != NULL) {
         int prev = position_compare(first->prev, place->after);
-        *missed = place->exact ? prev != 0 : prev > 0;
-    } else if (source_bare(place->source) && position_is_none(last) && !place->exact) {
-        return precedes_horizon(place, first, missed);
+        *gap = gap_if(exact ? prev != 0 : prev > 0, PLACE_GAP_BY_EVENT);
     } else {
-        *missed = (place->emptied || source_bare(place->source)) && position_compare(last, place->after) > 0;
+        bool empty = place->page == PAGE_EMPTIED || source_bare(place->source);
+        *gap = gap_if(empty && position_compare(last, place->after) > 0, PLACE_GAP_BY_EVENT);
     }
     return true;
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "gateway/counters.h"
+#include "gateway/feed/places.h"
 #include "gateway/feed/replay_read.h"
 #include "gateway/gap.h"
 #include "proto/event_id.h"
@@ -29,6 +30,25 @@ struct replay *replay_create(const struct ask *ask, struct source *const *source
     return replay;
 }
 
+static void set_state(struct replay *replay, enum replay_state next)
+{
+    assert(next > replay->state);
+    replay->state = next;
+}
+
+bool replay_reading(const struct replay *replay)
+{
+    return replay->reading != NULL;
+}
+
+void replay_abandon(struct replay *replay)
+{
+    if (replay->reading != NULL)
+        history_cancel(replay->reading);
+    replay->reading = NULL;
+    replay_drop_pages(replay);
+}
+
 /* Nothing is older than what the ring holds. */
 static bool ring_is_whole(const struct source *source)
 {
@@ -45,7 +65,7 @@ static enum replay_need resolve_last(struct replay *replay, struct source **wait
         struct place *place = &replay->places[i];
         const struct ring *ring = source_ring(place->source);
         *wait_at = place->source;
-        if (place->stands)
+        if (place->stance != STANCE_UNKNOWN)
             continue;
         if (ring->count < last && source_deepen(place->source, last))
             return REPLAY_SOURCE;
@@ -56,14 +76,13 @@ static enum replay_need resolve_last(struct replay *replay, struct source **wait
         else if (!source_find_newest(place->source, last, &place->after))
             return REPLAY_SOURCE;
         place->time_ms = places_present_ms(replay);
-        place->stands = true;
+        place->stance = STANCE_TIME;
     }
-    replay->resolved = true;
     return REPLAY_READY;
 }
 
 /* From now on; but a client that has had its head for a while (the bus was away) counts on all since then. */
-static enum replay_need resolve_fresh(struct replay *replay)
+static void resolve_fresh(struct replay *replay)
 {
     const struct ask *ask = replay->ask;
     bool head_sent = ask->head_sent || monotonic_ms() - ask->asked_ms >= REPLAY_HEAD_MS;
@@ -75,18 +94,19 @@ static enum replay_need resolve_fresh(struct replay *replay)
         if (position_compare(place->after, last) > 0)
             place->after = last;
         place->time_ms = head_sent ? place->after.ms : places_present_ms(replay);
+        place->stance = STANCE_TIME;
     }
-    replay->resolved = true;
-    return REPLAY_READY;
 }
 
 /* What was read to look an id up serves as the first page where the stream goes on from there. */
 static enum replay_need resolve_id(struct replay *replay, struct source **wait_at)
 {
     enum replay_need need = places_find(replay, wait_at);
-    for (uint32_t i = 0; need == REPLAY_READY && i < replay->ask->count; ++i)
-        if (replay->places[i].page != NULL && position_compare(replay->places[i].after, replay->places[i].claim) != 0)
-            replay_drop_page(replay, &replay->places[i]);
+    for (uint32_t i = 0; need == REPLAY_READY && i < replay->ask->count; ++i) {
+        struct place *place = &replay->places[i];
+        if (place_has_page(place) && position_compare(place->after, place->claimed) != 0)
+            replay_drop_page(replay, place);
+    }
     return need;
 }
 
@@ -98,9 +118,10 @@ static enum replay_need resolve(struct replay *replay, struct source **wait_at)
     case START_RESUME:
         return resolve_id(replay, wait_at);
     case START_FRESH:
+        resolve_fresh(replay);
         break;
     }
-    return resolve_fresh(replay);
+    return REPLAY_READY;
 }
 
 /* How deep the ring should be read at once when this stream is the first to ask, so that one read does. */
@@ -116,10 +137,10 @@ static bool verify(struct replay *replay, struct source **wait_at)
     uint64_t now = monotonic_ms();
     if (replay->ask->mode == START_FRESH || replay->verified)
         return true;
-    if (replay->verified_since_ms == 0)
-        replay->verified_since_ms = now < VERIFIED_MS ? 0 : now - VERIFIED_MS;
+    if (replay->verify_ms == 0)
+        replay->verify_ms = now < VERIFIED_MS ? 0 : now - VERIFIED_MS;
     for (uint32_t i = 0; i < replay->ask->count; ++i) {
-        if (!source_verify(replay->places[i].source, replay->verified_since_ms))
+        if (!source_verify(replay->places[i].source, replay->verify_ms))
             continue;
         *wait_at = replay->places[i].source;
         asking = true;
@@ -133,8 +154,8 @@ static bool verify(struct replay *replay, struct source **wait_at)
 /* The next frame that is known. */
 static struct frame *upcoming(const struct place *place)
 {
-    if (place->page != NULL)
-        return place->next < place->page_count ? place->page[place->next] : NULL;
+    if (place_has_page(place))
+        return place->next < place->page_count ? place->page_frames[place->next] : NULL;
     const struct ring *ring = source_ring(place->source);
     return place->next < ring->count ? ring_at(ring, place->next) : NULL;
 }
@@ -155,7 +176,7 @@ static struct frame *frame_at(const struct place *place)
 
 static void seek(struct place *place)
 {
-    if (place->page == NULL)
+    if (!place_has_page(place))
         place->next = ring_after(source_ring(place->source), place->after);
 }
 
@@ -165,9 +186,9 @@ static enum replay_need read_pages(struct replay *replay, struct source **wait_a
     for (uint32_t i = 0; i < replay->ask->count; ++i) {
         struct place *place = &replay->places[i];
         *wait_at = place->source;
-        if (place->page != NULL && place->joint == JOINT_UNKNOWN)
+        if (place->page == PAGE_UNKNOWN)
             return replay_read_joint(replay, i);
-        if (place->page != NULL || place->emptied || source_covers(*wait_at, place->after))
+        if (place->page != PAGE_NONE || source_covers(*wait_at, place->after))
             continue;
         if (source_deepen(*wait_at, UINT32_MAX))
             return REPLAY_SOURCE;
@@ -179,46 +200,42 @@ static enum replay_need read_pages(struct replay *replay, struct source **wait_a
 /* Of what was there before the first page, only who resumes has a right to be told. */
 static bool is_owed(const struct replay *replay, const struct place *place)
 {
-    return replay->ask->mode == START_RESUME || replay->begun || place->served;
+    return replay->ask->mode == START_RESUME || replay->state == REPLAY_BEGUN || place->served;
 }
 
 /* Whether the next frame follows `after`, but for entries of somebody else, without its saying so. */
 static bool joins_on(const struct place *place)
 {
     const struct frame *next = upcoming(place);
-    if (place->page != NULL)
-        return place->joint == JOINT_PROVEN;
+    if (place_has_page(place))
+        return place->page == PAGE_PROVEN;
     return next != NULL && place->next != 0 && position_compare(place->after, next->prev) <= 0; /* a ring has no hole */
-}
-
-static bool knows_of_loss(const struct place *place)
-{
-    return place->lost || (!place->told_here && source_lost_after(place->source, place->after, place->exact));
 }
 
 /* Looks at the seam between `after` and what is to come: whatever was read, or stayed in the ring, since the last frame may begin later. False: something has to be read
  * first, wait at the source. */
-static bool look_for_gap(const struct replay *replay, struct place *place, bool *missed)
+static bool look_for_gap(const struct replay *replay, struct place *place, enum place_gap *gap)
 {
-    *missed = place->gap_here = place->gap_by_time = false;
-    if (!is_owed(replay, place) || (joins_on(place) && !knows_of_loss(place)))
+    bool lost = places_knows_of_loss(place);
+    *gap = PLACE_GAP_NONE;
+    if (!is_owed(replay, place) || (joins_on(place) && !lost))
         return true;
-    if (!knows_of_loss(place) && place->exact && place->page != NULL && place->page_count == 0) {
-        *missed = true; /* only entries of somebody else: nothing proves that they follow */
+    if (!lost && place->stance == STANCE_EVENT && place_has_page(place) && place->page_count == 0) {
+        *gap = PLACE_GAP_BY_EVENT; /* only entries of somebody else: nothing proves that they follow */
         return true;
     }
-    return places_missed(place, upcoming(place), missed);
+    return places_find_gap(place, upcoming(place), gap);
 }
 
 /* READY: what it takes to tell what is missing was read. */
 static enum replay_need read_proofs(struct replay *replay, struct source **wait_at)
 {
-    bool missed;
+    enum place_gap gap;
     for (uint32_t i = 0; i < replay->ask->count; ++i) {
         struct place *place = &replay->places[i];
         *wait_at = place->source;
         seek(place);
-        if (!look_for_gap(replay, place, &missed))
+        if (!look_for_gap(replay, place, &gap))
             return REPLAY_SOURCE;
     }
     return REPLAY_READY;
@@ -276,10 +293,12 @@ enum replay_need replay_prepare(struct replay *replay, struct source **wait_at)
         ++replay->waits;
         return REPLAY_BARRIER;
     }
-    if (!replay->resolved) {
+    if (replay->state < REPLAY_RESOLVED) {
         need = resolve(replay, wait_at);
         if (need == REPLAY_BARRIER)
-            replay->barrier_passed = true; /* when it is called again */
+            set_state(replay, REPLAY_BEHIND_BARRIER); /* when it is called again */
+        else if (need == REPLAY_READY)
+            set_state(replay, REPLAY_RESOLVED);
     }
     if (need == REPLAY_READY)
         need = read_pages(replay, wait_at);
@@ -299,26 +318,32 @@ static struct position gap_end(const struct place *place)
 {
     const struct frame *next = upcoming(place);
     struct position last = source_last(place->source);
-    struct position end = next != NULL ? next->prev : place->page != NULL ? place->page_end : last;
+    struct position end = next != NULL ? next->prev : place_has_page(place) ? place->page_end : last;
     return position_compare(end, last) < 0 ? end : last;
 }
 
 /* At every seam: where a page begins, and where the place goes from its own page to the ring. */
 static void begin(const struct replay *replay, struct place *place)
 {
-    bool missed;
     seek(place);
-    place->gap = !look_for_gap(replay, place, &missed) || missed;
-    if (!place->gap)
-        return;
-    if (place->lost)
+    if (!look_for_gap(replay, place, &place->gap))
+        place->gap = PLACE_GAP_BY_EVENT;
+    switch (place->gap) {
+    case PLACE_GAP_NONE:
+        break;
+    case PLACE_GAP_ALL:
         place->gap_at = POSITION_NONE; /* before any event, which would lead who comes back past it */
-    else if (place->gap_here)
+        break;
+    case PLACE_GAP_HERE:
         place->gap_at = place->after;
-    else if (place->gap_by_time)
+        break;
+    case PLACE_GAP_BY_TIME:
         place->gap_at.ms = place->gap_at.ms > place->time_ms ? place->gap_at.ms : place->time_ms;
-    else
+        break;
+    case PLACE_GAP_BY_EVENT:
         place->gap_at = gap_end(place);
+        break;
+    }
 }
 
 /* The place has handed out all of its page that was not to come live. */
@@ -329,15 +354,15 @@ static void go_to_page_end(struct place *place)
     struct position end = cut ? last : place->page_end;
     if (position_compare(place->after, end) < 0)
         place->after = end;
-    place->exact = true; /* an entry of this very history */
-    place->page_full = place->page_full && !cut;
+    place->stance = STANCE_EVENT; /* an entry of this very history */
+    place->page_more = place->page_more && !cut;
 }
 
 /* The place's page is used up: goes on in the ring, if that joins on. */
 static bool leave_page(const struct replay *replay, struct place *place)
 {
     go_to_page_end(place);
-    if (place->page_full || !source_covers(place->source, place->after))
+    if (place->page_more || !source_covers(place->source, place->after))
         return false;
     replay_drop_page(replay, place);
     begin(replay, place);
@@ -347,9 +372,9 @@ static bool leave_page(const struct replay *replay, struct place *place)
 /* False: the place has no next frame. */
 static bool next_at(const struct place *place, struct position *at)
 {
-    const struct frame *frame = place->gap ? NULL : frame_at(place);
+    const struct frame *frame = place->gap != PLACE_GAP_NONE ? NULL : frame_at(place);
     *at = frame != NULL ? frame->at : place->gap_at;
-    return place->gap || frame != NULL;
+    return place->gap != PLACE_GAP_NONE || frame != NULL;
 }
 
 /* The place whose next frame is the oldest; NULL when no place has one, or when a page has run out and it can't be told. */
@@ -361,7 +386,7 @@ static struct place *oldest(struct replay *replay, bool *more)
         struct place *place = &replay->places[i];
         struct position at;
         bool any = next_at(place, &at);
-        if (!any && place->page != NULL) {
+        if (!any && place_has_page(place)) {
             if (!leave_page(replay, place)) {
                 *more = true;
                 return NULL;
@@ -422,26 +447,26 @@ static bool has_more(const struct replay *replay, bool (*is)(const struct place 
 
 static bool has_frame(const struct place *place)
 {
-    return frame_at(place) != NULL || place->page_full;
+    return frame_at(place) != NULL || place->page_more;
 }
 
-static bool has_lost_gap(const struct place *place)
+static bool has_gap_of_all(const struct place *place)
 {
-    return place->gap && place->lost;
+    return place->gap == PLACE_GAP_ALL;
 }
 
 /* Where who was told of the gap goes on: it must be told of the others yet, and get the events that follow. False: from where it was. */
-static bool format_after_gap(const struct replay *replay, const struct place *place, char out[EVENT_ID_LEN + 1])
+static bool format_after_gap(const struct replay *replay, const struct place *place, enum place_gap gap, char out[EVENT_ID_LEN + 1])
 {
-    if (place->gap_here || (place->lost && has_more(replay, has_lost_gap)))
+    if (gap == PLACE_GAP_HERE || (gap == PLACE_GAP_ALL && has_more(replay, has_gap_of_all)))
         return false;
-    bool named = frame_at(place) != NULL || place->page == NULL; /* what the gap ends before */
-    if (replay->ask->count == 1 && (named || place->lost || place->gap_by_time))
+    bool named = frame_at(place) != NULL || !place_has_page(place); /* what the gap ends before */
+    if (replay->ask->count == 1 && (named || gap != PLACE_GAP_BY_EVENT))
         format_before(replay, place, frame_at(place), out);
-    else if (!place->lost && !place->gap_by_time)
+    else if (gap == PLACE_GAP_BY_EVENT)
         event_id_format(out, source_name(place->source), place->gap_at);
     else if (has_more(replay, has_frame))
-        format_time(place->lost ? place->time_ms : place->gap_at.ms, out);
+        format_time(gap == PLACE_GAP_ALL ? place->time_ms : place->gap_at.ms, out);
     else
         format_present(replay, out);
     return true;
@@ -450,38 +475,38 @@ static bool format_after_gap(const struct replay *replay, const struct place *pl
 /* The id behind which something is missing. */
 static void format_gap_begin(const struct place *place, char out[EVENT_ID_LEN + 1])
 {
-    if (place->exact)
+    if (place->stance == STANCE_EVENT)
         event_id_format(out, source_name(place->source), place->after);
     else
         format_time(place->time_ms, out);
 }
 
 /* What was told is not told again. */
-static void pass_gap(struct place *place)
+static void pass_gap(struct place *place, enum place_gap gap)
 {
     struct position end = gap_end(place);
-    place->gap = false;
-    place->told_here = place->told_here || place->gap_here || place->lost;
-    if (place->gap_by_time) {
+    if (gap == PLACE_GAP_HERE || gap == PLACE_GAP_ALL)
+        place->loss = LOSS_TOLD;
+    if (gap == PLACE_GAP_BY_TIME) {
         place->time_ms = place->gap_at.ms;
     } else if (upcoming(place) != NULL || position_compare(end, place->after) > 0) {
         place->after = end;
-        place->exact = true;
+        place->stance = STANCE_EVENT;
     }
-    place->lost = false;
 }
 
 static struct frame *take_gap(const struct replay *replay, struct place *place)
 {
     char id[EVENT_ID_LEN + 1], begin_id[EVENT_ID_LEN + 1];
     bool at_start = !place->served && replay->ask->mode == START_RESUME;
-    place->gap = false;
-    struct slice own = format_after_gap(replay, place, id) ? slice_of(id) : (struct slice){NULL, 0};
-    enum gap_cause cause = place->lost ? GAP_UNKNOWN_ID : place->gap_by_time ? GAP_VANISHED : GAP_TRIMMED;
+    enum place_gap kind = place->gap;
+    place->gap = PLACE_GAP_NONE;
+    struct slice own = format_after_gap(replay, place, kind, id) ? slice_of(id) : (struct slice){NULL, 0};
+    enum gap_cause cause = kind == PLACE_GAP_ALL ? GAP_UNKNOWN_ID : kind == PLACE_GAP_BY_TIME ? GAP_VANISHED : GAP_TRIMMED;
     format_gap_begin(place, begin_id);
     struct slice last_id = slice_of(at_start ? replay->ask->resume_id : begin_id);
     struct frame *gap = gap_frame(source_name(place->source), last_id, own, place->gap_at, cause);
-    pass_gap(place);
+    pass_gap(place, kind);
     return gap;
 }
 
@@ -492,33 +517,33 @@ static struct position end_of(const struct place *place, const struct frame *fra
 {
     const struct frame *next = upcoming(place);
     if (next == NULL)
-        return place->page != NULL ? place->page_end : frame->at;
+        return place_has_page(place) ? place->page_end : frame->at;
     return position_compare(next->prev, frame->at) > 0 && position_compare(next->prev, next->at) < 0 ? next->prev : frame->at;
 }
 
 /* The place's next frame, with a reference for the caller. */
 static struct frame *take(const struct replay *replay, struct place *place)
 {
-    if (place->gap)
+    if (place->gap != PLACE_GAP_NONE)
         return take_gap(replay, place);
     struct frame *frame = frame_at(place);
     assert(frame != NULL); /* oldest() chose the place for it */
     frame_ref(frame);
     ++place->next;
     place->after = end_of(place, frame);
-    place->exact = place->served = true;
+    place->stance = STANCE_EVENT;
+    place->served = true;
     return frame;
 }
 
-static void count_resume(struct replay *replay)
+static void count_resume(const struct replay *replay)
 {
     bool unknown = false, read = false;
-    if (replay->counted || replay->ask->mode != START_RESUME)
+    if (replay->ask->mode != START_RESUME)
         return;
-    replay->counted = true;
     for (uint32_t i = 0; i < replay->ask->count; ++i) {
-        unknown = unknown || replay->places[i].lost;
-        read = read || replay->places[i].page != NULL;
+        unknown = unknown || replay->places[i].loss == LOSS_ALL;
+        read = read || place_has_page(&replay->places[i]);
     }
     metric_add(unknown ? COUNT_RESUMES_UNKNOWN : read ? COUNT_RESUMES_READ : COUNT_RESUMES_MEMORY, 1);
 }
@@ -529,9 +554,10 @@ bool replay_page(struct replay *replay, struct tell *tell)
     uint32_t count = 0;
     bool more = false;
     struct frame **frames = h2o_mem_alloc(REPLAY_PAGE_FRAMES * sizeof(*frames));
-    replay->verified_since_ms = 0;
+    replay->verify_ms = 0;
     replay->verified = false;
-    count_resume(replay);
+    if (replay->state == REPLAY_RESOLVED)
+        count_resume(replay);
     for (uint32_t i = 0; i < replay->ask->count; ++i)
         begin(replay, &replay->places[i]);
     struct place *place;
@@ -541,7 +567,8 @@ bool replay_page(struct replay *replay, struct tell *tell)
         more = count == REPLAY_PAGE_FRAMES || bytes >= REPLAY_PAGE_BYTES;
     }
     replay_drop_pages(replay);
-    replay->begun = true;
+    if (replay->state == REPLAY_RESOLVED)
+        set_state(replay, REPLAY_BEGUN);
     format_place(replay, count == 0 ? NULL : frames[0], tell->page.position);
     if (count == 0) {
         free(frames);

@@ -2,39 +2,20 @@
  * by page, so that a long history is paced by the client's own reading. Bus thread only. */
 #pragma once
 
-#include "gateway/feed/source.h"
-#include "gateway/messages.h"
-
-/* A page of a replay: the next is made when this one was written. */
-enum { REPLAY_PAGE_FRAMES = 1000, REPLAY_PAGE_BYTES = 262144 };
+#include "gateway/feed/replay_state.h"
 
 /* A fresh stream whose place is told no later than this after it asked has not had its head before (see hub_hold()). */
 enum { REPLAY_HEAD_MS = 700 };
 
-struct replay;
-
 /* Begins the replay of ask->replay's ask; sources[i] is the source of channel i. `on_read(data)` is called when a read of its own has ended. */
 struct replay *replay_create(const struct ask *ask, struct source *const *sources, const struct source_shared *shared,
                              void (*on_read)(void *data), void *data);
-
-/* Whether there is room for the pages of one more stream. */
-bool replay_room(const struct source_shared *shared);
 
 /* Whether it waits for a read of its own. */
 bool replay_reading(const struct replay *replay);
 
 /* Lets go what it holds and waits for: before its ask is freed without an end, or a long wait. */
 void replay_abandon(struct replay *replay);
-
-enum replay_need {
-    REPLAY_READY, /* replay_page() may be called, now */
-    REPLAY_SOURCE, /* *wait_at must become live or deeper: call again from its on_live */
-    REPLAY_BARRIER, /* the id may be newer than what this node has seen: call again behind a canary */
-    REPLAY_READ, /* on_read will be called */
-    REPLAY_TURN, /* the pages of other streams leave no room for its own: call again when replay_room() */
-    REPLAY_REFUSED, /* the history of one of its channels can't be read: replay_fault() says why */
-    REPLAY_RETRY, /* a read could not be sent or failed: call again when the connection is back, or after a while */
-};
 
 /* One step on the way to the next page. */
 enum replay_need replay_prepare(struct replay *replay, struct source **wait_at);

@@ -13,10 +13,12 @@ enum {
 void replay_drop_page(const struct replay *replay, struct place *place)
 {
     for (uint32_t i = 0; i < place->page_count; ++i)
-        frame_unref(place->page[i]);
-    free(place->page);
+        frame_unref(place->page_frames[i]);
+    free(place->page_frames);
     ring_memory_give(replay->shared->limits.memory, place->page_bytes);
-    place->page = NULL;
+    place->page = PAGE_NONE;
+    place->page_more = false;
+    place->page_frames = NULL;
     place->page_bytes = 0;
     place->page_count = 0;
     place->next = 0;
@@ -24,25 +26,10 @@ void replay_drop_page(const struct replay *replay, struct place *place)
 
 void replay_drop_pages(struct replay *replay)
 {
-    for (uint32_t i = 0; i < replay->ask->count; ++i) {
+    for (uint32_t i = 0; i < replay->ask->count; ++i)
         replay_drop_page(replay, &replay->places[i]);
-        replay->places[i].emptied = false;
-    }
     replay->shared->pages->promised -= replay->promised;
     replay->promised = 0;
-}
-
-bool replay_reading(const struct replay *replay)
-{
-    return replay->reading != NULL;
-}
-
-void replay_abandon(struct replay *replay)
-{
-    if (replay->reading != NULL)
-        history_cancel(replay->reading);
-    replay->reading = NULL;
-    replay_drop_pages(replay);
 }
 
 /* How many entries make this channel's part of READ_BYTES. */
@@ -65,17 +52,12 @@ static size_t pages_estimate(const struct replay *replay)
     return bytes == 0 ? 1 : bytes;
 }
 
-bool replay_room(const struct source_shared *shared)
-{
-    return shared->pages->promised < shared->pages->most;
-}
-
 /* All of a page's reads are promised room at once, so that streams which hold a part can't wait for each other. */
 static bool promise_room(struct replay *replay)
 {
     if (replay->promised != 0)
         return true;
-    if (!replay_room(replay->shared))
+    if (!page_budget_room(replay->shared->pages))
         return false;
     replay->promised = pages_estimate(replay);
     replay->shared->pages->promised += replay->promised;
@@ -83,10 +65,10 @@ static bool promise_room(struct replay *replay)
 }
 
 /* Of the entries behind `after`, which is an event or nothing but a time. */
-static enum page_joint joint_of(const struct place *place, const struct history_entry *entries)
+static enum place_page joint_of(const struct place *place, const struct history_entry *entries)
 {
-    bool named = place->page_count != 0 && position_compare(place->page[0]->at, entries[0].at) == 0;
-    return named || !place->exact || position_is_none(place->after) ? JOINT_BY_PREV : JOINT_UNKNOWN;
+    bool named = place->page_count != 0 && position_compare(place->page_frames[0]->at, entries[0].at) == 0;
+    return named || place->stance != STANCE_EVENT || position_is_none(place->after) ? PAGE_BY_PREV : PAGE_UNKNOWN;
 }
 
 /* A read that looks an id up begins with its position, whose event is not wanted again. */
@@ -94,18 +76,18 @@ static void take_page(const struct replay *replay, struct place *place, const st
                       size_t skip, bool more)
 {
     if (count == 0) { /* the history was deleted: what is missing is a gap, and the ring may have the newest yet */
-        place->emptied = true;
+        place->page = PAGE_EMPTIED;
         return;
     }
-    place->page = h2o_mem_alloc((count + 1) * sizeof(struct frame *));
-    place->page_count = (uint32_t)source_frames(place->source, entries + skip, count - skip, place->page);
+    place->page_frames = h2o_mem_alloc((count + 1) * sizeof(struct frame *));
+    place->page_count = (uint32_t)source_frames(place->source, entries + skip, count - skip, place->page_frames);
     place->page_bytes = count * sizeof(struct frame *);
     for (uint32_t i = 0; i < place->page_count; ++i)
-        place->page_bytes += frame_memory(place->page[i]);
+        place->page_bytes += frame_memory(place->page_frames[i]);
     ring_memory_take(replay->shared->limits.memory, place->page_bytes);
     place->page_end = entries[count - 1].at;
-    place->page_full = more;
-    place->joint = skip != 0 ? JOINT_PROVEN : joint_of(place, entries);
+    place->page_more = more;
+    place->page = skip != 0 ? PAGE_PROVEN : joint_of(place, entries);
     place->next = 0;
 }
 
@@ -133,7 +115,7 @@ static void on_joint(void *data, const struct history_entry *entries, size_t cou
     (void)more;
     read_ended(replay, why);
     if (why == NULL)
-        place->joint = count != 0 && position_compare(entries[0].at, place->after) == 0 ? JOINT_PROVEN : JOINT_BY_PREV;
+        place->page = count != 0 && position_compare(entries[0].at, place->after) == 0 ? PAGE_PROVEN : PAGE_BY_PREV;
     replay->on_read(replay->data);
 }
 
@@ -143,9 +125,9 @@ static void on_looked_up(void *data, const struct history_entry *entries, size_t
     struct place *place = &replay->places[replay->read_at];
     read_ended(replay, why);
     if (why == NULL) {
-        place->looked_up = true;
-        place->claim_there = count != 0 && position_compare(entries[0].at, place->claim) == 0;
-        take_page(replay, place, entries, count, place->claim_there ? 1 : 0, more);
+        bool there = count != 0 && position_compare(entries[0].at, place->claimed) == 0;
+        place->claim = there ? CLAIM_THERE : CLAIM_ABSENT;
+        take_page(replay, place, entries, count, there ? 1 : 0, more);
     }
     replay->on_read(replay->data);
 }
@@ -183,5 +165,5 @@ enum replay_need replay_read_joint(struct replay *replay, uint32_t at)
 enum replay_need replay_look_up(struct replay *replay, uint32_t at)
 {
     struct place *place = &replay->places[at];
-    return read_after(replay, at, position_before(place->claim), limit_for(replay, place), on_looked_up);
+    return read_after(replay, at, position_before(place->claimed), limit_for(replay, place), on_looked_up);
 }

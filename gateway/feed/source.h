@@ -35,6 +35,12 @@ struct page_budget {
     size_t most, promised;
 };
 
+/* Whether there is room for the pages of one more stream. */
+static inline bool page_budget_room(const struct page_budget *budget)
+{
+    return budget->promised < budget->most;
+}
+
 /* What all sources of a feed share; outlives them. */
 struct source_shared {
     /* Between two shards, by their own clocks: after an event of another shard, none comes that is older than that event by more than this. */
