@@ -53,10 +53,10 @@ static const struct metric table[COUNTERS] = {
     [COUNT_BUS_LOST] = {"sse_bus_lost_total", NULL, METRIC_COUNTER, "times a subscriber connection was lost"},
     [COUNT_HISTORY_READS] = {"sse_history_reads_total", NULL, METRIC_COUNTER, "reads of a channel's stream in Redis"},
     [COUNT_HOLES] = {"sse_holes_filled_total", NULL, METRIC_COUNTER, "holes in a channel that were read from its stream"},
-    GAPS(GAP_UNKNOWN_ID, GAP_UNKNOWN_ID_TEXT),
-    GAPS(GAP_TRIMMED, GAP_TRIMMED_TEXT),
-    GAPS(GAP_VANISHED, GAP_VANISHED_TEXT),
-    GAPS(GAP_WHILE_OPEN, GAP_WHILE_OPEN_TEXT),
+    GAPS(GAP_UNKNOWN_ID, "unknown id"),
+    GAPS(GAP_TRIMMED, "history trimmed"),
+    GAPS(GAP_VANISHED, "history vanished"),
+    GAPS(GAP_WHILE_OPEN, "while open"),
     [COUNT_RESUMES_MEMORY] = {"sse_resumes_total", "source=\"memory\"", METRIC_COUNTER, "streams resumed from a last event id"},
     [COUNT_RESUMES_READ] = {"sse_resumes_total", "source=\"redis\"", METRIC_COUNTER, "streams resumed from a last event id"},
     [COUNT_RESUMES_UNKNOWN] = {"sse_resumes_total", "source=\"unknown\"", METRIC_COUNTER, "streams resumed from a last event id"},
@@ -92,10 +92,22 @@ static const struct metric table[COUNTERS] = {
     FORWARDED(FORWARD_BUSY, "too many"),
 };
 
+/* The value of the row's one label. */
+static struct slice label(size_t row)
+{
+    struct slice value = slice_of(table[row].labels);
+    slice_split(&value, '"');
+    return slice_split(&value, '"');
+}
+
 struct slice counters_close_reason(enum close_reason reason)
 {
-    struct slice label = slice_of(table[COUNT_CLOSES + reason].labels), before = SLICE("reason=\"");
-    return slice_make(label.p + before.n, label.n - before.n - 1);
+    return label((size_t)COUNT_CLOSES + reason);
+}
+
+struct slice counters_gap_cause(enum gap_cause cause)
+{
+    return label((size_t)COUNT_GAPS + cause);
 }
 
 void counters_init(void)

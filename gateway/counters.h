@@ -1,13 +1,13 @@
 /* The gateway's metrics: one enum, one table in counters.c, in the same order. */
 #pragma once
 
-#include "gateway/gap.h"
 #include "runtime/auth/access.h"
 #include "runtime/h2o/h2_abuse.h"
 #include "runtime/limits.h"
 #include "runtime/metrics.h"
 #include "runtime/net/bodies.h"
 #include "runtime/reloads.h"
+#include "runtime/slice.h"
 
 /* Why a stream was closed: one value, one counter. */
 enum close_reason {
@@ -24,6 +24,15 @@ enum close_reason {
     CLOSE_WITHDRAWN, /* what let it in: the key of its token, or that its channel was open to all */
     CLOSE_REFUSED, /* Redis refuses one of its channels, or the bus has no room for them */
     CLOSE_REASONS,
+};
+
+/* Why events are gone: one value, one counter. */
+enum gap_cause {
+    GAP_UNKNOWN_ID, /* the client's id stands for no position here */
+    GAP_TRIMMED, /* the history begins later than the client's position */
+    GAP_VANISHED, /* … has nothing any more that says what is missing: it expired, was deleted or evicted, or Redis lost it */
+    GAP_WHILE_OPEN, /* an open stream missed them, and the history does not have them */
+    GAP_CAUSES,
 };
 
 /* How a POST came out that was passed on to the publisher: one value, one counter. */
@@ -105,8 +114,9 @@ enum counter {
     COUNTERS,
 };
 
-/* The word for it in /metrics. */
+/* The words for them in /metrics. */
 struct slice counters_close_reason(enum close_reason reason);
+struct slice counters_gap_cause(enum gap_cause cause);
 
 /* Hands the table to runtime/metrics. */
 void counters_init(void);

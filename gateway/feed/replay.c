@@ -6,7 +6,7 @@
 #include "gateway/counters.h"
 #include "gateway/feed/places.h"
 #include "gateway/feed/replay_read.h"
-#include "gateway/gap.h"
+#include "gateway/own_events.h"
 #include "proto/event_id.h"
 #include "runtime/monotonic.h"
 

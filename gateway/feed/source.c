@@ -7,7 +7,7 @@
 #include "gateway/feed/newest.h"
 #include "gateway/feed/search.h"
 #include "gateway/feed/source_inside.h"
-#include "gateway/gap.h"
+#include "gateway/own_events.h"
 #include "proto/event_id.h"
 #include "runtime/log.h"
 #include "runtime/monotonic.h"

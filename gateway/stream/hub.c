@@ -7,7 +7,7 @@
 #include "gateway/stream/fanout.h"
 #include "gateway/stream/keepalive.h"
 #include "gateway/stream/transport.h"
-#include "gateway/welcome.h"
+#include "gateway/own_events.h"
 #include "runtime/monotonic.h"
 #include "runtime/seeded_hash.h"
 
@@ -463,15 +463,9 @@ static void on_tells(h2o_multithread_receiver_t *receiver, h2o_linklist_t *messa
 
 /* ---- what happens with time ---- */
 
-static struct frame *farewell(struct hub *hub)
-{
-    struct event event = {.id = {NULL, 0}, .retry_ms = RETRY_AFTER_DRAIN_MS + (int32_t)(rand_r(&hub->seed) % RETRY_AFTER_DRAIN_MS)};
-    return frame_of_event(&event);
-}
-
 static void end_with_retry(struct hub *hub, struct subscriber *subscriber, enum close_reason reason)
 {
-    struct frame *last = farewell(hub);
+    struct frame *last = farewell_frame(RETRY_AFTER_DRAIN_MS + (int32_t)(rand_r(&hub->seed) % RETRY_AFTER_DRAIN_MS));
     subscriber_end(subscriber, reason, last);
     frame_unref(last);
 }

@@ -78,7 +78,7 @@ void keepalive_init(struct keepalive *keepalive, h2o_loop_t *loop, uint32_t peri
     keepalive->now = 0;
     keepalive->on_rotate = on_rotate;
     keepalive->data = data;
-    keepalive->comment = frame_of_bytes(SSE_COMMENT);
+    keepalive->comment = comment_frame();
     timer_init(&keepalive->timer, loop, on_step, keepalive);
     timer_start(&keepalive->timer, keepalive->step_ms);
 }

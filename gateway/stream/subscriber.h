@@ -2,9 +2,8 @@
  * HTTP/1.1, TLS and HTTP/2 alike. Worker thread only. */
 #pragma once
 
-#include "gateway/counters.h"
-#include "gateway/frame.h"
 #include "gateway/messages.h"
+#include "gateway/own_events.h"
 #include "runtime/net/client_address.h"
 
 struct hub;
@@ -15,13 +14,6 @@ enum subscriber_state {
     SUBSCRIBER_LIVE,
     SUBSCRIBER_ENDING, /* out of its channels; closes when its queue is written */
     SUBSCRIBER_CLOSED, /* unlinked; freed by the hub once nothing refers to it */
-};
-
-/* What a fresh stream begins with. */
-enum welcome {
-    WELCOME_NOTHING,
-    WELCOME_POSITION, /* a frame of only id and retry: no event fires, but the client has a place to resume from */
-    WELCOME_LETTER, /* the event {"msg":"a"} with that id */
 };
 
 /* A subscriber's place in one channel's fanout. */

@@ -1,10 +1,34 @@
-#include "gateway/gap.h"
+#include "gateway/own_events.h"
 
 #include <stdlib.h>
 #include <yajl/yajl_gen.h>
 
-#include "gateway/counters.h"
+#include "proto/sse.h"
 #include "runtime/log.h"
+
+struct frame *welcome_frame(enum welcome welcome, const char *position, int32_t retry_ms)
+{
+    struct slice letter = SLICE("{\"msg\":\"a\"}");
+    struct event event = {.id = slice_of(position), .retry_ms = retry_ms};
+    if (welcome == WELCOME_NOTHING)
+        return NULL;
+    if (welcome == WELCOME_LETTER) {
+        event.type = SLICE("message");
+        event.data = &letter;
+        event.data_count = 1;
+    }
+    return frame_of_event(&event);
+}
+
+struct frame *farewell_frame(int32_t retry_ms)
+{
+    return frame_of_event(&(struct event){.retry_ms = retry_ms});
+}
+
+struct frame *comment_frame(void)
+{
+    return frame_of_bytes(SSE_COMMENT);
+}
 
 static void string(yajl_gen gen, struct slice text)
 {
@@ -12,26 +36,20 @@ static void string(yajl_gen gen, struct slice text)
         yajl_gen_null(gen);
 }
 
-/* On the bus thread only. */
-static void tell(struct slice channel, struct slice last_event_id, enum gap_cause cause)
+static void count_gap(struct slice channel, struct slice last_event_id, enum gap_cause cause)
 {
-    static const char *const causes[] = {[GAP_UNKNOWN_ID] = GAP_UNKNOWN_ID_TEXT,
-                                         [GAP_TRIMMED] = GAP_TRIMMED_TEXT,
-                                         [GAP_VANISHED] = GAP_VANISHED_TEXT,
-                                         [GAP_WHILE_OPEN] = GAP_WHILE_OPEN_TEXT};
-
     static struct log_budget budget;
     int64_t left_out;
     metric_add((size_t)COUNT_GAPS + cause, 1);
     if (log_budget_take(&budget, &left_out))
-        log_info("gap told", log_str("cause", causes[cause]), log_slice("channel", channel),
+        log_info("gap told", log_slice("cause", counters_gap_cause(cause)), log_slice("channel", channel),
                  log_slice("last_event_id", last_event_id), log_int("left_out", left_out));
 }
 
 struct frame *gap_frame(struct slice channel, struct slice last_event_id, struct slice own_id, struct position at,
                         enum gap_cause cause)
 {
-    tell(channel, last_event_id, cause);
+    count_gap(channel, last_event_id, cause);
     yajl_gen gen = yajl_gen_alloc(NULL);
     if (gen == NULL)
         abort();

@@ -1,0 +1,26 @@
+/* The events that the gateway writes itself. Each function gives a frame with one reference, the caller's. Any thread, except gap_frame(). */
+#pragma once
+
+#include "gateway/counters.h"
+#include "gateway/frame.h"
+
+/* What a fresh stream begins with. */
+enum welcome {
+    WELCOME_NOTHING,
+    WELCOME_POSITION, /* a frame of only id and retry: no event fires, but the client has a position to resume from */
+    WELCOME_LETTER, /* the event {"msg":"a"} with that id */
+};
+
+/* The first frame of a fresh stream, with the id that stands for its position; NULL for WELCOME_NOTHING. */
+struct frame *welcome_frame(enum welcome welcome, const char *position, int32_t retry_ms);
+
+/* Counts and logs the loss, and makes the event of type "gap" whose data is {"channel":NAME,"last_event_id":ID}: events after ID were missed and are gone
+ * for good. A client that reconnects resumes from `own_id`; {NULL, 0}: from the id it had before. `at`: where it is sorted among events. Bus thread only. */
+struct frame *gap_frame(struct slice channel, struct slice last_event_id, struct slice own_id, struct position at,
+                        enum gap_cause cause);
+
+/* The last frame of a stream that the gateway ends: only a retry, so that the client comes back after that many milliseconds. */
+struct frame *farewell_frame(int32_t retry_ms);
+
+/* The comment that begins every stream and keeps an idle one alive; no event fires. */
+struct frame *comment_frame(void);
