@@ -15,6 +15,7 @@ install(FILES ${systemd}/README.md DESTINATION ${doc})
 install(FILES ${CMAKE_SOURCE_DIR}/README.md DESTINATION ${doc} RENAME project.md)
 install(FILES ${CMAKE_SOURCE_DIR}/proto/README.md DESTINATION ${doc} RENAME contract.md)
 install(FILES ${CMAKE_SOURCE_DIR}/publisher/README.md DESTINATION ${doc} RENAME publisher.md)
+install(FILES ${CMAKE_CURRENT_LIST_DIR}/settings.md DESTINATION ${doc})
 install(FILES ${CMAKE_CURRENT_LIST_DIR}/CHANGELOG.md DESTINATION ${doc} RENAME changelog.md)
 
 # who builds a package maintains it, and Debian's tools know them by these two

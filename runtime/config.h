@@ -1,5 +1,5 @@
 /* Settings from the environment, all from one table per program. The table drives parsing, bounds, --help, --print-config and the
- * README's table (--print-settings), so none of them can disagree. */
+ * table in deploy/settings.md (--print-settings), so none of them can disagree. */
 #pragma once
 
 #include <stddef.h>
@@ -21,7 +21,7 @@ struct config_option {
     const char *fallback; /* the default, spelt as in the environment */
     int64_t min, max; /* CONFIG_INT only */
     size_t at; /* offsetof the field in the program's struct */
-    const char *doc; /* one phrase for the help and the README, with the unit */
+    const char *doc; /* one phrase for the help and deploy/settings.md, with the unit */
     const char *(*check)(const char *value); /* may be NULL; NULL or a static sentence that goes after "NAME: " */
 };
 
@@ -38,7 +38,7 @@ struct config_table {
 /* Handles the command line and the environment for a program, then returns with *settings filled (strings live as long as the process).
  *     healthcheck [--live]: how the running program of these settings is (see healthcheck.h), exit 0 or 1; a setting that the
  *         environment does not have comes from /etc/default/PROGRAM
- *     --help, --version, --print-settings (the README's rows): printed, exit 0
+ *     --help, --version, --print-settings (the rows of deploy/settings.md): printed, exit 0
  *     --print-config: every setting and its value, secrets masked, exit 0; --check-config: exit 0 when the program would start
  *     an unknown argument or a bad setting: die() with one sentence that names it
  * An empty variable counts as unset. */

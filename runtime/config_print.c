@@ -86,7 +86,7 @@ static void print_arguments(void)
         {"--version", "the version"},
         {"--check-config", "exit status 0 when settings and files are good, else 1 and the first fault"},
         {"--print-config", "every setting and its value, secrets masked"},
-        {"--print-settings", "the table of settings in Markdown, as in the README"},
+        {"--print-settings", "the table of settings in Markdown"},
     };
     puts("Arguments (without one the program runs):");
     for (size_t i = 0; i < sizeof(arguments) / sizeof(arguments[0]); ++i)

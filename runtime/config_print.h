@@ -6,7 +6,7 @@
 /* --help, at most 100 columns wide. */
 void config_print_help(const struct config_table *table);
 
-/* --print-settings: the README's table in Markdown. */
+/* --print-settings: the table of deploy/settings.md. */
 void config_print_settings(const struct config_table *table);
 
 /* --print-config: NAME=value lines, secrets as ***. */

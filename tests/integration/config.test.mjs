@@ -1,4 +1,4 @@
-// Settings: a bad one ends the start in one sentence that names it, the lists agree with each other and with the README, no secret shows.
+// Settings: a bad one ends the start in one sentence that names it, the lists agree with each other and with deploy/settings.md, no secret shows.
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
@@ -100,9 +100,8 @@ for (const program of ['sse-gateway', 'sse-publisher']) {
         assert.match(help.out, /--print-config/);
     });
 
-    test(`${program}: the README's table is what --print-settings prints`, async () => {
-        const file = program === 'sse-gateway' ? 'README.md' : 'publisher/README.md';
-        const readme = readFileSync(join(ROOT, file), 'utf8');
+    test(`${program}: the table in deploy/settings.md is what --print-settings prints`, async () => {
+        const file = 'deploy/settings.md', readme = readFileSync(join(ROOT, file), 'utf8');
         const mark = `<!-- settings:${program.replace('sse-', '')} -->`;
         const table = readme.split(mark)[1]?.split('<!-- /settings -->')[0];
         assert.ok(table, `${file} has no ${mark} … <!-- /settings -->`);

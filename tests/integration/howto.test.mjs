@@ -84,7 +84,7 @@ test(`${NAME} names files, headings, settings and metrics that are there`, () =>
         assert.ok(existsSync(file), path);
         assert.ok(hash === undefined || headings(file).includes(hash), `${path}#${hash}`);
     }
-    const code = ['README.md', 'publisher/README.md', 'deploy/observability/README.md', 'deploy/lb/README.md'].map(path => readFileSync(join(ROOT, path), 'utf8')).join('\n');
+    const code = ['README.md', 'deploy/settings.md', 'deploy/observability/README.md', 'deploy/lb/README.md'].map(path => readFileSync(join(ROOT, path), 'utf8')).join('\n');
     const settings = new Set([...TEXT.matchAll(/\b([A-Z][A-Z0-9]*_[A-Z_]+)\b/g)].map(match => match[1]));
     assert.deepEqual([...settings].filter(name => !code.includes(`\`${name}\``)), []);
     const metrics = new Set([...TEXT.matchAll(/`(sse_[a-z_]+)(?:\{|`)/g)].map(match => match[1]));

@@ -46,7 +46,7 @@ test('the package holds the programs, units, settings, the Lua library and the t
     const paths = rows.map(row => row[5].slice(1));
     const doc = '/usr/share/doc/sse-gateway';
     for (const path of [...PROGRAMS.flatMap(program => [`/usr/bin/${program}`, `/usr/lib/systemd/system/${program}.service`, `/etc/default/${program}`]),
-        '/usr/share/sse-gateway/sse.lua', '/usr/share/sse-gateway/observability/alerts.yml', `${doc}/copyright`, `${doc}/changelog.md`, `${doc}/changelog.gz`, `${doc}/README.md`, ...[...PROGRAMS, 'sse-cli'].map(program => `/usr/share/man/man1/${program}.1.gz`)])
+        '/usr/share/sse-gateway/sse.lua', '/usr/share/sse-gateway/observability/alerts.yml', `${doc}/copyright`, `${doc}/changelog.md`, `${doc}/changelog.gz`, `${doc}/README.md`, `${doc}/settings.md`, ...[...PROGRAMS, 'sse-cli'].map(program => `/usr/share/man/man1/${program}.1.gz`)])
         assert.ok(paths.includes(path), path);
     assert.ok(paths.every(path => path.endsWith('/') || /^\/(usr\/(bin|lib\/systemd\/system|share\/(doc\/)?sse-gateway|share\/man\/man1|share\/(bash-completion|zsh|fish)\/(vendor[_-])?completions(\.d)?)|etc\/default)\//.test(path)), paths.join(' '));
     assert.ok(run('zcat', [join(inside, doc, 'changelog.gz')]).startsWith(`sse-gateway (${VERSION}) `));
