@@ -76,8 +76,8 @@ function write(results, path) {
     say(`written: ${path} and the plot beside it`);
     if (!options.readme)
         return;
-    save(results, join(ROOT, 'tests/bench/results.json'));
-    for (const [name, text] of [['README.md', summary(results)], ['tests/bench/README.md', markdown(results)]]) {
+    save(results, join(ROOT, 'tests/results/bench.json'));
+    for (const [name, text] of [['README.md', summary(results)], ['tests/results/bench.md', markdown(results)]]) {
         const path = join(ROOT, name);
         writeFileSync(path, replaceBlock(readFileSync(path, 'utf8'), text));
         say(`written: ${path}`);

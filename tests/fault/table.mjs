@@ -1,11 +1,10 @@
-// Rewrites a table of a README.md from the rows that a run left:  node table.mjs NAME ROWS [README]
+// Rewrites a table of tests/results from the rows that a run left:  node table.mjs NAME ROWS FILE
 // Where a run fills several tables, a row that is not of the first one names its own: {table: NAME, …}.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
-import { fileURLToPath } from 'node:url';
 import { COLUMNS } from './rows.mjs';
 
-const [name, file, readme = fileURLToPath(new URL('README.md', import.meta.url))] = process.argv.slice(2);
+const [name, file, results] = process.argv.slice(2);
 const all = readFileSync(file, 'utf8').trim().split('\n').map(line => JSON.parse(line));
 const own = all.filter(row => row.table === name);
 const rows = (own.length !== 0 ? own : all.filter(row => row.table === undefined)).map(({ table, ...row }) => row);
@@ -23,9 +22,9 @@ const table = [
     ...rows.map(row => line([row[first], ...columns.map(column => cell(row[column]))])),
 ].join('\n');
 
-const text = readFileSync(readme, 'utf8');
+const text = readFileSync(results, 'utf8');
 const begin = `<!-- ${name} -->\n`, end = `\n<!-- /${name} -->`;
 const from = text.indexOf(begin), to = text.indexOf(end);
 if (from < 0 || to < from)
-    throw new Error(`README.md holds no ${begin.trim()} … ${end.trim()}`);
-writeFileSync(readme, `${text.slice(0, from + begin.length)}\n${table}\n${text.slice(to)}`);
+    throw new Error(`${results} holds no ${begin.trim()} … ${end.trim()}`);
+writeFileSync(results, `${text.slice(0, from + begin.length)}\n${table}\n${text.slice(to)}`);

@@ -9,7 +9,7 @@ import { machine } from './measure.mjs';
 import { replaceBlock } from './report.mjs';
 import { using } from './stage.mjs';
 
-const DEPLOY = fileURLToPath(new URL('../../../deploy/README.md', import.meta.url));
+const RESULTS = fileURLToPath(new URL('../../results/model.md', import.meta.url));
 const MOST = 2000000;
 
 const PER_CONNECTION = 90;
@@ -120,7 +120,7 @@ async function main() {
         runs.push(await largest(kind, { streams: wanted ?? fitting(KINDS[kind]), say: text => process.stderr.write(`${text}\n`) }));
     console.log(table(runs));
     if (values.write)
-        writeFileSync(DEPLOY, replaceBlock(readFileSync(DEPLOY, 'utf8'), 'largest', table(runs)));
+        writeFileSync(RESULTS, replaceBlock(readFileSync(RESULTS, 'utf8'), 'largest', table(runs)));
     if (runs.some(run => run.lost + run.duplicated + run.out_of_order + run.closed !== 0))
         process.exitCode = 1;
 }

@@ -7,7 +7,7 @@ import { observed, predict } from './predict.mjs';
 import { answer, example, help, replaceBlock, replaceExample, tables, validationTable } from './report.mjs';
 
 const DEPLOY = fileURLToPath(new URL('../../../deploy/README.md', import.meta.url));
-const README = fileURLToPath(new URL('README.md', import.meta.url));
+const RESULTS = fileURLToPath(new URL('../../results/model.md', import.meta.url));
 const BOUND = 0.2;
 const TRIFLE = { gateway: 0.005, redis: 0.005, publisher: 0.005, memory: 1, history: 1 }; // cores, MB: less is not judged
 
@@ -20,7 +20,7 @@ function write(path, name, block) {
 }
 
 // The predictions are made before anything runs.
-async function validate(toReadme) {
+async function validate(toResults) {
     const { machine, runPoints } = await import('./measure.mjs');
     const { HELD_OUT } = await import('./points.mjs');
     const known = costs();
@@ -36,8 +36,8 @@ async function validate(toReadme) {
     const wide = results.filter(({ off }) => Math.abs(off) > BOUND).length;
     const text = [`Measured ${date} at ${commit}: ${where}. CPU in cores, memory in MB. ${results.length} figures, ${results.length - wide} within 20 %.`, validationTable(results)].join('\n\n');
     console.log(text);
-    if (toReadme)
-        write(README, 'validation', text);
+    if (toResults)
+        write(RESULTS, 'validation', text);
     process.exitCode = wide === 0 ? 0 : 1;
 }
 
@@ -58,7 +58,7 @@ const MODES = {
     plan: ({ input, json }) => console.log(json ? JSON.stringify(plan(costs(), input), null, 2) : answer(costs(), input)),
     table: ({ write: toReadme }) => (toReadme ? writeTables() : console.log(tables(costs()))),
     measure: ({ groups }) => measure(groups),
-    validate: ({ write: toReadme }) => validate(toReadme),
+    validate: ({ write: toResults }) => validate(toResults),
 };
 
 try {

@@ -1,4 +1,4 @@
-// Answers as text and as the tables of deploy/README.md and README.md. Pure.
+// Answers as text and as the tables of deploy/README.md and tests/results/model.md. Pure.
 import { NUMBERS, defaults } from './options.mjs';
 import { plan } from './plan.mjs';
 
@@ -99,7 +99,7 @@ export const replaceExample = (text, shown) => text.replace(EXAMPLE, (_, before)
 export const help = () => [
     'model --streams N [options]     what N streams take',
     'model --measure [--groups …]    measures the costs on this machine anew, in under 10 minutes; the programs must be built',
-    'model --validate [--write]      asks for points that were not measured, then measures them; --write: into README.md here',
+    'model --validate [--write]      asks for points that were not measured, then measures them; --write: into tests/results/model.md',
     'model --table [--write]         the tables for a million and a hundred million streams; --write: into deploy/README.md',
     '',
     ...Object.entries(NUMBERS).map(([name, [fallback, least, most, what]]) => `  --${name.padEnd(15)} ${what} (${fallback === null ? 'required' : fallback}; ${least} to ${most})`),
