@@ -5,6 +5,7 @@
 #include "gateway/counters.h"
 #include "gateway/feed/feed_parts.h"
 #include "gateway/feed/opening.h"
+#include "gateway/feed/source.h"
 #include "proto/bus/channel_slot.h"
 #include "runtime/announce.h"
 #include "runtime/limits.h"

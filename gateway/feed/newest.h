@@ -2,7 +2,7 @@
  * only, and those of some channels, for whoever asks next. Bus thread only. */
 #pragma once
 
-#include "gateway/feed/source.h"
+#include "gateway/feed/source_view.h"
 
 struct newest;
 

@@ -2,7 +2,7 @@
  * for the next. What was found, or not, is remembered for a moment. Bus thread only. */
 #pragma once
 
-#include "gateway/feed/source.h"
+#include "gateway/feed/source_view.h"
 
 struct search;
 

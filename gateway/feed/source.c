@@ -49,13 +49,13 @@ void source_destroy(struct source *source)
 {
     held_clear(&source->held, source->shared->limits.memory);
     source_forget_history(source);
-    if (source->marking != NULL)
-        marker_cancel(source->marking);
     ring_clear(&source->ring);
     if (source->unsettled)
         --source->shared->unsettled;
-    if (source->reading != NULL)
-        history_cancel(source->reading);
+    if (source->reading == READING_MARKER)
+        marker_cancel(source->marker_read);
+    else if (source->reading != READING_NONE)
+        history_cancel(source->history_read);
     free(source);
 }
 
@@ -66,67 +66,16 @@ void source_move(struct source *source, const struct source_shard *shard)
     source->born_ms = source->seen_ms = 0;
 }
 
-const struct source_shard *source_shard(const struct source *source)
-{
-    return source->shard;
-}
-
-struct history_read *source_read_after(const struct source *source, struct position after, size_t limit, history_cb cb, void *data)
-{
-    return source->shard == NULL ? NULL : history_after(source->shard->history, source_name(source), after, limit, cb, data);
-}
-
-struct history_read *source_read_before(const struct source *source, struct position before, size_t limit, history_cb cb,
-                                        void *data)
-{
-    return source->shard == NULL ? NULL : history_before(source->shard->history, source_name(source), before, limit, cb, data);
-}
-
-size_t source_entry_size(const struct source *source)
-{
-    return source->shard == NULL ? 1 : history_entry_size(source->shard->history, source_name(source));
-}
-
-const char *source_left_alone(const struct source *source)
-{
-    return source->shard == NULL ? NULL : history_left_alone(source->shard->history, source_name(source));
-}
-
-struct slice source_name(const struct source *source)
-{
-    return slice_make(source->name, source->name_len);
-}
-
-void *source_owner(const struct source *source)
-{
-    return source->owner;
-}
-
-const struct ring *source_ring(const struct source *source)
-{
-    return &source->ring;
-}
-
-struct position source_last(const struct source *source)
-{
-    return source->last;
-}
-
-struct frame *source_frame(const struct source *source, const struct history_entry *entry)
-{
-    return payload_entry_frame(source_name(source), entry);
-}
-
 /* Hands on the next event. */
 void source_emit(struct source *source, struct frame *frame)
 {
     if (frame->durable) {
         source->last = frame->at;
         source->divergence.anew = false;
+        source->past = source->past == PAST_BARE ? PAST_KNOWN : source->past;
         ++source->handed_on;
         ring_append(&source->ring, frame, &source->shared->limits);
     }
-    source->bare = source->bare && !frame->durable;
     source->shared->on_event(source->owner, frame);
 }
 
@@ -151,7 +100,8 @@ void source_emit_gap(struct source *source, struct position until, uint64_t time
 
 bool source_already_seen(const struct source *source, const struct frame *frame)
 {
-    return frame->durable && source->known && !source->divergence.anew && position_compare(frame->at, source->last) <= 0;
+    return frame->durable && source->past != PAST_UNKNOWN && !source->divergence.anew &&
+           position_compare(frame->at, source->last) <= 0;
 }
 
 /* Whether nothing can be missing between the last event and this one. A channel whose history began anew (expired, flushed) tells no
@@ -180,7 +130,8 @@ void source_start_over(struct source *source, struct position previous)
     source->depth = 0;
     source->horizon_ms = 0;
     source->last = previous;
-    source->interrupted = source->bare = false;
+    source->past = source->past == PAST_BARE ? PAST_KNOWN : source->past;
+    source->interrupted = false;
     source->settled = 0;
 }
 
@@ -197,31 +148,31 @@ static void drop_stray(const struct source *source)
 }
 
 /* The frame waits for what the history says. */
-static void consult(struct source *source, struct frame *frame)
+static void consult(struct source *source, struct frame *frame, enum arrival arrival)
 {
     hold(source, frame);
     set_state(source, READING);
-    if (!source->caught_up) /* else the rest of what was held waits for that read, too */
+    if (arrival == ARRIVAL_NEW) /* else the rest of what was held waits for that read, too */
         source_start_read(source);
 }
 
 /* Which of the two is of another history, `last` or the event that seems to be older? The history is asked. */
-static void challenge(struct source *source, struct frame *frame)
+static void challenge(struct source *source, struct frame *frame, enum arrival arrival)
 {
     divergence_challenge(&source->divergence, frame->prev);
-    consult(source, frame);
+    consult(source, frame, arrival);
 }
 
 /* An event that is not later than the last one. It was handed on if it stands in the ring. What is older than the ring may have been, or belongs to a history that began anew while
- * the clock went back: only the history knows. `settled`: it was asked since this came, and has the last event. */
-static void take_older_one(struct source *source, struct frame *frame, bool settled)
+ * the clock went back: only the history knows. */
+static void take_older_one(struct source *source, struct frame *frame, enum arrival arrival)
 {
     uint32_t next = ring_after(&source->ring, frame->at);
     bool in_ring = next != 0 && position_compare(ring_at(&source->ring, next - 1)->at, frame->at) == 0;
     if (in_ring || position_compare(frame->at, source->last) == 0)
         return;
-    if (!settled)
-        challenge(source, frame);
+    if (arrival != ARRIVAL_SETTLED)
+        challenge(source, frame, arrival);
     else if (next != 0) /* the ring would have it */
         drop_stray(source);
 }
@@ -233,26 +184,26 @@ void source_join_on(const struct source *source, struct frame *frame)
         frame->prev = source->last;
 }
 
-/* An event that just arrived, or was held until now; for `settled` see take_older_one(). */
-static void take(struct source *source, struct frame *frame, bool settled)
+/* An event that just arrived, or was held until now. */
+static void take(struct source *source, struct frame *frame, enum arrival arrival)
 {
+    bool history_lacks_it = arrival != ARRIVAL_NEW && !source->reread; /* it was read to its end since this came */
     if (source->state != LIVE) {
         hold(source, frame);
     } else if (source_already_seen(source, frame)) {
-        take_older_one(source, frame, settled);
+        take_older_one(source, frame, arrival);
     } else if (follows(source, frame)) {
         source_join_on(source, frame);
         source_emit(source, frame);
-    } else if (source->caught_up && !source->reread && is_stray(source, frame)) {
+    } else if (history_lacks_it && is_stray(source, frame)) {
         drop_stray(source);
-    } else if (source->caught_up && !source->reread) {
-        source_emit_gap(source, frame->prev,
-                        frame->at.ms); /* the history was read to its end since this came, and does not have it */
+    } else if (history_lacks_it) {
+        source_emit_gap(source, frame->prev, frame->at.ms);
         source_emit(source, frame);
     } else {
         metric_add(COUNT_HOLES, 1);
         source->reread = false;
-        consult(source, frame);
+        consult(source, frame, arrival);
     }
 }
 
@@ -266,12 +217,10 @@ void source_catch_up(struct source *source)
     set_state(source, LIVE);
     source->interrupted = false;
     source->shared->on_live(source->owner);
-    source->caught_up = true;
     for (size_t i = 0; i < held.count; ++i) {
-        take(source, held.frames[i], i < settled);
+        take(source, held.frames[i], i < settled ? ARRIVAL_SETTLED : ARRIVAL_HELD);
         frame_unref(held.frames[i]);
     }
-    source->caught_up = false;
     free(held.frames);
     if (source->state == READING)
         source_start_read(source);
@@ -296,16 +245,16 @@ void source_message(struct source *source, struct slice payload)
     metric_add(COUNT_EVENTS_IN, 1);
     metric_add(COUNT_BYTES_IN, frame->body);
     watch_clock(source, frame);
-    take(source, frame, false);
+    take(source, frame, ARRIVAL_NEW);
     frame_unref(frame);
 }
 
 void source_subscribed(struct source *source)
 {
     set_state(source, READING);
-    source->marker_wanted = source->absent = false;
-    divergence_doubt(&source->divergence, source->known ? source->last : POSITION_NONE);
-    source->again = source->reading != NULL || source->marking != NULL;
+    source->marker = MARKER_NONE;
+    divergence_doubt(&source->divergence, source->past != PAST_UNKNOWN ? source->last : POSITION_NONE);
+    source->again = source->reading != READING_NONE;
     source_start_read(source);
 }
 
@@ -333,11 +282,6 @@ void source_retry(struct source *source)
         search_retry(source->search);
     if (source->newest != NULL)
         newest_retry(source->newest);
-}
-
-bool source_live(const struct source *source)
-{
-    return source->state == LIVE;
 }
 
 bool source_verify(struct source *source, uint64_t since_ms)
@@ -372,17 +316,6 @@ bool source_deepen(struct source *source, uint32_t depth)
     return true;
 }
 
-void source_wake(struct source *source)
-{
-    if (source->state == LIVE)
-        source->shared->on_live(source->owner);
-}
-
-void source_read_failed(struct source *source, const char *why)
-{
-    source->shared->on_read_failed(source->owner, why);
-}
-
 bool source_find_newest(struct source *source, uint32_t n, struct position *after)
 {
     if (source->newest == NULL)
@@ -390,36 +323,9 @@ bool source_find_newest(struct source *source, uint32_t n, struct position *afte
     return newest_find(source->newest, n, source->handed_on, after);
 }
 
-struct source_shared *source_shared(const struct source *source)
-{
-    return source->shared;
-}
-
 struct search *source_search(struct source *source)
 {
     if (source->search == NULL)
         source->search = search_create(source);
     return source->search;
-}
-
-bool source_bare(const struct source *source)
-{
-    return source->bare;
-}
-
-bool source_covers(const struct source *source, struct position after)
-{
-    return source->bare || position_compare(source->last, after) <= 0 ||
-           (source->ring.count != 0 && position_compare(ring_at(&source->ring, 0)->prev, after) <= 0);
-}
-
-size_t source_frames(struct source *source, const struct history_entry *entries, size_t count, struct frame **out)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < count; ++i) {
-        struct frame *frame = source_frame(source, &entries[i]);
-        if (frame != NULL)
-            out[n++] = frame;
-    }
-    return n;
 }

@@ -1,33 +1,63 @@
-/* A source's own memory, for its two files: source.c keeps the events in order, source_read.c reads the history. */
+/* A source's own memory, for its three files: source.c keeps the events in order, source_read.c reads the history, source_view.c is what others see. */
 #pragma once
 
 #include "gateway/feed/divergence.h"
 #include "gateway/feed/held.h"
-#include "gateway/feed/source.h"
+#include "gateway/feed/source_view.h"
 
 enum state { SUBSCRIBING, READING, LIVE };
+
+/* The read that waits or is under way. */
+enum channel_read {
+    READING_NONE,
+    READING_NEWEST, /* the first one: the newest events fill the ring */
+    READING_MISSED, /* what follows the last event */
+    READING_MISSED_FROM_START, /* … from the beginning: it tells whether the history has any entry */
+    READING_BEGIN, /* where the history begins, before the ring is served */
+    READING_OLDER, /* what stands before the ring */
+    READING_MARKER, /* what is known beside the history, see marker.h */
+};
+
+enum past {
+    PAST_UNKNOWN, /* the history was not read yet */
+    PAST_KNOWN, /* `last` is true */
+    PAST_BARE, /* … by the marker: the history has no entry */
+};
+
+/* Whether the next read is of the marker. */
+enum marker_wish {
+    MARKER_NONE,
+    MARKER_FOR_PROOF, /* of what a history that begins anew does not tell */
+    MARKER_FOR_ABSENCE, /* the history was seen without an entry: the marker tells what is missing */
+};
+
+/* How a message came to be taken. */
+enum arrival {
+    ARRIVAL_NEW, /* just now */
+    ARRIVAL_HELD, /* until the history was read to its end */
+    ARRIVAL_SETTLED, /* … by a read that began later, and found the last event there */
+};
 
 struct source {
     struct source_shared *shared;
     const struct source_shard *shard;
     void *owner;
     enum state state;
-    struct history_read *reading; /* that waits or is under way; NULL: none */
-    struct marker_read *marking; /* likewise */
-    bool known; /* `last` is true: the history was read at least once */
-    bool interrupted; /* since `last` was seen the subscription was lost at least once */
+    enum channel_read reading;
+    union {
+        struct history_read *history_read;
+        struct marker_read *marker_read; /* READING_MARKER */
+    };
     bool again; /* what the read under way brings is already old: read once more */
-    bool marker_wanted; /* the next read is of what is known beside the history, see marker.h */
-    bool absent; /* the history was seen without an entry: that read tells what is missing */
-    bool from_start; /* the read under way tells whether the history has any entry */
-    bool bare; /* the history has no entry: `last` is what its marker says */
+    enum marker_wish marker;
+    enum past past;
+    bool interrupted; /* since `last` was seen the subscription was lost at least once */
     uint64_t born_ms, seen_ms; /* of the data set, and Redis's time before it was read for this source; 0: never */
     uint64_t proof_ms; /* the least that seen_ms has to be */
     uint64_t horizon_ms; /* nothing was published between this time and the first event that this source has seen; 0: not known */
     uint64_t heard_ms; /* while interrupted: all that was published before this time of Redis's clock had come */
     struct divergence divergence; /* whether the history is the one that `last` was in */
     bool unsettled; /* counted in shared->unsettled */
-    bool caught_up; /* while what was held is taken */
     bool reread; /* held messages were let go: the history has them */
     struct position last; /* of the newest event handed on */
     struct ring ring;
@@ -52,6 +82,11 @@ struct source {
     char name[];
 };
 
+/* ---- source_view.c ---- */
+
+/* NULL: the entry is nobody's event. */
+struct frame *source_frame(const struct source *source, const struct history_entry *entry);
+
 /* ---- source.c ---- */
 
 /* Hands on the next event. */
@@ -73,9 +108,6 @@ void source_forget_history(struct source *source);
 
 /* The history was read to its end. */
 void source_catch_up(struct source *source);
-
-/* NULL: the entry is nobody's event. */
-struct frame *source_frame(const struct source *source, const struct history_entry *entry);
 
 /* ---- source_read.c ---- */
 

@@ -1,6 +1,7 @@
-#include "gateway/feed/source_inside.h"
+#include "gateway/feed/source.h"
 
 #include "gateway/counters.h"
+#include "gateway/feed/source_inside.h"
 #include "runtime/monotonic.h"
 
 /* Entries asked for in one read of a history: an answer holds fewer when they are large (see history.h). */
@@ -24,9 +25,15 @@ static bool proof_of(const struct source *source, uint64_t time_ms, uint64_t *bo
 
 static void want_proof(struct source *source, uint64_t time_ms)
 {
-    source->marker_wanted = true;
+    source->marker = source->marker == MARKER_NONE ? MARKER_FOR_PROOF : source->marker;
     if (source->proof_ms <= time_ms)
         source->proof_ms = time_ms + 1;
+}
+
+static void want_absence(struct source *source)
+{
+    want_proof(source, 0);
+    source->marker = MARKER_FOR_ABSENCE;
 }
 
 /* Whether something may have been published, after the last event and while nobody listened, before a history began at time_ms that names nothing before it. The last event's own
@@ -46,7 +53,7 @@ static bool is_lost_before(const struct source *source, uint64_t time_ms)
 /* The history has no entry. */
 static void take_absence(struct source *source, const struct marker *marker)
 {
-    bool first = !source->known, later = position_compare(marker->last, source->last) > 0;
+    bool first = source->past == PAST_UNKNOWN, later = position_compare(marker->last, source->last) > 0;
     bool lost = !first && (later || (position_compare(marker->last, source->last) != 0 && is_lost_before(source, marker->now_ms)) ||
                            (position_is_none(source->last) && is_lost_before(source, marker->now_ms)));
     if (lost)
@@ -57,7 +64,7 @@ static void take_absence(struct source *source, const struct marker *marker)
         source->horizon_ms = horizon_of(source->born_ms, marker->now_ms);
     else if (lost)
         source->horizon_ms = marker->now_ms;
-    source->known = source->bare = true;
+    source->past = PAST_BARE;
     source->interrupted = false;
     source->depth = UINT32_MAX;
 }
@@ -107,7 +114,7 @@ static void take_newest(struct source *source, const struct history_entry *entri
         ring_append(&source->ring, frame, &source->shared->limits);
         frame_unref(frame);
     }
-    source->known = true;
+    source->past = PAST_KNOWN;
     source->settled = source->asked_held;
 }
 
@@ -148,7 +155,7 @@ static struct position deeper_before(const struct source *source)
 /* True when the callback of a read has something to go on with. */
 static bool read_ended(struct source *source, const char *why)
 {
-    source->reading = NULL;
+    source->reading = READING_NONE;
     if (why != NULL)
         source->shared->on_read_failed(source->owner, why);
     return why == NULL;
@@ -157,7 +164,7 @@ static bool read_ended(struct source *source, const char *why)
 static bool read_due(const struct source *source)
 {
     return source->state == READING ||
-           (source->state == LIVE && (source->marker_wanted || source->doubted || source->wanted > source->depth));
+           (source->state == LIVE && (source->marker != MARKER_NONE || source->doubted || source->wanted > source->depth));
 }
 
 /* After a read: on to the next, or live. */
@@ -191,10 +198,10 @@ static uint64_t born_of(const struct source *source, const struct marker *marker
 
 static void take_marker(struct source *source, const struct marker *marker)
 {
-    bool absent = source->absent && marker->bare && !source->again;
+    bool absent = source->marker == MARKER_FOR_ABSENCE && marker->bare && !source->again;
     source->born_ms = born_of(source, marker);
     source->seen_ms = marker->now_ms > source->proof_ms ? marker->now_ms : source->proof_ms;
-    source->marker_wanted = source->absent = false;
+    source->marker = MARKER_NONE;
     if (absent)
         take_absence(source, marker);
     go_on(source, absent);
@@ -203,7 +210,7 @@ static void take_marker(struct source *source, const struct marker *marker)
 static void on_marker(void *data, const struct marker *marker, const char *why)
 {
     struct source *source = data;
-    source->marking = NULL;
+    source->reading = READING_NONE;
     if (why == NULL && source->state != SUBSCRIBING && born_of(source, marker) == 0)
         why = "nobody has noted yet since when the data in Redis tells";
     if (why != NULL)
@@ -218,8 +225,7 @@ static void on_newest(void *data, const struct history_entry *entries, size_t co
     if (!read_ended(source, why))
         return;
     if (count == 0) {
-        source->absent = true;
-        want_proof(source, 0);
+        want_absence(source);
         go_on(source, false);
         return;
     }
@@ -300,6 +306,7 @@ static bool take_missed(struct source *source, const struct history_entry *entri
 static void on_missed(void *data, const struct history_entry *entries, size_t count, bool more, const char *why)
 {
     struct source *source = data;
+    bool from_start = source->reading == READING_MISSED_FROM_START;
     if (!read_ended(source, why))
         return;
     if (lacks_proof(source, entries, count)) {
@@ -308,68 +315,77 @@ static void on_missed(void *data, const struct history_entry *entries, size_t co
         return;
     }
     bool complete = !source->again && take_missed(source, entries, count, more);
-    source->absent = complete && count == 0 && source->from_start && source->interrupted;
-    if (source->absent)
-        want_proof(source, 0);
-    go_on(source, complete && !source->absent);
+    bool absent = complete && count == 0 && from_start && source->interrupted;
+    if (absent)
+        want_absence(source);
+    go_on(source, complete && !absent);
+}
+
+static enum channel_read what_to_read(const struct source *source)
+{
+    if (source->marker != MARKER_NONE)
+        return READING_MARKER;
+    if (source->past == PAST_UNKNOWN)
+        return READING_NEWEST;
+    if (source->state == READING)
+        return READING_MISSED;
+    return source->doubted ? READING_BEGIN : READING_OLDER;
 }
 
 static struct history_read *read_missed(struct source *source)
 {
     struct divergence_question question = divergence_ask(&source->divergence, source->last);
-    source->from_start = question.newest || position_is_none(question.after);
+    if (question.newest || position_is_none(question.after))
+        source->reading = READING_MISSED_FROM_START;
     if (question.newest)
         return source_read_before(source, POSITION_MAX, 1, on_missed, source);
     return source_read_after(source, question.after, PAGE, on_missed, source);
 }
 
-static struct history_read *read_older(struct source *source)
+static struct history_read *read_history(struct source *source)
 {
-    source->older_begin = ring_begin(source);
-    return source_read_before(source, deeper_before(source), source->wanted - source->depth, on_older, source);
-}
-
-static struct history_read *next_read(struct source *source)
-{
-    source->asked_ms = monotonic_ms();
-    if (!source->known)
+    switch (source->reading) {
+    case READING_NEWEST:
         return source_read_before(source, POSITION_MAX, source->wanted, on_newest, source);
-    if (source->state == READING)
+    case READING_MISSED:
         return read_missed(source);
-    if (source->doubted)
+    case READING_BEGIN:
         return source_read_after(source, POSITION_NONE, 1, on_first, source);
-    return read_older(source);
+    default:
+        source->older_begin = ring_begin(source);
+        return source_read_before(source, deeper_before(source), source->wanted - source->depth, on_older, source);
+    }
 }
 
-static bool send_next_read(struct source *source)
+static bool send_read(struct source *source)
 {
-    if (source->marker_wanted) {
-        struct redis *commands = source->shard == NULL ? NULL : source->shard->commands;
-        source->marking =
+    struct redis *commands = source->shard == NULL ? NULL : source->shard->commands;
+    if (source->reading == READING_MARKER) {
+        source->marker_read =
             commands == NULL ? NULL : marker_read(commands, source_name(source), source->shard->born_key, on_marker, source);
-        return source->marking != NULL;
+        return source->marker_read != NULL;
     }
     source->asked_held = source->held.count;
-    source->reading = next_read(source);
-    if (source->reading != NULL)
-        history_hurry(source->reading); /* before those of single streams */
-    return source->reading != NULL;
+    source->asked_ms = monotonic_ms();
+    source->history_read = read_history(source);
+    if (source->history_read != NULL)
+        history_hurry(source->history_read); /* before those of single streams */
+    return source->history_read != NULL;
 }
 
 void source_start_read(struct source *source)
 {
-    if (source->reading != NULL || source->marking != NULL || !read_due(source))
+    if (source->reading != READING_NONE || !read_due(source))
         return;
     const char *why = source_left_alone(source);
-    if (send_next_read(source))
+    source->reading = what_to_read(source);
+    if (send_read(source)) {
         metric_add(COUNT_HISTORY_READS, 1);
-    else if (why != NULL)
+        return;
+    }
+    source->reading = READING_NONE;
+    if (why != NULL)
         source->shared->on_read_failed(source->owner, why);
-}
-
-bool source_lost_after(const struct source *source, struct position after, bool exact)
-{
-    return source->broken && (exact ? position_compare(after, source->broken_at) <= 0 : after.ms < source->broken_ms);
 }
 
 bool source_horizon(struct source *source, const struct frame *first, bool in_ring, uint64_t *horizon_ms)

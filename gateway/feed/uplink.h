@@ -3,7 +3,7 @@
 
 #include "gateway/feed/canary.h"
 #include "gateway/feed/link_watch.h"
-#include "gateway/feed/source.h"
+#include "gateway/feed/source_view.h"
 
 struct uplink {
     struct uplinks *uplinks;

@@ -1,89 +1,339 @@
-#include "proto/channel.h"
+/* One channel: whatever its subscription and its history do, its events are handed on in order, each once, and what is gone for good is told. The history is this file. */
+#include "gateway/feed/source.h"
 
-#include "tests/unit/vectors.h"
+#include "gateway/counters.h"
+#include "gateway/frame.h"
+#include "runtime/log.h"
+#include "tests/check.h"
+#include "tests/unit/fake_history.h"
 
-static void test_names(yajl_val file)
+static char seen[1024]; /* what was handed on */
+static unsigned failures, lives;
+
+static void on_event(void *owner, struct frame *frame)
 {
-    struct vector_rows good = vector_rows(file, "good"), bad = vector_rows(file, "bad");
-    for (size_t i = 0; i != good.len; ++i)
-        check(same_fault(channel_check(vector_value(good.values[i])), NULL), "%s is a channel name",
-              YAJL_GET_STRING(good.values[i]));
-    for (size_t i = 0; i != bad.len; ++i) {
-        struct slice name = vector_bytes(bad.values[i], "name");
-        check(same_fault(channel_check(name), vector_text(bad.values[i], "fault")), "bad name %zu of %zu bytes is refused", i,
-              name.n);
+    (void)owner;
+    fake_note(seen, sizeof(seen), frame);
+}
+
+static void on_read_failed(void *owner, const char *why)
+{
+    (void)owner, (void)why;
+    ++failures;
+}
+
+static void on_live(void *owner)
+{
+    (void)owner;
+    ++lives;
+}
+
+static void on_clock_doubt(void *data)
+{
+    (void)data;
+}
+
+static struct ring_memory memory;
+static struct clock_steps steps;
+static struct source_shard shard;
+static struct source_shared shared;
+static struct source *source;
+static struct fake_stream *stream;
+
+static void start(void)
+{
+    memset(&fake, 0, sizeof(fake));
+    fake.now_ms = 1000;
+    fake.born_ms = 1;
+    stream = fake_stream(SLICE("news"));
+    shard = (struct source_shard){
+        .commands = (struct redis *)&fake, .history = &fake, .steps = &steps, .on_clock_doubt = on_clock_doubt, .proven_ms = 100};
+    steps = (struct clock_steps){.next = 0};
+    memset(&shared, 0, sizeof(shared));
+    shared.limits = (struct ring_limits){.frames = 10, .bytes = 1 << 20, .memory = &memory};
+    shared.on_event = on_event;
+    shared.on_read_failed = on_read_failed;
+    shared.on_live = on_live;
+    h2o_linklist_init_anchor(&shared.counted);
+    source = source_create(&shared, &shard, NULL, SLICE("news"));
+    seen[0] = 0;
+    failures = lives = 0;
+}
+
+static void stop(void)
+{
+    source_destroy(source);
+    while (fake_answer(NULL))
+        continue;
+    check(memory.bytes == 0 && shared.unsettled == 0, "… and leaves nothing behind");
+}
+
+static void message(uint64_t event)
+{
+    source_message(source, slice_make(stream->payloads[event], stream->sizes[event]));
+}
+
+/* One step of a row's script. */
+static void step(char what, uint64_t event)
+{
+    switch (what) {
+    case 'S': /* the subscription is confirmed */
+        source_subscribed(source);
+        break;
+    case 'L': /* … lost */
+        source_lost(source);
+        break;
+    case 'D': /* … doubted */
+        source_doubt(source);
+        break;
+    case 'p': /* an event is published, and comes */
+        fake_publish(stream, event);
+        message(event);
+        break;
+    case 'h': /* … and does not come */
+        fake_publish(stream, event);
+        break;
+    case 'm': /* its message comes, now or again */
+        message(event);
+        break;
+    case 'n': /* a message that no history has: of the event after the one before it */
+        fake_message(stream, event, event - 1);
+        message(event);
+        break;
+    case 'T': /* the history is trimmed: it begins with this event */
+        fake_trim(stream, event, UINT64_MAX);
+        break;
+    case 'K': /* … forgets this event and all after it, as a failover may */
+        fake_trim(stream, 0, event);
+        stream->marked = stream->count == 0 ? 0 : stream->entries[stream->count - 1].at.ms;
+        break;
+    case 'X': /* … is gone, but for its marker */
+        stream->count = 0;
+        break;
+    case 'F': /* all of Redis is flushed */
+        stream->count = stream->marked = 0;
+        fake.born_ms = 500;
+        break;
+    case 'a': /* a read is answered */
+        fake_answer(NULL);
+        break;
+    case 'A': /* all are, and those that they lead to */
+        while (fake_answer(NULL))
+            continue;
+        break;
+    case 'E': /* a read fails */
+        fake_answer("gone");
+        break;
+    case 'R': /* what failed may be tried again */
+        source_retry(source);
+        break;
+    case 'W': /* the command connection is away */
+    case 'B': /* … and back */
+        fake.away = what == 'W';
+        break;
+    default:
+        abort();
     }
 }
 
-/* The grammar once more, written another way. */
-static void test_every_byte(void)
+static void run(const char *script)
 {
-    for (int c = 0; c != 256; ++c) {
-        char name[] = {'a', (char)c, 'b'};
-        bool want = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' ||
-                    c == '~' || c == ':' || c == '/' || c == '@' || c == '+' || c == ',' || c == '-';
-        check((channel_check(slice_make(name, 3)) == NULL) == want, "byte 0x%02x within a name is %s", c,
-              want ? "allowed" : "refused");
+    for (const char *at = script; *at != 0;) {
+        char *end, what = *at++;
+        uint64_t event = strtoull(at, &end, 10);
+        step(what, event);
+        for (at = end; *at == ' ';)
+            ++at;
     }
 }
 
-static void test_keys(yajl_val file)
+static const struct {
+    const char *fact, *script, *seen;
+    bool live;
+} rows[] = {
+    /* order */
+    {"what is in the history before it is listened to is not handed on", "h1 h2 SA", "", true},
+    {"it is not live before its history was read", "h1 h2 S", "", false},
+    {"events are handed on as they come", "SA p1 p2 p3", "1 2 3 ", true},
+    {"an event that the first read has as well comes once", "h1 S p2 A", "", true},
+    {"one that comes after the first answer was made comes", "h1 S a p2", "2 ", true},
+    {"before the subscription is confirmed, messages wait", "p1 p2 S A", "", true},
+    /* duplicates */
+    {"the newest event again is none", "SA p1 m1 p2 m2", "1 2 ", true},
+    {"nor is an older one of the ring", "SA p1 p2 p3 m1 m2", "1 2 3 ", true},
+    {"a message that waited while its event was read comes once", "SA p1 h2 p3 m2 A", "1 2 3 ", true},
+    /* holes */
+    {"a hole is filled from the history", "SA p1 h2 p3 A", "1 2 3 ", true},
+    {"while it is read, what comes waits", "SA p1 h2 p3 p4", "1 ", false},
+    {"… and follows in order", "SA p1 h2 p3 p4 A p5", "1 2 3 4 5 ", true},
+    {"a hole before the first event is filled", "SA h1 p2 A", "1 2 ", true},
+    {"what the history does not have any more is told as a gap", "SA p1 h2 h3 T3 p4 A", "1 gap 3 4 ", true},
+    {"so is what it never had", "SA p1 n3 A", "1 gap 3 ", true},
+    {"an event of a history that is no more is dropped", "SA p5 n3 A p6", "5 6 ", true},
+    /* loss */
+    {"what was missed while the subscription was lost is read", "SA p1 L h2 h3 S A p4", "1 2 3 4 ", true},
+    {"nothing missed, nothing told", "SA p1 L S A p2", "1 2 ", true},
+    {"a loss while it reads makes it read again", "SA p1 L h2 S L h3 S A", "1 2 3 ", true},
+    {"what came before the loss and was held follows the history", "SA p1 h2 p3 L h4 S A", "1 2 3 4 ", true},
+    {"where messages may have been lost, the history is read", "SA p1 h2 D A", "1 2 ", true},
+    {"a doubt before the subscription changes nothing", "D SA p1", "1 ", true},
+    {"what was trimmed meanwhile is a gap", "SA p1 L h2 h3 T3 S A", "1 gap 3 ", true},
+    {"a history that expired with nothing missed is no gap", "SA p1 L X S A p2", "1 2 ", true},
+    {"one that expired with events that were missed is", "SA p1 L h2 h3 X S A p4", "1 gap 4 ", true},
+    {"so is a Redis that was flushed", "SA p1 L F S A", "1 gap ", true},
+    {"an open subscription vouches for a history that begins anew", "SA p1 F p2", "1 2 ", true},
+    /* start over */
+    {"a history that was deleted, by a clock that went back, is followed", "SA p5 F p2 A p3", "5 2 3 ", true},
+    {"one that lost the newest events in a failover is, too, after a gap", "SA p1 p2 p3 L K3 h4 S A p5", "1 2 3 gap 4 5 ", true},
+    {"… also where it gives their positions anew", "SA p1 p2 p6 L K6 h4 S A", "1 2 6 gap 4 ", true},
+    {"one that lost all it had is, too", "SA p1 p2 L K1 S A p3", "1 2 gap 3 ", true},
+    /* failures */
+    {"a read that fails leaves it where it is", "SE", "", false},
+    {"… until it is tried again", "S E R A p1", "1 ", true},
+    {"without a connection it waits", "SA p1 W h2 p3 A", "1 ", false},
+    {"… until there is one", "SA p1 W h2 p3 B R A", "1 2 3 ", true},
+};
+
+static void test_rows(void)
 {
-    struct vector_rows keys = vector_rows(file, "keys"), not_pubsub = vector_rows(file, "not_pubsub");
-    char out[CHANNEL_KEY_MAX];
-    for (size_t i = 0; i != keys.len; ++i) {
-        struct slice name = vector_bytes(keys.values[i], "name"), pubsub = vector_bytes(keys.values[i], "pubsub"), got;
-        size_t n = channel_pubsub(out, name);
-        check_slice(slice_make(out, n), pubsub, "pub/sub channel of %.20s", name.p);
-        check(out[n] == '\0', "which ends in a NUL");
-        got = channel_of_pubsub(pubsub);
-        check_slice(got, name, "and back");
-        check(got.p == pubsub.p + 4, "as a view");
-        n = channel_log(out, name);
-        check_slice(slice_make(out, n), vector_bytes(keys.values[i], "log"), "stream of %.20s", name.p);
-        check(out[n] == '\0', "which ends in a NUL");
-    }
-    for (size_t i = 0; i != not_pubsub.len; ++i) {
-        struct slice text = exact_copy(vector_value(not_pubsub.values[i]));
-        struct slice got = channel_of_pubsub(text);
-        check(got.p == NULL && got.n == 0, "'%.*s' is no pub/sub channel of ours", (int)text.n, text.p);
-        exact_free(text);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); ++i) {
+        start();
+        run(rows[i].script);
+        check_slice(slice_of(seen), slice_of(rows[i].seen), "%s (%s)", rows[i].fact, rows[i].script);
+        check(source_live(source) == rows[i].live, "… and it is %slive", rows[i].live ? "" : "not ");
+        stop();
     }
 }
 
-/* What prefixes may look like, and that the names of two of them never meet: a name may hold colons, so only the first one ends the prefix. */
-static void test_prefix(void)
+/* The history is read in parts as well as in one. */
+static void test_parts(void)
 {
-    static const char longest[] = "0123456789-_ABCDEFGHIJKLMNOPQRST:";
-    static const struct {
-        const char *text;
-        bool good;
-    } rows[] = {
-        {"sse:", true},  {"a:", true},    {"Prod-2_x:", true}, {longest, true}, {"0123456789-_ABCDEFGHIJKLMNOPQRSTU:", false},
-        {"", false},     {":", false},    {"sse", false},      {"a:b:", false}, {"a::", false},
-        {"{a}:", false}, {"a b:", false}, {"a.b:", false},     {"a/:", false},  {"\xc3\xa4:", false}};
-    char out[CHANNEL_KEY_MAX], name[CHANNEL_NAME_MAX];
-    for (size_t i = 0; i != sizeof(rows) / sizeof(rows[0]); ++i)
-        check((channel_prefix_check(rows[i].text) == NULL) == rows[i].good, "prefix '%s' is %s", rows[i].text,
-              rows[i].good ? "good" : "refused");
-    channel_set_prefix("a:");
-    check_slice(slice_make(out, channel_pubsub(out, SLICE("sse:x"))), SLICE("a:sse:x"), "pub/sub channel with a prefix");
-    check_slice(slice_make(out, channel_log(out, SLICE("x"))), SLICE("{a:x}:log"), "stream with a prefix");
-    check_slice(channel_of_pubsub(SLICE("a:sse:x")), SLICE("sse:x"), "and back");
-    check(channel_of_pubsub(SLICE("sse:x")).p == NULL, "another deployment's channel is none of ours");
-    channel_set_prefix(longest);
-    memset(name, 'n', sizeof(name));
-    check(channel_log(out, slice_make(name, sizeof(name))) < CHANNEL_KEY_MAX, "the longest stream name fits");
-    channel_set_prefix(CHANNEL_PREFIX_DEFAULT);
+    start();
+    run("SA p1 L h2 h3 h4 h5 h6 h7 S");
+    fake.page_most = 2;
+    run("A p8");
+    check_slice(slice_of(seen), SLICE("1 2 3 4 5 6 7 8 "), "what was missed comes in order, however many reads it takes");
+    check(fake.asked >= 4, "… and it took several (%u)", fake.asked);
+    stop();
+}
+
+static bool ring_is(uint64_t first, uint64_t last)
+{
+    const struct ring *ring = source_ring(source);
+    for (uint32_t i = 0; i < ring->count; ++i)
+        if (ring_at(ring, i)->at.ms != first + i)
+            return false;
+    return ring->count == last - first + 1;
+}
+
+static void test_ring(void)
+{
+    start();
+    run("h1 h2 h3 h4 h5 SA");
+    check(ring_is(5, 5), "the first read fills the ring with the newest event");
+    lives = 0;
+    check(source_deepen(source, 3) && source_deepen(source, 2) && fake.waiting == 1, "a deeper ring is read once for all that ask");
+    run("A");
+    check(ring_is(3, 5) && lives == 1, "… and on_live tells when it is there");
+    check(!source_deepen(source, 3), "what is there is not read again");
+    check(source_deepen(source, UINT32_MAX), "all of the history may be asked for");
+    run("A");
+    check(ring_is(1, 5) && !source_deepen(source, UINT32_MAX), "… and is there then");
+    check(!source_verify(source, 0), "what was read since need not be verified");
+    run("T4");
+    check(source_verify(source, UINT64_MAX), "else it is asked where the history begins");
+    run("A");
+    check(ring_is(4, 5), "… and what was trimmed is not in the ring any more");
+    check(source_covers(source, fake_at(3)) && !source_covers(source, fake_at(2)),
+          "the ring answers what follows the event before it");
+    run("X");
+    check(source_verify(source, UINT64_MAX), "a history that is gone");
+    run("A");
+    check(source_ring(source)->count == 0, "… leaves no ring");
+    stop();
+}
+
+static void test_bare(void)
+{
+    uint64_t horizon_ms = 0;
+    start();
+    run("SA");
+    check(source_bare(source) && position_is_none(source_last(source)), "a channel that never had an event is bare");
+    check(source_horizon(source, NULL, false, &horizon_ms) && horizon_ms == 1, "… and nothing came since the data was first seen");
+    run("p1");
+    check(!source_bare(source) && source_last(source).ms == 1, "its first event ends that");
+    stop();
+    start();
+    run("h1 h2 X SA");
+    check(source_bare(source) && source_last(source).ms == 2, "of one whose history expired, the marker tells the last event");
+    run("p3");
+    check_slice(slice_of(seen), SLICE("3 "), "… which the next one follows");
+    stop();
+}
+
+static void test_unsettled(void)
+{
+    start();
+    run("SA p1 L");
+    check(shared.unsettled == 1, "a channel that was live and lost its subscription is unsettled");
+    run("S A");
+    check(shared.unsettled == 0, "… until it is live again");
+    run("L h2 S");
+    stop(); /* counts it off */
+}
+
+static void test_failures(void)
+{
+    start();
+    run("S E");
+    check(failures == 1 && lives == 0, "a read that failed is told once");
+    source_drop_wishes(source);
+    run("R A");
+    check(lives == 1, "… and is tried again");
+    stop();
+    start();
+    run("S L a");
+    check(failures == 0 && lives == 0, "what was read for a lost subscription makes nothing live");
+    stop();
+}
+
+/* A channel whose events wait takes no more memory than a ring may: it forgets them, and reads them again. */
+static void test_held(void)
+{
+    start();
+    shared.limits.bytes = 200;
+    run("SA p1 h2 p3 p4 p5 p6 p7 A");
+    check_slice(slice_of(seen), SLICE("1 2 3 4 5 6 7 "), "what was let go while it waited is read");
+    stop();
+}
+
+static void test_move(void)
+{
+    start();
+    run("SA p1");
+    source_move(source, NULL);
+    check(!source_live(source), "a channel that no shard has is not live");
+    run("S A");
+    check(!source_live(source) && fake.waiting == 0, "… and nothing is read for it");
+    source_move(source, &shard);
+    run("h2 S A");
+    check_slice(slice_of(seen), SLICE("1 2 "), "a shard that has it goes on where it was");
+    stop();
 }
 
 int main(void)
 {
-    yajl_val file = vector_file("channel.json");
-    test_names(file);
-    test_every_byte();
-    test_keys(file);
-    test_prefix();
-    yajl_tree_free(file);
+    counters_init();
+    metrics_thread();
+    log_set_level(LOG_ERROR);
+    ring_memory_init(&memory, 1 << 20);
+    test_rows();
+    test_parts();
+    test_ring();
+    test_bare();
+    test_unsettled();
+    test_failures();
+    test_held();
+    test_move();
     return check_end();
 }
