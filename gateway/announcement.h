@@ -1,10 +1,7 @@
-/* What this gateway announces of itself to all nodes, and who wants to hear the others: the two ends of /status. Main thread only. */
+/* What this gateway announces of itself to all nodes, for /status. */
 #pragma once
 
-#include "gateway/gateway.h"
+#include "runtime/announce.h"
 
-/* With STATUS_MS: the handlers of the admin port; before its context is made. */
-void announcement_register(struct gateway *gateway);
-
-/* From now on, every STATUS_MS; once the feed is there. */
-void announcement_start(struct gateway *gateway);
+/* Of `options` the caller sets loop, node, interval_ms, the checks and send; the numbers are added here. Main thread. */
+void announcement_start(struct announce *announce, struct announce_options options);

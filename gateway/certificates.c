@@ -1,7 +1,6 @@
 #include "gateway/certificates.h"
 
 #include "gateway/counters.h"
-#include "gateway/worker.h"
 #include "runtime/log.h"
 
 static void replace(SSL_CTX **ctx, SSL_CTX *next)
@@ -10,26 +9,26 @@ static void replace(SSL_CTX **ctx, SSL_CTX *next)
     *ctx = next;
 }
 
-static const char *load_server(struct gateway *gateway)
+static const char *load_server(struct certificates *certificates)
 {
-    const struct options *options = &gateway->options;
+    const struct options *options = certificates->options;
     const struct tls_server_files files = {.cert = {"TLS_CERT", options->tls_cert},
                                            .key = {"TLS_KEY", options->tls_key},
                                            .ticket_keys = {"TLS_TICKET_KEYS_FILE", options->tls_ticket_keys}};
     const char *error = NULL;
     SSL_CTX *ctx = *options->tls_cert == 0 ? NULL : tls_server(&files, &error);
     if (ctx != NULL)
-        replace(&gateway->tls, ctx);
+        replace(&certificates->server, ctx);
     return error;
 }
 
-static const char *load_publisher(struct gateway *gateway)
+static const char *load_publisher(struct certificates *certificates)
 {
-    const struct options *options = &gateway->options;
+    const struct options *options = certificates->options;
     const struct tls_client_files files = {.ca = {"PUBLISHER_CA", options->publisher_ca},
                                            .cert = {"PUBLISHER_CERT", options->publisher_cert},
                                            .key = {"PUBLISHER_KEY", options->publisher_key}};
-    const h2o_url_t *url = &gateway->publisher_url;
+    const h2o_url_t *url = certificates->publisher_url;
     const char *error = NULL;
     char host[256];
     if (url->scheme != &H2O_URL_SCHEME_HTTPS)
@@ -39,47 +38,46 @@ static const char *load_publisher(struct gateway *gateway)
     if (ctx == NULL)
         return error;
     tls_client_log(ctx);
-    replace(&gateway->publisher_tls, ctx);
+    replace(&certificates->publisher, ctx);
     return NULL;
 }
 
-static const char *load_redis(struct gateway *gateway)
+static const char *load_redis(struct certificates *certificates)
 {
-    return redis_tls_load(&gateway->redis_url, &gateway->options.redis_tls);
+    return redis_tls_load(certificates->redis, &certificates->options->redis_tls);
 }
 
-static const char *(*const loads[])(struct gateway *gateway) = {load_server, load_publisher, load_redis};
+static const char *(*const loads[])(struct certificates *certificates) = {load_server, load_publisher, load_redis};
 
-const char *certificates_load(struct gateway *gateway)
+const char *certificates_load(struct certificates *certificates)
 {
     const char *error = NULL;
     for (size_t i = 0; error == NULL && i < sizeof(loads) / sizeof(loads[0]); ++i)
-        error = loads[i](gateway);
+        error = loads[i](certificates);
     return error;
 }
 
-void certificates_count(const struct gateway *gateway)
+void certificates_count(const struct certificates *certificates)
 {
-    certificate_gauge(COUNT_CERTIFICATE, gateway->tls);
-    certificate_gauge(COUNT_PUBLISHER_CERTIFICATE, gateway->publisher_tls);
-    certificate_gauge(COUNT_REDIS_CERTIFICATE, gateway->redis_url.tls);
+    certificate_gauge(COUNT_CERTIFICATE, certificates->server);
+    certificate_gauge(COUNT_PUBLISHER_CERTIFICATE, certificates->publisher);
+    certificate_gauge(COUNT_REDIS_CERTIFICATE, certificates->redis->tls);
 }
 
-void certificates_reload(struct gateway *gateway)
+bool certificates_reload(struct certificates *certificates)
 {
     bool good = true;
-    if (gateway->tls == NULL && gateway->publisher_tls == NULL && !gateway->redis_url.secure)
-        return;
+    if (certificates->server == NULL && certificates->publisher == NULL && !certificates->redis->secure)
+        return false;
     for (size_t i = 0; i < sizeof(loads) / sizeof(loads[0]); ++i) {
-        const char *error = loads[i](gateway);
+        const char *error = loads[i](certificates);
         good = good && error == NULL;
         if (error != NULL)
             log_error("certificate not reloaded", log_str("why", error));
     }
-    certificates_count(gateway);
+    certificates_count(certificates);
     reload_count(COUNT_RELOADS, RELOAD_CERTIFICATES, good);
-    for (uint32_t i = 0; i < gateway->worker_count; ++i)
-        worker_set_tls(&gateway->workers[i], gateway->tls, gateway->publisher_tls);
     if (good)
         log_info("certificate reloaded");
+    return true;
 }

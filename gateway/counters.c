@@ -1,7 +1,7 @@
 #include "gateway/counters.h"
 
 #define CLOSES(reason, text) \
-    [COUNT_CLOSES + reason] = {"sse_stream_closes_total", "reason=\"" text "\"", METRIC_COUNTER, "streams closed, by reason"}
+    [COUNT_CLOSES + reason] = {"sse_stream_closes_total", "reason=\"" text "\"", METRIC_COUNTER, "streams closed, by reason"},
 
 #define REQUEST(kind, name, hundreds)                                                                   \
     [COUNT_REQUESTS + kind * REQUEST_CLASSES + hundreds -                                               \
@@ -19,19 +19,7 @@
 static const struct metric table[COUNTERS] = {
     [COUNT_STREAMS] = {"sse_streams", NULL, METRIC_GAUGE, "open streams"},
     [COUNT_STREAMS_OPENED] = {"sse_streams_opened_total", NULL, METRIC_COUNTER, "streams opened"},
-    CLOSES(CLOSE_CLIENT, "client closed"),
-    CLOSES(CLOSE_CLIENT_DATA, "client sent data"),
-    CLOSES(CLOSE_WRITE_ERROR, "write error"),
-    CLOSES(CLOSE_QUEUE_FULL, "queue full"),
-    CLOSES(CLOSE_MEMORY, "memory limit"),
-    CLOSES(CLOSE_WRITE_TIMEOUT, "write timeout"),
-    CLOSES(CLOSE_VANISHED, "peer vanished"),
-    CLOSES(CLOSE_ROTATE, "rotated"),
-    CLOSES(CLOSE_DRAIN, "drain"),
-    CLOSES(CLOSE_EXPIRED, "token expired"),
-    CLOSES(CLOSE_WITHDRAWN, "access withdrawn"),
-    CLOSES(CLOSE_REFUSED, "refused"),
-    [COUNT_CONNECTIONS] = {"sse_connections", NULL, METRIC_GAUGE, "open connections on the public ports"},
+    CLOSE_WORDS(CLOSES)[COUNT_CONNECTIONS] = {"sse_connections", NULL, METRIC_GAUGE, "open connections on the public ports"},
     [COUNT_PLAIN_CONNECTIONS] = {"sse_plain_connections", NULL, METRIC_GAUGE,
                                  "… of them on HTTP_PORT, which has half of the limit"},
     [COUNT_CHANNELS] = {"sse_channels", NULL, METRIC_GAUGE, "channels with a listener here"},

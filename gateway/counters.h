@@ -26,6 +26,13 @@ enum close_reason {
     CLOSE_REASONS,
 };
 
+/* … and the words for it in /metrics, in the log and at /status. */
+#define CLOSE_WORDS(X)                                                                                             \
+    X(CLOSE_CLIENT, "client closed") X(CLOSE_CLIENT_DATA, "client sent data") X(CLOSE_WRITE_ERROR, "write error")  \
+    X(CLOSE_QUEUE_FULL, "queue full") X(CLOSE_MEMORY, "memory limit") X(CLOSE_WRITE_TIMEOUT, "write timeout")      \
+    X(CLOSE_VANISHED, "peer vanished") X(CLOSE_ROTATE, "rotated") X(CLOSE_DRAIN, "drain")                          \
+    X(CLOSE_EXPIRED, "token expired") X(CLOSE_WITHDRAWN, "access withdrawn") X(CLOSE_REFUSED, "refused")
+
 /* Why events are gone: one value, one counter. */
 enum gap_cause {
     GAP_UNKNOWN_ID, /* the client's id stands for no position here */

@@ -4,11 +4,8 @@
 #include <unistd.h>
 
 #include "gateway/announcement.h"
-#include "gateway/certificates.h"
 #include "gateway/counters.h"
 #include "gateway/http/routes.h"
-#include "gateway/http/upstream.h"
-#include "gateway/worker.h"
 #include "proto/channel.h"
 #include "runtime/admin_host.h"
 #include "runtime/file_limit.h"
@@ -64,7 +61,12 @@ static void configure(struct gateway *gateway)
     conf->http2.idle_timeout = IDLE_TIMEOUT_MS;
     conf->http2.latency_optimization.min_rtt = UINT_MAX;
     gateway->hosts[0] = h2o_config_register_host(conf, h2o_iovec_init(H2O_STRLIT("default")), 65535);
-    routes_register(gateway, gateway->hosts[0]);
+    routes_register(&gateway->site, gateway->hosts[0], gateway->certificates.publisher);
+}
+
+static void on_watched(void *data, bool watched)
+{
+    feed_hear_nodes(((struct gateway *)data)->feed, watched);
 }
 
 static void configure_admin(struct gateway *gateway)
@@ -77,7 +79,8 @@ static void configure_admin(struct gateway *gateway)
                                                                     .has_status = gateway->options.status_ms != 0,
                                                                     .alive = gateway->alive,
                                                                     .alive_count = gateway->alone ? 0 : gateway->worker_count});
-    announcement_register(gateway);
+    if (gateway->options.status_ms != 0)
+        gateway->status = status_register(gateway->admin_hosts[0], on_watched, gateway);
 }
 
 static const char *parse_options(struct gateway *gateway)
@@ -91,13 +94,19 @@ static const char *parse_options(struct gateway *gateway)
     read_preference_weights_parse(&gateway->weights, options->subscribe_weights);
     if (gateway->redis_url.kind != REDIS_CLUSTER && gateway->weights.replica != 0)
         return "SUBSCRIBE_WEIGHTS: replicas are for redis-cluster://, which REDIS_URL is not";
-    if (h2o_url_parse(options->publisher_url, SIZE_MAX, &gateway->publisher_url) != 0)
+    struct site *site = &gateway->site;
+    site->publisher.text = options->publisher_url;
+    if (h2o_url_parse(options->publisher_url, SIZE_MAX, &site->publisher.url) != 0)
         return "PUBLISHER_URL: does not parse"; /* it passed its check */
-    gateway->proxies = proxies_parse(options->trusted_proxies);
+    site->cors_origins = options->cors_origins;
+    site->force_ssl = options->force_ssl;
+    site->demo = options->demo;
+    site->proxies = proxies_parse(options->trusted_proxies);
+    site->limits = limits_create(&options->limits);
+    site->node = node_name(options->node_name);
     admin_host_init(options->admin_hosts, options->admin_host);
-    refusal_log_trust(gateway->proxies);
-    gateway->limits = limits_create(&options->limits);
-    gateway->node = node_name(options->node_name);
+    refusal_log_trust(site->proxies);
+    gateway->certificates = (struct certificates){options, &site->publisher.url, &gateway->redis_url, NULL, NULL};
     return NULL;
 }
 
@@ -108,8 +117,9 @@ static const char *share_files(struct gateway *gateway)
     gateway->worker_count = gateway->options.threads != 0 ? (uint32_t)gateway->options.threads : cores > 0 ? (uint32_t)cores : 1;
     size_t further = gateway->worker_count > WORKERS_IN_OTHER_FILES ? gateway->worker_count - WORKERS_IN_OTHER_FILES : 0;
     size_t forwards = file_limit_limit() / 64;
-    gateway->max_forwards = forwards < FORWARDS_MIN ? FORWARDS_MIN : forwards > FORWARDS_MAX ? FORWARDS_MAX : forwards;
-    size_t reserve = OTHER_FILES + further * WORKER_FILES + gateway->max_forwards;
+    forwards = forwards < FORWARDS_MIN ? FORWARDS_MIN : forwards > FORWARDS_MAX ? FORWARDS_MAX : forwards;
+    gateway->site.publisher.max_under_way = forwards;
+    size_t reserve = OTHER_FILES + further * WORKER_FILES + forwards;
     return file_limit_for_connections((size_t)gateway->options.max_connections, reserve, &gateway->max_connections);
 }
 
@@ -139,7 +149,7 @@ const char *gateway_prepare(void *options)
     if (error == NULL)
         error = parse_options(gateway);
     if (error == NULL)
-        error = bodies_start((size_t)gateway->options.bodies_limit, gateway->proxies, COUNT_BODIES);
+        error = bodies_start((size_t)gateway->options.bodies_limit, gateway->site.proxies, COUNT_BODIES);
     if (error == NULL)
         error = share_files(gateway);
     if (error == NULL)
@@ -148,7 +158,7 @@ const char *gateway_prepare(void *options)
         error = listener_check_host("ADMIN_HOST", gateway->options.admin_host);
     if (error == NULL)
         gateway->access = access_load(&gateway->options.access, gateway->options.cors_origins, &error);
-    return error == NULL ? certificates_load(gateway) : error;
+    return error == NULL ? certificates_load(&gateway->certificates) : error;
 }
 
 void gateway_listen(struct gateway *gateway)
@@ -156,16 +166,16 @@ void gateway_listen(struct gateway *gateway)
     const struct options *options = &gateway->options;
     int port;
     gateway->fd = bind_port("public", "PORT", options->host, options->port, &port);
-    gateway->tls_port = gateway->tls == NULL ? 0 : port;
+    gateway->site.tls_port = gateway->certificates.server == NULL ? 0 : port;
     gateway->plain_fd = options->http_port == -1 ? -1 : bind_port("plain", "HTTP_PORT", options->host, options->http_port, &port);
     gateway->admin_fd = bind_port("admin", "ADMIN_PORT", options->admin_host, options->admin_port, &port);
 }
 
-/* Each worker and port has an even share of the connections; a port is full when all workers' shares of it are. */
+/* A port is full when all workers' shares of it are. */
 static void check_capacity(struct gateway *gateway)
 {
     const char *setting = gateway->options.max_connections != 0 ? "MAX_CONNECTIONS" : "the limit on open files";
-    size_t limit = worker_connections(gateway) * gateway->worker_count;
+    size_t limit = gateway->worker_options.max_connections * gateway->worker_count;
     gateway->capacity[0] = (struct capacity){setting, "PORT", COUNT_CONNECTIONS, COUNT_PLAIN_CONNECTIONS, limit, ""};
     gateway->capacity[1] = (struct capacity){setting, "HTTP_PORT", COUNT_PLAIN_CONNECTIONS, 0, limit, ""};
     gateway->checks[2] = (struct admin_check){.name = "connections", .run = capacity_why, .data = &gateway->capacity[0]};
@@ -192,6 +202,25 @@ static void count_limits(const struct gateway *gateway)
 {
     metric_set(COUNT_MAX_CONNECTIONS, (int64_t)gateway->max_connections);
     metric_set(COUNT_MEMORY_LIMIT, gateway->options.memory_limit);
+}
+
+/* Its own page hears it even while the bus is away, and once more over the bus; the page tells twins by their number. */
+static void on_announce(void *data, struct slice json)
+{
+    struct gateway *gateway = data;
+    status_own(gateway->status, json);
+    feed_announce(gateway->feed, json);
+}
+
+static void start_announcing(struct gateway *gateway)
+{
+    announcement_start(&gateway->announce, (struct announce_options){.loop = gateway->ctx.loop,
+                                                                     .node = gateway->site.node,
+                                                                     .interval_ms = (uint64_t)gateway->options.status_ms,
+                                                                     .checks = gateway->checks,
+                                                                     .check_count = gateway->check_count,
+                                                                     .send = on_announce,
+                                                                     .data = gateway});
 }
 
 /* Heard only while a stream of status.h is open. */
@@ -222,8 +251,33 @@ static void start_feed(struct gateway *gateway)
         .data = gateway,
     };
     gateway->feed = feed_open(&feed);
+    gateway->site.bus.feed = gateway->feed;
+    gateway->site.bus.usable = feed_usable;
+    gateway->site.bus.room = feed_room;
     gateway->checks[0] = (struct admin_check){.name = "bus", .run = feed_why, .data = gateway->feed};
     gateway->checks[1] = (struct admin_check){.name = "drain", .run = check_drain, .data = gateway};
+}
+
+/* Each worker and port has an even share of the connections. */
+static void prepare_workers(struct gateway *gateway)
+{
+    size_t share = gateway->max_connections / gateway->worker_count / (gateway->plain_fd == -1 ? 1 : 2);
+    gateway->worker_options = (struct worker_options){.settings = &gateway->options,
+                                                      .site = &gateway->site,
+                                                      .conf = &gateway->conf,
+                                                      .hosts = gateway->hosts,
+                                                      .count = gateway->worker_count,
+                                                      .fd = gateway->fd,
+                                                      .plain_fd = gateway->plain_fd,
+                                                      .max_connections = share == 0 ? 1 : share,
+                                                      .tls = gateway->certificates.server,
+                                                      .access = gateway->access,
+                                                      .barrier = &gateway->barrier};
+    gateway->workers = h2o_mem_alloc(gateway->worker_count * sizeof(*gateway->workers));
+    gateway->alive = h2o_mem_alloc(gateway->worker_count * sizeof(*gateway->alive));
+    gateway->tells = h2o_mem_alloc(gateway->worker_count * sizeof(*gateway->tells));
+    memset(gateway->workers, 0, gateway->worker_count * sizeof(*gateway->workers));
+    gateway->alone = gateway->worker_count == 1;
 }
 
 /* Each worker has its hub when this returns. */
@@ -231,12 +285,12 @@ static void start_workers(struct gateway *gateway)
 {
     h2_work_threads(gateway->worker_count);
     if (gateway->alone) {
-        worker_open(&gateway->workers[0], gateway, 0, gateway->ctx.loop);
+        worker_open(&gateway->workers[0], &gateway->worker_options, 0, gateway->ctx.loop);
         return;
     }
     pthread_barrier_init(&gateway->barrier, NULL, gateway->worker_count + 1);
     for (uint32_t i = 0; i < gateway->worker_count; ++i)
-        worker_start(&gateway->workers[i], gateway, i);
+        worker_start(&gateway->workers[i], &gateway->worker_options, i);
     pthread_barrier_wait(&gateway->barrier);
     for (uint32_t i = 0; i < gateway->worker_count; ++i) {
         struct worker *worker = &gateway->workers[i];
@@ -257,27 +311,22 @@ static void start_accepting(struct gateway *gateway)
 
 void gateway_start(struct gateway *gateway)
 {
-    gateway->workers = h2o_mem_alloc(gateway->worker_count * sizeof(*gateway->workers));
-    gateway->alive = h2o_mem_alloc(gateway->worker_count * sizeof(*gateway->alive));
-    gateway->tells = h2o_mem_alloc(gateway->worker_count * sizeof(*gateway->tells));
-    memset(gateway->workers, 0, gateway->worker_count * sizeof(*gateway->workers));
+    prepare_workers(gateway);
     file_limit_warn((size_t)gateway->options.max_connections, gateway->max_connections);
-    gateway->alone = gateway->worker_count == 1;
-    upstream_init(gateway);
     metrics_thread();
     count_limits(gateway);
-    certificates_count(gateway);
+    certificates_count(&gateway->certificates);
     check_capacity(gateway);
     configure(gateway);
     configure_admin(gateway);
     h2o_context_init(&gateway->ctx, h2o_evloop_create(), &gateway->admin_conf);
     start_workers(gateway);
     for (uint32_t i = 0; i < gateway->worker_count; ++i)
-        gateway->tells[i] = hub_tells(gateway->workers[i].hub);
+        gateway->tells[i] = hub_tells(gateway->workers[i].site.hub);
     start_feed(gateway);
     for (uint32_t i = 0; i < gateway->worker_count; ++i)
-        hub_connect(gateway->workers[i].hub, feed_asks(gateway->feed), gateway->alone);
-    announcement_start(gateway);
+        hub_connect(gateway->workers[i].site.hub, feed_asks(gateway->feed), gateway->alone);
+    start_announcing(gateway);
     ready_watch_start(&gateway->ready_watch, gateway->ctx.loop, gateway->checks, gateway->check_count);
     start_admin(gateway);
     start_accepting(gateway);
@@ -351,7 +400,10 @@ static void reload_redis(struct gateway *gateway)
 
 static void reload(struct gateway *gateway)
 {
-    certificates_reload(gateway);
+    const struct certificates *certificates = &gateway->certificates;
+    if (certificates_reload(&gateway->certificates))
+        for (uint32_t i = 0; i < gateway->worker_count; ++i)
+            worker_set_tls(&gateway->workers[i], certificates->server, certificates->publisher);
     reload_redis(gateway);
     reload_access(gateway);
 }
@@ -370,7 +422,7 @@ static void on_signal(void *data, int signo)
 /* The worker's half of a turn. What it asked was answered at once, so there may be more to tell. */
 static bool turn_alone(struct gateway *gateway)
 {
-    bool more = hub_turn(gateway->workers[0].hub);
+    bool more = hub_turn(gateway->workers[0].site.hub);
     return feed_turn(gateway->feed) || more;
 }
 

@@ -5,7 +5,8 @@
 
 #include "gateway/connection.h"
 #include "gateway/counters.h"
-#include "runtime/monotonic.h"
+#include "gateway/http/admission.h"
+#include "gateway/http/upstream.h"
 
 /* libh2o's own 8 KiB stay while it holds a request, and most heads are a few hundred bytes. */
 enum { FIRST_READ_BYTES = 4096 };
@@ -40,11 +41,6 @@ static void on_bad_proxy(void *data)
     metric_add(COUNT_BAD_PROXY, 1);
 }
 
-static void dispose_connection(void *memory)
-{
-    limits_leave(((struct connection *)memory)->place, monotonic_us());
-}
-
 /* Main thread to worker. */
 struct order {
     h2o_multithread_message_t super;
@@ -56,21 +52,12 @@ struct order {
 
 static void drain(struct worker *worker, uint64_t duration_ms)
 {
-    worker->draining = true;
+    worker->site.draining = true;
     listener_stop(worker->listener);
     if (worker->plain_listener != NULL)
         listener_stop(worker->plain_listener);
-    h2o_context_request_shutdown(&worker->ctx);
-    hub_drain(worker->hub, duration_ms);
-}
-
-/* The proxy of libh2o keeps the context it began with for its own life. */
-static void set_publisher_tls(struct worker *worker, SSL_CTX *tls)
-{
-    h2o_http1client_ctx_t *client = h2o_context_get_handler_context(&worker->ctx, worker->gateway->proxy);
-    client->ssl_ctx = tls;
-    SSL_CTX_free(worker->publisher_tls);
-    worker->publisher_tls = tls;
+    h2o_context_request_shutdown(&worker->site.ctx);
+    hub_drain(worker->site.hub, duration_ms);
 }
 
 static void set_tls(struct worker *worker, SSL_CTX *tls)
@@ -97,10 +84,10 @@ static bool closed(void *data, struct slice channel)
 
 static void set_access(struct worker *worker, struct access *access)
 {
-    struct turn_of_access turn = {worker->access, access};
-    hub_judge(worker->hub, &(struct hub_access){.knows = knows, .closed = closed, .data = &turn});
-    access_free(worker->access);
-    worker->access = access;
+    struct turn_of_access turn = {worker->site.access, access};
+    hub_judge(worker->site.hub, &(struct hub_access){.knows = knows, .closed = closed, .data = &turn});
+    access_free(worker->site.access);
+    worker->site.access = access;
 }
 
 static void on_orders(h2o_multithread_receiver_t *receiver, h2o_linklist_t *messages)
@@ -114,7 +101,7 @@ static void on_orders(h2o_multithread_receiver_t *receiver, h2o_linklist_t *mess
         if (order->tls != NULL)
             set_tls(worker, order->tls);
         if (order->publisher_tls != NULL)
-            set_publisher_tls(worker, order->publisher_tls);
+            upstream_set_tls(&worker->site, order->publisher_tls);
         if (order->access != NULL)
             set_access(worker, order->access);
         free(order);
@@ -148,62 +135,56 @@ void worker_set_access(struct worker *worker, struct access *access)
     send_order(worker, &(struct order){.access = access_share(access)});
 }
 
-void worker_open(struct worker *worker, struct gateway *gateway, uint32_t number, h2o_loop_t *loop)
+void worker_open(struct worker *worker, const struct worker_options *options, uint32_t number, h2o_loop_t *loop)
 {
-    const struct options *options = &gateway->options;
-    worker->gateway = gateway;
+    const struct options *settings = options->settings;
+    struct site_worker *site = &worker->site;
+    worker->options = options;
     worker->number = number;
+    site->site = options->site;
+    site->access = access_share(options->access);
     h2o_socket_buffer_prototype._initial_buf.capacity = FIRST_READ_BYTES;
-    h2o_context_init(&worker->ctx, loop, &gateway->conf);
-    worker->hub = hub_create(&(struct hub_options){.loop = worker->ctx.loop,
-                                                   .queue = worker->ctx.queue,
-                                                   .worker = worker->number,
-                                                   .limits = {.timeout_ms = (uint64_t)options->write_timeout_s * 1000,
-                                                              .queue_bytes = (size_t)options->queue_bytes,
-                                                              .memory = (size_t)options->memory_limit},
-                                                   .max_stream_ms = (uint64_t)options->max_stream_s * 1000,
-                                                   .keepalive_ms = (uint32_t)options->keepalive_ms,
-                                                   .coalesce_ms = (uint32_t)options->coalesce_ms,
-                                                   .retry_ms = (int32_t)options->retry_ms});
-    h2o_multithread_register_receiver(worker->ctx.queue, &worker->orders, on_orders);
-    worker->access = access_share(gateway->access);
-    worker->accept = (h2o_accept_ctx_t){.ctx = &worker->ctx, .hosts = gateway->hosts};
-    if (gateway->tls != NULL) {
-        SSL_CTX_up_ref(gateway->tls);
-        set_tls(worker, gateway->tls);
+    h2o_context_init(&site->ctx, loop, options->conf);
+    site->hub = hub_create(&(struct hub_options){.loop = loop,
+                                                 .queue = site->ctx.queue,
+                                                 .worker = number,
+                                                 .limits = {.timeout_ms = (uint64_t)settings->write_timeout_s * 1000,
+                                                            .queue_bytes = (size_t)settings->queue_bytes,
+                                                            .memory = (size_t)settings->memory_limit},
+                                                 .max_stream_ms = (uint64_t)settings->max_stream_s * 1000,
+                                                 .keepalive_ms = (uint32_t)settings->keepalive_ms,
+                                                 .coalesce_ms = (uint32_t)settings->coalesce_ms,
+                                                 .retry_ms = (int32_t)settings->retry_ms});
+    h2o_multithread_register_receiver(site->ctx.queue, &worker->orders, on_orders);
+    worker->accept = worker->plain_accept = (h2o_accept_ctx_t){.ctx = &site->ctx, .hosts = options->hosts};
+    if (options->tls != NULL) {
+        SSL_CTX_up_ref(options->tls);
+        set_tls(worker, options->tls);
     }
-    worker->plain_accept = (h2o_accept_ctx_t){.ctx = &worker->ctx, .hosts = gateway->hosts};
 }
 
 static struct listener *listen_on(struct worker *worker, int fd, h2o_accept_ctx_t *accept)
 {
-    const struct gateway *gateway = worker->gateway;
-    bool plain = fd == gateway->plain_fd;
-    size_t share = worker_connections(gateway);
+    const struct worker_options *common = worker->options;
+    bool plain = accept == &worker->plain_accept;
     struct listener_options options = {.accept = accept,
                                        .name = plain ? "plain" : "public",
-                                       .max_connections = share,
-                                       .total = share * gateway->worker_count,
-                                       .user_timeout_ms = (uint32_t)gateway->options.write_timeout_s * 1000 + 5000,
+                                       .max_connections = common->max_connections,
+                                       .total = common->max_connections * common->count,
+                                       .user_timeout_ms = (uint32_t)common->settings->write_timeout_s * 1000 + 5000,
                                        .per_connection = sizeof(struct connection),
-                                       .proxies = gateway->options.proxy_protocol ? gateway->proxies : NULL,
+                                       .proxies = common->settings->proxy_protocol ? common->site->proxies : NULL,
                                        .on_open = plain ? on_open_plain : on_open,
                                        .on_close = plain ? on_close_plain : on_close,
                                        .on_bad_proxy = on_bad_proxy,
-                                       .dispose = dispose_connection};
+                                       .dispose = admission_connection_gone};
     return fd == -1 ? NULL : listener_start(fd, &options);
-}
-
-size_t worker_connections(const struct gateway *gateway)
-{
-    size_t share = gateway->max_connections / gateway->worker_count / (gateway->plain_fd == -1 ? 1 : 2);
-    return share == 0 ? 1 : share;
 }
 
 void worker_accept(struct worker *worker)
 {
-    worker->listener = listen_on(worker, worker->gateway->fd, &worker->accept);
-    worker->plain_listener = listen_on(worker, worker->gateway->plain_fd, &worker->plain_accept);
+    worker->listener = listen_on(worker, worker->options->fd, &worker->accept);
+    worker->plain_listener = listen_on(worker, worker->options->plain_fd, &worker->plain_accept);
 }
 
 static void *run(void *data)
@@ -212,22 +193,23 @@ static void *run(void *data)
     snprintf(worker->name, sizeof(worker->name), "worker %u", worker->number % 1000);
     pthread_setname_np(pthread_self(), worker->name);
     metrics_thread();
-    worker_open(worker, worker->gateway, worker->number, h2o_evloop_create());
+    h2o_loop_t *loop = h2o_evloop_create();
+    worker_open(worker, worker->options, worker->number, loop);
     worker->watchdog.name = worker->name;
     worker->watchdog.interval_ms = PULSE_MS;
-    watchdog_beat(&worker->watchdog, worker->ctx.loop);
-    pthread_barrier_wait(&worker->gateway->barrier);
-    pthread_barrier_wait(&worker->gateway->barrier);
+    watchdog_beat(&worker->watchdog, loop);
+    pthread_barrier_wait(worker->options->barrier);
+    pthread_barrier_wait(worker->options->barrier);
     worker_accept(worker);
-    pthread_barrier_wait(&worker->gateway->barrier);
-    for (bool more = false;; more = hub_turn(worker->hub))
-        h2o_evloop_run(worker->ctx.loop, more ? 0 : INT32_MAX);
+    pthread_barrier_wait(worker->options->barrier);
+    for (bool more = false;; more = hub_turn(worker->site.hub))
+        h2o_evloop_run(loop, more ? 0 : INT32_MAX);
     return NULL;
 }
 
-void worker_start(struct worker *worker, struct gateway *gateway, uint32_t number)
+void worker_start(struct worker *worker, const struct worker_options *options, uint32_t number)
 {
-    worker->gateway = gateway;
+    worker->options = options;
     worker->number = number;
     h2o_multithread_create_thread(&worker->thread, NULL, run, worker);
 }

@@ -140,6 +140,14 @@ void http_error(h2o_req_t *req, int status, const char *sentence)
     send_error(req, status, "Error", sentence, status == 413 ? H2O_SEND_ERROR_HTTP1_CLOSE_CONNECTION : 0);
 }
 
+void http_error_later(h2o_req_t *req, int status, unsigned retry_s, const char *sentence)
+{
+    char seconds[16];
+    if (retry_s != 0)
+        http_add_header(req, "retry-after", slice_make(seconds, (size_t)snprintf(seconds, sizeof(seconds), "%u", retry_s)));
+    http_error(req, status, sentence);
+}
+
 void http_send(h2o_req_t *req, int status, const char *type, struct slice body)
 {
     send_whole(req, status, reason_of(status, "OK"), type, body);

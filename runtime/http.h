@@ -11,6 +11,9 @@ enum { HTTP_PATH_MAX = 8192, HTTP_HEADERS_MAX = 32768 };
  * Retry-After). 413 on HTTP/1.1 also closes the connection. */
 void http_error(h2o_req_t *req, int status, const char *sentence);
 
+/* As http_error(), with Retry-After in seconds; 0: without. */
+void http_error_later(h2o_req_t *req, int status, unsigned retry_s, const char *sentence);
+
 /* Sends a whole body. `type` is static. A HEAD request gets the head alone. */
 void http_send(h2o_req_t *req, int status, const char *type, struct slice body);
 

@@ -6,6 +6,8 @@
 #include "runtime/monotonic.h"
 #include "runtime/seeded_hash.h"
 
+enum { CONNECTION_RETRY_S = 5 };
+
 /* A place that a request has. Lives in the request's pool. */
 struct held {
     struct limits_place *place;
@@ -22,26 +24,32 @@ static void on_request_gone(void *data)
         limits_leave(held->place, monotonic_us());
 }
 
-void admission_refuse(h2o_req_t *req, enum limit limit, unsigned retry_s)
+void admission_connection_gone(void *connection)
 {
-    char seconds[16];
-    metric_add((size_t)COUNT_LIMITED + limit - 1, 1);
-    http_add_header(req, "retry-after", slice_make(seconds, (size_t)snprintf(seconds, sizeof(seconds), "%u", retry_s)));
-    http_error(req, limit == LIMIT_CHANNELS ? 503 : 429, limit_sentence(limit));
+    limits_leave(((struct connection *)connection)->place, monotonic_us());
 }
 
-bool admission_open(struct gateway *gateway, h2o_req_t *req, struct limits_place **place)
+/* True when no limit was hit. */
+static bool verdict(h2o_req_t *req, enum limit limit, unsigned retry_s)
 {
-    unsigned retry_s;
-    *place = NULL;
-    if (!limits_on_streams(gateway->limits))
+    if (limit == LIMIT_NONE)
         return true;
-    struct client_address client = client_address_of(gateway->proxies, req);
-    enum limit limit = limits_enter(gateway->limits, &client, monotonic_us(), place, &retry_s);
-    if (limit != LIMIT_NONE) {
-        admission_refuse(req, limit, retry_s);
+    metric_add((size_t)COUNT_LIMITED + limit - 1, 1);
+    http_error_later(req, limit == LIMIT_CHANNELS ? 503 : 429, retry_s, limit_sentence(limit));
+    return false;
+}
+
+bool admission_open(h2o_req_t *req, struct limits_place **place)
+{
+    const struct site *site = site_of(req);
+    unsigned retry_s = 0;
+    *place = NULL;
+    if (!limits_on_streams(site->limits))
+        return true;
+    struct client_address client = client_address_of(site->proxies, req);
+    enum limit limit = limits_enter(site->limits, &client, monotonic_us(), place, &retry_s);
+    if (!verdict(req, limit, retry_s))
         return false;
-    }
     struct held *held = h2o_mem_alloc_shared(&req->pool, sizeof(*held), on_request_gone);
     *held = (struct held){*place, req->version >= 0x200 ? NULL : connection_of(req)};
     return true;
@@ -49,50 +57,56 @@ bool admission_open(struct gateway *gateway, h2o_req_t *req, struct limits_place
 
 bool admission_subject(h2o_req_t *req, struct limits_place *place, struct slice subject)
 {
-    unsigned retry_s;
-    if (place == NULL)
-        return true;
-    enum limit limit = limits_enter_subject(place, subject, &retry_s);
-    if (limit != LIMIT_NONE)
-        admission_refuse(req, limit, retry_s);
-    return limit == LIMIT_NONE;
+    unsigned retry_s = 0;
+    enum limit limit = place == NULL ? LIMIT_NONE : limits_enter_subject(place, subject, &retry_s);
+    return verdict(req, limit, retry_s);
 }
 
-bool admission_publish(struct gateway *gateway, h2o_req_t *req)
+static void on_stream_gone(void *data)
 {
-    unsigned retry_s;
-    if (!limits_on_publishing(gateway->limits))
-        return true;
-    struct client_address client = client_address_of(gateway->proxies, req);
-    enum limit limit = limits_publish(gateway->limits, &client, monotonic_us(), &retry_s);
-    if (limit != LIMIT_NONE)
-        admission_refuse(req, limit, retry_s);
-    return limit == LIMIT_NONE;
+    --(*(struct connection **)data)->streams;
 }
 
-/* Of a stream that has channels new to this worker. What is over a limit anyway is not looked up to the end; while there is some room the feed decides, which knows all channels. */
-static enum limit limit_channels(struct gateway *gateway, struct hub *hub, const struct client_address *client,
-                                 const struct stream_request *stream, unsigned *retry_s)
+bool admission_connection(h2o_req_t *req)
 {
+    if (req->version < 0x200)
+        return true;
+    struct connection *connection = connection_of(req);
+    if (connection->streams >= CONNECTION_STREAMS_MAX)
+        return verdict(req, LIMIT_CONNECTION_STREAMS, CONNECTION_RETRY_S);
+    ++connection->streams;
+    struct connection **hook = h2o_mem_alloc_shared(&req->pool, sizeof(*hook), on_stream_gone);
+    *hook = connection;
+    return true;
+}
+
+/* What is over a limit anyway is not looked up to the end; while there is some room the feed decides, which knows all channels. */
+bool admission_channels(h2o_req_t *req, const struct slice *channels, uint32_t count, uint64_t *client)
+{
+    const struct site *site = site_of(req);
+    struct hub *hub = site_worker_of(req)->hub;
+    *client = 0;
+    if (hub_count_fresh(hub, channels, count, 1) == 0)
+        return true;
+    unsigned retry_s = 0;
     uint64_t now_us = monotonic_us();
-    size_t room = feed_room(gateway->feed);
-    uint32_t left = limits_channels_left(gateway->limits, client, now_us);
-    uint32_t enough = left == 0 || room == 0 ? 1 : stream->count;
-    uint32_t fresh = hub_count_fresh(hub, stream->channels, stream->count, enough);
-    *retry_s = CHANNELS_RETRY_S;
-    return room == 0 ? LIMIT_CHANNELS : limits_channels(gateway->limits, client, fresh, now_us, retry_s);
+    struct client_address address = client_address_of(site->proxies, req), network = client_address_network(address);
+    *client = seeded_hash(&network, sizeof(network));
+    if (site->bus.room(site->bus.feed) == 0)
+        return verdict(req, LIMIT_CHANNELS, CHANNELS_RETRY_S);
+    uint32_t enough = limits_channels_left(site->limits, &address, now_us) == 0 ? 1 : count;
+    uint32_t fresh = hub_count_fresh(hub, channels, count, enough);
+    enum limit limit = limits_channels(site->limits, &address, fresh, now_us, &retry_s);
+    return verdict(req, limit, retry_s);
 }
 
-bool admission_channels(struct gateway *gateway, h2o_req_t *req, struct stream_request *stream)
+bool admission_publish(h2o_req_t *req)
 {
-    unsigned retry_s;
-    struct hub *hub = worker_of(req)->hub;
-    if (hub_count_fresh(hub, stream->channels, stream->count, 1) == 0)
+    const struct site *site = site_of(req);
+    unsigned retry_s = 0;
+    if (!limits_on_publishing(site->limits))
         return true;
-    struct client_address client = client_address_of(gateway->proxies, req), network = client_address_network(client);
-    enum limit limit = limit_channels(gateway, hub, &client, stream, &retry_s);
-    if (limit != LIMIT_NONE)
-        admission_refuse(req, limit, retry_s);
-    stream->start.client = seeded_hash(&network, sizeof(network));
-    return limit == LIMIT_NONE;
+    struct client_address client = client_address_of(site->proxies, req);
+    enum limit limit = limits_publish(site->limits, &client, monotonic_us(), &retry_s);
+    return verdict(req, limit, retry_s);
 }

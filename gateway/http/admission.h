@@ -1,21 +1,25 @@
-/* The limits of runtime/limits at a request: whether it may become a stream, or publish. What is refused is answered here. */
+/* The limits of runtime/limits at a request: whether it may become a stream, or publish. Each function returns false when it answered the request with a
+ * refusal (429, or 503 where the client's address and subject have nothing to do with it) and counted that. Worker thread. */
 #pragma once
 
-#include "gateway/gateway.h"
-#include "gateway/http/open.h"
+#include "gateway/http/site.h"
 
-/* True with *place taken for the stream, which gives it back itself when it, or a request that became none, is gone; NULL when no limit wants one.
- * Before anything else is done for the request that costs. */
-bool admission_open(struct gateway *gateway, h2o_req_t *req, struct limits_place **place);
+/* Before anything that costs is done for the request. True with *place taken for the stream, which gives it back itself when it, or a request that became
+ * none, is gone; NULL when no limit wants one. */
+bool admission_open(h2o_req_t *req, struct limits_place **place);
 
-/* Whether this subject of a token may have that stream, too. */
+/* Whether this subject of a token ({NULL, 0}: none) may have that stream, too. */
 bool admission_subject(h2o_req_t *req, struct limits_place *place, struct slice subject);
 
+/* Whether the connection may have one more stream; HTTP/2 only. Its place is given back with the request. */
+bool admission_connection(h2o_req_t *req);
+
+/* Whether the stream may bring up those of its channels that nobody here listens to. *client is a number for the client's address, 0 where none of them
+ * is new to this worker. */
+bool admission_channels(h2o_req_t *req, const struct slice *channels, uint32_t count, uint64_t *client);
+
 /* Whether the request may be passed on to the publisher. */
-bool admission_publish(struct gateway *gateway, h2o_req_t *req);
+bool admission_publish(h2o_req_t *req);
 
-/* Whether the stream may bring up those of its channels that nobody here listens to. Sets stream->start.client. */
-bool admission_channels(struct gateway *gateway, h2o_req_t *req, struct stream_request *stream);
-
-/* Answers 429, or 503 where it is nobody's fault in particular, and counts it. */
-void admission_refuse(h2o_req_t *req, enum limit limit, unsigned retry_s);
+/* The listener_options.dispose of the public ports, whose per-connection memory is a struct connection: gives back the place of a stream over HTTP/1.1. */
+void admission_connection_gone(void *connection);

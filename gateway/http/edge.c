@@ -9,14 +9,16 @@
 #define ALLOWED_HEADERS \
     "accept, authorization, cache-control, content-type, idempotency-key, last-event-id, sse-event, sse-id, sse-retry"
 
-static enum cors_verdict judge(struct gateway *gateway, h2o_req_t *req)
+static enum cors_verdict judge(h2o_req_t *req)
 {
-    return origin_verdict(gateway->options.cors_origins, gateway->proxies, req);
+    const struct site *site = site_of(req);
+    return origin_verdict(site->cors_origins, site->proxies, req);
 }
 
-void edge_add_headers(struct gateway *gateway, h2o_req_t *req)
+void edge_add_headers(h2o_req_t *req)
 {
-    enum cors_verdict verdict = judge(gateway, req);
+    const struct site *site = site_of(req);
+    enum cors_verdict verdict = judge(req);
     switch (verdict) {
     case CORS_LISTED:
         http_add_header(req, "access-control-allow-origin", http_header(req, "origin"));
@@ -32,8 +34,8 @@ void edge_add_headers(struct gateway *gateway, h2o_req_t *req)
     if (verdict == CORS_LISTED || verdict == CORS_ANY)
         http_add_header(req, "access-control-expose-headers", SLICE("sse-gateway, retry-after"));
     http_add_header(req, "vary", SLICE("origin"));
-    http_add_header(req, "sse-gateway", slice_of(gateway->node));
-    if (gateway->options.force_ssl && origin_of(gateway->proxies, req).https)
+    http_add_header(req, "sse-gateway", slice_of(site->node));
+    if (site->force_ssl && origin_of(site->proxies, req).https)
         http_add_header(req, "strict-transport-security", SLICE("max-age=31536000"));
 }
 
@@ -58,33 +60,27 @@ void edge_count_stream(h2o_req_t *req)
     count(req, 200);
 }
 
-struct edge_filter {
-    h2o_filter_t super;
-    struct gateway *gateway;
-};
-
 static void on_setup_ostream(h2o_filter_t *filter, h2o_req_t *req, h2o_ostream_t **slot)
 {
-    struct gateway *gateway = H2O_STRUCT_FROM_MEMBER(struct edge_filter, super, filter)->gateway;
-    upstream_answered(gateway, req);
+    (void)filter;
+    upstream_answered(req);
     count(req, req->res.status);
-    edge_add_headers(gateway, req);
+    edge_add_headers(req);
     h2o_setup_next_ostream(req, slot);
 }
 
-void edge_register(struct gateway *gateway, h2o_pathconf_t *path)
+void edge_register(h2o_pathconf_t *path)
 {
-    struct edge_filter *filter = (struct edge_filter *)h2o_create_filter(path, sizeof(*filter));
-    filter->super.on_setup_ostream = on_setup_ostream;
-    filter->gateway = gateway;
+    h2o_create_filter(path, sizeof(h2o_filter_t))->on_setup_ostream = on_setup_ostream;
 }
 
-bool edge_redirect(struct gateway *gateway, h2o_req_t *req)
+bool edge_redirect(h2o_req_t *req)
 {
-    struct origin origin = origin_of(gateway->proxies, req);
-    if (!gateway->options.force_ssl || origin.https)
+    const struct site *site = site_of(req);
+    struct origin origin = origin_of(site->proxies, req);
+    if (!site->force_ssl || origin.https)
         return false;
-    struct slice url = origin_https_url(req, &origin, gateway->tls_port);
+    struct slice url = origin_https_url(req, &origin, site->tls_port);
     if (url.p == NULL) {
         http_error(req, 400, "this host and path cannot be redirected to https");
         return true;
@@ -95,9 +91,9 @@ bool edge_redirect(struct gateway *gateway, h2o_req_t *req)
     return true;
 }
 
-void edge_options(struct gateway *gateway, h2o_req_t *req, const char *allow)
+void edge_options(h2o_req_t *req, const char *allow)
 {
-    if (judge(gateway, req) == CORS_REFUSED) {
+    if (judge(req) == CORS_REFUSED) {
         http_error(req, 403, "this origin is not in CORS_ORIGINS");
         return;
     }
@@ -114,7 +110,7 @@ void edge_options(struct gateway *gateway, h2o_req_t *req, const char *allow)
     h2o_send(req, NULL, 0, H2O_SEND_STATE_FINAL);
 }
 
-bool edge_may_write(struct gateway *gateway, h2o_req_t *req)
+bool edge_may_write(h2o_req_t *req)
 {
-    return judge(gateway, req) != CORS_REFUSED;
+    return judge(req) != CORS_REFUSED;
 }

@@ -1,23 +1,23 @@
 /* What the gateway does for every request before and around its route: https redirect, CORS, HSTS, preflight. */
 #pragma once
 
-#include "gateway/gateway.h"
+#include "gateway/http/site.h"
 
 /* Adds the CORS and HSTS headers, and the name of this gateway, for this request to its response. edge_register() does it for every response that h2o sends; streams whose
  * head we write ourselves call it. */
-void edge_add_headers(struct gateway *gateway, h2o_req_t *req);
+void edge_add_headers(h2o_req_t *req);
 
 /* Counts a stream whose head we write ourselves; every other response is counted where its headers are added. */
 void edge_count_stream(h2o_req_t *req);
 
 /* Registers the above as an output filter of a path. */
-void edge_register(struct gateway *gateway, h2o_pathconf_t *path);
+void edge_register(h2o_pathconf_t *path);
 
 /* True when the request was answered with a redirect to https (FORCE_SSL). */
-bool edge_redirect(struct gateway *gateway, h2o_req_t *req);
+bool edge_redirect(h2o_req_t *req);
 
 /* Answers OPTIONS: a CORS preflight, or just which methods there are. */
-void edge_options(struct gateway *gateway, h2o_req_t *req, const char *allow);
+void edge_options(h2o_req_t *req, const char *allow);
 
 /* Whether the page that sent this request may change something here: no origin, our own, or one of CORS_ORIGINS. */
-bool edge_may_write(struct gateway *gateway, h2o_req_t *req);
+bool edge_may_write(h2o_req_t *req);

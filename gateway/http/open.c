@@ -1,7 +1,6 @@
 #include "gateway/http/open.h"
 
 #include "gateway/http/admission.h"
-#include "gateway/connection.h"
 #include "gateway/http/edge.h"
 #include "gateway/stream/transport.h"
 #include "proto/channel.h"
@@ -129,55 +128,29 @@ static void serve_head(h2o_req_t *req)
     h2o_send(req, NULL, 0, H2O_SEND_STATE_FINAL);
 }
 
-/* One of the streams that an HTTP/2 connection may have; given back with the request. */
-struct place_on_connection {
-    struct connection *connection;
-};
-
-static void on_place_given_back(void *data)
+void stream_serve(h2o_req_t *req, struct stream_request *stream)
 {
-    --((struct place_on_connection *)data)->connection->streams;
-}
-
-static bool take_place(h2o_req_t *req)
-{
-    struct connection *connection = connection_of(req);
-    if (connection->streams >= CONNECTION_STREAMS_MAX)
-        return false;
-    ++connection->streams;
-    struct place_on_connection *place = h2o_mem_alloc_shared(&req->pool, sizeof(*place), on_place_given_back);
-    place->connection = connection;
-    return true;
-}
-
-void stream_serve(struct gateway *gateway, h2o_req_t *req, struct stream_request *stream)
-{
-    struct worker *worker = worker_of(req);
-    const struct transport *transport = transport_of(req);
+    const struct site *site = site_of(req);
+    const struct site_worker *worker = site_worker_of(req);
     if (http_method_is(req, "HEAD")) {
         serve_head(req);
         return;
     }
     if (worker->draining) {
-        http_add_header(req, "retry-after", SLICE("1"));
-        http_error(req, 503, "this gateway is shutting down; connect again");
+        http_error_later(req, 503, 1, "this gateway is shutting down; connect again");
         return;
     }
-    if (transport == &transport_h2 && !take_place(req)) {
-        admission_refuse(req, LIMIT_CONNECTION_STREAMS, 5);
-        return;
-    }
-    if (!admission_channels(gateway, req, stream))
+    if (!admission_connection(req) || !admission_channels(req, stream->channels, stream->count, &stream->start.client))
         return;
     h2_guard_stream(req);
     add_stream_headers(req);
-    if (transport != &transport_h2) { /* h2o's filters don't see a head that we write */
-        edge_add_headers(gateway, req);
+    if (req->version < 0x200) { /* h2o's filters don't see a head that we write */
+        edge_add_headers(req);
         edge_count_stream(req);
     }
-    struct subscriber *subscriber = subscriber_create(worker->hub, transport, stream->count, stream->welcome);
-    subscriber->client = client_address_of(gateway->proxies, req);
-    stream->start.head_sent = !feed_usable(gateway->feed);
+    struct subscriber *subscriber = subscriber_create(worker->hub, transport_of(req), stream->count, stream->welcome);
+    subscriber->client = client_address_of(site->proxies, req);
+    stream->start.head_sent = !site->bus.usable(site->bus.feed);
     hub_join(subscriber, stream->channels, &stream->start);
     subscriber_hold(subscriber, req);
     if (stream->start.head_sent)

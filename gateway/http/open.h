@@ -1,7 +1,7 @@
 /* From a request for a stream to a subscriber. */
 #pragma once
 
-#include "gateway/gateway.h"
+#include "gateway/http/site.h"
 
 enum { STREAM_CHANNELS_MAX = 100, STREAM_PLACES = 256, STREAM_LAST_MAX = 1000 };
 
@@ -11,7 +11,7 @@ struct stream_request {
     struct slice subject; /* of its token; {NULL, 0} without, and where every channel is open to anyone */
     uint32_t count;
     struct slice channels[STREAM_CHANNELS_MAX]; /* borrowed from the request or static */
-    uint8_t places[STREAM_PLACES]; /* stream.c's own: where a name is among them, by hash */
+    uint8_t places[STREAM_PLACES]; /* open.c's own: where a name is among them, by hash */
 };
 
 /* Each NULL or an error sentence for a 400. A channel named twice counts once. */
@@ -21,4 +21,4 @@ const char *stream_add_channel(struct stream_request *stream, struct slice name)
 const char *stream_read_query(struct stream_request *stream, h2o_req_t *req, bool many);
 
 /* Opens it: the head at once, the events as soon as the bus has answered. A HEAD request gets the head alone. */
-void stream_serve(struct gateway *gateway, h2o_req_t *req, struct stream_request *stream);
+void stream_serve(h2o_req_t *req, struct stream_request *stream);

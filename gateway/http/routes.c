@@ -3,7 +3,6 @@
 #include "gateway/http/admission.h"
 #include "gateway/counters.h"
 #include "gateway/http/edge.h"
-#include "gateway/http/forward.h"
 #include "gateway/http/page.h"
 #include "gateway/http/open.h"
 #include "gateway/http/upstream.h"
@@ -40,11 +39,6 @@ static const struct route {
     {"/subscribe", ROUTE_SUBSCRIBE, NULL, WELCOME_POSITION, 0, false, false},
 };
 
-struct router {
-    h2o_handler_t super;
-    struct gateway *gateway;
-};
-
 static const struct route *find(struct slice path, bool demo)
 {
     for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); ++i) {
@@ -60,7 +54,7 @@ static const struct route *find(struct slice path, bool demo)
 static bool may_subscribe(h2o_req_t *req, struct stream_request *stream)
 {
     struct access_pass pass;
-    const char *error = access_check(worker_of(req)->access, req, ACCESS_SUBSCRIBE, stream->channels, stream->count, &pass);
+    const char *error = access_check(site_worker_of(req)->access, req, ACCESS_SUBSCRIBE, stream->channels, stream->count, &pass);
     if (error != NULL) {
         metric_add((size_t)COUNT_REFUSED + pass.outcome - 1, 1);
         http_error(req, pass.status, error);
@@ -72,7 +66,7 @@ static bool may_subscribe(h2o_req_t *req, struct stream_request *stream)
     return true;
 }
 
-static void serve_stream(struct gateway *gateway, h2o_req_t *req, const struct route *route, struct slice path)
+static void serve_stream(h2o_req_t *req, const struct route *route, struct slice path)
 {
     if (!http_accepts(http_header(req, "accept"), SLICE("text"), SLICE("event-stream"))) {
         http_error(req, 406, "this is a text/event-stream, which the Accept header excludes");
@@ -92,8 +86,8 @@ static void serve_stream(struct gateway *gateway, h2o_req_t *req, const struct r
         error = stream_read_query(&stream, req, route->kind == ROUTE_SUBSCRIBE);
     if (error != NULL)
         http_error(req, 400, error);
-    else if (admission_open(gateway, req, &place) && may_subscribe(req, &stream) && admission_subject(req, place, stream.subject))
-        stream_serve(gateway, req, &stream);
+    else if (admission_open(req, &place) && may_subscribe(req, &stream) && admission_subject(req, place, stream.subject))
+        stream_serve(req, &stream);
 }
 
 static void serve_page(h2o_req_t *req)
@@ -105,7 +99,7 @@ static void serve_page(h2o_req_t *req)
 }
 
 /* What only the publisher can answer. -1 lets the next handler, the proxy, have it. */
-static int pass_on(struct gateway *gateway, h2o_req_t *req, const struct route *route, struct slice path)
+static int pass_on(h2o_req_t *req, const struct route *route, struct slice path)
 {
     if (!route->publish || !http_method_is(req, "POST")) {
         http_add_header(req, "allow", slice_of(route->publish ? METHODS_CHANNEL : METHODS_STREAM));
@@ -114,60 +108,50 @@ static int pass_on(struct gateway *gateway, h2o_req_t *req, const struct route *
                                   : "only GET, HEAD and OPTIONS are for this path");
         return 0;
     }
-    if (!edge_may_write(gateway, req)) {
+    if (!edge_may_write(req)) {
         http_error(req, 403, "this origin is not in CORS_ORIGINS");
         return 0;
     }
     struct slice channel = route->kind == ROUTE_NAMED ? slice_from(path, strlen(route->path)) : slice_of(route->channel);
-    if (!admission_publish(gateway, req) || !forward_allowed(req, channel))
-        return 0;
-    if (!upstream_begin(gateway, req))
-        return 0;
-    forward_merge_fields(req);
-    return -1;
+    return admission_publish(req) && upstream_begin(req, channel) ? -1 : 0;
 }
 
 static int on_req(h2o_handler_t *handler, h2o_req_t *req)
 {
-    struct gateway *gateway = H2O_STRUCT_FROM_MEMBER(struct router, super, handler)->gateway;
     int status;
+    (void)handler;
     const char *error = http_head_check(req, &status);
     if (error != NULL) {
         http_error(req, status, error);
         return 0;
     }
-    if (edge_redirect(gateway, req))
+    if (edge_redirect(req))
         return 0;
     struct slice path = http_path(req);
-    const struct route *route = path.p == NULL ? NULL : find(path, gateway->options.demo);
+    const struct route *route = path.p == NULL ? NULL : find(path, site_of(req)->demo);
     if (path.p == NULL)
         http_error(req, 400, "the path holds a broken percent escape");
     else if (route == NULL)
         http_error(req, 404, "no such path");
     else if (http_method_is(req, "OPTIONS"))
-        edge_options(gateway, req, route->publish ? METHODS_CHANNEL : METHODS_STREAM);
+        edge_options(req, route->publish ? METHODS_CHANNEL : METHODS_STREAM);
     else if (!http_method_is(req, "GET") && !http_method_is(req, "HEAD"))
-        return pass_on(gateway, req, route, path);
+        return pass_on(req, route, path);
     else if (route->kind == ROUTE_PAGE)
         serve_page(req);
     else if (route->kind == ROUTE_ASSET)
         page_serve_asset(req, slice_from(path, strlen(route->path)));
     else
-        serve_stream(gateway, req, route, path);
+        serve_stream(req, route, path);
     return 0;
 }
 
-void routes_register(struct gateway *gateway, h2o_hostconf_t *host)
+void routes_register(struct site *site, h2o_hostconf_t *host, SSL_CTX *publisher_tls)
 {
     h2o_pathconf_t *path = h2o_config_register_path(host, "/", 0);
     path->error_log.emit_request_errors = host->fallback_path.error_log.emit_request_errors =
         0; /* they print the raw path to stderr */
-    edge_register(gateway, path);
-    struct router *router = (struct router *)h2o_create_handler(path, sizeof(*router));
-    router->super.on_req = on_req;
-    router->gateway = gateway;
-    h2o_proxy_config_vars_t proxy = {
-        .io_timeout = 30000, .preserve_host = 1, .keepalive_timeout = 2000, .ssl_ctx = gateway->publisher_tls};
-    h2o_proxy_register_reverse_proxy(path, &gateway->publisher_url, &proxy);
-    gateway->proxy = path->handlers.entries[path->handlers.size - 1];
+    edge_register(path);
+    h2o_create_handler(path, sizeof(h2o_handler_t))->on_req = on_req;
+    upstream_register(site, path, publisher_tls);
 }

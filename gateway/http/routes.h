@@ -1,7 +1,8 @@
-/* Path to answer: the table of design section 3. */
+/* Which path is answered by what. */
 #pragma once
 
-#include "gateway/gateway.h"
+#include "gateway/http/site.h"
 
-/* Registers everything the public ports serve on this host: the routes, then the way to the publisher for what is not ours to answer. */
-void routes_register(struct gateway *gateway, h2o_hostconf_t *host);
+/* Registers everything the public ports serve on this host: the routes, then the way to the publisher for what is not ours to answer. The contexts of
+ * this host are those of struct site_worker. `publisher_tls` (borrowed): see upstream_register(). */
+void routes_register(struct site *site, h2o_hostconf_t *host, SSL_CTX *publisher_tls);

@@ -129,8 +129,7 @@ static void serve_events(struct status *status, h2o_req_t *req)
     if (head) {
         http_send(req, 200, SSE_CONTENT_TYPE, SLICE(""));
     } else if (full) {
-        http_add_header(req, "retry-after", SLICE("1"));
-        http_error(req, 503, "16 streams of /status/events are open, which is all there may be");
+        http_error_later(req, 503, 1, "16 streams of /status/events are open, which is all there may be");
     } else {
         watch(status, req);
     }

@@ -1,6 +1,7 @@
 #include "gateway/http/upstream.h"
 
 #include "gateway/counters.h"
+#include "proto/channel.h"
 #include "runtime/http.h"
 #include "runtime/log.h"
 #include "runtime/monotonic.h"
@@ -20,49 +21,125 @@ static bool is_forwarded(const h2o_req_t *req)
 
 /* ---- one line when the publisher goes, and one when it is back ---- */
 
-static void failed(struct gateway *gateway, const char *why)
+static void failed(struct site *site, const char *why)
 {
-    struct publisher_state *state = &gateway->publisher;
-    atomic_store(&state->failed_ms, monotonic_ms());
-    atomic_fetch_add(&state->failures, 1);
-    if (!atomic_exchange(&state->away, true))
-        log_warn("the publisher does not answer", log_str("why", why), log_str("publisher_url", gateway->options.publisher_url));
+    atomic_store(&site->publisher.failed_ms, monotonic_ms());
+    atomic_fetch_add(&site->publisher.failures, 1);
+    if (!atomic_exchange(&site->publisher.away, true))
+        log_warn("the publisher does not answer", log_str("why", why), log_str("publisher_url", site->publisher.text));
 }
 
-static void succeeded(struct gateway *gateway)
+static void succeeded(struct site *site)
 {
-    struct publisher_state *state = &gateway->publisher;
-    if (!atomic_load_explicit(&state->away, memory_order_relaxed) || monotonic_ms() - atomic_load(&state->failed_ms) < CALM_MS)
+    if (!atomic_load_explicit(&site->publisher.away, memory_order_relaxed) ||
+        monotonic_ms() - atomic_load(&site->publisher.failed_ms) < CALM_MS)
         return;
-    if (atomic_exchange(&state->away, false))
-        log_info("the publisher answers again", log_int("failed_posts", atomic_exchange(&state->failures, 0)));
+    if (atomic_exchange(&site->publisher.away, false))
+        log_info("the publisher answers again", log_int("failed_posts", atomic_exchange(&site->publisher.failures, 0)));
+}
+
+/* ---- the head of a request ---- */
+
+/* JWT_KEY_FILE and POLICY_FILE, as the publisher itself judges. False when it was answered. */
+static bool is_allowed(h2o_req_t *req, struct slice channel)
+{
+    struct access_pass pass;
+    const char *error = channel_check(channel);
+    if (error != NULL) {
+        http_error(req, 400, error);
+        return false;
+    }
+    error = access_check(site_worker_of(req)->access, req, ACCESS_PUBLISH, &channel, 1, &pass);
+    if (error != NULL) {
+        metric_add((size_t)COUNT_REFUSED + pass.outcome - 1, 1);
+        http_error(req, pass.status, error);
+    }
+    return error == NULL;
+}
+
+/* Room for all values of the field with a separator between them; 0 when there are fewer than two. */
+static size_t joined_bytes(const h2o_headers_t *headers, const h2o_token_t *name)
+{
+    size_t bytes = 0, count = 0;
+    for (size_t i = 0; i < headers->size; ++i)
+        if (headers->entries[i].name == &name->buf) {
+            bytes += headers->entries[i].value.len + 2;
+            ++count;
+        }
+    return count < 2 ? 0 : bytes;
+}
+
+static void append(h2o_iovec_t *text, const char *bytes, size_t n)
+{
+    memcpy(text->base + text->len, bytes, n);
+    text->len += n;
+}
+
+/* The first of the fields gets all values, the others go. */
+static void join(h2o_req_t *req, const h2o_token_t *name, const char *separator)
+{
+    h2o_headers_t *headers = &req->headers;
+    size_t bytes = joined_bytes(headers, name), kept = 0, first = SIZE_MAX;
+    if (bytes == 0)
+        return;
+    h2o_iovec_t all = h2o_iovec_init(h2o_mem_alloc_pool(&req->pool, bytes), 0);
+    for (size_t i = 0; i < headers->size; ++i) {
+        h2o_header_t *header = &headers->entries[i];
+        if (header->name == &name->buf) {
+            if (all.len != 0 && header->value.len != 0)
+                append(&all, separator, 2);
+            append(&all, header->value.base, header->value.len);
+            if (first != SIZE_MAX)
+                continue;
+            first = kept;
+        }
+        headers->entries[kept++] = *header;
+    }
+    headers->size = kept;
+    headers->entries[first].value = all;
+}
+
+/* Makes one field each of those that libh2o's proxy would join one by one, copying all before at each (proxy.c, build_request_merge_headers()). */
+static void merge_fields(h2o_req_t *req)
+{
+    join(req, H2O_TOKEN_COOKIE, "; ");
+    join(req, H2O_TOKEN_VIA, ", ");
+    join(req, H2O_TOKEN_X_FORWARDED_FOR, ", ");
 }
 
 /* ---- a request ---- */
 
 static void on_request_gone(void *data)
 {
-    atomic_fetch_sub(&(*(struct gateway **)data)->publisher.under_way, 1);
+    atomic_fetch_sub(&(*(struct site **)data)->publisher.under_way, 1);
 }
 
-bool upstream_begin(struct gateway *gateway, h2o_req_t *req)
+/* False when it was answered with 503. */
+static bool take_place(h2o_req_t *req)
 {
-    if (atomic_fetch_add(&gateway->publisher.under_way, 1) >= gateway->max_forwards) {
-        atomic_fetch_sub(&gateway->publisher.under_way, 1);
+    struct site *site = site_of(req);
+    if (atomic_fetch_add(&site->publisher.under_way, 1) >= site->publisher.max_under_way) {
+        atomic_fetch_sub(&site->publisher.under_way, 1);
         count(FORWARD_BUSY);
-        http_add_header(req, "retry-after", SLICE("1"));
-        http_error(req, 503, "too many requests to publish are under way at this gateway; nothing was published, try again");
+        http_error_later(req, 503, 1,
+                         "too many requests to publish are under way at this gateway; nothing was published, try again");
         return false;
     }
-    struct gateway **hook = h2o_mem_alloc_shared(&req->pool, sizeof(*hook), on_request_gone);
-    *hook = gateway;
+    struct site **hook = h2o_mem_alloc_shared(&req->pool, sizeof(*hook), on_request_gone);
+    *hook = site;
+    return true;
+}
+
+bool upstream_begin(h2o_req_t *req, struct slice channel)
+{
+    if (!is_allowed(req, channel) || !take_place(req))
+        return false;
+    merge_fields(req);
     return true;
 }
 
 /* What this thread's own error, which also passes upstream_answered(), is for. */
 static _Thread_local const h2o_req_t *failing;
-
-static struct gateway *owner;
 
 static const char *on_library_error(h2o_req_t *req, int status, const char *why)
 {
@@ -71,14 +148,14 @@ static const char *on_library_error(h2o_req_t *req, int status, const char *why)
     bool reached = strncmp(why, "connection", 10) != 0;
     failing = req;
     count(reached ? FORWARD_BROKEN : FORWARD_UNREACHED);
-    failed(owner, why);
+    failed(site_of(req), why);
     http_add_header(req, "retry-after", SLICE("1"));
     return reached
                ? "the publisher gave no whole answer; the event may have been published, so repeat it with the same Idempotency-Key"
                : "the publisher cannot be reached; nothing was published, try again";
 }
 
-void upstream_answered(struct gateway *gateway, h2o_req_t *req)
+void upstream_answered(h2o_req_t *req)
 {
     if (!is_forwarded(req))
         return;
@@ -88,11 +165,21 @@ void upstream_answered(struct gateway *gateway, h2o_req_t *req)
     }
     int hundreds = req->res.status / 100;
     count(hundreds == 5 ? FORWARD_UNAVAILABLE : hundreds == 4 ? FORWARD_REFUSED : FORWARD_DONE);
-    succeeded(gateway);
+    succeeded(site_of(req));
 }
 
-void upstream_init(struct gateway *gateway)
+void upstream_register(struct site *site, h2o_pathconf_t *path, SSL_CTX *tls)
 {
-    owner = gateway;
+    h2o_proxy_config_vars_t proxy = {.io_timeout = 30000, .preserve_host = 1, .keepalive_timeout = 2000, .ssl_ctx = tls};
+    h2o_proxy_register_reverse_proxy(path, &site->publisher.url, &proxy);
+    site->publisher.proxy = path->handlers.entries[path->handlers.size - 1];
     http_library_error = on_library_error;
+}
+
+void upstream_set_tls(struct site_worker *worker, SSL_CTX *tls)
+{
+    h2o_http1client_ctx_t *client = h2o_context_get_handler_context(&worker->ctx, worker->site->publisher.proxy);
+    client->ssl_ctx = tls;
+    SSL_CTX_free(worker->publisher_tls);
+    worker->publisher_tls = tls;
 }

@@ -1,13 +1,16 @@
-/* POSTs on their way to the publisher: how many there may be at once, and how each came out. */
+/* POSTs on their way to the publisher: which may be passed on, how many at once, and how each came out. */
 #pragma once
 
-#include "gateway/gateway.h"
+#include "gateway/http/site.h"
 
-/* Before threads start. */
-void upstream_init(struct gateway *gateway);
+/* Whatever the path's handlers before this one leave goes to the publisher. `tls` (borrowed) is for https://, else NULL. Before threads start. */
+void upstream_register(struct site *site, h2o_pathconf_t *path, SSL_CTX *tls);
 
-/* True when the request may be passed on; else it was answered with 503. */
-bool upstream_begin(struct gateway *gateway, h2o_req_t *req);
+/* From now on this worker's new connections to the publisher use `tls`, whose reference the worker takes over. Worker thread. */
+void upstream_set_tls(struct site_worker *worker, SSL_CTX *tls);
+
+/* True when the request may publish on the channel and be passed on, its head made cheap for that; else it was answered. */
+bool upstream_begin(h2o_req_t *req, struct slice channel);
 
 /* Each response passes here when its head is made; those that no publisher gave pass twice, the other time inside upstream.c. */
-void upstream_answered(struct gateway *gateway, h2o_req_t *req);
+void upstream_answered(h2o_req_t *req);
