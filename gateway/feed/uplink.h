@@ -24,7 +24,7 @@ struct uplinks_options {
     h2o_multithread_receiver_t *getaddr; /* see struct redis_options */
     const struct redis_url *url; /* borrowed */
     uint64_t redis_timeout_ms;
-    struct read_preference_weights weights; /* see reading.h; of a cluster */
+    struct read_preference_weights weights; /* see read_preference.h; of a cluster */
     /* See subscribe.h; not for the canaries' tags. */
     void (*on_subscribed)(void *data, void *tag);
     void (*on_message)(void *data, void *tag, struct slice payload);

@@ -8,7 +8,7 @@
 
 struct shard {
     struct topology *topology; /* for the connections to its primary */
-    struct topology *reading; /* … and for those that only listen: see reading.h */
+    struct topology *reading; /* … and for those that only listen: see read_preference.h */
     const char *primary; /* its id in the cluster; "" where there is none */
     void *owner; /* free for the owner */
 };
