@@ -232,8 +232,8 @@ test('who may not is told so', async () => {
 test('the admin ports refuse a foreign name', () => provoke(s, 421, { headers: { host: 'evil.example' } }, (server, method, template) =>
     server.endsWith('admin') && /^\/(status|status\/events|healthz|readyz|metrics)$/.test(template)));
 
-test('the README lists the statuses of errors that there are, and no other', () => {
-    const [, list] = /<!-- statuses -->\n([^]*?)<!-- \/statuses -->/.exec(readFileSync(join(ROOT, 'README.md'), 'utf8'));
+test('proto/README.md lists the statuses of errors that there are, and no other', () => {
+    const [, list] = /<!-- statuses -->\n([^]*?)<!-- \/statuses -->/.exec(readFileSync(join(ROOT, 'proto/README.md'), 'utf8'));
     const listed = [...list.matchAll(/\b[45]\d\d\b/g)].map(([status]) => status);
     const there = operations.filter(([server]) => !server.endsWith('admin')).flatMap(([, , , operation]) => Object.keys(operation.responses)).filter(status => status >= '400');
     assert.deepEqual([...new Set(listed)].sort(), [...new Set([...there, '404', '405'])].sort());

@@ -1,15 +1,18 @@
-// README.md does what it says: its marked blocks run in their order against real programs, and print what it shows.
+// README.md and two documents that go on from it do what they say: their marked blocks run in their order against real programs, and print what is shown.
 // See blocks.mjs for the markers. Ports are replaced by the test's. Ids, positions, letters, counts and rates may be others of their kind.
 import { after, test } from 'node:test';
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Run, markersOf, patternOf, running, stepsOf } from './blocks.mjs';
 import { ROOT, Stack, tempFolder, until, within } from './stack.mjs';
 
-const readme = readFileSync(join(ROOT, 'README.md'), 'utf8');
-const steps = stepsOf(readme);
+const DOCUMENTS = ['README.md', 'deploy/README.md', 'proto/examples/README.md'].map(name => {
+    const text = readFileSync(join(ROOT, name), 'utf8');
+    return { name, text, steps: stepsOf(text) };
+});
+const steps = DOCUMENTS.flatMap(document => document.steps);
 
 // As deploy/local starts it: the second gateway has TLS, and a plain port beside it.
 const s = await Stack.start({ gateways: 2, tls: [1], env: { TICKERS: 'letters:200,counter:200,usd_eur:100' } });
@@ -45,16 +48,16 @@ const KINDS = [[/^\d{13}-\d+$/gm, '\\d{13}-\\d+'], [/^data: \d+$/gm, 'data: \\d+
     [/"rate":\d+\\\.\d+/g, '"rate":\\d\\.\\d{4}']];
 
 const streams = new Map();
-for (const step of steps) {
+for (const [document, step] of DOCUMENTS.flatMap(({ name, steps: own }) => own.map(step => [name, step]))) {
     const { verb, name, body, shown } = step;
-    const line = body.split('\n')[0].slice(0, 100);
+    const stream = `${document} ${name}`, line = body.split('\n')[0].slice(0, 100);
     if (verb === 'prints')
-        test(`README shows of ${name}: ${line}`, () => streams.get(name).shows(patternOf(body, KINDS)));
+        test(`${document} shows of ${name}: ${line}`, () => streams.get(stream).shows(patternOf(body, KINDS)));
     else
-        test(`README runs: ${line}`, { skip: missing(step) }, async () => {
+        test(`${document} runs: ${line}`, { skip: missing(step) }, async () => {
             const run = start(step);
             if (name !== '') {
-                streams.set(name, run);
+                streams.set(stream, run);
                 return isOpen(run);
             }
             assert.equal(await within('it ends', run.ended).catch(error => error.message), 0, run.detail());
@@ -63,16 +66,13 @@ for (const step of steps) {
         });
 }
 
-test('README has blocks of each kind, and each marker stands before a fence', () => {
-    assert.equal(...markersOf(readme, steps));
+test('there are blocks of each kind, and each marker stands before a fence', () => {
+    for (const { name, text, steps: own } of DOCUMENTS) {
+        assert.equal(...markersOf(text, own));
+        assert.ok(own.length >= 3, name);
+    }
     for (const language of ['sh', 'js', 'python', 'text'])
         assert.ok(steps.some(step => step.language === language), language);
     for (const [, port] of steps.map(step => step.body).join('').matchAll(/localhost:(\d{4})\b/g))
         assert.ok(port in PORTS, `${port} is none of deploy/local's ports`);
-});
-
-test('README names only files that are there', () => {
-    const named = [...readme.matchAll(/\]\(([^)#:]+)(?:#[^)]*)?\)|`((?:tests|proto|deploy|gateway|publisher|runtime|\.ci)\/[\w./-]*)/g)].map(match => match[1] ?? match[2]);
-    assert.ok(named.length > 20);
-    assert.deepEqual(named.filter(path => !existsSync(join(ROOT, path))), []);
 });
