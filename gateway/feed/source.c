@@ -104,13 +104,11 @@ bool source_already_seen(const struct source *source, const struct frame *frame)
            position_compare(frame->at, source->last) <= 0;
 }
 
-/* Whether nothing can be missing between the last event and this one. A channel whose history began anew (expired, flushed) tells no
- * position before its first event: then only an unbroken subscription vouches for it. */
+/* Whether nothing can be missing between the last event and this one, while LIVE. A channel whose history began anew (expired, flushed) tells no position before its first
+ * event: then the unbroken subscription vouches for it. */
 static bool follows(const struct source *source, const struct frame *frame)
 {
-    if (!frame->durable || position_compare(frame->prev, source->last) == 0)
-        return true;
-    return position_is_none(frame->prev) && !source->interrupted;
+    return !frame->durable || position_is_none(frame->prev) || position_compare(frame->prev, source->last) == 0;
 }
 
 static void hold(struct source *source, struct frame *frame)

@@ -1,4 +1,4 @@
-/* Histories of channels as Redis would tell them, without Redis: what history.h and marker.h ask is answered when the test says so. Event N stands at position N-0 and has the bus's own id. */
+/* Histories of channels as Redis would tell them, without Redis: what history.h and marker.h ask is answered when the test says so. Event N stands at position N-0 and has the bus's own id, or an author's. */
 #pragma once
 
 #include <stdlib.h>
@@ -26,6 +26,10 @@ struct fake_stream {
 struct history_read {
     struct fake_stream *stream;
     bool backwards, marker, cancelled;
+    bool done; /* Redis has answered, and what follows is on its way */
+    struct history_entry entries[FAKE_EVENTS];
+    size_t count;
+    bool more;
     struct position from;
     size_t limit;
     history_cb cb;
@@ -39,6 +43,7 @@ struct history {
     size_t waiting;
     size_t page_most; /* entries of one answer, at most; 0: as many as were asked for */
     bool away; /* no connection */
+    bool authors_ids; /* events have the ids "id N" */
     uint64_t now_ms, born_ms; /* what markers say */
     uint32_t asked; /* reads of histories so far */
 };
@@ -67,6 +72,8 @@ static struct slice fake_message(struct fake_stream *stream, uint64_t event, uin
 {
     char id[EVENT_ID_LEN + 1], sse[FAKE_PAYLOAD / 2];
     event_id_format(id, slice_of(stream->name), fake_at(event));
+    if (fake.authors_ids)
+        snprintf(id, sizeof(id), "id %u", (unsigned)event);
     int n = snprintf(sse, sizeof(sse), "event: message\ndata: x\nid: %s\n\n", id);
     stream->sizes[event] = message_encode(stream->payloads[event], fake_at(event), fake_at(prev), slice_make(sse, (size_t)n));
     return slice_make(stream->payloads[event], stream->sizes[event]);
@@ -109,7 +116,8 @@ static void fake_answer_marker(const struct history_read *read, const char *why)
     read->marker_cb(read->data, why == NULL ? &marker : NULL, why);
 }
 
-static void fake_answer_entries(const struct history_read *read, const char *why)
+/* Redis answers a read of a history: what changes there from now on, it does not tell. */
+static void fake_execute(struct history_read *read)
 {
     const struct fake_stream *stream = read->stream;
     size_t limit = fake.page_most != 0 && fake.page_most < read->limit ? fake.page_most : read->limit;
@@ -118,12 +126,27 @@ static void fake_answer_entries(const struct history_read *read, const char *why
         ++first;
     while (read->backwards && end > 0 && position_compare(stream->entries[end - 1].at, read->from) >= 0)
         --end;
-    size_t count = end - first < limit ? end - first : limit;
-    bool more = count < end - first;
+    read->count = end - first < limit ? end - first : limit;
+    read->more = read->count < end - first;
+    read->done = true;
+    memcpy(read->entries, stream->entries + (read->backwards ? end - read->count : first), read->count * sizeof(read->entries[0]));
+}
+
+CHECK_UNUSED static void fake_execute_all(void)
+{
+    for (size_t i = 0; i < fake.waiting; ++i)
+        if (!fake.reads[i]->marker)
+            fake_execute(fake.reads[i]);
+}
+
+static void fake_answer_entries(struct history_read *read, const char *why)
+{
+    if (!read->done)
+        fake_execute(read);
     if (why != NULL)
         read->cb(read->data, NULL, 0, false, why);
     else
-        read->cb(read->data, stream->entries + (read->backwards ? end - count : first), count, more, NULL);
+        read->cb(read->data, read->entries, read->count, read->more, NULL);
 }
 
 /* Answers the oldest read; `why`: it fails. False: none waits. */

@@ -100,6 +100,13 @@ static void step(char what, uint64_t event)
         fake_message(stream, event, event - 1);
         message(event);
         break;
+    case 's': /* … that names one before it which was not the last one */
+        fake_message(stream, event, event - 3);
+        message(event);
+        break;
+    case 'q': /* Redis answers, and the answers are on their way */
+        fake_execute_all();
+        break;
     case 'T': /* the history is trimmed: it begins with this event */
         fake_trim(stream, event, UINT64_MAX);
         break;
@@ -169,11 +176,13 @@ static const struct {
     {"a hole before the first event is filled", "SA h1 p2 A", "1 2 ", true},
     {"what the history does not have any more is told as a gap", "SA p1 h2 h3 T3 p4 A", "1 gap 3 4 ", true},
     {"so is what it never had", "SA p1 n3 A", "1 gap 3 ", true},
-    {"an event of a history that is no more is dropped", "SA p5 n3 A p6", "5 6 ", true},
+    {"an event of a history that is no more is dropped, be it newer", "SA p5 s7 A p6", "5 6 ", true},
+    {"… or older", "SA p5 n3 A p6", "5 6 ", true},
     /* loss */
     {"what was missed while the subscription was lost is read", "SA p1 L h2 h3 S A p4", "1 2 3 4 ", true},
     {"nothing missed, nothing told", "SA p1 L S A p2", "1 2 ", true},
     {"a loss while it reads makes it read again", "SA p1 L h2 S L h3 S A", "1 2 3 ", true},
+    {"what was read before the newest subscription is not the end", "SA p1 L S q L h2 S A", "1 2 ", true},
     {"what came before the loss and was held follows the history", "SA p1 h2 p3 L h4 S A", "1 2 3 4 ", true},
     {"where messages may have been lost, the history is read", "SA p1 h2 D A", "1 2 ", true},
     {"a doubt before the subscription changes nothing", "D SA p1", "1 ", true},

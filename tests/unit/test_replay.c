@@ -1,0 +1,348 @@
+/* What a stream gets of the past, whatever its id stands for: every event after it once, in order, and a gap wherever something is missing. The channels are true ones; their histories are
+ * fake_history.h. */
+#include "gateway/feed/replay.h"
+
+#include "gateway/counters.h"
+#include "runtime/log.h"
+#include "runtime/monotonic.h"
+#include "tests/unit/fake_history.h"
+
+enum { CHANNELS = 3, NOW_MS = 2000, STEPS_MOST = 200 };
+
+static struct ring_memory memory;
+static struct clock_steps steps;
+static struct source_shard shard;
+static struct source_shared shared;
+static struct page_budget pages;
+static struct source *sources[CHANNELS];
+static struct fake_stream *streams[CHANNELS];
+static bool live;
+
+static void on_event(void *owner, struct frame *frame)
+{
+    (void)owner, (void)frame;
+}
+
+static void on_read_failed(void *owner, const char *why)
+{
+    (void)owner, (void)why;
+}
+
+static void on_call(void *owner)
+{
+    (void)owner;
+}
+
+static void start(void)
+{
+    static const struct slice names[] = {SLICE("a"), SLICE("b"), SLICE("c")};
+    memset(&fake, 0, sizeof(fake));
+    fake.now_ms = NOW_MS;
+    fake.born_ms = 1;
+    live = false;
+    steps = (struct clock_steps){.known = true, .most_ms = NOW_MS - (int64_t)monotonic_ms()};
+    steps.least_ms = steps.most_ms;
+    shard = (struct source_shard){.commands = (struct redis *)&fake,
+                                  .history = &fake,
+                                  .clock_known = true,
+                                  .clock_ms = steps.most_ms,
+                                  .steps = &steps,
+                                  .on_clock_doubt = on_call,
+                                  .proven_ms = NOW_MS - 100,
+                                  .born_ms = 1,
+                                  .seen_ms = NOW_MS - 100};
+    pages = (struct page_budget){.most = 1 << 20};
+    memset(&shared, 0, sizeof(shared));
+    shared.limits = (struct ring_limits){.frames = 4, .bytes = 1 << 20, .memory = &memory};
+    shared.pages = &pages;
+    shared.on_event = on_event;
+    shared.on_read_failed = on_read_failed;
+    shared.on_live = on_call;
+    h2o_linklist_init_anchor(&shared.counted);
+    for (int i = 0; i < CHANNELS; ++i) {
+        streams[i] = fake_stream(names[i]);
+        sources[i] = source_create(&shared, &shard, NULL, names[i]);
+    }
+}
+
+static void answer_all(void)
+{
+    while (fake_answer(NULL))
+        continue;
+}
+
+static void stop(void)
+{
+    for (int i = 0; i < CHANNELS; ++i)
+        source_destroy(sources[i]);
+    answer_all();
+}
+
+static void publish(int channel, uint64_t event)
+{
+    struct slice payload = fake_publish(streams[channel], event);
+    if (live)
+        source_message(sources[channel], payload);
+}
+
+/* Steps of a script: "a3" publishes event 3 in channel a, "S" lets all channels go live, "Ta3" trims a to what begins with 3, "Ka3" takes 3 and all after it away, "Xa" deletes a's history,
+ * "ha3" publishes an event whose message is on its way, "fa3" is an entry of somebody else. "P2" lets answers hold 2 entries at most, "V" lets the second pass in which rings are believed. */
+static void run(const char *script)
+{
+    for (const char *at = script; *at != 0;) {
+        char what = *at++;
+        int channel = strchr("TKXhf", what) != NULL ? *at++ - 'a' : what - 'a';
+        char *end;
+        uint64_t event = strtoull(at, &end, 10);
+        for (at = end; *at == ' ';)
+            ++at;
+        if (what == 'T') {
+            fake_trim(streams[channel], event, UINT64_MAX);
+        } else if (what == 'K') {
+            fake_trim(streams[channel], 0, event);
+        } else if (what == 'X') {
+            streams[channel]->count = 0;
+        } else if (what == 'h') {
+            fake_publish(streams[channel], event);
+        } else if (what == 'f') {
+            streams[channel]->entries[streams[channel]->count++] = (struct history_entry){.at = fake_at(event)};
+        } else if (what == 'P') {
+            fake.page_most = event;
+        } else if (what == 'V') {
+            for (int i = 0; i < CHANNELS; ++i)
+                source_verify(sources[i], UINT64_MAX);
+            answer_all();
+        } else if (what == 'S') {
+            for (int i = 0; i < CHANNELS; ++i)
+                source_subscribed(sources[i]);
+            answer_all();
+            live = true;
+        } else {
+            publish(channel, event);
+        }
+    }
+}
+
+/* What happened on the way. */
+static struct {
+    char frames[1024]; /* as fake_note() writes them; "| " after each page but the last */
+    char first[EVENT_ID_LEN + 1]; /* the id before the first page */
+    unsigned pages, barriers, reads;
+    enum replay_need end;
+} got;
+
+static void take_frames(struct tell *page)
+{
+    for (uint32_t i = 0; i < page->page.count; ++i) {
+        fake_note(got.frames, sizeof(got.frames), page->page.frames[i]);
+        frame_unref(page->page.frames[i]);
+    }
+    free(page->page.frames);
+    if (got.pages++ == 0)
+        memcpy(got.first, page->page.position, sizeof(got.first));
+}
+
+/* Makes all pages; the scripts are run at the first barrier, and between the first two pages. */
+static void replay(const struct ask *ask, const char *at_barrier, const char *between)
+{
+    struct source *wait_at;
+    struct replay *replay = replay_create(ask, sources, &shared, on_call, NULL);
+    memset(&got, 0, sizeof(got));
+    for (int i = 0; i < STEPS_MOST; ++i) {
+        struct tell page = {.kind = TELL_PAGE};
+        got.end = replay_prepare(replay, &wait_at);
+        if (got.end == REPLAY_READY) {
+            if (replay_page(replay, &page)) {
+                take_frames(&page);
+                break;
+            }
+            take_frames(&page);
+            snprintf(got.frames + strlen(got.frames), 3, "| ");
+            run(got.pages == 1 ? between : "");
+        } else if (got.end == REPLAY_BARRIER) {
+            run(got.barriers++ == 0 ? at_barrier : "");
+        } else if (got.end == REPLAY_READ || got.end == REPLAY_SOURCE) {
+            got.reads += got.end == REPLAY_READ;
+            if (!fake_answer(NULL) && got.end == REPLAY_READ)
+                break;
+        } else {
+            break;
+        }
+    }
+    check(got.end != REPLAY_READY || pages.promised == 0, "… and no page is kept");
+    replay_abandon(replay);
+    free(replay);
+}
+
+static struct ask *ask_for(uint32_t count, enum start_mode mode, uint32_t last, const char *id)
+{
+    struct ask *ask = ask_create(count);
+    char text[EVENT_ID_LEN + 1];
+    uint64_t event = strtoull(id + (id[0] != 0), NULL, 10);
+    ask->mode = mode;
+    ask->last = last;
+    ask->asked_ms = monotonic_ms();
+    if (id[0] == 't')
+        event_id_format(text, SLICE(""), fake_at(event));
+    else if (id[0] >= 'a' && id[0] < 'a' + CHANNELS)
+        event_id_format(text, slice_of(streams[id[0] - 'a']->name), fake_at(event));
+    else
+        snprintf(text, sizeof(text), "%s", id + (id[0] == '='));
+    ask->resume_id = strdup(text);
+    return ask;
+}
+
+static const struct {
+    const char *fact, *script;
+    uint32_t channels;
+    enum start_mode mode;
+    uint32_t last;
+    const char *id; /* a3: event 3 of channel a; t3: time 3; =text: that text */
+    const char *at_barrier, *between;
+    const char *frames;
+} rows[] = {
+    /* fresh, and the newest */
+    {"a fresh stream gets nothing of the past", "a1 a2 S", 1, START_FRESH, 0, "", "", "", ""},
+    {"the newest two of a channel", "a1 a2 a3 S", 1, START_LAST, 2, "", "", "", "2 3 "},
+    {"the newest two of those in memory", "S a1 a2 a3", 1, START_LAST, 2, "", "", "", "2 3 "},
+    {"all, where there are fewer", "a1 a2 a3 S", 1, START_LAST, 9, "", "", "", "1 2 3 "},
+    {"none, where there are none", "S", 1, START_LAST, 9, "", "", "", ""},
+    {"the newest one of each channel, in order of time", "a1 b2 a3 b4 c5 S", 3, START_LAST, 1, "", "", "", "3 4 5 "},
+    {"more than the ring holds are counted in the history", "a1 a2 a3 a4 a5 a6 a7 a8 S", 1, START_LAST, 6, "", "", "",
+     "3 4 5 6 7 8 "},
+    /* an event's id */
+    {"what follows an event", "a1 a2 a3 S", 1, START_RESUME, 0, "a1", "", "", "2 3 "},
+    {"nothing follows the newest", "a1 a2 a3 S", 1, START_RESUME, 0, "a3", "", "", ""},
+    {"also what came live", "a1 S a2 a3", 1, START_RESUME, 0, "a1", "", "", "2 3 "},
+    {"and what is only in the history", "a1 a2 a3 a4 a5 a6 a7 a8 S", 1, START_RESUME, 0, "a2", "", "", "3 4 5 6 7 8 "},
+    {"other channels go on from its time", "a1 b2 a3 b4 a5 S", 2, START_RESUME, 0, "a3", "", "", "4 5 "},
+    {"an event that was trimmed, named by the next one, is no gap", "a1 a2 a3 S Ta2", 1, START_RESUME, 0, "a1", "", "", "2 3 "},
+    {"an event trimmed with the next one is", "a1 a2 a3 a4 S Ta3", 1, START_RESUME, 0, "a1", "", "", "gap 3 4 "},
+    {"so is one whose whole history is gone", "a1 a2 a3 S Xa V", 1, START_RESUME, 0, "a1", "", "", "gap "},
+    {"one that comes while it is waited for stands", "a1 S", 1, START_RESUME, 0, "a2", "a2 a3", "", "3 "},
+    {"one that does not come is an unknown id", "a1 S", 1, START_RESUME, 0, "a2", "", "", "gap "},
+    {"one that history went past without it is, too", "a1 a2 a4 S", 1, START_RESUME, 0, "a3", "", "", "gap 4 "},
+    {"an event whose message is on its way comes live", "a1 a2 a3 a4 a5 a6 a7 a8 S ha9", 1, START_RESUME, 0, "a1", "", "",
+     "2 3 4 5 6 7 8 "},
+    /* a time */
+    {"what came since a time, in all channels", "a1 b2 a3 b4 S", 2, START_RESUME, 0, "t3", "", "", "3 4 "},
+    {"a time before all there is, whose beginning is known", "a11 b12 S", 2, START_RESUME, 0, "t10", "", "", "11 12 "},
+    {"what was trimmed since a time is a gap", "a1 a2 a3 a4 b5 S Ta4", 2, START_RESUME, 0, "t2", "", "", "gap 4 5 "},
+    /* an author's own id, or nobody's */
+    {"an id that stands for nothing is a gap, and then live", "a1 a2 S", 1, START_RESUME, 0, "=nobody's", "", "", "gap "},
+    {"… one in each channel", "a1 b2 S", 2, START_RESUME, 0, "=nobody's", "", "", "gap gap "},
+    /* pages and their seams */
+    {"a long history comes in pages", "a1 a2 a3 a4 a5 a6 a7 a8 a9 S P3", 1, START_RESUME, 0, "a1", "", "", "2 3 | 4 5 6 | 7 8 9 "},
+    {"what comes live between two pages follows", "a1 a2 a3 a4 a5 a6 a7 a8 a9 S P3", 1, START_RESUME, 0, "a1", "", "a10",
+     "2 3 | 4 5 6 | 7 8 9 10 "},
+    {"what is trimmed between two pages is a gap", "a1 a2 a3 a4 a5 a6 a7 a8 a9 S P3", 1, START_RESUME, 0, "a1", "", "Ta6",
+     "2 3 | gap 6 7 8 | 9 "},
+    {"a history that is deleted between two pages is a gap", "a1 a2 a3 a4 a5 a6 a7 a8 a9 S P3", 1, START_RESUME, 0, "a1", "",
+     "Xa V", "2 3 | gap "},
+    {"also to who asked for the newest", "a1 a2 a3 a4 a5 a6 a7 a8 a9 S P3", 1, START_LAST, 9, "", "", "Ta7 V",
+     "1 2 3 | gap 7 8 9 "},
+    {"an entry of somebody else is no gap", "a1 a2 a3 fa4 a5 a6 a7 a8 a9 S P3", 1, START_RESUME, 0, "a1", "", "",
+     "2 3 | 5 6 | 7 8 9 "},
+    {"… unless what stood before it is gone", "a1 a2 a3 fa4 a5 a6 a7 a8 a9 S P3", 1, START_RESUME, 0, "a1", "", "Ta4",
+     "2 3 | gap 5 6 | 7 8 9 "},
+    {"pages of several channels stay in order", "a1 b2 a3 b4 a5 b6 a7 b8 a9 b10 a11 b12 S P3", 2, START_RESUME, 0, "a1", "", "",
+     "2 3 4 5 | 6 7 8 9 10 11 12 "},
+};
+
+static void test_rows(void)
+{
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); ++i) {
+        start();
+        run(rows[i].script);
+        struct ask *ask = ask_for(rows[i].channels, rows[i].mode, rows[i].last, rows[i].id);
+        replay(ask, rows[i].at_barrier, rows[i].between);
+        check(got.end == REPLAY_READY, "%s: the stream goes live", rows[i].fact);
+        check_slice(slice_of(got.frames), slice_of(rows[i].frames), "… with what it is to get");
+        ask_free(ask);
+        stop();
+        check(memory.bytes == 0, "… and nothing is left");
+    }
+}
+
+/* Who comes back with the id that it was told before its first event gets the same once more. */
+static void test_place_before(void)
+{
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); ++i) {
+        if (strstr(rows[i].frames, "gap") != NULL || rows[i].between[0] != 0 || rows[i].at_barrier[0] != 0)
+            continue;
+        char first[sizeof(got.frames)], id[EVENT_ID_LEN + 2] = "=";
+        start();
+        run(rows[i].script);
+        fake.page_most = 0;
+        struct ask *ask = ask_for(rows[i].channels, rows[i].mode, rows[i].last, rows[i].id);
+        replay(ask, "", "");
+        memcpy(first, got.frames, sizeof(first));
+        snprintf(id + 1, sizeof(id) - 1, "%s", got.first);
+        ask_free(ask);
+        ask = ask_for(rows[i].channels, START_RESUME, 0, id);
+        replay(ask, "", "");
+        check_slice(slice_of(got.frames), slice_of(first), "%s: the id of the place before stands for it", rows[i].fact);
+        ask_free(ask);
+        stop();
+    }
+}
+
+static void test_authors_ids(void)
+{
+    start();
+    fake.authors_ids = true;
+    run("a1 a2 a3 a4 a5 a6 b7 S");
+    struct ask *ask = ask_for(2, START_RESUME, 0, "=id 2");
+    replay(ask, "", "");
+    check_slice(slice_of(got.frames), SLICE("3 4 5 6 7 "),
+                "an author's own id is found in the history, and other channels go on from its time");
+    ask_free(ask);
+    stop();
+}
+
+static void test_needs(void)
+{
+    start();
+    run("a1 a2 a3 a4 a5 a6 a7 a8 S");
+    struct ask *ask = ask_for(1, START_RESUME, 0, "a1");
+    pages.promised = pages.most;
+    replay(ask, "", "");
+    check(got.end == REPLAY_TURN, "without room for its pages it waits for its turn");
+    pages.promised = 0;
+    struct source *wait_at;
+    struct replay *one = replay_create(ask, sources, &shared, on_call, NULL);
+    enum replay_need need = replay_prepare(one, &wait_at);
+    while (need == REPLAY_SOURCE) {
+        fake_answer(NULL);
+        need = replay_prepare(one, &wait_at);
+    }
+    check(need == REPLAY_READ && replay_reading(one), "it reads for itself what the ring does not reach");
+    fake_answer("gone");
+    check(!replay_reading(one) && replay_prepare(one, &wait_at) == REPLAY_RETRY, "a read that failed is to be tried again");
+    check(replay_prepare(one, &wait_at) == REPLAY_READ, "… and is");
+    fake_answer("forbidden");
+    check(replay_prepare(one, &wait_at) == REPLAY_REFUSED && replay_fault(one) == HISTORY_FORBIDDEN, "unless it never can");
+    replay_abandon(one);
+    free(one);
+    source_lost(sources[0]);
+    one = replay_create(ask, sources, &shared, on_call, NULL);
+    check(replay_prepare(one, &wait_at) == REPLAY_SOURCE && wait_at == sources[0], "it waits for a channel that is not live");
+    replay_abandon(one);
+    free(one);
+    ask_free(ask);
+    stop();
+    check(memory.bytes == 0 && pages.promised == 0, "what is abandoned leaves nothing");
+}
+
+int main(void)
+{
+    counters_init();
+    metrics_thread();
+    log_set_level(LOG_ERROR);
+    ring_memory_init(&memory, 1 << 20);
+    test_rows();
+    test_place_before();
+    test_authors_ids();
+    test_needs();
+    return check_end();
+}
