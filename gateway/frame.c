@@ -24,6 +24,12 @@ struct frame *frame_of_bytes(struct slice sse)
     return frame;
 }
 
+struct frame *frame_last_chunk(void)
+{
+    static _Thread_local struct frame *last_chunk;
+    return last_chunk != NULL ? last_chunk : (last_chunk = frame_of_bytes(SLICE("")));
+}
+
 struct frame *frame_of_event(const struct event *event)
 {
     struct frame *frame = allocate(sse_size(event));

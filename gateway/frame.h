@@ -29,6 +29,9 @@ enum { FRAME_CHUNK_HEAD_MAX = 10, FRAME_CHUNK_TAIL = 2 };
 struct frame *frame_of_bytes(struct slice sse);
 struct frame *frame_of_event(const struct event *event);
 
+/* The empty frame that ends a chunked body; borrowed. Each thread has its own, so that threads do not share its count. */
+struct frame *frame_last_chunk(void);
+
 /* From a decoded bus message: the event as it stands, or plain data made into an event of type "message" without id. */
 struct frame *frame_of_message(const struct message *message);
 

@@ -27,7 +27,8 @@ struct frame *farewell_frame(int32_t retry_ms)
 
 struct frame *comment_frame(void)
 {
-    return frame_of_bytes(SSE_COMMENT);
+    static _Thread_local struct frame *comment;
+    return comment != NULL ? comment : (comment = frame_of_bytes(SSE_COMMENT));
 }
 
 static void string(yajl_gen gen, struct slice text)

@@ -1,4 +1,4 @@
-/* The events that the gateway writes itself. Each function gives a frame with one reference, the caller's. Any thread, except gap_frame(). */
+/* The events that the gateway writes itself. Each function but comment_frame() gives a frame with one reference, the caller's. Any thread, except gap_frame(). */
 #pragma once
 
 #include "gateway/counters.h"
@@ -22,5 +22,5 @@ struct frame *gap_frame(struct slice channel, struct slice last_event_id, struct
 /* The last frame of a stream that the gateway ends: only a retry, so that the client comes back after that many milliseconds. */
 struct frame *farewell_frame(int32_t retry_ms);
 
-/* The comment that begins every stream and keeps an idle one alive; no event fires. */
+/* The comment that begins every stream and keeps an idle one alive; no event fires. Borrowed: each thread has its own, so that threads do not share its count. */
 struct frame *comment_frame(void);

@@ -39,6 +39,12 @@ static inline void metric_add(size_t id, int64_t delta)
     atomic_store_explicit(cell, atomic_load_explicit(cell, memory_order_relaxed) + delta, memory_order_relaxed);
 }
 
+/* The calling thread's cell. */
+static inline int64_t metric_own(size_t id)
+{
+    return atomic_load_explicit(&metrics_cells[id], memory_order_relaxed);
+}
+
 /* Sets the calling thread's cell; for gauges that one thread owns. */
 static inline void metric_set(size_t id, int64_t value)
 {

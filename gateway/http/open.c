@@ -2,7 +2,6 @@
 
 #include "gateway/http/admission.h"
 #include "gateway/http/edge.h"
-#include "gateway/stream/transport.h"
 #include "proto/channel.h"
 #include "proto/event.h"
 #include "proto/sse.h"
@@ -75,21 +74,20 @@ static const char *resume_from(struct stream_request *stream, h2o_mem_pool_t *po
         return "the last event id is longer than 200 bytes";
     if (memchr(id.p, 0, id.n) != NULL)
         return "the last event id holds a NUL";
-    stream->start = (struct hub_start){.mode = START_RESUME, .resume_id = id};
-    stream->welcome = WELCOME_NOTHING;
+    stream->spec = (struct hub_spec){.mode = START_RESUME, .resume_id = id};
     return NULL;
 }
 
 static const char *read_parameter(struct stream_request *stream, h2o_mem_pool_t *pool, struct slice name, struct slice value,
                                   bool many)
 {
-    bool resumes = stream->start.mode == START_RESUME;
+    bool resumes = stream->spec.mode == START_RESUME;
     if (slice_eq(name, SLICE("last_event_id")))
         return resumes ? NULL : resume_from(stream, pool, value);
     if (slice_eq(name, SLICE("last"))) {
         uint32_t last = parse_last(value);
         if (last != 0 && !resumes)
-            stream->start = (struct hub_start){.mode = START_LAST, .last = last};
+            stream->spec.mode = START_LAST, stream->spec.last = last;
         return last == 0 ? "last must be a number from 1 to 1000" : NULL;
     }
     if (many && slice_eq(name, SLICE("channel")))
@@ -140,7 +138,7 @@ void stream_serve(h2o_req_t *req, struct stream_request *stream)
         http_error_later(req, 503, 1, "this gateway is shutting down; connect again");
         return;
     }
-    if (!admission_connection(req) || !admission_channels(req, stream->channels, stream->count, &stream->start.client))
+    if (!admission_connection(req) || !admission_channels(req, stream->channels, stream->count, &stream->spec.client))
         return;
     h2_guard_stream(req);
     add_stream_headers(req);
@@ -148,11 +146,9 @@ void stream_serve(h2o_req_t *req, struct stream_request *stream)
         edge_add_headers(req);
         edge_count_stream(req);
     }
-    struct subscriber *subscriber = subscriber_create(worker->hub, transport_of(req), stream->count, stream->welcome);
-    subscriber->client = client_address_of(site->proxies, req);
-    stream->start.head_sent = !site->bus.usable(site->bus.feed);
-    hub_join(subscriber, stream->channels, &stream->start);
-    subscriber_hold(subscriber, req);
-    if (stream->start.head_sent)
-        subscriber_open(subscriber);
+    stream->spec.channels = stream->channels;
+    stream->spec.count = stream->count;
+    stream->spec.address = client_address_of(site->proxies, req);
+    stream->spec.head_first = !site->bus.usable(site->bus.feed);
+    hub_open(worker->hub, req, &stream->spec);
 }

@@ -6,8 +6,7 @@
 enum { STREAM_CHANNELS_MAX = 100, STREAM_PLACES = 256, STREAM_LAST_MAX = 1000 };
 
 struct stream_request {
-    enum welcome welcome;
-    struct hub_start start;
+    struct hub_spec spec; /* stream_serve() adds what comes of the request */
     struct slice subject; /* of its token; {NULL, 0} without, and where every channel is open to anyone */
     uint32_t count;
     struct slice channels[STREAM_CHANNELS_MAX]; /* borrowed from the request or static */

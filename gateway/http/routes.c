@@ -61,8 +61,8 @@ static bool may_subscribe(h2o_req_t *req, struct stream_request *stream)
         return false;
     }
     stream->subject = pass.subject;
-    stream->start.life_ms = pass.life_ms;
-    stream->start.key = pass.key;
+    stream->spec.life_ms = pass.life_ms;
+    stream->spec.key = pass.key;
     return true;
 }
 
@@ -73,8 +73,7 @@ static void serve_stream(h2o_req_t *req, const struct route *route, struct slice
         return;
     }
     struct stream_request stream = {
-        .welcome = route->welcome,
-        .start = {.mode = route->replay == 0 ? START_FRESH : START_LAST, .last = route->replay},
+        .spec = {.mode = route->replay == 0 ? START_FRESH : START_LAST, .last = route->replay, .welcome = route->welcome},
     };
     struct limits_place *place;
     const char *error = NULL;

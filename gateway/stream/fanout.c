@@ -19,8 +19,9 @@ static void move_entry(struct fanout *fanout, uint32_t from, uint32_t to)
     fanout->entries[to].member->index = to;
 }
 
-void fanout_add(struct fanout *fanout, struct member *member)
+void fanout_add(struct member *member)
 {
+    struct fanout *fanout = member->fanout;
     if (fanout->count == fanout->capacity) {
         fanout->capacity = fanout->capacity == 0 ? 1 : fanout->capacity * 2;
         fanout->entries = h2o_mem_realloc(fanout->entries, fanout->capacity * sizeof(*fanout->entries));
@@ -32,8 +33,9 @@ void fanout_add(struct fanout *fanout, struct member *member)
 
 /* Fills the hole from the end; during a fan-out in two steps, so that what was served stays before the cursor and the rest behind it. When nothing is behind
  * the cursor, its entry is the last one too, and has moved already. */
-void fanout_remove(struct fanout *fanout, struct member *member)
+void fanout_remove(struct member *member)
 {
+    struct fanout *fanout = member->fanout;
     uint32_t hole = member->index;
     if (hole == MEMBER_OUT)
         return;
@@ -47,16 +49,23 @@ void fanout_remove(struct fanout *fanout, struct member *member)
     member->index = MEMBER_OUT;
 }
 
+void fanout_set_fd(const struct subscriber *subscriber, int fd)
+{
+    for (const struct member *member = subscriber->members; member != subscriber->members + subscriber->member_count; ++member)
+        if (member->index != MEMBER_OUT)
+            member->fanout->entries[member->index].fd = fd;
+}
+
 /* True when the stream's socket took it all. */
 static bool serve(const struct fanout_entry *entry, struct frame *frame, struct slice chunk)
 {
     if (entry->fd >= 0) {
         ssize_t sent = send(entry->fd, chunk.p, chunk.n, MSG_DONTWAIT | MSG_NOSIGNAL);
-        return sent == (ssize_t)chunk.n || transport_sent(entry->member->subscriber, frame, sent);
+        return sent == (ssize_t)chunk.n || subscriber_sent(entry->member->subscriber, frame, sent);
     }
     struct subscriber *subscriber = entry->member->subscriber;
     if (entry->fd == TRANSPORT_SEND)
-        return transport_send(subscriber, frame);
+        return subscriber->transport->send(subscriber, frame);
     subscriber_push(subscriber, frame);
     return false;
 }
@@ -71,8 +80,10 @@ static void look_ahead(const struct fanout *fanout)
     const char *subscriber = (const char *)H2O_STRUCT_FROM_MEMBER(struct subscriber, members, next[FURTHEST].member);
     for (size_t at = 0; at < sizeof(struct subscriber); at += CACHE_LINE)
         __builtin_prefetch(subscriber + at);
-    transport_prefetch(next[FAR].member->subscriber, TRANSPORT_FAR);
-    transport_prefetch(next[NEAR].member->subscriber, TRANSPORT_NEAR);
+    const struct subscriber *far = next[FAR].member->subscriber, *near = next[NEAR].member->subscriber;
+    __builtin_prefetch(far->h2);
+    __builtin_prefetch(far->queue.frames);
+    near->transport->prefetch(near);
 }
 
 /* As serve() when streams of several channels get `bare` instead. */
@@ -88,8 +99,9 @@ static bool goes_along(const struct fanout *fanout)
     const struct fanout_entry *next = &fanout->entries[fanout->cursor];
     if (fanout->cursor == 0 || next[-1].fd != TRANSPORT_QUEUE || next->fd != TRANSPORT_QUEUE)
         return false;
-    const void *connection = transport_connection(next[-1].member->subscriber);
-    return connection != NULL && connection == transport_connection(next->member->subscriber);
+    const struct subscriber *before = next[-1].member->subscriber, *subscriber = next->member->subscriber;
+    const void *connection = before->transport->connection(before);
+    return connection != NULL && connection == subscriber->transport->connection(subscriber);
 }
 
 static void spend(uint32_t *budget, uint32_t cost)

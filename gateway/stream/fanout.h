@@ -19,14 +19,21 @@ struct fanout {
     uint64_t active_ms; /* when an event last went out */
 };
 
-/* member->index tells its place; MEMBER_OUT while in none. Removing is safe in the middle of a fan-out: each remaining stream is still served once. */
-void fanout_add(struct fanout *fanout, struct member *member);
-void fanout_remove(struct fanout *fanout, struct member *member);
+/* In and out of the array of member->fanout, as member->index tells. Removing is safe in the middle of a fan-out: each remaining stream is still served once. */
+void fanout_add(struct member *member);
+void fanout_remove(struct member *member);
 
-/* Sets the short cut of a member that is in. */
-static inline void fanout_set_fd(struct fanout *fanout, const struct member *member, int fd)
+/* Sets the short cut of a stream in all arrays that it is in. */
+void fanout_set_fd(const struct subscriber *subscriber, int fd);
+
+/* When something was last written to this stream, by a fan-out or its own queue: milliseconds of the loop's clock. */
+static inline uint64_t fanout_active(const struct subscriber *subscriber)
 {
-    fanout->entries[member->index].fd = fd;
+    uint64_t active = subscriber->active_ms;
+    for (const struct member *member = subscriber->members; member != subscriber->members + subscriber->member_count; ++member)
+        if (member->index != MEMBER_OUT && member->fanout->active_ms > active)
+            active = member->fanout->active_ms;
+    return active;
 }
 
 /* Goes on with the fan-out of `frame` until the budget is spent, one for a stream that is written to at once and more for others, and then to the end of a

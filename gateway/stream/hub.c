@@ -3,11 +3,11 @@
 #include <stdlib.h>
 
 #include "gateway/outbox.h"
+#include "gateway/own_events.h"
 #include "gateway/stream/batch.h"
 #include "gateway/stream/fanout.h"
 #include "gateway/stream/keepalive.h"
 #include "gateway/stream/transport.h"
-#include "gateway/own_events.h"
 #include "runtime/monotonic.h"
 #include "runtime/seeded_hash.h"
 
@@ -44,7 +44,6 @@ struct hub {
     h2o_linklist_t held; /* streams whose head is held, by subscriber->slow, oldest first */
     struct slow slow;
     struct keepalive keepalive;
-    struct frame *last_chunk;
     struct timer tick;
     struct {
         uint64_t until_ms; /* 0: no drain */
@@ -61,16 +60,6 @@ struct hub {
 static uint64_t hub_now(const struct hub *hub)
 {
     return h2o_now(hub->options.loop);
-}
-
-struct frame *hub_last_chunk(const struct hub *hub)
-{
-    return hub->last_chunk;
-}
-
-const struct frame *hub_comment(const struct hub *hub)
-{
-    return hub->keepalive.comment;
 }
 
 /* ---- channels ---- */
@@ -101,6 +90,11 @@ static struct hub_channel *find_or_create(struct hub *hub, struct slice name)
     memcpy(channel->name, name.p, name.n);
     HASH_ADD_KEYPTR(hh, hub->channels, channel->name, channel->name_len, channel);
     return channel;
+}
+
+static struct hub_channel *channel_of(const struct member *member)
+{
+    return H2O_STRUCT_FROM_MEMBER(struct hub_channel, fanout, member->fanout);
 }
 
 static void free_if_unused(struct hub *hub, struct hub_channel *channel)
@@ -152,79 +146,118 @@ static void set_end(struct hub *hub, struct subscriber *subscriber, uint64_t tok
     uint64_t max = hub->options.max_stream_ms, tenth = token_ms / 10;
     uint64_t rotate = end_of(hub, max, max / 5);
     uint64_t expiry = end_of(hub, token_ms - at_most(tenth, 2 * hub->keepalive.step_ms), at_most(tenth, TOKEN_SPREAD_MS));
-    subscriber->ends = expiry < rotate ? CLOSE_EXPIRED : CLOSE_ROTATE;
+    subscriber->reason = expiry < rotate ? CLOSE_EXPIRED : CLOSE_ROTATE;
     subscriber->rotate_ms = at_most(expiry, rotate);
 }
 
-void hub_join(struct subscriber *subscriber, const struct slice *names, const struct hub_start *start)
+static const struct transport *transport_of(h2o_req_t *req)
 {
-    struct hub *hub = subscriber->hub;
-    struct ask *ask = ask_create(subscriber->member_count);
+    if (req->version >= 0x200)
+        return &transport_h2;
+    return req->conn->callbacks->get_socket(req->conn)->ssl == NULL ? &transport_plain : &transport_tls;
+}
+
+/* Asks the feed for the stream's place in its channels. */
+static void join(struct hub *hub, struct subscriber *subscriber, const struct hub_spec *spec)
+{
+    struct ask *ask = ask_create(spec->count);
     ask->kind = ASK_JOIN;
     ask->worker = hub->options.worker;
     ask->subscriber = subscriber;
-    ask->mode = start->mode;
-    ask->last = start->last;
-    ask->client = start->client;
-    ask->head_sent = start->head_sent;
+    ask->mode = spec->mode;
+    ask->last = spec->last;
+    ask->client = spec->client;
+    ask->head_sent = spec->head_first;
     ask->asked_ms = monotonic_ms();
-    if (start->mode == START_RESUME)
-        ask->resume_id = copy_text(start->resume_id);
-    for (uint32_t i = 0; i < subscriber->member_count; ++i) {
-        struct hub_channel *channel = find_or_create(hub, names[i]);
+    if (spec->mode == START_RESUME)
+        ask->resume_id = copy_text(spec->resume_id);
+    for (uint32_t i = 0; i < spec->count; ++i) {
+        struct hub_channel *channel = find_or_create(hub, spec->channels[i]);
         ++channel->refs;
-        subscriber->members[i].channel = channel;
+        subscriber->members[i].fanout = &channel->fanout;
         ask->channels[i].local = channel;
-        ask->channels[i].name = copy_text(names[i]);
+        ask->channels[i].name = copy_text(spec->channels[i]);
     }
-    subscriber->joining = true;
-    subscriber->asked = ask;
-    subscriber->key = start->key;
-    set_end(hub, subscriber, start->life_ms);
-    keepalive_add(&hub->keepalive, subscriber);
+    subscriber->join = JOIN_ASKED;
+    subscriber->ask = ask;
     outbox_put(&hub->asks, &ask->super);
 }
 
-void hub_next_page(struct subscriber *subscriber)
+/* ---- what a subscriber says ---- */
+
+static void on_drained(struct subscriber *subscriber)
 {
-    struct ask *ask = subscriber->asked = subscriber->page;
-    subscriber->page = NULL;
-    outbox_put(&subscriber->hub->asks, &ask->super);
+    if (subscriber->join != JOIN_PAGE)
+        return;
+    subscriber->join = JOIN_ASKED;
+    outbox_put(&subscriber->hub->asks, &subscriber->ask->super);
 }
 
 static void release_channels(struct subscriber *subscriber)
 {
-    for (uint32_t i = 0; i < subscriber->member_count; ++i) {
-        if (subscriber->members[i].channel != NULL)
-            release(subscriber->hub, subscriber->members[i].channel);
-        subscriber->members[i].channel = NULL;
+    for (struct member *member = subscriber->members; member != subscriber->members + subscriber->member_count; ++member) {
+        release(subscriber->hub, channel_of(member));
+        member->fanout = NULL;
     }
 }
 
-void hub_part(struct subscriber *subscriber)
+static void on_left(struct subscriber *subscriber)
 {
-    for (uint32_t i = 0; i < subscriber->member_count; ++i)
-        if (subscriber->members[i].channel != NULL)
-            fanout_remove(&subscriber->members[i].channel->fanout, &subscriber->members[i]);
-    if (subscriber->page != NULL) {
-        ask_free(subscriber->page);
-        subscriber->page = NULL;
-        subscriber->joining = false;
-    }
-    if (subscriber->asked != NULL)
-        atomic_store_explicit(&subscriber->asked->abandoned, true, memory_order_relaxed);
-    if (!subscriber->joining)
+    for (struct member *member = subscriber->members; member != subscriber->members + subscriber->member_count; ++member)
+        fanout_remove(member);
+    if (subscriber->join == JOIN_ASKED) { /* the channels stay until the answer */
+        atomic_store_explicit(&subscriber->ask->abandoned, true, memory_order_relaxed);
+    } else {
+        if (subscriber->join == JOIN_PAGE)
+            ask_free(subscriber->ask);
+        subscriber->join = JOIN_NONE;
         release_channels(subscriber);
-    if (h2o_linklist_is_linked(&subscriber->link))
+    }
+    if (subscriber->reason == CLOSE_WITHDRAWN)
         h2o_linklist_unlink(&subscriber->link);
+    else
+        keepalive_remove(&subscriber->hub->keepalive, subscriber);
 }
 
-void hub_bury(struct subscriber *subscriber)
+/* The fan-out writes straight to streams that wait for nothing. */
+static void set_short_cut(const struct subscriber *subscriber)
 {
-    if (subscriber->state != SUBSCRIBER_CLOSED || !subscriber->detached || subscriber->joining)
-        return;
-    if (!h2o_linklist_is_linked(&subscriber->link))
+    bool direct = subscriber->state == SUBSCRIBER_LIVE && !subscriber->waits;
+    fanout_set_fd(subscriber, direct ? subscriber->transport->direct(subscriber) : TRANSPORT_QUEUE);
+}
+
+static void on_changed(struct subscriber *subscriber)
+{
+    struct hub *hub = subscriber->hub;
+    uint64_t now = hub_now(hub);
+    if (subscriber->progress)
+        subscriber->active_ms = now;
+    set_short_cut(subscriber);
+    slow_update(&hub->slow, subscriber, now);
+}
+
+/* Frees it at the end of the turn, unless the answer of the feed is to come, which is for it. */
+static void on_released(struct subscriber *subscriber)
+{
+    if (subscriber->join == JOIN_NONE)
         h2o_linklist_insert(&subscriber->hub->graveyard, &subscriber->link);
+}
+
+static const struct subscriber_owner owner = {on_changed, on_drained, on_left, on_released};
+
+void hub_open(struct hub *hub, h2o_req_t *req, const struct hub_spec *spec)
+{
+    struct subscriber *subscriber = subscriber_create(&owner, hub, transport_of(req), spec->count, spec->welcome);
+    subscriber->client = spec->address;
+    subscriber->key = spec->key;
+    join(hub, subscriber, spec);
+    set_end(hub, subscriber, spec->life_ms);
+    keepalive_add(&hub->keepalive, subscriber);
+    subscriber_hold(subscriber, req);
+    subscriber->since_ms = hub_now(hub);
+    h2o_linklist_insert(&hub->held, &subscriber->slow);
+    if (spec->head_first)
+        subscriber_open(subscriber);
 }
 
 static void reap(struct hub *hub)
@@ -236,65 +269,24 @@ static void reap(struct hub *hub)
     }
 }
 
-/* ---- what changes with a stream ---- */
-
-void hub_hold(struct subscriber *subscriber)
-{
-    subscriber->since_ms = hub_now(subscriber->hub);
-    h2o_linklist_insert(&subscriber->hub->held, &subscriber->slow);
-}
-
-void hub_settle(struct subscriber *subscriber)
-{
-    int fd = TRANSPORT_QUEUE;
-    if (subscriber->request != NULL)
-        return;
-    if (subscriber->state == SUBSCRIBER_LIVE && !subscriber->busy && subscriber->queue.count == 0)
-        fd = transport_direct(subscriber);
-    for (uint32_t i = 0; i < subscriber->member_count; ++i)
-        if (subscriber->members[i].index != MEMBER_OUT)
-            fanout_set_fd(&subscriber->members[i].channel->fanout, &subscriber->members[i], fd);
-    slow_update(&subscriber->hub->slow, subscriber, hub_now(subscriber->hub));
-}
-
-void hub_progress(struct subscriber *subscriber)
-{
-    subscriber->active_ms = hub_now(subscriber->hub);
-    slow_progress(&subscriber->hub->slow, subscriber, subscriber->active_ms);
-}
-
-void hub_count_queued(struct hub *hub, int64_t delta)
-{
-    slow_count(&hub->slow, delta);
-}
-
-uint64_t hub_active(const struct subscriber *subscriber)
-{
-    uint64_t active = subscriber->active_ms;
-    for (uint32_t i = 0; i < subscriber->member_count; ++i)
-        if (subscriber->members[i].index != MEMBER_OUT && subscriber->members[i].channel->fanout.active_ms > active)
-            active = subscriber->members[i].channel->fanout.active_ms;
-    return active;
-}
-
 /* ---- what the feed tells ---- */
 
 /* The answer to the ask of a stream that was closed meanwhile. */
 static void let_go(struct subscriber *subscriber)
 {
-    subscriber->joining = false;
+    subscriber->join = JOIN_NONE;
     release_channels(subscriber);
-    hub_bury(subscriber);
+    if (subscriber->state == SUBSCRIBER_RELEASED)
+        on_released(subscriber);
 }
 
 static void take_refusal(const struct tell *tell)
 {
     struct subscriber *subscriber = tell->refused.subscriber;
-    subscriber->asked = NULL;
     if (subscriber->state >= SUBSCRIBER_ENDING) {
         let_go(subscriber);
     } else {
-        subscriber->joining = false;
+        subscriber->join = JOIN_NONE;
         subscriber_refuse(subscriber, tell->refused.why);
     }
 }
@@ -323,22 +315,21 @@ static void share_page(struct tell *tell)
 static void take_page(struct hub *hub, struct tell *tell)
 {
     struct subscriber *subscriber = tell->page.subscriber;
-    bool last = tell->kind == TELL_WELCOME;
-    subscriber->asked = NULL;
     subscriber_open(subscriber);
     if (subscriber->state != SUBSCRIBER_OPENING) { /* closed meanwhile, or by a head that could not be sent */
         let_go(subscriber);
         return;
     }
-    if (!last) {
-        subscriber->page = tell->page.ask;
+    if (tell->kind == TELL_PAGE) {
+        subscriber->join = JOIN_PAGE;
         tell->page.ask = NULL;
     } else {
-        subscriber->joining = false;
+        subscriber->join = JOIN_NONE;
         subscriber_go_live(subscriber);
         for (uint32_t i = 0; i < subscriber->member_count; ++i)
-            fanout_add(&subscriber->members[i].channel->fanout, &subscriber->members[i]);
+            fanout_add(&subscriber->members[i]);
     }
+    subscriber->active_ms = hub_now(hub);
     struct frame *first = welcome_frame(subscriber->welcome, tell->page.position, hub->options.retry_ms);
     if (first != NULL) {
         subscriber->welcome = WELCOME_NOTHING; /* once */
@@ -347,8 +338,9 @@ static void take_page(struct hub *hub, struct tell *tell)
     }
     if (subscriber->member_count > 1)
         share_page(tell);
-    if (subscriber->state != SUBSCRIBER_CLOSED)
+    if (subscriber->state < SUBSCRIBER_ENDING)
         subscriber_replay(subscriber, tell->page.frames, tell->page.count);
+    set_short_cut(subscriber);
 }
 
 static bool serve_event(struct hub *hub, struct tell *tell, uint32_t *budget)
@@ -443,7 +435,7 @@ static void tie(struct tell *tell)
     case TELL_WELCOME:
         subscriber = tell->page.subscriber;
         for (uint32_t i = 0; i < subscriber->member_count; ++i)
-            batch_seal(&subscriber->members[i].channel->batch);
+            batch_seal(&channel_of(&subscriber->members[i])->batch);
         break;
     default:
         break;
@@ -475,10 +467,8 @@ static void drain_some(struct hub *hub)
 {
     uint64_t now = hub_now(hub), left_ms = now < hub->drain.until_ms ? hub->drain.until_ms - now : 0;
     uint64_t may_stay = (hub->drain.streams * left_ms + hub->drain.duration_ms - 1) / hub->drain.duration_ms;
-    struct subscriber *subscriber;
-    for (uint32_t left = keepalive_count(&hub->keepalive); left > may_stay; --left)
-        if ((subscriber = keepalive_any(&hub->keepalive)) != NULL)
-            end_with_retry(hub, subscriber, CLOSE_DRAIN);
+    while (hub->keepalive.count > may_stay)
+        end_with_retry(hub, keepalive_any(&hub->keepalive), CLOSE_DRAIN);
 }
 
 static void end_withdrawn(struct hub *hub)
@@ -508,7 +498,7 @@ static void on_tick(void *data)
 
 static void on_rotate(void *data, struct subscriber *subscriber)
 {
-    end_with_retry(data, subscriber, subscriber->ends);
+    end_with_retry(data, subscriber, subscriber->reason);
 }
 
 struct judge {
@@ -522,7 +512,7 @@ static bool is_let_in(const struct judge *judge, const struct subscriber *subscr
     if (subscriber->key != 0 && !judge->access->knows(judge->access->data, subscriber->key))
         return false;
     for (uint32_t i = 0; judge->some_closed && i < subscriber->member_count; ++i)
-        if (subscriber->members[i].channel->closed)
+        if (channel_of(&subscriber->members[i])->closed)
             return false;
     return true;
 }
@@ -532,7 +522,8 @@ static void judge_stream(void *data, struct subscriber *subscriber)
     struct judge *judge = data;
     if (is_let_in(judge, subscriber))
         return;
-    h2o_linklist_unlink(&subscriber->link);
+    keepalive_remove(&judge->hub->keepalive, subscriber);
+    subscriber->reason = CLOSE_WITHDRAWN;
     h2o_linklist_insert(&judge->hub->withdrawn.streams, &subscriber->link);
     ++judge->hub->withdrawn.count;
 }
@@ -554,7 +545,7 @@ void hub_drain(struct hub *hub, uint64_t duration_ms)
 {
     hub->drain.duration_ms = duration_ms + 1;
     hub->drain.until_ms = hub_now(hub) + hub->drain.duration_ms;
-    hub->drain.streams = keepalive_count(&hub->keepalive);
+    hub->drain.streams = hub->keepalive.count;
     drain_some(hub);
 }
 
@@ -568,7 +559,6 @@ struct hub *hub_create(const struct hub_options *options)
     h2o_linklist_init_anchor(&hub->withdrawn.streams);
     slow_init(&hub->slow, &options->limits);
     keepalive_init(&hub->keepalive, options->loop, options->keepalive_ms, on_rotate, hub);
-    hub->last_chunk = frame_of_bytes(SLICE(""));
     hub->batch_bytes = options->limits.queue_bytes / 2 < BATCH_BYTES ? options->limits.queue_bytes / 2 : BATCH_BYTES;
     timer_init(&hub->coalesce, options->loop, on_coalesced, hub);
     timer_init(&hub->tick, options->loop, on_tick, hub);

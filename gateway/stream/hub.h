@@ -29,21 +29,25 @@ void hub_connect(struct hub *hub, h2o_multithread_receiver_t *asks, bool local);
 bool hub_turn(struct hub *hub);
 
 /* What a stream wants when it opens. */
-struct hub_start {
+struct hub_spec {
+    const struct slice *channels; /* checked by channel_check(), no name twice; borrowed */
+    uint32_t count;
+    enum welcome welcome;
     enum start_mode mode;
     uint32_t last; /* START_LAST */
     struct slice resume_id; /* START_RESUME; no NUL in it */
-    bool head_sent; /* the client already counts on what comes from now on */
+    bool head_first; /* sends the head at once: the client counts on what comes from now on. Else with the feed's answer */
     uint64_t life_ms; /* its token is good for so long; 0: for ever */
     uint32_t key; /* by which its token is known; 0: none was needed */
     uint64_t client; /* see struct ask */
+    struct client_address address; /* for the log */
 };
 
 /* How many of these channels nobody listens to at this worker; counted only until there are `enough`. */
 uint32_t hub_count_fresh(struct hub *hub, const struct slice *names, uint32_t count, uint32_t enough);
 
-/* Asks the feed to open `subscriber` on its channels: names[i] (checked by channel_check(), no name twice) for member i. Its frames follow the answer. */
-void hub_join(struct subscriber *subscriber, const struct slice *names, const struct hub_start *start);
+/* Opens a stream, for a request that has its response headers; its frames follow the feed's answer. From here on the request is the stream's. */
+void hub_open(struct hub *hub, h2o_req_t *req, const struct hub_spec *spec);
 
 /* Ends all streams in order, spread evenly over duration_ms, each with a retry of its own; none may be opened after this. */
 void hub_drain(struct hub *hub, uint64_t duration_ms);
@@ -57,31 +61,3 @@ struct hub_access {
 
 /* Ends the streams that would not be let in any more, evenly over two seconds: those whose key is gone, and those with a channel that was closed. */
 void hub_judge(struct hub *hub, const struct hub_access *access);
-
-/* ---- for the subscriber and its transport ---- */
-
-/* Out of all channels and of the keep-alive wheel. */
-void hub_part(struct subscriber *subscriber);
-
-/* Its head is held: opened by the feed's answer, or when that takes too long. */
-void hub_hold(struct subscriber *subscriber);
-
-/* Its queue or `busy` changed. */
-void hub_settle(struct subscriber *subscriber);
-void hub_progress(struct subscriber *subscriber);
-void hub_count_queued(struct hub *hub, int64_t delta);
-
-/* Its page of history is written: asks for the next. */
-void hub_next_page(struct subscriber *subscriber);
-
-/* Frees it soon if it is closed, detached and owed nothing. */
-void hub_bury(struct subscriber *subscriber);
-
-/* The empty frame that ends a chunked body; borrowed. */
-struct frame *hub_last_chunk(const struct hub *hub);
-
-/* The comment that begins every stream: a proxy passes the head on with the first byte of the body, and a browser fires `open` then. Borrowed. */
-const struct frame *hub_comment(const struct hub *hub);
-
-/* When something was last written to this stream, by its channels' fan-outs or its own queue: milliseconds of the loop's clock. */
-uint64_t hub_active(const struct subscriber *subscriber);

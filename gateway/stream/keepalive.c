@@ -3,7 +3,8 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
-#include "gateway/stream/hub.h"
+#include "gateway/stream/fanout.h"
+#include "gateway/stream/transport.h"
 
 /* Streams looked at in one go, so that a full slot does not hold the worker up. */
 enum { BATCH = 512 };
@@ -37,7 +38,7 @@ static bool vanished(const struct keepalive *keepalive, const struct subscriber 
 
 static void visit(struct keepalive *keepalive, struct subscriber *subscriber, uint64_t now)
 {
-    uint64_t active = hub_active(subscriber);
+    uint64_t active = fanout_active(subscriber);
     uint64_t idle = now > active ? now - active : 0;
     h2o_linklist_unlink(&subscriber->link);
     insert(keepalive, subscriber, idle < keepalive->period_ms ? keepalive->period_ms - idle : keepalive->period_ms, now);
@@ -49,7 +50,7 @@ static void visit(struct keepalive *keepalive, struct subscriber *subscriber, ui
     } else if (!subscriber->busy && subscriber->queue.count == 0 && idle + keepalive->step_ms / 2 >= keepalive->period_ms) {
         subscriber->active_ms = now;
         metric_add(COUNT_KEEPALIVES, 1);
-        subscriber_push(subscriber, keepalive->comment);
+        subscriber_push(subscriber, comment_frame());
     }
 }
 
@@ -75,10 +76,9 @@ void keepalive_init(struct keepalive *keepalive, h2o_loop_t *loop, uint32_t peri
         h2o_linklist_init_anchor(&keepalive->slots[i]);
     keepalive->period_ms = period_ms;
     keepalive->step_ms = period_ms / (KEEPALIVE_SLOTS / 2) + 1;
-    keepalive->now = 0;
+    keepalive->now = keepalive->count = 0;
     keepalive->on_rotate = on_rotate;
     keepalive->data = data;
-    keepalive->comment = comment_frame();
     timer_init(&keepalive->timer, loop, on_step, keepalive);
     timer_start(&keepalive->timer, keepalive->step_ms);
 }
@@ -87,6 +87,13 @@ void keepalive_add(struct keepalive *keepalive, struct subscriber *subscriber)
 {
     subscriber->active_ms = h2o_now(keepalive->timer.loop);
     insert(keepalive, subscriber, keepalive->period_ms, subscriber->active_ms);
+    ++keepalive->count;
+}
+
+void keepalive_remove(struct keepalive *keepalive, struct subscriber *subscriber)
+{
+    h2o_linklist_unlink(&subscriber->link);
+    --keepalive->count;
 }
 
 void keepalive_each(struct keepalive *keepalive, void (*cb)(void *data, struct subscriber *subscriber), void *data)
@@ -96,15 +103,6 @@ void keepalive_each(struct keepalive *keepalive, void (*cb)(void *data, struct s
             next = link->next;
             cb(data, H2O_STRUCT_FROM_MEMBER(struct subscriber, link, link));
         }
-}
-
-uint32_t keepalive_count(const struct keepalive *keepalive)
-{
-    uint32_t count = 0;
-    for (int i = 0; i < KEEPALIVE_SLOTS; ++i)
-        for (const h2o_linklist_t *link = keepalive->slots[i].next; link != &keepalive->slots[i]; link = link->next)
-            ++count;
-    return count;
 }
 
 struct subscriber *keepalive_any(const struct keepalive *keepalive)

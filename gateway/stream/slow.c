@@ -2,7 +2,7 @@
 
 void slow_init(struct slow *slow, const struct slow_limits *limits)
 {
-    *slow = (struct slow){.limits = *limits};
+    *slow = (struct slow){.limits = *limits, .seen = metric_own(COUNT_QUEUED_BYTES)};
     h2o_linklist_init_anchor(&slow->streams);
 }
 
@@ -16,26 +16,16 @@ static void set_behind(struct slow *slow, struct subscriber *subscriber, bool be
 
 void slow_update(struct slow *slow, struct subscriber *subscriber, uint64_t now)
 {
-    bool lags = subscriber->state != SUBSCRIBER_CLOSED && (subscriber->busy || subscriber->queue.count != 0);
-    bool linked = h2o_linklist_is_linked(&subscriber->slow);
-    if (lags && !linked) {
+    bool waited = h2o_linklist_is_linked(&subscriber->slow), waits = subscriber->waits;
+    if (waited && (subscriber->progress || !waits))
+        h2o_linklist_unlink(&subscriber->slow);
+    if (waits && (subscriber->progress || !waited)) {
         subscriber->since_ms = now;
         h2o_linklist_insert(&slow->streams, &subscriber->slow);
-        metric_add(COUNT_STREAMS_WAITING, 1);
-    } else if (!lags && linked) {
-        h2o_linklist_unlink(&subscriber->slow);
-        metric_add(COUNT_STREAMS_WAITING, -1);
     }
-    set_behind(slow, subscriber, lags && subscriber_backlog(subscriber) > slow->limits.queue_bytes, now);
-}
-
-void slow_progress(struct slow *slow, struct subscriber *subscriber, uint64_t now)
-{
-    subscriber->since_ms = now;
-    if (!h2o_linklist_is_linked(&subscriber->slow))
-        return;
-    h2o_linklist_unlink(&subscriber->slow);
-    h2o_linklist_insert(&slow->streams, &subscriber->slow);
+    subscriber->progress = false;
+    metric_add(COUNT_STREAMS_WAITING, waits - waited);
+    set_behind(slow, subscriber, waits && subscriber_backlog(subscriber) > slow->limits.queue_bytes, now);
 }
 
 static struct subscriber *at(h2o_linklist_t *link)
@@ -74,7 +64,7 @@ static struct sum sum_up(void)
 static void close_slowest(struct slow *slow)
 {
     struct sum sum = sum_up();
-    slow->unseen = 0;
+    slow->seen = metric_own(COUNT_QUEUED_BYTES);
     for (h2o_linklist_t *link = slow->streams.next, *next; sum.bytes > (int64_t)slow->limits.memory && link != &slow->streams;
          link = next) {
         next = link->next;

@@ -16,28 +16,18 @@ struct slow {
     h2o_linklist_t streams; /* by subscriber->slow, longest without progress first */
     struct slow_limits limits;
     uint32_t behind; /* of them, above limits.queue_bytes */
-    int64_t unseen; /* bytes counted since the sum over all workers was last compared */
+    int64_t seen; /* this thread's part of the sum over all workers when that was last compared */
 };
 
 void slow_init(struct slow *slow, const struct slow_limits *limits);
 
-/* After a change of the stream's queue, its state or `busy`: takes it in or lets it out. */
+/* Takes a stream in that waits, lets one out that does not, and clears `progress`, with which its wait starts anew; see subscriber_owner.changed. */
 void slow_update(struct slow *slow, struct subscriber *subscriber, uint64_t now);
-
-/* It made progress: its wait starts anew. */
-void slow_progress(struct slow *slow, struct subscriber *subscriber, uint64_t now);
-
-/* Queues hold `delta` more or fewer bytes. */
-static inline void slow_count(struct slow *slow, int64_t delta)
-{
-    slow->unseen += delta;
-    metric_add(COUNT_QUEUED_BYTES, delta);
-}
 
 /* True when so much was queued since the last look that the sum should be looked at now and not at the next tick. */
 static inline bool slow_grew(const struct slow *slow)
 {
-    return slow->unseen > (int64_t)(slow->limits.memory / 64);
+    return metric_own(COUNT_QUEUED_BYTES) - slow->seen > (int64_t)(slow->limits.memory / 64);
 }
 
 /* Closes the streams that wait too long or are too far behind, and the slowest while there is too much; now and then, and when slow_grew(). */

@@ -1,10 +1,11 @@
 #include "gateway/stream/subscriber.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "gateway/stream/hub.h"
+#include "gateway/stream/transport.h"
 #include "runtime/http.h"
 #include "runtime/log.h"
 
@@ -23,30 +24,43 @@ static void set_state(struct subscriber *subscriber, enum subscriber_state next)
         [SUBSCRIBER_OPENING] = 1u << SUBSCRIBER_LIVE | 1u << SUBSCRIBER_ENDING | 1u << SUBSCRIBER_CLOSED,
         [SUBSCRIBER_LIVE] = 1u << SUBSCRIBER_ENDING | 1u << SUBSCRIBER_CLOSED,
         [SUBSCRIBER_ENDING] = 1u << SUBSCRIBER_CLOSED,
-        [SUBSCRIBER_CLOSED] = 0,
+        [SUBSCRIBER_CLOSED] = 1u << SUBSCRIBER_RELEASED,
+        [SUBSCRIBER_RELEASED] = 0,
     };
     (void)allowed;
     assert(allowed[subscriber->state] & 1u << next);
     subscriber->state = next;
 }
 
-struct subscriber *subscriber_create(struct hub *hub, const struct transport *transport, uint32_t count, enum welcome welcome)
+struct subscriber *subscriber_create(const struct subscriber_owner *owner, struct hub *hub, const struct transport *transport,
+                                     uint32_t count, enum welcome welcome)
 {
     size_t size = sizeof(struct subscriber) + count * sizeof(struct member);
     struct subscriber *subscriber = h2o_mem_alloc(size);
     memset(subscriber, 0, size);
+    subscriber->owner = owner;
     subscriber->hub = hub;
     subscriber->transport = transport;
     subscriber->state = SUBSCRIBER_OPENING;
     subscriber->welcome = welcome;
     subscriber->busy = true;
     subscriber->rotate_ms = UINT64_MAX;
-    subscriber->member_count = count;
+    subscriber->member_count = (uint16_t)count;
     for (uint32_t i = 0; i < count; ++i)
         subscriber->members[i] = (struct member){.subscriber = subscriber, .index = MEMBER_OUT};
     metric_add(COUNT_STREAMS, 1);
     metric_add(COUNT_STREAMS_OPENED, 1);
     return subscriber;
+}
+
+/* Tells the owner when it waits for its client, and once when it does no longer. A stream that takes each event at once, as most do, costs no call. */
+static void settle(struct subscriber *subscriber)
+{
+    bool waits = subscriber->state < SUBSCRIBER_CLOSED && (subscriber->busy || subscriber->queue.count != 0);
+    if (!waits && !subscriber->waits)
+        return;
+    subscriber->waits = waits;
+    subscriber->owner->changed(subscriber);
 }
 
 /* ---- the held head ---- */
@@ -58,16 +72,13 @@ static void on_request_gone(void *data)
         return;
     subscriber->request = NULL;
     h2o_linklist_unlink(&subscriber->slow);
-    subscriber->detached = true;
-    subscriber_close(subscriber, CLOSE_CLIENT);
-    hub_bury(subscriber);
+    subscriber_detach(subscriber);
 }
 
 void subscriber_hold(struct subscriber *subscriber, h2o_req_t *req)
 {
     subscriber->request = h2o_mem_alloc_shared(&req->pool, sizeof(*subscriber->request), on_request_gone);
     *subscriber->request = (struct subscriber_request){subscriber, req};
-    hub_hold(subscriber);
 }
 
 /* The request that was held, which from now on has nothing to do with the subscriber; NULL when none was. */
@@ -88,7 +99,7 @@ void subscriber_open(struct subscriber *subscriber)
     if (req == NULL)
         return;
     subscriber->transport->open(req, subscriber);
-    hub_settle(subscriber);
+    settle(subscriber);
 }
 
 void subscriber_go_live(struct subscriber *subscriber)
@@ -111,7 +122,7 @@ static void queue_grow(struct subscriber *subscriber)
     for (uint32_t i = 0; i < subscriber->queue.count; ++i)
         frames[i] = subscriber_queued(subscriber, i);
     free(subscriber->queue.frames);
-    hub_count_queued(subscriber->hub, array_bytes(capacity) - array_bytes(subscriber->queue.capacity));
+    metric_add(COUNT_QUEUED_BYTES, array_bytes(capacity) - array_bytes(subscriber->queue.capacity));
     subscriber->queue.frames = frames;
     subscriber->queue.capacity = capacity;
     subscriber->queue.first = 0;
@@ -124,7 +135,7 @@ static void queue_append(struct subscriber *subscriber, struct frame *frame)
     subscriber->queue.frames[(subscriber->queue.first + subscriber->queue.count++) & (subscriber->queue.capacity - 1)] = frame;
     subscriber->queue.bytes += frame->body;
     subscriber->queue.live += frame->body;
-    hub_count_queued(subscriber->hub, (int64_t)frame_enqueue(frame));
+    metric_add(COUNT_QUEUED_BYTES, (int64_t)frame_enqueue(frame));
 }
 
 static void queue_clear(struct subscriber *subscriber)
@@ -132,7 +143,7 @@ static void queue_clear(struct subscriber *subscriber)
     int64_t bytes = array_bytes(subscriber->queue.capacity);
     for (uint32_t i = 0; i < subscriber->queue.count; ++i)
         bytes += (int64_t)frame_dequeue(subscriber_queued(subscriber, i));
-    hub_count_queued(subscriber->hub, -bytes);
+    metric_add(COUNT_QUEUED_BYTES, -bytes);
     free(subscriber->queue.frames);
     memset(&subscriber->queue, 0, sizeof(subscriber->queue));
 }
@@ -142,17 +153,17 @@ static void flush(struct subscriber *subscriber)
 {
     if (!subscriber->busy && subscriber->queue.count != 0)
         subscriber->transport->flush(subscriber);
-    if (subscriber->state == SUBSCRIBER_CLOSED)
+    if (subscriber->state >= SUBSCRIBER_CLOSED)
         return;
     if (!subscriber->busy && subscriber->queue.count == 0) {
         if (subscriber->state == SUBSCRIBER_ENDING) {
             subscriber_close(subscriber, subscriber->reason);
             return;
         }
-        if (subscriber->page != NULL)
-            hub_next_page(subscriber);
+        if (subscriber->state == SUBSCRIBER_OPENING)
+            subscriber->owner->drained(subscriber);
     }
-    hub_settle(subscriber);
+    settle(subscriber);
 }
 
 void subscriber_writable(struct subscriber *subscriber)
@@ -161,12 +172,8 @@ void subscriber_writable(struct subscriber *subscriber)
     flush(subscriber);
 }
 
-void subscriber_push(struct subscriber *subscriber, struct frame *frame)
-{
-    subscriber_push_rest(subscriber, frame, 0);
-}
-
-void subscriber_push_rest(struct subscriber *subscriber, struct frame *frame, uint32_t offset)
+/* `offset` bytes of the frame are already out. */
+static void push(struct subscriber *subscriber, struct frame *frame, uint32_t offset)
 {
     if (subscriber->state >= SUBSCRIBER_ENDING)
         return;
@@ -174,6 +181,22 @@ void subscriber_push_rest(struct subscriber *subscriber, struct frame *frame, ui
     if (offset != 0)
         subscriber->queue.offset = offset;
     flush(subscriber);
+}
+
+void subscriber_push(struct subscriber *subscriber, struct frame *frame)
+{
+    push(subscriber, frame, 0);
+}
+
+bool subscriber_sent(struct subscriber *subscriber, struct frame *frame, ssize_t sent)
+{
+    if (sent == (ssize_t)frame_chunk(frame).n)
+        return true;
+    if (sent >= 0 || transport_would_block(errno))
+        push(subscriber, frame, sent > 0 ? (uint32_t)sent : 0);
+    else
+        subscriber_broken(subscriber, errno);
+    return false;
 }
 
 void subscriber_replay(struct subscriber *subscriber, struct frame *const *frames, uint32_t count)
@@ -188,7 +211,7 @@ void subscriber_replay(struct subscriber *subscriber, struct frame *const *frame
 void subscriber_written(struct subscriber *subscriber, uint32_t written, uint32_t offset)
 {
     assert(written <= subscriber->queue.count);
-    bool progress = written != 0 || offset != subscriber->queue.offset;
+    subscriber->progress |= written != 0 || offset != subscriber->queue.offset;
     for (uint32_t i = 0; i < written; ++i) {
         struct frame *frame = subscriber_queued(subscriber, 0);
         subscriber->queue.first = (subscriber->queue.first + 1) & (subscriber->queue.capacity - 1);
@@ -199,11 +222,9 @@ void subscriber_written(struct subscriber *subscriber, uint32_t written, uint32_
         else
             subscriber->queue.live -= frame->body;
         metric_add(COUNT_BYTES_OUT, frame->body);
-        hub_count_queued(subscriber->hub, -(int64_t)frame_dequeue(frame));
+        metric_add(COUNT_QUEUED_BYTES, -(int64_t)frame_dequeue(frame));
     }
     subscriber->queue.offset = offset;
-    if (progress)
-        hub_progress(subscriber);
     if (subscriber->queue.count == 0 && subscriber->queue.capacity > QUEUE_KEPT)
         queue_clear(subscriber);
 }
@@ -218,12 +239,12 @@ void subscriber_end(struct subscriber *subscriber, enum close_reason reason, str
         subscriber_close(subscriber, reason);
         return;
     }
-    hub_part(subscriber);
+    subscriber->owner->left(subscriber);
     set_state(subscriber, SUBSCRIBER_ENDING);
     subscriber->reason = reason;
     if (last != NULL)
         queue_append(subscriber, last);
-    queue_append(subscriber, hub_last_chunk(subscriber->hub));
+    queue_append(subscriber, frame_last_chunk());
     flush(subscriber);
 }
 
@@ -255,26 +276,36 @@ static void log_forced(const struct subscriber *subscriber, enum close_reason re
                  log_int("queued_bytes", (int64_t)subscriber->queue.bytes), log_int("left_out", left_out));
 }
 
+/* Once it is closed and nothing of libh2o refers to it. */
+static void release(struct subscriber *subscriber)
+{
+    if (subscriber->state != SUBSCRIBER_CLOSED || !subscriber->detached)
+        return;
+    set_state(subscriber, SUBSCRIBER_RELEASED);
+    subscriber->owner->released(subscriber);
+}
+
 static void close_for(struct subscriber *subscriber, enum close_reason reason, const struct refusal *why)
 {
-    if (subscriber->state == SUBSCRIBER_CLOSED)
+    if (subscriber->state >= SUBSCRIBER_CLOSED)
         return;
     bool written = subscriber->state == SUBSCRIBER_ENDING && !subscriber->busy && subscriber->queue.count == 0;
     metric_add(COUNT_CLOSES + reason, 1);
     log_forced(subscriber, reason);
     metric_add(COUNT_STREAMS, -1);
-    hub_part(subscriber);
+    if (subscriber->state < SUBSCRIBER_ENDING)
+        subscriber->owner->left(subscriber);
     set_state(subscriber, SUBSCRIBER_CLOSED);
+    settle(subscriber);
     h2o_req_t *req = take_request(subscriber);
     if (req != NULL) {
         subscriber->detached = true;
         answer_instead(req, why);
-    } else {
+    } else if (!subscriber->detached) {
         subscriber->transport->close(subscriber, written);
     }
     queue_clear(subscriber); /* no transport reads it any more */
-    hub_settle(subscriber);
-    hub_bury(subscriber);
+    release(subscriber);
 }
 
 void subscriber_close(struct subscriber *subscriber, enum close_reason reason)
@@ -286,6 +317,18 @@ void subscriber_close(struct subscriber *subscriber, enum close_reason reason)
 void subscriber_refuse(struct subscriber *subscriber, const struct refusal *why)
 {
     close_for(subscriber, CLOSE_REFUSED, why);
+}
+
+void subscriber_broken(struct subscriber *subscriber, int error)
+{
+    subscriber_close(subscriber, error == EPIPE || error == ECONNRESET ? CLOSE_CLIENT : CLOSE_WRITE_ERROR);
+}
+
+void subscriber_detach(struct subscriber *subscriber)
+{
+    subscriber->detached = true;
+    subscriber_close(subscriber, CLOSE_CLIENT);
+    release(subscriber);
 }
 
 void subscriber_free(struct subscriber *subscriber)

@@ -1,31 +1,50 @@
 /* One client stream: a bounded queue of frames and the transport that carries them. Everything above the transport exists once, here, for
- * HTTP/1.1, TLS and HTTP/2 alike. Worker thread only. */
+ * HTTP/1.1, TLS and HTTP/2 alike; what happens to it is told to its owner. Worker thread only. */
 #pragma once
 
 #include "gateway/messages.h"
 #include "gateway/own_events.h"
 #include "runtime/net/client_address.h"
 
+struct fanout;
 struct hub;
+struct subscriber;
 struct transport;
 
 enum subscriber_state {
     SUBSCRIBER_OPENING, /* the bus has not told its place yet, or its replay is not written */
     SUBSCRIBER_LIVE,
     SUBSCRIBER_ENDING, /* out of its channels; closes when its queue is written */
-    SUBSCRIBER_CLOSED, /* unlinked; freed by the hub once nothing refers to it */
+    SUBSCRIBER_CLOSED, /* libh2o may still refer to it */
+    SUBSCRIBER_RELEASED, /* nothing does but its owner */
 };
 
-/* A subscriber's place in one channel's fanout. */
+/* All that a subscriber says upward; one const table. */
+struct subscriber_owner {
+    void (*changed)(struct subscriber *subscriber); /* it waits for its client, or does no longer: see `waits` and `progress` */
+    void (*drained)(struct subscriber *subscriber); /* OPENING, and everything is written: the next page may come */
+    void (*left)(struct subscriber *subscriber); /* it is about to be ENDING or CLOSED: takes it out of the channels and the wheel */
+    void (*released)(struct subscriber *subscriber); /* it is RELEASED: to be freed after this turn of the loop, not in this call */
+};
+
+/* What the owner of a stream waits for from the feed. */
+enum join {
+    JOIN_NONE,
+    JOIN_ASKED, /* the answer to `ask` is to come */
+    JOIN_PAGE, /* one page is being written; `ask` is for the next one */
+};
+
+/* A subscriber's place in one channel's fan-out. */
 struct member {
     struct subscriber *subscriber;
-    struct hub_channel *channel;
+    struct fanout *fanout; /* NULL: none */
     uint32_t index; /* MEMBER_OUT while not in it */
 };
 enum { MEMBER_OUT = UINT32_MAX };
 
 struct subscriber {
-    struct hub *hub;
+    const struct subscriber_owner *owner;
+    struct hub *hub; /* for the owner */
     const struct transport *transport;
     union {
         h2o_socket_t *sock; /* HTTP/1.1: ours since the take-over; NULL before it and after a close */
@@ -33,15 +52,18 @@ struct subscriber {
     };
     uint8_t state; /* enum subscriber_state */
     uint8_t welcome; /* enum welcome */
-    uint8_t reason; /* enum close_reason, while ENDING */
+    uint8_t reason; /* enum close_reason, at rotate_ms and while ENDING */
+    uint8_t join; /* enum join, for the owner */
     bool chunked; /* HTTP/1.1; an HTTP/1.0 client gets the bare bytes until the connection ends */
     bool busy; /* the transport is writing or not open yet: frames queue */
-    bool joining; /* the answer to its join is not complete */
-    bool detached; /* closed and nothing of h2o refers to it any more */
-    uint8_t ends; /* enum close_reason, at rotate_ms */
+    bool waits; /* for its client: busy, or with a queue; as the owner was last told */
+    bool progress; /* its client has taken bytes; the owner clears it */
+    bool detached; /* nothing of libh2o refers to it any more */
+    uint16_t member_count;
     uint32_t key; /* by which the token is known that let it in; 0: none was needed */
     struct client_address client; /* for the log */
     uint32_t received; /* bytes the client sent although it has nothing to say */
+    uint32_t behind_ms; /* since when it is too far behind, see slow.h: the lower half of the time; 0: it is not */
     struct { /* a ring; memory only while frames wait */
         struct frame **frames;
         uint32_t capacity, first, count;
@@ -51,37 +73,20 @@ struct subscriber {
     } queue;
     uint64_t active_ms; /* when something was last written, as far as not told by its channels */
     uint64_t since_ms; /* while it waits for its client: when it last made progress */
-    uint64_t rotate_ms; /* when it is to be ended, by MAX_STREAM_SECONDS or with its token, see `ends`; UINT64_MAX: never */
+    uint64_t rotate_ms; /* when it is to be ended, by MAX_STREAM_SECONDS or with its token, see `reason`; UINT64_MAX: never */
     struct subscriber_request *request; /* its head is not sent yet; see subscriber_hold() */
-    struct ask *page; /* the ask for the next page of its replay, sent when the queue is written */
-    struct ask *asked; /* while the answer to it is to come */
-    h2o_linklist_t link; /* keep-alive slot, then graveyard */
-    h2o_linklist_t slow; /* see slow.h; while the head is held: the hub's list of those */
-    uint32_t behind_ms; /* since when it is too far behind, see slow.h: the lower half of the time; 0: it is not */
-    uint32_t member_count;
+    struct ask *ask; /* see `join` */
+    h2o_linklist_t link; /* for the owner: keep-alive slot, then graveyard */
+    h2o_linklist_t slow; /* see slow.h; while the head is held: the owner's list of those */
     struct member members[];
 };
 
-/* What a transport does. */
-struct transport {
-    const char *name;
-    /* Sends the response head, status 200 with the request's response headers, and gives the stream to the subscriber. On HTTP/1.1 the socket is
-     * taken over from h2o, so that a stream costs a few hundred bytes and not h2o's whole request. */
-    void (*open)(h2o_req_t *req, struct subscriber *subscriber);
-    /* Writes what the queue holds as far as the peer takes it, and sets `busy` when it must wait. Called only when not busy. */
-    void (*flush)(struct subscriber *subscriber);
-    /* The stream is over: let go of the socket or request, set `detached` (now or when h2o has let go). `written`: all that was queued is out, so
-     * the protocol's own end can be sent; else it is cut. */
-    void (*close)(struct subscriber *subscriber, bool written);
-    /* The connection's descriptor; -1 when there is none (any more). */
-    int (*fd)(const struct subscriber *subscriber);
-};
-
 /* A subscriber of `count` channels whose transport is not open yet. */
-struct subscriber *subscriber_create(struct hub *hub, const struct transport *transport, uint32_t count, enum welcome welcome);
+struct subscriber *subscriber_create(const struct subscriber_owner *owner, struct hub *hub, const struct transport *transport,
+                                     uint32_t count, enum welcome welcome);
 
 /* Keeps the request without a head until subscriber_open(): the head tells the client that from now on it misses nothing, so the place in the
- * channels must be known first. */
+ * channels must be known first. A request that goes meanwhile closes the stream. */
 void subscriber_hold(struct subscriber *subscriber, h2o_req_t *req);
 
 /* Sends the held head, if there is one. */
@@ -93,17 +98,24 @@ void subscriber_go_live(struct subscriber *subscriber);
 /* Queues a frame (taking a reference) and writes if the transport is free. A stream that is too far behind is closed later, by slow_check(). */
 void subscriber_push(struct subscriber *subscriber, struct frame *frame);
 
-/* As subscriber_push() for a frame of which `offset` bytes are already out. */
-void subscriber_push_rest(struct subscriber *subscriber, struct frame *frame, uint32_t offset);
-
-/* Queues history, which stands before anything live. */
+/* Queues history, which stands before anything live. Takes a reference of each. */
 void subscriber_replay(struct subscriber *subscriber, struct frame *const *frames, uint32_t count);
+
+/* After a write of the frame's chunk past the empty queue that gave `sent`, or -1 and errno: true when all of it is out. What the socket did not take is queued;
+ * a socket that is broken closes the stream. */
+bool subscriber_sent(struct subscriber *subscriber, struct frame *frame, ssize_t sent);
 
 /* For transports: they can write again. Clears `busy` and writes what waits. */
 void subscriber_writable(struct subscriber *subscriber);
 
 /* For transports: `written` frames of the queue's front are out, and `offset` bytes of the next. */
 void subscriber_written(struct subscriber *subscriber, uint32_t written, uint32_t offset);
+
+/* For transports: a write failed for good, with this errno. Closes it. */
+void subscriber_broken(struct subscriber *subscriber, int error);
+
+/* For transports: nothing of libh2o refers to it any more. Closes it if that has not happened. */
+void subscriber_detach(struct subscriber *subscriber);
 
 static inline struct frame *subscriber_queued(const struct subscriber *subscriber, uint32_t index)
 {
@@ -129,12 +141,11 @@ static inline size_t subscriber_held(const struct subscriber *subscriber)
 /* Ends a stream in order: what is queued, `last` (may be NULL) and the protocol's end are written first, then it closes for this reason. */
 void subscriber_end(struct subscriber *subscriber, enum close_reason reason, struct frame *last);
 
-/* The one door out: counts the reason, leaves the channels, closes the transport. Safe in the middle of a fan-out; the memory stays until the hub's
- * turn is over. */
+/* The one door out: counts the reason, leaves the channels, closes the transport. Safe in the middle of a fan-out: the memory stays until the turn is over. */
 void subscriber_close(struct subscriber *subscriber, enum close_reason reason);
 
 /* The same for a stream that can't be: while its head is held the client gets this answer. */
 void subscriber_refuse(struct subscriber *subscriber, const struct refusal *why);
 
-/* Frees what subscriber_close() left. For the hub. */
+/* For the owner, once it is RELEASED. */
 void subscriber_free(struct subscriber *subscriber);

@@ -1,6 +1,6 @@
 #include "gateway/stream/transport.h"
 
-#include "gateway/stream/hub.h"
+#include "gateway/stream/subscriber.h"
 #include "runtime/h2o/h2_data.h"
 #include "runtime/h2o/h2_reset.h"
 
@@ -58,7 +58,7 @@ static void on_proceed(h2o_generator_t *generator, h2o_req_t *req)
     uint32_t sent = stream->in_flight;
     (void)req;
     stream->in_flight = 0;
-    if (subscriber->state == SUBSCRIBER_CLOSED)
+    if (subscriber->state >= SUBSCRIBER_CLOSED)
         return;
     subscriber_written(subscriber, sent, 0);
     subscriber_writable(subscriber);
@@ -70,9 +70,7 @@ static void on_gone(void *data)
     struct h2_stream *stream = data;
     struct subscriber *subscriber = stream->subscriber;
     subscriber->h2 = NULL;
-    subscriber->detached = true;
-    subscriber_close(subscriber, CLOSE_CLIENT);
-    hub_bury(subscriber);
+    subscriber_detach(subscriber);
 }
 
 static void h2_close(struct subscriber *subscriber, bool written)
@@ -100,26 +98,35 @@ static void h2_open(h2o_req_t *req, struct subscriber *subscriber)
     subscriber->h2 = stream;
     req->res.status = 200;
     req->res.reason = "OK";
-    h2o_iovec_t comment = iovec_of_slice(frame_body(hub_comment(subscriber->hub)));
+    h2o_iovec_t comment = iovec_of_slice(frame_body(comment_frame()));
     h2o_start_response(req, &stream->super);
     h2o_send(req, &comment, 1, H2O_SEND_STATE_IN_PROGRESS);
 }
 
-const void *transport_connection(const struct subscriber *subscriber)
+static int h2_direct(const struct subscriber *subscriber)
 {
-    return subscriber->transport == &transport_h2 && subscriber->h2 != NULL ? subscriber->h2->req->conn : NULL;
+    (void)subscriber;
+    return TRANSPORT_QUEUE;
 }
 
-void transport_prefetch(const struct subscriber *subscriber, enum transport_ahead ahead)
+static const void *h2_connection(const struct subscriber *subscriber)
 {
-    if (subscriber->transport != &transport_h2 || subscriber->h2 == NULL)
-        return;
-    if (ahead == TRANSPORT_NEAR) {
+    return subscriber->h2 != NULL ? subscriber->h2->req->conn : NULL;
+}
+
+static void h2_prefetch(const struct subscriber *subscriber)
+{
+    if (subscriber->h2 != NULL)
         h2_data_prefetch(subscriber->h2->req);
-    } else {
-        __builtin_prefetch(subscriber->h2);
-        __builtin_prefetch(subscriber->queue.frames);
-    }
 }
 
-const struct transport transport_h2 = {"http/2", h2_open, h2_flush, h2_close, h2_fd};
+const struct transport transport_h2 = {
+    .name = "http/2",
+    .open = h2_open,
+    .flush = h2_flush,
+    .close = h2_close,
+    .fd = h2_fd,
+    .direct = h2_direct,
+    .connection = h2_connection,
+    .prefetch = h2_prefetch,
+};

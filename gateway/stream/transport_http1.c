@@ -1,26 +1,35 @@
 #include "gateway/stream/transport.h"
 
-#include <errno.h>
+#include <sys/socket.h>
 
-#include "gateway/stream/hub.h"
-#include "gateway/stream/wire.h"
+#include "gateway/stream/subscriber.h"
 #include "gateway/takeover.h"
+#include "runtime/net/listener.h"
+#include "runtime/net/tls_wire.h"
 
-enum { CLIENT_BYTES_MAX = 16384 /* that a client may send on an open stream before it is closed */ };
+enum {
+    CLIENT_BYTES_MAX = 16384, /* that a client may send on an open stream before it is closed */
+    BATCH_FRAMES = 64, /* queued frames in one sendmsg(2) */
+    GATHER_BYTES = 65536, /* of queued frames made into one run of TLS records */
+};
 
-static const struct wire *wire_of(const struct subscriber *subscriber)
+static int fd_of(const struct subscriber *subscriber)
 {
-    return subscriber->transport == &transport_tls ? &wire_tls : &wire_plain;
+    return h2o_socket_get_fd(subscriber->sock);
 }
 
-static bool is_passing(int error)
+/* The session of its socket, without libh2o in between, which would copy each record and call back for each write. */
+static SSL *session(const struct subscriber *subscriber)
 {
-    return error == EAGAIN || error == EWOULDBLOCK || error == EINTR || error == ENOBUFS;
+    return listener_tls(subscriber->sock);
 }
 
-static void close_for_error(struct subscriber *subscriber, int error)
+/* The queued frame's bytes as they go onto the socket. */
+static struct slice bytes_of(const struct subscriber *subscriber, uint32_t index)
 {
-    subscriber_close(subscriber, error == EPIPE || error == ECONNRESET ? CLOSE_CLIENT : CLOSE_WRITE_ERROR);
+    const struct frame *frame = subscriber_queued(subscriber, index);
+    struct slice bytes = subscriber->chunked ? frame_chunk(frame) : frame_body(frame);
+    return index == 0 ? slice_from(bytes, subscriber->queue.offset) : bytes;
 }
 
 /* ---- writing ---- */
@@ -34,67 +43,90 @@ static void on_writable(h2o_socket_t *sock, const char *err)
         subscriber_writable(subscriber);
 }
 
-/* How many whole frames, and how many bytes of the next, `sent` more bytes make. */
-static void account(struct subscriber *subscriber, size_t sent)
+/* After a write of the queue's front that gave `sent` of `wanted` bytes, or -1 and errno: takes what is out from the queue. False when the rest must wait. */
+static bool wrote(struct subscriber *subscriber, ssize_t sent, size_t wanted)
 {
-    uint32_t written = 0;
-    size_t offset = subscriber->queue.offset + sent;
-    while (written < subscriber->queue.count) {
-        size_t size = wire_bytes(subscriber, subscriber_queued(subscriber, written)).n;
-        if (offset < size)
-            break;
-        offset -= size;
-        ++written;
+    if (sent < 0 && !transport_would_block(errno)) {
+        subscriber_broken(subscriber, errno);
+        return false;
     }
-    subscriber_written(subscriber, written, (uint32_t)offset);
-}
-
-static void http1_flush(struct subscriber *subscriber)
-{
-    const struct wire *wire = wire_of(subscriber);
-    while (subscriber->queue.count != 0) {
-        size_t wanted;
-        ssize_t sent = wire->flush(subscriber, &wanted);
-        if (sent < 0 && !is_passing(errno)) {
-            close_for_error(subscriber, errno);
-            return;
-        }
-        if (sent >= 0) /* of no bytes at all too: an HTTP/1.0 client's last chunk has none */
-            account(subscriber, (size_t)sent);
-        if (sent < (ssize_t)wanted) {
-            subscriber->busy = true;
-            h2o_socket_notify_write(subscriber->sock, on_writable);
-            return;
-        }
+    if (sent >= 0) { /* of no bytes at all too: an HTTP/1.0 client's last chunk has none */
+        size_t left = (size_t)sent, size;
+        uint32_t written = 0;
+        for (; written < subscriber->queue.count && left >= (size = bytes_of(subscriber, written).n); ++written)
+            left -= size;
+        subscriber_written(subscriber, written, (uint32_t)left + (written == 0 ? subscriber->queue.offset : 0));
     }
-}
-
-bool transport_sent(struct subscriber *subscriber, struct frame *frame, ssize_t sent)
-{
-    if (sent == (ssize_t)frame_chunk(frame).n)
+    if (sent == (ssize_t)wanted)
         return true;
-    if (sent >= 0)
-        subscriber_push_rest(subscriber, frame, (uint32_t)sent);
-    else if (is_passing(errno))
-        subscriber_push(subscriber, frame);
-    else
-        close_for_error(subscriber, errno);
+    subscriber->busy = true;
+    h2o_socket_notify_write(subscriber->sock, on_writable);
     return false;
 }
 
-bool transport_send(struct subscriber *subscriber, struct frame *frame)
+static void plain_flush(struct subscriber *subscriber)
 {
-    return transport_sent(subscriber, frame, wire_of(subscriber)->send(subscriber, frame_chunk(frame)));
+    struct iovec iov[BATCH_FRAMES];
+    ssize_t sent;
+    size_t wanted;
+    do {
+        struct msghdr message = {.msg_iov = iov};
+        wanted = 0;
+        while (message.msg_iovlen < BATCH_FRAMES && message.msg_iovlen < subscriber->queue.count) {
+            struct slice bytes = bytes_of(subscriber, (uint32_t)message.msg_iovlen);
+            iov[message.msg_iovlen++] = (struct iovec){(void *)bytes.p, bytes.n};
+            wanted += bytes.n;
+        }
+        sent = sendmsg(fd_of(subscriber), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    } while (wrote(subscriber, sent, wanted) && subscriber->queue.count != 0);
+}
+
+/* A write that OpenSSL took up but could not finish must be repeated with bytes that begin with the same ones: the queue's front, gathered again, does. */
+static void tls_flush(struct subscriber *subscriber)
+{
+    static _Thread_local char gathered[GATHER_BYTES];
+    ssize_t sent;
+    size_t wanted;
+    do {
+        wanted = 0;
+        for (uint32_t i = 0; i < subscriber->queue.count && wanted != GATHER_BYTES; ++i) {
+            struct slice bytes = bytes_of(subscriber, i);
+            size_t part = bytes.n < GATHER_BYTES - wanted ? bytes.n : GATHER_BYTES - wanted;
+            memcpy(gathered + wanted, bytes.p, part);
+            wanted += part;
+        }
+        sent = tls_wire_send(session(subscriber), gathered, wanted);
+    } while (wrote(subscriber, sent, wanted) && subscriber->queue.count != 0);
+}
+
+static bool plain_send(struct subscriber *subscriber, struct frame *frame)
+{
+    struct slice chunk = frame_chunk(frame);
+    return subscriber_sent(subscriber, frame, send(fd_of(subscriber), chunk.p, chunk.n, MSG_DONTWAIT | MSG_NOSIGNAL));
+}
+
+static bool tls_send(struct subscriber *subscriber, struct frame *frame)
+{
+    struct slice chunk = frame_chunk(frame);
+    return subscriber_sent(subscriber, frame, tls_wire_send(session(subscriber), chunk.p, chunk.n));
+}
+
+static int plain_direct(const struct subscriber *subscriber)
+{
+    return subscriber->chunked && subscriber->sock != NULL ? fd_of(subscriber) : TRANSPORT_QUEUE;
+}
+
+static int tls_direct(const struct subscriber *subscriber)
+{
+    return subscriber->chunked && subscriber->sock != NULL ? TRANSPORT_SEND : TRANSPORT_QUEUE;
 }
 
 /* ---- reading ---- */
 
-/* libh2o has read nothing: the client closed, or talks although it has nothing to say. */
-static void on_readable(h2o_socket_t *sock, const char *err)
+/* libh2o has read nothing: the client closed, or talks although it has nothing to say. `got` as recv(2) gives it. */
+static void received(struct subscriber *subscriber, ssize_t got)
 {
-    struct subscriber *subscriber = sock->data;
-    ssize_t got = err != NULL ? 0 : wire_of(subscriber)->drain(subscriber);
-    if (got < 0 && is_passing(errno))
+    if (got < 0 && transport_would_block(errno))
         return;
     if (got <= 0) {
         subscriber_close(subscriber, CLOSE_CLIENT);
@@ -103,6 +135,17 @@ static void on_readable(h2o_socket_t *sock, const char *err)
     subscriber->received += (uint32_t)got;
     if (subscriber->received > CLIENT_BYTES_MAX)
         subscriber_close(subscriber, CLOSE_CLIENT_DATA);
+}
+
+static void on_plain_readable(h2o_socket_t *sock, const char *err)
+{
+    char scratch[4096];
+    received(sock->data, err != NULL ? 0 : recv(h2o_socket_get_fd(sock), scratch, sizeof(scratch), MSG_DONTWAIT));
+}
+
+static void on_tls_readable(h2o_socket_t *sock, const char *err)
+{
+    received(sock->data, err != NULL ? 0 : tls_wire_drain(listener_tls(sock)));
 }
 
 /* ---- opening and closing ---- */
@@ -114,8 +157,8 @@ static void http1_close(struct subscriber *subscriber, bool written)
     if (sock == NULL)
         return; /* still with h2o: on_taken_over() ends it */
     subscriber->sock = NULL;
-    subscriber->detached = true;
     h2o_socket_close(sock);
+    subscriber_detach(subscriber);
 }
 
 static void on_taken_over(void *data, h2o_socket_t *sock)
@@ -124,26 +167,38 @@ static void on_taken_over(void *data, h2o_socket_t *sock)
     if (sock == NULL || subscriber->state == SUBSCRIBER_CLOSED) {
         if (sock != NULL)
             h2o_socket_close(sock);
-        subscriber->detached = true;
-        subscriber_close(subscriber, CLOSE_CLIENT);
-        hub_bury(subscriber);
+        subscriber_detach(subscriber);
         return;
     }
     subscriber->sock = sock;
     sock->data = subscriber;
     h2o_buffer_consume(&sock->input, sock->input->size);
-    if (sock->ssl != NULL && !wire_adopt_tls(subscriber)) {
-        subscriber_close(subscriber, CLOSE_CLIENT);
-        return;
+    if (sock->ssl != NULL) {
+        SSL *tls = session(subscriber);
+        if (tls == NULL || !tls_wire_adopt(tls, fd_of(subscriber))) {
+            subscriber_close(subscriber, CLOSE_CLIENT);
+            return;
+        }
     }
     h2o_socket_dont_read(sock, 1);
-    h2o_socket_read_start(sock, on_readable);
+    h2o_socket_read_start(sock, sock->ssl != NULL ? on_tls_readable : on_plain_readable);
     subscriber_writable(subscriber);
 }
 
 static int http1_fd(const struct subscriber *subscriber)
 {
-    return subscriber->sock == NULL ? -1 : h2o_socket_get_fd(subscriber->sock);
+    return subscriber->sock == NULL ? -1 : fd_of(subscriber);
+}
+
+static const void *http1_connection(const struct subscriber *subscriber)
+{
+    (void)subscriber;
+    return NULL;
+}
+
+static void http1_prefetch(const struct subscriber *subscriber)
+{
+    (void)subscriber;
 }
 
 /* The response head and the comment that begins the body, to leave in one write. */
@@ -153,7 +208,7 @@ static h2o_iovec_t make_head(h2o_req_t *req, const struct subscriber *subscriber
     static const char tail_chunked_close[] = "connection: close\r\ntransfer-encoding: chunked\r\n\r\n";
     static const char tail_close[] = "connection: close\r\n\r\n";
     static const char status[] = "HTTP/1.1 200 OK\r\ndate: ";
-    const struct slice comment = wire_bytes(subscriber, hub_comment(subscriber->hub));
+    const struct slice comment = subscriber->chunked ? frame_chunk(comment_frame()) : frame_body(comment_frame());
     h2o_timestamp_t now;
     h2o_get_timestamp(req->conn->ctx, &req->pool, &now);
     size_t room = sizeof(status) + sizeof(tail_chunked) + H2O_TIMESTR_RFC1123_LEN + 2 + comment.n;
@@ -188,19 +243,26 @@ static void http1_open(h2o_req_t *req, struct subscriber *subscriber)
     takeover(req, make_head(req, subscriber), on_taken_over, subscriber);
 }
 
-const struct transport transport_plain = {"http/1.1", http1_open, http1_flush, http1_close, http1_fd};
-const struct transport transport_tls = {"http/1.1 over TLS", http1_open, http1_flush, http1_close, http1_fd};
+const struct transport transport_plain = {
+    .name = "http/1.1",
+    .flush = plain_flush,
+    .direct = plain_direct,
+    .send = plain_send,
+    .open = http1_open,
+    .close = http1_close,
+    .fd = http1_fd,
+    .connection = http1_connection,
+    .prefetch = http1_prefetch,
+};
 
-int transport_direct(const struct subscriber *subscriber)
-{
-    if (subscriber->transport == &transport_h2 || !subscriber->chunked || subscriber->sock == NULL)
-        return TRANSPORT_QUEUE;
-    return subscriber->transport == &transport_tls ? TRANSPORT_SEND : h2o_socket_get_fd(subscriber->sock);
-}
-
-const struct transport *transport_of(h2o_req_t *req)
-{
-    if (req->version >= 0x200)
-        return &transport_h2;
-    return req->conn->callbacks->get_socket(req->conn)->ssl == NULL ? &transport_plain : &transport_tls;
-}
+const struct transport transport_tls = {
+    .name = "http/1.1 over TLS",
+    .flush = tls_flush,
+    .direct = tls_direct,
+    .send = tls_send,
+    .open = http1_open,
+    .close = http1_close,
+    .fd = http1_fd,
+    .connection = http1_connection,
+    .prefetch = http1_prefetch,
+};

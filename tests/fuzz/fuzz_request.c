@@ -67,7 +67,7 @@ static void check_head(h2o_req_t *req, struct slice target, size_t header_bytes)
 
 static void check_stream(h2o_req_t *req, bool many)
 {
-    struct stream_request stream = {.welcome = WELCOME_POSITION, .start = {.mode = START_FRESH}};
+    struct stream_request stream = {.spec = {.mode = START_FRESH, .welcome = WELCOME_POSITION}};
     must(stream_add_channel(&stream, SLICE("own")) == NULL && stream.count == 1);
     const char *why = stream_read_query(&stream, req, many);
     must(stream.count >= 1 && stream.count <= STREAM_CHANNELS_MAX && (many || stream.count == 1));
@@ -78,11 +78,11 @@ static void check_stream(h2o_req_t *req, bool many)
     }
     if (why != NULL)
         return;
-    const struct hub_start *start = &stream.start;
+    const struct hub_spec *start = &stream.spec;
     must(start->mode != START_LAST || (start->last >= 1 && start->last <= STREAM_LAST_MAX));
     if (start->mode != START_RESUME)
         return;
-    must(start->resume_id.n >= 1 && start->resume_id.n <= EVENT_CUSTOM_ID_MAX && stream.welcome == WELCOME_NOTHING);
+    must(start->resume_id.n >= 1 && start->resume_id.n <= EVENT_CUSTOM_ID_MAX && start->welcome == WELCOME_NOTHING);
     must(memchr(start->resume_id.p, 0, start->resume_id.n) == NULL);
 }
 

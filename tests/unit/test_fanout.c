@@ -32,7 +32,7 @@ static void open_streams(void)
         streams[i].theirs = ends[1];
         streams[i].subscriber = h2o_mem_alloc(sizeof(struct subscriber) + sizeof(struct member));
         *streams[i].subscriber = (struct subscriber){.member_count = 1};
-        *member(i) = (struct member){.subscriber = streams[i].subscriber, .index = MEMBER_OUT};
+        *member(i) = (struct member){.subscriber = streams[i].subscriber, .fanout = &fanout, .index = MEMBER_OUT};
     }
 }
 
@@ -75,15 +75,15 @@ static bool run(uint32_t count, uint32_t pause, const uint32_t *leaving, uint32_
     bool good = true, left[MOST] = {false};
     uint32_t before[MOST];
     for (uint32_t i = 0; i < count; ++i) {
-        fanout_add(&fanout, member(i));
-        fanout_set_fd(&fanout, member(i), streams[i].ours);
+        fanout_add(member(i));
+        fanout_set_fd(streams[i].subscriber, streams[i].ours);
     }
     uint32_t budget = pause;
     good = fanout_serve(&fanout, frame, NULL, &budget) == (pause == count) && good;
     for (uint32_t i = 0; i < count; ++i)
         before[i] = taken(i);
     for (uint32_t i = 0; i < leavings; ++i) {
-        fanout_remove(&fanout, member(leaving[i]));
+        fanout_remove(member(leaving[i]));
         left[leaving[i]] = true;
         good = in_order(count) && good;
     }
@@ -93,7 +93,7 @@ static bool run(uint32_t count, uint32_t pause, const uint32_t *leaving, uint32_
     for (uint32_t i = 0; i < count; ++i) {
         uint32_t after = taken(i);
         good = (left[i] ? before[i] <= 1 && after == 0 : before[i] + after == 1) && good;
-        fanout_remove(&fanout, member(i));
+        fanout_remove(member(i));
     }
     return fanout.count == 0 && fanout.cursor == 0 && good;
 }

@@ -3,14 +3,10 @@
 
 #include <stdlib.h>
 
-#include "gateway/stream/hub.h"
+#include "gateway/stream/transport.h"
 #include "tests/check.h"
 
 enum { PERIOD_MS = 15000, PERIODS = 200, STREAMS = 20 };
-
-struct hub {
-    int unused;
-};
 
 struct one {
     struct subscriber *subscriber;
@@ -32,11 +28,6 @@ void timer_start(struct timer *timer, uint64_t ms)
 {
     (void)timer;
     delay = ms;
-}
-
-uint64_t hub_active(const struct subscriber *subscriber)
-{
-    return subscriber->active_ms;
 }
 
 void subscriber_push(struct subscriber *subscriber, struct frame *frame)
@@ -65,7 +56,7 @@ static int no_fd(const struct subscriber *subscriber)
     return -1;
 }
 
-static const struct transport transport = {"test", NULL, NULL, NULL, no_fd};
+static const struct transport transport = {.name = "test", .fd = no_fd};
 static unsigned rotated;
 
 static void on_rotate(void *data, struct subscriber *subscriber)
@@ -123,6 +114,6 @@ int main(void)
     check(most <= PERIOD_MS + 2 * step, "and no later, but for two steps of the wheel: %u ms", (unsigned)most);
     check(fewest >= PERIODS * 9 / 10, "in %u periods each has as many, nearly: %u", PERIODS, fewest);
     check(metric_sum(COUNT_KEEPALIVES) > (STREAMS - 2) * PERIODS * 9 / 10, "they are counted");
-    check(keepalive_count(&keepalive) == STREAMS, "all are in the wheel still");
+    check(keepalive.count == STREAMS, "all are in the wheel still");
     return check_end();
 }

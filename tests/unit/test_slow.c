@@ -1,60 +1,29 @@
-/* The queues of streams and the limits on them: what counts, once or for each, and who is closed when. The hub is this file, its clock stands still until told. */
+/* The queues of streams and the limits on them: what counts, once or for each, and who is closed when. The owner is this file, its clock stands still until told. */
 #include "gateway/stream/slow.h"
 
 #include <stdlib.h>
 
-#include "gateway/stream/hub.h"
+#include "gateway/stream/transport.h"
 #include "tests/check.h"
 
 enum { TIMEOUT_MS = 30000, QUEUE_BYTES = 10000, MEMORY = 1000000 };
 
-struct hub {
+static struct {
     struct slow slow;
     uint64_t now;
-    struct frame *last_chunk;
-};
+} hub;
 
-static struct hub hub;
-
-void hub_settle(struct subscriber *subscriber)
+static void on_changed(struct subscriber *subscriber)
 {
     slow_update(&hub.slow, subscriber, hub.now);
 }
 
-void hub_progress(struct subscriber *subscriber)
-{
-    slow_progress(&hub.slow, subscriber, hub.now);
-}
-
-void hub_count_queued(struct hub *self, int64_t delta)
-{
-    slow_count(&self->slow, delta);
-}
-
-struct frame *hub_last_chunk(const struct hub *self)
-{
-    return self->last_chunk;
-}
-
-void hub_hold(struct subscriber *subscriber)
+static void ignore(struct subscriber *subscriber)
 {
     (void)subscriber;
 }
 
-void hub_next_page(struct subscriber *subscriber)
-{
-    (void)subscriber;
-}
-
-void hub_part(struct subscriber *subscriber)
-{
-    (void)subscriber;
-}
-
-void hub_bury(struct subscriber *subscriber)
-{
-    (void)subscriber;
-}
+static const struct subscriber_owner owner = {.changed = on_changed, .drained = ignore, .left = ignore, .released = ignore};
 
 /* ---- a client that reads nothing but what takes() says ---- */
 
@@ -66,10 +35,10 @@ static void on_flush(struct subscriber *subscriber)
 static void on_close(struct subscriber *subscriber, bool written)
 {
     (void)written;
-    subscriber->detached = true;
+    subscriber_detach(subscriber);
 }
 
-static const struct transport transport = {"test", NULL, on_flush, on_close, NULL};
+static const struct transport transport = {.name = "test", .flush = on_flush, .close = on_close};
 
 static void begin(size_t memory)
 {
@@ -79,7 +48,7 @@ static void begin(size_t memory)
 
 static struct subscriber *stream(void)
 {
-    struct subscriber *subscriber = subscriber_create(&hub, &transport, 0, WELCOME_NOTHING);
+    struct subscriber *subscriber = subscriber_create(&owner, NULL, &transport, 0, WELCOME_NOTHING);
     subscriber_go_live(subscriber);
     subscriber_writable(subscriber);
     return subscriber;
@@ -108,7 +77,7 @@ static void push(struct subscriber *subscriber, size_t size)
 
 static bool closed(const struct subscriber *subscriber)
 {
-    return subscriber->state == SUBSCRIBER_CLOSED;
+    return subscriber->state == SUBSCRIBER_RELEASED;
 }
 
 static int64_t closes(enum close_reason reason)
@@ -297,7 +266,6 @@ int main(void)
 {
     counters_init();
     metrics_thread();
-    hub.last_chunk = frame_of_bytes(SLICE(""));
     test_shared();
     test_order();
     test_array();
@@ -307,6 +275,5 @@ int main(void)
     test_history();
     test_timeout();
     check(metric_sum(COUNT_QUEUED_BYTES) == 0 && metric_sum(COUNT_STREAMS_WAITING) == 0, "all was given back");
-    frame_unref(hub.last_chunk);
     return check_end();
 }
