@@ -1,7 +1,7 @@
 /* What a bench publishes. */
 #pragma once
 
-#include "proto/cli/bench.h"
+#include "proto/cli/bench_state.h"
 
 /* Names the channels, which no earlier run had. */
 void bench_post_init(struct bench *bench);

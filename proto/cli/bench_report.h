@@ -1,7 +1,7 @@
 /* What a bench found. */
 #pragma once
 
-#include "proto/cli/bench.h"
+#include "proto/cli/bench_state.h"
 
 /* The line that shows how far it is. */
 void bench_report_progress(const struct bench *bench);

@@ -1,7 +1,7 @@
 /* The streams of a bench. */
 #pragma once
 
-#include "proto/cli/bench.h"
+#include "proto/cli/bench_state.h"
 
 enum { BENCH_OPENING_MAX = 100 }; /* streams that are being opened at the same time */
 

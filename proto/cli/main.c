@@ -1,5 +1,5 @@
 #include "proto/cli/bench.h"
-#include "proto/cli/options.h"
+#include "proto/cli/options_parse.h"
 #include "proto/cli/output.h"
 #include "proto/cli/publish.h"
 #include "proto/cli/stop.h"

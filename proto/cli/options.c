@@ -1,19 +1,78 @@
 #include "proto/cli/options.h"
 
-#include <errno.h>
-#include <getopt.h>
-#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
-#include "proto/cli/option_check.h"
-#include "proto/cli/option_table.h"
-#include "proto/cli/usage.h"
+#define AT(field) .at = offsetof(struct options, field)
 
-enum { LONG_ONLY = 256, OPTIONS_MAX = 64 };
+const struct option_row option_table[] = {
+    {COMMAND_TAIL, 0, "channel", OPTION_LIST, "NAME", AT(channels), .doc = "a channel to read; may be given up to 100 times"},
+    {COMMAND_TAIL, 0, "last", OPTION_INT, "N", .min = 1, .max = 1000, AT(last), .doc = "begin with the newest N events"},
+    {COMMAND_TAIL, 0, "from", OPTION_TEXT, "ID", AT(from), .doc = "begin with what came after the event of this id"},
+    {COMMAND_TAIL, 0, "count", OPTION_INT, "N", .min = 1, .max = INT64_MAX, AT(count), .doc = "end after N events"},
+    {COMMAND_TAIL | COMMAND_BENCH, 0, "json", OPTION_FLAG, NULL, AT(json),
+     .doc = "JSON lines also on a terminal; in a pipe they are what comes anyway"},
+    {COMMAND_TAIL, 0, "once", OPTION_FLAG, NULL, AT(once), .doc = "don't reconnect: end with the stream"},
+    {COMMAND_TAIL, 0, "idle", OPTION_INT, "SECONDS", .min = 0, .max = 86400, .fallback = 60, AT(idle),
+     .doc = "reconnect when nothing came for so long, not even a keep-alive; 0: never"},
+
+    {COMMAND_PUBLISH, 0, "event", OPTION_TEXT, "TYPE", AT(event), .doc = "the event's type"},
+    {COMMAND_PUBLISH, 0, "id", OPTION_TEXT, "ID", AT(id), .doc = "the event's id; without it the server makes one"},
+    {COMMAND_PUBLISH, 0, "retry", OPTION_INT, "MS", .min = 0, .max = 3600000, .fallback = -1, AT(retry),
+     .doc = "after how long readers shall reconnect"},
+    {COMMAND_PUBLISH, 0, "idempotency-key", OPTION_TEXT, "KEY", AT(idempotency_key),
+     .doc = "a repeat with this key within 5 minutes publishes nothing; with --lines it gets the line's number; without it a new "
+            "one is made"},
+    {COMMAND_PUBLISH, 0, "text", OPTION_FLAG, NULL, AT(text), .doc = "the data is text, taken as it stands; this is the default"},
+    {COMMAND_PUBLISH, 0, "json", OPTION_FLAG, NULL, AT(json), .doc = "the data is JSON: the server checks it"},
+    {COMMAND_PUBLISH, 0, "lines", OPTION_FLAG, NULL, AT(lines),
+     .doc = "each line of the standard input is an event of its own, sent when the one before it is acknowledged"},
+
+    {COMMAND_BENCH, 0, "streams", OPTION_INT, "N", .min = 1, .max = 2000, .fallback = 100, AT(streams), .doc = "streams to open"},
+    {COMMAND_BENCH, 0, "channels", OPTION_INT, "C", .min = 1, .max = 1000, .fallback = 1, AT(spread),
+     .doc = "channels they are spread over"},
+    {COMMAND_BENCH, 0, "rate", OPTION_INT, "R", .min = 1, .max = 10000, .fallback = 10, AT(rate),
+     .doc = "events to publish a second, over all channels"},
+    {COMMAND_BENCH, 0, "seconds", OPTION_INT, "S", .min = 1, .max = 3600, .fallback = 10, AT(seconds),
+     .doc = "how long to publish"},
+
+    {COMMAND_ALL, 0, "url", OPTION_TEXT, "URL", AT(url),
+     .doc = "the server; without it SSE_URL, and without that http://localhost:4043"},
+    {COMMAND_ALL, 'H', "header", OPTION_LIST, "LINE", AT(headers),
+     .doc = "a header to send, 'Name: value'; may be given up to 100 times"},
+    {COMMAND_ALL, 0, "token-file", OPTION_FILE, "FILE", AT(token_file),
+     .doc = "file with the bearer token; without it SSE_TOKEN holds the token itself"},
+    {COMMAND_ALL, 0, "cacert", OPTION_FILE, "FILE", AT(cacert),
+     .doc = "PEM file with who vouches for the server's certificate; without it the system's"},
+    {COMMAND_ALL, 0, "cert", OPTION_FILE, "FILE", AT(cert), .doc = "PEM file with a certificate to show to the server"},
+    {COMMAND_ALL, 0, "key", OPTION_FILE, "FILE", AT(key), .doc = "PEM file with its private key"},
+    {COMMAND_ALL, 0, "http", OPTION_TEXT, "VERSION", AT(http), .doc = "1.1 or 2; without it 2 where TLS agrees on it, else 1.1"},
+    {COMMAND_ALL, 0, "location", OPTION_FLAG, NULL, AT(location), .doc = "follow redirects, at most 5"},
+    {COMMAND_TAIL | COMMAND_PUBLISH, 0, "tries", OPTION_INT, "N", .min = 0, .max = 1000000, .fallback = -1, AT(tries),
+     .doc = "give up after N failures in a row, 0: never; by default tail never does, and publish after 5"},
+    {COMMAND_ALL, 'q', "quiet", OPTION_FLAG, NULL, AT(quiet), .doc = "say nothing on the standard error but why it failed"},
+    {COMMAND_ALL, 'h', "help", OPTION_FLAG, NULL, AT(help), .doc = "this text"},
+};
+
+const size_t option_count = sizeof(option_table) / sizeof(option_table[0]);
+
+const struct command_row command_table[COMMAND_COUNT] = {
+    {COMMAND_TAIL, "tail", "[OPTION...] CHANNEL... | /PATH | URL",
+     "Prints the events of a stream as they come. When the connection is lost it comes back and goes on after the last event."},
+    {COMMAND_PUBLISH, "publish", "[OPTION...] CHANNEL [DATA | -]",
+     "Publishes DATA, or what comes from the standard input, and prints the event's id once the server has acknowledged it."},
+    {COMMAND_BENCH, "bench", "[OPTION...]",
+     "Opens streams, publishes to them, and says what was lost and how long it took. For a look: its own work is in the figures."},
+};
+
+const struct command_row *command_find(enum command command)
+{
+    size_t i = 0;
+    while (i != COMMAND_COUNT - 1 && command_table[i].command != command)
+        ++i;
+    return &command_table[i];
+}
 
 void options_fault(const struct options *options, const char *format, ...)
 {
@@ -27,135 +86,4 @@ void options_fault(const struct options *options, const char *format, ...)
     else
         fprintf(stderr, "; see sse-cli %s --help\n", command_find(options->command)->name);
     exit(2);
-}
-
-static int64_t to_int(const struct options *options, const struct option_row *row, const char *text)
-{
-    char *end;
-    errno = 0;
-    long long value = strtoll(text, &end, 10);
-    if (errno != 0 || *end != '\0' || text[0] < '0' || text[0] > '9' || value < row->min || value > row->max) {
-        if (row->max == INT64_MAX)
-            options_fault(options, "--%s: must be a number from %" PRId64 " up, not '%s'", row->name, row->min, text);
-        options_fault(options, "--%s: must be a number from %" PRId64 " to %" PRId64 ", not '%s'", row->name, row->min, row->max,
-                      text);
-    }
-    return value;
-}
-
-static void add(const struct options *options, struct option_list *list, const char *name, const char *text)
-{
-    if (list->count == OPTIONS_LIST_MAX)
-        options_fault(options, "%s: at most %d of them", name, OPTIONS_LIST_MAX);
-    list->items[list->count++] = text;
-}
-
-static void set(struct options *options, const struct option_row *row, const char *text)
-{
-    void *field = (char *)options + row->at;
-    if (row->kind == OPTION_FLAG)
-        *(bool *)field = true;
-    else if (row->kind == OPTION_INT)
-        *(int64_t *)field = to_int(options, row, text);
-    else if (row->kind == OPTION_LIST)
-        add(options, field, row->name, text);
-    else
-        *(const char **)field = text;
-    if (row->kind == OPTION_FILE && access(text, R_OK) != 0)
-        options_fault(options, "--%s: %s can't be read: %s", row->name, text, strerror(errno));
-}
-
-/* getopt's own form of the table: only what the command takes. */
-static void fill_getopt(enum command command, struct option *longs, char *shorts)
-{
-    size_t n = 0;
-    *shorts++ = ':';
-    for (size_t i = 0; i != option_count && n != OPTIONS_MAX - 1; ++i) {
-        const struct option_row *row = &option_table[i];
-        if ((row->commands & (int)command) == 0)
-            continue;
-        longs[n++] = (struct option){row->name, row->argument == NULL ? no_argument : required_argument, NULL, LONG_ONLY + (int)i};
-        if (row->letter == 0)
-            continue;
-        *shorts++ = row->letter;
-        if (row->argument != NULL)
-            *shorts++ = ':';
-    }
-    longs[n] = (struct option){NULL, 0, NULL, 0};
-    *shorts = '\0';
-}
-
-static const struct option_row *row_of(int code)
-{
-    if (code >= LONG_ONLY)
-        return &option_table[code - LONG_ONLY];
-    for (size_t i = 0; i != option_count; ++i)
-        if (option_table[i].letter == code)
-            return &option_table[i];
-    abort(); /* getopt knows only the letters of the table */
-}
-
-static void read_options(struct options *options, int argc, char **argv)
-{
-    struct option longs[OPTIONS_MAX];
-    char shorts[3 * OPTIONS_MAX];
-    fill_getopt(options->command, longs, shorts);
-    opterr = 0;
-    for (int code; (code = getopt_long(argc, argv, shorts, longs, NULL)) != -1;) {
-        if (code == ':')
-            options_fault(options, "%s needs a value", argv[optind - 1]);
-        if (code == '?' && optopt != 0 && optopt < LONG_ONLY)
-            options_fault(options, "unknown option -%c", optopt);
-        if (code == '?')
-            options_fault(options, "%s '%s'", optopt == 0 ? "unknown or ambiguous option" : "no value goes with", argv[optind - 1]);
-        set(options, row_of(code), optarg);
-    }
-    while (optind != argc)
-        add(options, &options->arguments, "arguments", argv[optind++]);
-}
-
-static void set_defaults(struct options *options)
-{
-    for (size_t i = 0; i != option_count; ++i)
-        if (option_table[i].kind == OPTION_INT)
-            *(int64_t *)((char *)options + option_table[i].at) = option_table[i].fallback;
-}
-
-static void read_command(struct options *options, const char *name)
-{
-    for (size_t i = 0; i != COMMAND_COUNT; ++i)
-        if (strcmp(command_table[i].name, name) == 0)
-            options->command = command_table[i].command;
-    if (options->command == 0)
-        options_fault(options, "there is no command '%s'", name);
-}
-
-/* Arguments that stand in the command's place. */
-static void answer_and_exit(const char *argument)
-{
-    if (strcmp(argument, "--help") == 0 || strcmp(argument, "-h") == 0)
-        usage_print();
-    else if (strcmp(argument, "--version") == 0)
-        usage_print_version();
-    else if (strcmp(argument, "--print-options") == 0)
-        usage_print_options();
-    else
-        return;
-    exit(fflush(stdout) != 0);
-}
-
-void options_parse(struct options *options, int argc, char **argv)
-{
-    *options = (struct options){0};
-    if (argc < 2)
-        options_fault(options, "what to do? tail, publish or bench");
-    answer_and_exit(argv[1]);
-    read_command(options, argv[1]);
-    set_defaults(options);
-    read_options(options, argc - 1, argv + 1);
-    if (options->help) {
-        usage_print_command(options->command);
-        exit(fflush(stdout) != 0);
-    }
-    option_check(options);
 }

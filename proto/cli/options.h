@@ -1,4 +1,5 @@
-/* The command line and the environment, all from one table: it drives parsing, bounds, --help, the manual page and the test of the shell completion. */
+/* What sse-cli was asked for, and the table of every option and command, which drives parsing, bounds, --help, the manual page and the test of the shell
+ * completion. */
 #pragma once
 
 #include <stdbool.h>
@@ -37,8 +38,37 @@ struct options {
     int64_t streams, spread, rate, seconds;
 };
 
-/* Fills *options, or prints what was asked for and exits with 0, or says in one sentence what is wrong and exits with 2. */
-void options_parse(struct options *options, int argc, char **argv);
+enum option_kind {
+    OPTION_TEXT, /* const char * */
+    OPTION_FILE, /* the same, of a file that can be read */
+    OPTION_LIST, /* struct option_list: may be given more than once */
+    OPTION_INT, /* int64_t, min..max */
+    OPTION_FLAG, /* bool */
+};
+
+struct option_row {
+    int commands; /* of enum command, or'ed */
+    char letter; /* its short form, or 0 */
+    const char *name;
+    enum option_kind kind;
+    const char *argument; /* what stands for its value in the help; NULL for flags */
+    int64_t min, max, fallback; /* OPTION_INT only */
+    size_t at; /* offsetof in struct options */
+    const char *doc; /* one phrase */
+};
+
+extern const struct option_row option_table[];
+extern const size_t option_count;
+
+struct command_row {
+    enum command command;
+    const char *name, *usage, *doc;
+};
+
+extern const struct command_row command_table[];
+enum { COMMAND_COUNT = 3 };
+
+const struct command_row *command_find(enum command command);
 
 /* "sse-cli: sentence; see sse-cli tail --help" on stderr, exit 2. */
 _Noreturn void options_fault(const struct options *options, const char *format, ...) __attribute__((format(printf, 2, 3)));

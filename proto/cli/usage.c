@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "proto/cli/buffer.h"
-#include "proto/cli/option_table.h"
 
 enum { COLUMNS = 100, INDENT = 32 };
 
