@@ -3,7 +3,6 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "proto/bus/history_range.h"
 #include "runtime/h2o.h"
 #include "runtime/log.h"
 #include "runtime/monotonic.h"

@@ -4,13 +4,7 @@
  * fill one answer of moderate size. So an answer may hold fewer entries than were asked for; `more` tells whether the history goes on. */
 #pragma once
 
-#include "proto/position.h"
-#include "runtime/redis/redis.h"
-
-struct history_entry {
-    struct position at; /* the stream entry's id */
-    struct slice payload; /* the message as published, for message_decode(); {NULL, 0} if the entry is not ours */
-};
+#include "proto/bus/history_range.h"
 
 /* entries are oldest first, each after the one before it and at most as many as were asked for, and die after the callback. more: others may follow (read
  * backwards: precede) them. On failure entries is NULL and `why` a sentence; an absent stream is 0 entries, without more. */
@@ -18,15 +12,6 @@ typedef void (*history_cb)(void *data, const struct history_entry *entries, size
 
 struct history; /* of one connection */
 struct history_read; /* that waits or is under way; goes with its callback */
-
-/* What the sentence of a failure tells. */
-enum history_fault {
-    HISTORY_UNREAD, /* nothing about this channel: it may be read later, or elsewhere */
-    HISTORY_FORBIDDEN, /* the user has no right to this one */
-    HISTORY_UNUSABLE, /* its key holds something else */
-    HISTORY_DEADLY, /* Redis closes the connection over it, for whatever is read there next: it is left alone for a while */
-};
-enum history_fault history_fault(const char *why);
 
 /* Bounds of what is under way over one connection. */
 enum {

@@ -1,7 +1,13 @@
 /* One XRANGE or XREVRANGE and its answer; history.h says which are sent, and when. */
 #pragma once
 
-#include "proto/bus/history.h"
+#include "proto/position.h"
+#include "runtime/redis/redis.h"
+
+struct history_entry {
+    struct position at; /* the stream entry's id */
+    struct slice payload; /* the message as published, for message_decode(); {NULL, 0} if the entry is not ours */
+};
 
 struct history_range {
     struct slice channel;
@@ -17,6 +23,15 @@ struct history_answer {
     const char *why; /* of a failure */
     bool lost; /* the connection went before the answer came */
 };
+
+/* What the sentence of a failure tells. */
+enum history_fault {
+    HISTORY_UNREAD, /* nothing about this channel: it may be read later, or elsewhere */
+    HISTORY_FORBIDDEN, /* the user has no right to this one */
+    HISTORY_UNUSABLE, /* its key holds something else */
+    HISTORY_DEADLY, /* Redis closes the connection over it, for whatever is read there next: it is left alone for a while */
+};
+enum history_fault history_fault(const char *why);
 
 /* The sentence of HISTORY_DEADLY. */
 extern const char history_deadly[];

@@ -1,7 +1,7 @@
 /* One publish on its way. Its command is kept until the answer, since it may have to be sent again. */
 #pragma once
 
-#include "proto/bus/publish.h"
+#include "proto/bus/publish_request.h"
 #include "runtime/redis/wait_replicas.h"
 
 /* FCALL sse_publish 1 KEY DATA, and eleven options of two words. */
