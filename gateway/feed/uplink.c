@@ -7,6 +7,7 @@
 #include "proto/bus/marker.h"
 #include "runtime/log.h"
 #include "runtime/monotonic.h"
+#include "runtime/redis/shards_open.h"
 
 enum {
     CONNECT_TIMEOUT_MS = 3000,

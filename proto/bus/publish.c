@@ -8,7 +8,7 @@
 #include "proto/channel.h"
 #include "runtime/monotonic.h"
 #include "runtime/redis/pubsub_commands.h"
-#include "runtime/redis/shards.h"
+#include "runtime/redis/shards_open.h"
 #include "runtime/timer.h"
 
 enum {

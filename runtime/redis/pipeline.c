@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "runtime/h2o.h"
+
 enum { SMALL = 64, KEEP_MAX = 4096 };
 
 static struct pipeline_item *item_at(struct pipeline *pipeline, size_t i)

@@ -1,13 +1,13 @@
 /* The commands of one connection that Redis has not answered yet, oldest first: a ring that grows, so a command costs no allocation. */
 #pragma once
 
+#include <hiredis/hiredis.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "runtime/redis/redis.h"
-
 struct pipeline_item {
-    redis_reply_cb cb; /* may be NULL */
+    void (*cb)(void *data, const redisReply *reply, const char *why); /* redis_reply_cb; may be NULL */
     void *data;
     uint64_t since_ms; /* when it was queued */
     size_t left; /* replies to come: one for each channel of SUBSCRIBE and UNSUBSCRIBE, else 1 */

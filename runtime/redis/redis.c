@@ -35,8 +35,7 @@ enum state {
 struct redis {
     struct redis_options options;
     enum state state;
-    struct topology *topology;
-    bool own_topology;
+    struct topology *topology, own; /* own: where the options name none */
     struct topology_seeker seeker;
     bool located; /* dial.node is where it is, or was */
     struct dial dial;
@@ -503,17 +502,14 @@ static void on_clock(void *data)
 
 /* ---- interface ---- */
 
-static struct topology *open_topology(const struct redis_options *options)
-{
-    return topology_open(&(struct topology_options){.loop = options->loop, .getaddr = options->getaddr, .url = options->url});
-}
-
 struct redis *redis_open(const struct redis_options *options)
 {
     struct redis *redis = h2o_mem_alloc(sizeof(*redis));
     *redis = (struct redis){.options = *options, .backoff_ms = BACKOFF_MIN_MS, .why = "not connected to Redis yet"};
-    redis->own_topology = options->topology == NULL;
-    redis->topology = options->topology != NULL ? options->topology : open_topology(options);
+    redis->topology = options->topology != NULL ? options->topology : &redis->own;
+    if (options->topology == NULL)
+        topology_init_node(&redis->own, options->url, options->url->kind == REDIS_UNIX ? NULL : &options->url->nodes[0],
+                           TOPOLOGY_ANY);
     redis->seeker = (struct topology_seeker){.on_found = on_found, .on_moved = on_moved, .data = redis};
     redis->dial = (struct dial){
         .loop = options->loop, .getaddr = options->getaddr, .url = redis->topology->url, .on_done = on_dialed, .data = redis};
@@ -540,8 +536,6 @@ void redis_close(struct redis *redis)
     timer_dispose(&redis->clock);
     h2o_timeout_dispose(redis->options.loop, &redis->turn_end.timeout);
     topology_leave(&redis->seeker);
-    if (redis->own_topology)
-        topology_close(redis->topology);
     free(redis);
 }
 

@@ -16,7 +16,7 @@ struct redis_options {
         *getaddr; /* registered with h2o_hostinfo_getaddr_receiver on the same loop: names are looked up off it */
     const struct redis_url *url; /* borrowed for the connection's life */
     struct topology
-        *topology; /* where Redis is, shared with others, which outlives the connection; NULL: one of its own, of `url` */
+        *topology; /* where Redis is, shared with others, which outlives the connection; NULL: the only node, or socket, of `url` */
     const char *name; /* "subscriber" or "commands": for logs and CLIENT SETNAME ("sse-gateway:subscriber"); [A-Za-z0-9:-] */
     uint64_t connect_timeout_ms; /* where it is, look-up, connect and greeting together */
     uint64_t

@@ -1,5 +1,6 @@
 #include "runtime/redis/sentinel.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -211,22 +212,14 @@ static void ask_now(struct topology *topology)
     ask_all(H2O_STRUCT_FROM_MEMBER(struct sentinel, topology, topology));
 }
 
-static void close_sentinel(struct topology *topology)
-{
-    struct sentinel *sentinel = H2O_STRUCT_FROM_MEMBER(struct sentinel, topology, topology);
-    for (size_t i = 0; i < sentinel->count; ++i)
-        redis_close(sentinel->links[i].redis);
-    timer_dispose(&sentinel->poll);
-    free(sentinel);
-}
-
-static void open_link(struct sentinel *sentinel, const struct topology_options *options, const struct redis_node *node)
+static void open_link(struct sentinel *sentinel, h2o_loop_t *loop, h2o_multithread_receiver_t *getaddr,
+                      const struct redis_node *node)
 {
     struct link *link = &sentinel->links[sentinel->count++];
     link->sentinel = sentinel;
-    topology_init_node(&link->at, options->url, node, TOPOLOGY_SENTINEL);
-    link->redis = redis_open(&(struct redis_options){.loop = options->loop,
-                                                     .getaddr = options->getaddr,
+    topology_init_node(&link->at, sentinel->topology.url, node, TOPOLOGY_SENTINEL);
+    link->redis = redis_open(&(struct redis_options){.loop = loop,
+                                                     .getaddr = getaddr,
                                                      .topology = &link->at,
                                                      .name = "sentinel",
                                                      .connect_timeout_ms = TIMEOUT_MS,
@@ -236,18 +229,27 @@ static void open_link(struct sentinel *sentinel, const struct topology_options *
                                                      .data = link});
 }
 
-struct topology *sentinel_open(const struct topology_options *options)
+struct topology *sentinel_open(h2o_loop_t *loop, h2o_multithread_receiver_t *getaddr, const struct redis_url *url)
 {
     struct sentinel *sentinel = h2o_mem_alloc(sizeof(*sentinel));
     memset(sentinel, 0, sizeof(*sentinel));
-    topology_init_node(&sentinel->topology, options->url, NULL, TOPOLOGY_PRIMARY);
+    topology_init_node(&sentinel->topology, url, NULL, TOPOLOGY_PRIMARY);
     sentinel->topology.ask = ask_now;
     sentinel->topology.late = late;
-    sentinel->topology.close = close_sentinel;
     sentinel->opened_ms = monotonic_ms();
-    timer_init(&sentinel->poll, options->loop, on_poll, sentinel);
-    for (size_t i = 0; i < options->url->node_count; ++i)
-        open_link(sentinel, options, &options->url->nodes[i]);
+    timer_init(&sentinel->poll, loop, on_poll, sentinel);
+    for (size_t i = 0; i < url->node_count; ++i)
+        open_link(sentinel, loop, getaddr, &url->nodes[i]);
     timer_start(&sentinel->poll, POLL_MS);
     return &sentinel->topology;
+}
+
+void sentinel_close(struct topology *topology)
+{
+    assert(h2o_linklist_is_empty(&topology->seekers));
+    struct sentinel *sentinel = H2O_STRUCT_FROM_MEMBER(struct sentinel, topology, topology);
+    for (size_t i = 0; i < sentinel->count; ++i)
+        redis_close(sentinel->links[i].redis);
+    timer_dispose(&sentinel->poll);
+    free(sentinel);
 }

@@ -7,4 +7,6 @@
 
 #include "runtime/redis/topology.h"
 
-struct topology *sentinel_open(const struct topology_options *options);
+/* getaddr: see struct redis_options. `url` is borrowed. Close it when no seeker is left. */
+struct topology *sentinel_open(h2o_loop_t *loop, h2o_multithread_receiver_t *getaddr, const struct redis_url *url);
+void sentinel_close(struct topology *topology);

@@ -36,7 +36,6 @@ struct shards {
     void (*close)(struct shards *shards);
 };
 
-struct shards *shards_open(const struct shards_options *options);
 void shards_close(struct shards *shards); /* when no connection is left; on_gone is not called */
 
 /* Who has the slot; NULL: nobody, or nobody has said yet. */

@@ -1,10 +1,5 @@
 #include "runtime/redis/topology.h"
 
-#include <assert.h>
-#include <stdlib.h>
-
-#include "runtime/redis/sentinel.h"
-
 /* ---- one that does not change ---- */
 
 static void ask_plain(struct topology *topology)
@@ -18,11 +13,6 @@ static const char *late_plain(struct topology *topology)
     return "connecting took too long";
 }
 
-static void close_plain(struct topology *topology)
-{
-    free(topology);
-}
-
 void topology_init_node(struct topology *topology, const struct redis_url *url, const struct redis_node *node,
                         enum topology_role role)
 {
@@ -30,27 +20,7 @@ void topology_init_node(struct topology *topology, const struct redis_url *url, 
     h2o_linklist_init_anchor(&topology->seekers);
 }
 
-static struct topology *open_plain(const struct redis_url *url)
-{
-    struct topology *topology = h2o_mem_alloc(sizeof(*topology));
-    topology_init_node(topology, url, url->kind == REDIS_UNIX ? NULL : &url->nodes[0], TOPOLOGY_ANY);
-    topology->close = close_plain;
-    return topology;
-}
-
 /* ---- interface ---- */
-
-struct topology *topology_open(const struct topology_options *options)
-{
-    assert(options->url->kind != REDIS_CLUSTER); /* shards_open() */
-    return options->url->kind == REDIS_SENTINEL ? sentinel_open(options) : open_plain(options->url);
-}
-
-void topology_close(struct topology *topology)
-{
-    assert(h2o_linklist_is_empty(&topology->seekers));
-    topology->close(topology);
-}
 
 void topology_join(struct topology *topology, struct topology_seeker *seeker)
 {

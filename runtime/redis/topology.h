@@ -34,19 +34,9 @@ struct topology {
     void (*ask)(struct topology *topology); /* topology_found() will be called */
     const char *(*late)(struct topology *topology);
     void (*doubt)(struct topology *topology); /* NULL: nobody to ask */
-    void (*close)(struct topology *topology);
 };
 
-struct topology_options {
-    h2o_loop_t *loop;
-    h2o_multithread_receiver_t *getaddr; /* see struct redis_options */
-    const struct redis_url *url; /* borrowed for its life */
-};
-
-struct topology *topology_open(const struct topology_options *options);
-void topology_close(struct topology *topology); /* when no seeker is left */
-
-/* One node of the URL, wherever Redis is. The memory is the caller's and needs no closing. */
+/* One node; NULL: the socket of the URL. The memory is the caller's and needs no closing, but no seeker may be left when it goes. */
 void topology_init_node(struct topology *topology, const struct redis_url *url, const struct redis_node *node,
                         enum topology_role role);
 

@@ -2,7 +2,7 @@
 #include "proto/bus/channel_slot.h"
 #include "proto/bus/publish.h"
 #include "runtime/redis/pubsub_commands.h"
-#include "runtime/redis/shards.h"
+#include "runtime/redis/shards_open.h"
 #include "runtime/redis/subscribe.h"
 #include "runtime/log.h"
 #include "tests/unit/redis_server.h"
