@@ -15,13 +15,13 @@
 #include "runtime/h2o/h2_reset.h"
 #include "runtime/h2o/h2_work.h"
 #include "runtime/h2o/steady_clock.h"
+#include "runtime/http.h"
 #include "runtime/log.h"
 #include "runtime/monotonic.h"
 #include "runtime/net/bodies.h"
 #include "runtime/net/socket_write.h"
 #include "runtime/node_name.h"
 #include "runtime/redis/redis_reload.h"
-#include "runtime/refusal_log.h"
 #include "runtime/signals.h"
 #include "runtime/trim.h"
 
@@ -105,7 +105,7 @@ static const char *parse_options(struct gateway *gateway)
     site->limits = limits_create(&options->limits);
     site->node = node_name(options->node_name);
     admin_host_init(options->admin_hosts, options->admin_host);
-    refusal_log_trust(site->proxies);
+    http_trust(site->proxies);
     gateway->certificates = (struct certificates){options, &site->publisher.url, &gateway->redis_url, NULL, NULL};
     return NULL;
 }

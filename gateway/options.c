@@ -7,7 +7,7 @@
 #include "proto/channel.h"
 #include "runtime/admin_host.h"
 #include "runtime/announce.h"
-#include "runtime/config.h"
+#include "runtime/config_main.h"
 #include "runtime/demo.h"
 #include "runtime/log.h"
 #include "runtime/net/bodies.h"

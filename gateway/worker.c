@@ -3,9 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "gateway/connection.h"
 #include "gateway/counters.h"
-#include "gateway/http/admission.h"
 #include "gateway/http/upstream.h"
 
 /* libh2o's own 8 KiB stay while it holds a request, and most heads are a few hundred bytes. */
@@ -172,12 +170,10 @@ static struct listener *listen_on(struct worker *worker, int fd, h2o_accept_ctx_
                                        .max_connections = common->max_connections,
                                        .total = common->max_connections * common->count,
                                        .user_timeout_ms = (uint32_t)common->settings->write_timeout_s * 1000 + 5000,
-                                       .per_connection = sizeof(struct connection),
                                        .proxies = common->settings->proxy_protocol ? common->site->proxies : NULL,
                                        .on_open = plain ? on_open_plain : on_open,
                                        .on_close = plain ? on_close_plain : on_close,
-                                       .on_bad_proxy = on_bad_proxy,
-                                       .dispose = admission_connection_gone};
+                                       .on_bad_proxy = on_bad_proxy};
     return fd == -1 ? NULL : listener_start(fd, &options);
 }
 

@@ -99,7 +99,7 @@ static bool may_publish(const struct endpoint *endpoint, h2o_req_t *req)
     char seconds[16];
     if (!limits_on_publishing(endpoint->limits) || !http_method_is(req, "POST"))
         return true;
-    struct client_address client = client_address_of(endpoint->options->proxies, req);
+    struct client_address client = proxies_client(endpoint->options->proxies, req);
     enum limit limit = limits_publish(endpoint->limits, &client, monotonic_us(), &retry_s);
     if (limit == LIMIT_NONE)
         return true;

@@ -6,12 +6,12 @@
 #include "proto/event.h"
 #include "runtime/admin_host.h"
 #include "runtime/announce.h"
-#include "runtime/config.h"
+#include "runtime/config_main.h"
 #include "runtime/demo.h"
+#include "runtime/http.h"
 #include "runtime/net/bodies.h"
 #include "runtime/net/cors.h"
 #include "runtime/node_name.h"
-#include "runtime/refusal_log.h"
 
 static const char *check_level(const char *text)
 {
@@ -226,7 +226,7 @@ const char *options_read(struct options *options)
         why = tick_plan_parse(&options->plan, options->tickers);
     channel_set_prefix(options->redis_prefix);
     options->proxies = proxies_parse(options->trusted_proxies);
-    refusal_log_trust(options->proxies);
+    http_trust(options->proxies);
     admin_host_init(options->admin_hosts, options->admin_host);
     return why;
 }

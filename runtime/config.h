@@ -35,19 +35,10 @@ struct config_table {
     const char *(*prepare)(void *settings);
 };
 
-/* Handles the command line and the environment for a program, then returns with *settings filled (strings live as long as the process).
- *     healthcheck [--live]: how the running program of these settings is (see healthcheck.h), exit 0 or 1; a setting that the
- *         environment does not have comes from /etc/default/PROGRAM
- *     --help, --version, --print-settings (the rows of deploy/settings.md): printed, exit 0
- *     --print-config: every setting and its value, secrets masked, exit 0; --check-config: exit 0 when the program would start
- *     an unknown argument or a bad setting: die() with one sentence that names it
- * An empty variable counts as unset. */
-void config_main(const struct config_table *table, void *settings, int argc, char **argv);
-
 /* For prepare(): puts a copy of another text into the field of a CONFIG_TEXT, which is what is in force and shown from then on. */
 void config_replace(const char **field, const char *text);
 
-/* The part of config_main() that tests need: fills *settings from getenv-like `get`. NULL, or a sentence in a static buffer. */
+/* Fills *settings from getenv-like `get`. NULL, or a sentence in a static buffer. */
 const char *config_load(const struct config_table *table, void *settings, const char *(*get)(const char *name));
 
 /* What the file holds now that the environment names for a secret setting, by NAME_FILE: *value is malloc'd, NULL where it names none. NULL, or a sentence in a static buffer. */

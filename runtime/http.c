@@ -4,8 +4,8 @@
 
 #include "runtime/h2o/h2_guard.h"
 #include "runtime/json.h"
+#include "runtime/log.h"
 #include "runtime/net/bodies.h"
-#include "runtime/refusal_log.h"
 
 struct reason {
     int status;
@@ -114,6 +114,36 @@ static void send_error(h2o_req_t *req, int status, const char *reason, const cha
     send_whole(req, status, reason_of(status, reason), "application/json", error_body(req, body));
 }
 
+static const struct proxies *trusted;
+
+void http_trust(const struct proxies *proxies)
+{
+    trusted = proxies;
+}
+
+static const int logged[] = {401, 403, 421, 429};
+enum { LOGGED = sizeof(logged) / sizeof(logged[0]) };
+
+/* "request refused" at info, with the client's address, when the status is one of those. Of each at most LOG_BUDGET_LINES a second and thread;
+ * the next line says how many were left out. The query is not logged: it may hold a token. */
+static void log_refusal(h2o_req_t *req, int status, const char *why)
+{
+    static _Thread_local struct log_budget budgets[LOGGED];
+    size_t kind = 0;
+    int64_t left_out;
+    while (kind != LOGGED && logged[kind] != status)
+        ++kind;
+    if (kind == LOGGED || !log_budget_take(&budgets[kind], &left_out))
+        return;
+    char address[CLIENT_ADDRESS_TEXT_MAX];
+    struct client_address client = proxies_client(trusted, req);
+    struct slice path = http_target(req);
+    log_info("request refused", log_int("status", status), log_str("why", why),
+             log_str("client", client_address_print(&client, address)), log_slice("method", slice_of_iovec(req->method)),
+             log_slice("path", slice_split(&path, '?')), log_slice("origin", http_header(req, "origin")),
+             log_int("left_out", left_out));
+}
+
 const char *(*http_library_error)(h2o_req_t *req, int status, const char *why);
 
 /* Replaces the library's function of this name, which sends text/plain: calls between libh2o's files go through its PLT, and the
@@ -125,7 +155,7 @@ void h2o_send_error_generic(h2o_req_t *req, int status, const char *reason, cons
     const char *refusal = bodies_refusal(req, &status);
     if (refusal != NULL) {
         http_add_header(req, "retry-after", SLICE("5"));
-        refusal_log(req, status, refusal);
+        log_refusal(req, status, refusal);
         send_error(req, status, reason, refusal, flags);
         return;
     }
@@ -136,7 +166,7 @@ void h2o_send_error_generic(h2o_req_t *req, int status, const char *reason, cons
 
 void http_error(h2o_req_t *req, int status, const char *sentence)
 {
-    refusal_log(req, status, sentence);
+    log_refusal(req, status, sentence);
     send_error(req, status, "Error", sentence, status == 413 ? H2O_SEND_ERROR_HTTP1_CLOSE_CONNECTION : 0);
 }
 

@@ -4,8 +4,13 @@
 
 #include "runtime/h2o.h"
 
+struct proxies;
+
 /* Bounds on a request's head, answered with 414 and 431; libh2o itself stops only at 408 KiB. */
 enum { HTTP_PATH_MAX = 8192, HTTP_HEADERS_MAX = 32768 };
+
+/* Whose X-Forwarded-For names the client in the log lines of refused requests: 401, 403, 421 and 429. Once, before threads start; NULL: nobody's. */
+void http_trust(const struct proxies *proxies);
 
 /* Sends `status` with {"error":"SENTENCE"} (escaped) as application/json; keeps response headers already set (CORS, Allow,
  * Retry-After). 413 on HTTP/1.1 also closes the connection. */

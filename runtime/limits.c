@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "runtime/h2o.h"
 #include "runtime/seeded_hash.h"
 
 enum {

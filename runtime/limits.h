@@ -18,7 +18,7 @@ enum limit {
     LIMIT_STREAMS, /* of the process */
     LIMIT_ADDRESS_STREAMS,
     LIMIT_SUBJECT_STREAMS,
-    LIMIT_CONNECTION_STREAMS, /* of an HTTP/2 connection; see gateway/connection.h */
+    LIMIT_CONNECTION_STREAMS, /* of an HTTP/2 connection; see runtime/net/connection.h */
     LIMIT_STREAM_RATE,
     LIMIT_PUBLISH_RATE,
     LIMIT_CHANNEL_RATE,

@@ -1,9 +1,9 @@
 #include "gateway/http/admission.h"
 
-#include "gateway/connection.h"
 #include "gateway/counters.h"
 #include "runtime/http.h"
 #include "runtime/monotonic.h"
+#include "runtime/net/connection.h"
 #include "runtime/seeded_hash.h"
 
 enum { CONNECTION_RETRY_S = 5 };
@@ -24,11 +24,6 @@ static void on_request_gone(void *data)
         limits_leave(held->place, monotonic_us());
 }
 
-void admission_connection_gone(void *connection)
-{
-    limits_leave(((struct connection *)connection)->place, monotonic_us());
-}
-
 /* True when no limit was hit. */
 static bool verdict(h2o_req_t *req, enum limit limit, unsigned retry_s)
 {
@@ -46,12 +41,12 @@ bool admission_open(h2o_req_t *req, struct limits_place **place)
     *place = NULL;
     if (!limits_on_streams(site->limits))
         return true;
-    struct client_address client = client_address_of(site->proxies, req);
+    struct client_address client = proxies_client(site->proxies, req);
     enum limit limit = limits_enter(site->limits, &client, monotonic_us(), place, &retry_s);
     if (!verdict(req, limit, retry_s))
         return false;
     struct held *held = h2o_mem_alloc_shared(&req->pool, sizeof(*held), on_request_gone);
-    *held = (struct held){*place, req->version >= 0x200 ? NULL : connection_of(req)};
+    *held = (struct held){*place, req->version >= 0x200 ? NULL : connection_of_request(req)};
     return true;
 }
 
@@ -71,7 +66,7 @@ bool admission_connection(h2o_req_t *req)
 {
     if (req->version < 0x200)
         return true;
-    struct connection *connection = connection_of(req);
+    struct connection *connection = connection_of_request(req);
     if (connection->streams >= CONNECTION_STREAMS_MAX)
         return verdict(req, LIMIT_CONNECTION_STREAMS, CONNECTION_RETRY_S);
     ++connection->streams;
@@ -90,7 +85,7 @@ bool admission_channels(h2o_req_t *req, const struct slice *channels, uint32_t c
         return true;
     unsigned retry_s = 0;
     uint64_t now_us = monotonic_us();
-    struct client_address address = client_address_of(site->proxies, req), network = client_address_network(address);
+    struct client_address address = proxies_client(site->proxies, req), network = client_address_network(address);
     *client = seeded_hash(&network, sizeof(network));
     if (site->bus.room(site->bus.feed) == 0)
         return verdict(req, LIMIT_CHANNELS, CHANNELS_RETRY_S);
@@ -106,7 +101,7 @@ bool admission_publish(h2o_req_t *req)
     unsigned retry_s = 0;
     if (!limits_on_publishing(site->limits))
         return true;
-    struct client_address client = client_address_of(site->proxies, req);
+    struct client_address client = proxies_client(site->proxies, req);
     enum limit limit = limits_publish(site->limits, &client, monotonic_us(), &retry_s);
     return verdict(req, limit, retry_s);
 }

@@ -20,6 +20,3 @@ bool admission_channels(h2o_req_t *req, const struct slice *channels, uint32_t c
 
 /* Whether the request may be passed on to the publisher. */
 bool admission_publish(h2o_req_t *req);
-
-/* The listener_options.dispose of the public ports, whose per-connection memory is a struct connection: gives back the place of a stream over HTTP/1.1. */
-void admission_connection_gone(void *connection);

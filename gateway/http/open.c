@@ -148,7 +148,7 @@ void stream_serve(h2o_req_t *req, struct stream_request *stream)
     }
     stream->spec.channels = stream->channels;
     stream->spec.count = stream->count;
-    stream->spec.address = client_address_of(site->proxies, req);
+    stream->spec.address = proxies_client(site->proxies, req);
     stream->spec.head_first = !site->bus.usable(site->bus.feed);
     hub_open(worker->hub, req, &stream->spec);
 }

@@ -3,8 +3,8 @@
 #include <sys/socket.h>
 
 #include "gateway/stream/subscriber.h"
-#include "gateway/takeover.h"
-#include "runtime/net/listener.h"
+#include "runtime/h2o/takeover.h"
+#include "runtime/net/connection.h"
 #include "runtime/net/tls_wire.h"
 
 enum {
@@ -21,7 +21,7 @@ static int fd_of(const struct subscriber *subscriber)
 /* The session of its socket, without libh2o in between, which would copy each record and call back for each write. */
 static SSL *session(const struct subscriber *subscriber)
 {
-    return listener_tls(subscriber->sock);
+    return connection_of(subscriber->sock)->tls;
 }
 
 /* The queued frame's bytes as they go onto the socket. */
@@ -145,7 +145,7 @@ static void on_plain_readable(h2o_socket_t *sock, const char *err)
 
 static void on_tls_readable(h2o_socket_t *sock, const char *err)
 {
-    received(sock->data, err != NULL ? 0 : tls_wire_drain(listener_tls(sock)));
+    received(sock->data, err != NULL ? 0 : tls_wire_drain(connection_of(sock)->tls));
 }
 
 /* ---- opening and closing ---- */

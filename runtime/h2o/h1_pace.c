@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "runtime/h2o/interpose.h"
-#include "runtime/net/listener.h"
+#include "runtime/net/connection.h"
 #include "runtime/pace.h"
 
 struct h1_pace {
@@ -48,14 +48,15 @@ const char *h1_pace_start(void)
 
 static void drop(h2o_socket_t *sock)
 {
-    struct h1_pace **slot = listener_h1_pace(sock);
-    if (slot == NULL || *slot == NULL)
+    struct connection *connection = connection_of(sock);
+    struct h1_pace *h1 = connection == NULL ? NULL : connection->h1_pace;
+    if (h1 == NULL)
         return;
-    pace_forget(&(*slot)->pace);
-    if ((*slot)->input != NULL)
-        h2o_buffer_dispose(&(*slot)->input);
-    free(*slot);
-    *slot = NULL;
+    pace_forget(&h1->pace);
+    if (h1->input != NULL)
+        h2o_buffer_dispose(&h1->input);
+    free(h1);
+    connection->h1_pace = NULL;
 }
 
 static void resume(struct pace *pace)
@@ -73,13 +74,13 @@ static void resume(struct pace *pace)
 
 static struct h1_pace *line_up(h2o_socket_t *sock)
 {
-    struct h1_pace **slot = listener_h1_pace(sock);
-    if (*slot == NULL) {
-        *slot = h2o_mem_alloc(sizeof(**slot));
-        **slot = (struct h1_pace){.sock = sock};
+    struct connection *connection = connection_of(sock);
+    if (connection->h1_pace == NULL) {
+        connection->h1_pace = h2o_mem_alloc(sizeof(*connection->h1_pace));
+        *connection->h1_pace = (struct h1_pace){.sock = sock};
     }
-    pace_wait(&(*slot)->pace, h2o_socket_get_loop(sock), resume);
-    return *slot;
+    pace_wait(&connection->h1_pace->pace, h2o_socket_get_loop(sock), resume);
+    return connection->h1_pace;
 }
 
 /* The library begins the next request as soon as it has started to read, when it finds input. So it finds none. */
@@ -106,7 +107,7 @@ h2o_socket_cb h1_pace_reader(h2o_socket_t *sock, h2o_socket_cb cb)
     if (library_state.accepts)
         library_state.on_read = cb;
     library_state.accepts = false;
-    if (cb != library_state.on_read || listener_h1_pace(sock) == NULL) {
+    if (cb != library_state.on_read || connection_of(sock) == NULL) {
         drop(sock);
         return cb;
     }

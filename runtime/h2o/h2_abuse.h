@@ -17,7 +17,7 @@ enum h2_abuse {
     H2_BODIES, /* of requests that are not complete, all together */
     H2_WORK, /* heads and answers of requests under way; see h2_work.h */
     H2_SLOW_REQUEST, /* not complete within h2o_globalconf_t's http1.req_timeout; only its stream is reset, unless it is a head */
-    H2_SLOW_ANSWER, /* nothing of an answer was taken for listener_options.user_timeout_ms; only its stream is reset */
+    H2_SLOW_ANSWER, /* nothing of an answer was taken for TCP_USER_TIMEOUT; only its stream is reset */
     H2_IDLE, /* no request for h2o_globalconf_t's http2.idle_timeout, whatever other frames there were */
     H2_ABUSES,
     H2_NO_ABUSE = H2_ABUSES,

@@ -17,7 +17,7 @@
 #include "runtime/log.h"
 #include "runtime/monotonic.h"
 #include "runtime/net/bodies.h"
-#include "runtime/net/listener.h"
+#include "runtime/net/connection.h"
 #include "runtime/pace.h"
 
 enum {
@@ -154,29 +154,29 @@ static void report(struct h2_guard *guard, enum h2_abuse abuse, const char *what
 
 static struct h2_guard *guard_of(h2o_socket_t *sock)
 {
-    struct h2_guard **slot = listener_guard(sock);
-    return slot == NULL ? NULL : *slot;
+    struct connection *connection = connection_of(sock);
+    return connection == NULL ? NULL : connection->guard;
 }
 
 static void expect(h2o_socket_t *sock)
 {
-    struct h2_guard **slot = listener_guard(sock);
+    struct connection *connection = connection_of(sock);
     struct sockaddr_storage peer;
-    if (slot == NULL || *slot != NULL)
+    if (connection == NULL || connection->guard != NULL)
         return;
     /* libh2o keeps it for report(): after a reset the kernel knows no address any more */
     h2o_socket_getpeername(sock, (struct sockaddr *)&peer);
-    *slot = h2o_mem_alloc(sizeof(**slot));
-    **slot = (struct h2_guard){.state = GUARD_EXPECTED, .sock = sock, .abuse = H2_NO_ABUSE};
+    connection->guard = h2o_mem_alloc(sizeof(*connection->guard));
+    *connection->guard = (struct h2_guard){.state = GUARD_EXPECTED, .sock = sock, .abuse = H2_NO_ABUSE};
 }
 
 static void forget(h2o_socket_t *sock)
 {
-    struct h2_guard **slot = listener_guard(sock);
-    if (slot == NULL)
+    struct connection *connection = connection_of(sock);
+    if (connection == NULL)
         return;
-    h2_guard_free(*slot);
-    *slot = NULL;
+    free(connection->guard);
+    connection->guard = NULL;
 }
 
 static void on_turn(h2o_timeout_entry_t *entry);
@@ -199,11 +199,6 @@ static void end(struct h2_guard *guard)
     guard->state = GUARD_OVER;
     if (current == guard)
         current = NULL;
-}
-
-void h2_guard_free(struct h2_guard *guard)
-{
-    free(guard);
 }
 
 void h2o_http2_accept(h2o_accept_ctx_t *ctx, h2o_socket_t *sock, struct timeval connected_at)
@@ -594,7 +589,7 @@ static void on_turn(h2o_timeout_entry_t *entry)
     h2o_timeout_link(ctx->loop, &ctx->one_sec_timeout, &guard->turn);
     if (guard->conn->state == H2O_HTTP2_CONN_STATE_IS_CLOSING)
         return;
-    h2_timeouts_turn(&guard->patience, guard->conn, guard->requests, listener_user_timeout_ms(guard->sock), &found);
+    h2_timeouts_turn(&guard->patience, guard->conn, guard->requests, connection_of(guard->sock)->owner->user_timeout_ms, &found);
     if (found.abuse != H2_NO_ABUSE && !is_left_out(found.abuse))
         lose_patience(guard, &found);
 }

@@ -11,8 +11,6 @@
 #include "runtime/h2o.h"
 #include "runtime/h2o/h2_abuse.h"
 
-struct h2_guard; /* one for each HTTP/2 connection, made when the protocol begins */
-
 /* Once, before listeners start. `first` is the row of the program's metrics where H2_ABUSE_ROWS begin. NULL, or the sentence why
  * the library in this process can't be guarded: another version, or one whose calls don't come through here. */
 const char *h2_guard_start(size_t first);
@@ -23,6 +21,3 @@ void h2_guard_answer(h2o_req_t *req, size_t bytes, bool copied);
 
 /* The answer is an event stream, whose memory is counted by its queue. */
 void h2_guard_stream(h2o_req_t *req);
-
-/* For listener.c, when the socket is gone; NULL is fine. */
-void h2_guard_free(struct h2_guard *guard);

@@ -1,9 +1,11 @@
-/* The address of a client, for counting what it does. Pure but for client_address_of(). */
+/* The address of a client, for counting what it does. Pure. */
 #pragma once
 
-#include "runtime/h2o.h"
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
 
-struct proxies;
+#include "runtime/slice.h"
 
 struct client_address {
     uint8_t bytes[16]; /* IPv4 as ::ffff:a.b.c.d */
@@ -21,8 +23,3 @@ const char *client_address_print(const struct client_address *address, char text
 
 /* What one client has: the whole IPv4 address, or the first 64 bits of an IPv6 one. */
 struct client_address client_address_network(struct client_address address);
-
-/* Who sent this request. The peer, unless that is one of the proxies: then the right-most address of X-Forwarded-For that is not one of
- * them. What stands left of it was written by the client itself, or by somebody else whom we don't know. Where the header does not name
- * such an address, the last proxy that is known counts. All zero when the connection has no address. `proxies` NULL: there are none. */
-struct client_address client_address_of(const struct proxies *proxies, h2o_req_t *req);

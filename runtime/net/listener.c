@@ -10,10 +10,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "runtime/h2o/h2_guard.h"
 #include "runtime/log.h"
-#include "runtime/monotonic.h"
 #include "runtime/net/bodies.h"
+#include "runtime/net/connection.h"
 #include "runtime/net/proxies.h"
 #include "runtime/net/proxy_reader.h"
 
@@ -21,27 +20,17 @@ enum {
     BACKLOG = 4096, /* the kernel caps it at net.core.somaxconn */
     ACCEPTS_PER_TURN = 64, /* a flood of connections must not hold up the streams that are open */
     NOTSENT_LOWAT_BYTES = 16384, /* else a stuck reader costs megabytes of kernel memory */
-    KEY_UPDATES_AT_ONCE = 100, /* of TLS 1.3; clients send one after gigabytes, if ever */
-    KEY_UPDATE_MS = 1000, /* and then one in so long */
     USER_TIMEOUT_MS = 30000, /* an unreachable peer is dropped after this long without an ACK */
 };
 
 struct listener {
     h2o_socket_t *sock; /* NULL once stopped */
     struct listener_options options;
+    struct connection_owner owner;
     size_t open; /* connections */
     size_t refs; /* the owner's, one for each open connection, one while accepting */
     h2o_timeout_entry_t pause; /* linked while accepting waits for file descriptors */
     struct log_limit fault_limit, full_limit;
-};
-
-struct connection {
-    struct listener *listener;
-    SSL *tls; /* see listener_tls() */
-    uint64_t key_updates_ms; /* see listener_takes_key_update() */
-    struct h2_guard *guard; /* see listener_guard() */
-    struct h1_pace *h1_pace; /* see listener_h1_pace() */
-    void *memory[]; /* listener_options.per_connection bytes */
 };
 
 /* One attempt at one address: the descriptor, or -1 with errno set. */
@@ -188,14 +177,9 @@ static void pause_accepting(struct listener *listener, int error)
     h2o_timeout_link(ctx->loop, &ctx->hundred_ms_timeout, &listener->pause);
 }
 
-static void on_connection_closed(void *data)
+static void on_connection_closed(struct connection_owner *owner)
 {
-    struct connection *connection = data;
-    struct listener *listener = connection->listener;
-    h2_guard_free(connection->guard);
-    if (listener->options.dispose != NULL)
-        listener->options.dispose(connection->memory);
-    free(connection);
+    struct listener *listener = H2O_STRUCT_FROM_MEMBER(struct listener, owner, owner);
     --listener->open;
     if (listener->options.on_close != NULL)
         listener->options.on_close(listener->options.data);
@@ -222,15 +206,9 @@ static bool is_proxy(const struct listener *listener, h2o_socket_t *sock)
            proxies_trust(listener->options.proxies, (struct sockaddr *)&peer);
 }
 
-/* sock->on_close is the application's: libh2o itself never sets it, and it stays with the socket through the TLS handshake, HTTP/2 and a
- * takeover. */
 static void open_connection(struct listener *listener, h2o_socket_t *sock)
 {
-    size_t size = sizeof(struct connection) + listener->options.per_connection;
-    struct connection *connection = memset(h2o_mem_alloc(size), 0, size);
-    connection->listener = listener;
-    sock->on_close.cb = on_connection_closed;
-    sock->on_close.data = connection;
+    connection_open(sock, &listener->owner);
     ++listener->open;
     ++listener->refs;
     bodies_own(sock);
@@ -270,16 +248,10 @@ static void on_readable(h2o_socket_t *sock, const char *err)
     release(listener);
 }
 
-static uint32_t user_timeout_ms(const struct listener_options *options)
-{
-    return options->user_timeout_ms != 0 ? options->user_timeout_ms : USER_TIMEOUT_MS;
-}
-
 /* Accepted sockets inherit them, which spares each connection the system calls. */
-static void set_options(int fd, const struct listener_options *options)
+static void set_options(int fd, unsigned timeout)
 {
     int lowat = NOTSENT_LOWAT_BYTES;
-    unsigned timeout = user_timeout_ms(options);
     setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &lowat, sizeof(lowat));
     setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof(timeout));
 }
@@ -287,11 +259,13 @@ static void set_options(int fd, const struct listener_options *options)
 struct listener *listener_start(int fd, const struct listener_options *options)
 {
     struct listener *listener = h2o_mem_alloc(sizeof(*listener));
-    *listener = (struct listener){.options = *options, .refs = 1, .pause = {.cb = on_pause_over}};
+    *listener = (struct listener){
+        .options = *options, .owner = {.on_closed = on_connection_closed}, .refs = 1, .pause = {.cb = on_pause_over}};
+    listener->owner.user_timeout_ms = options->user_timeout_ms != 0 ? options->user_timeout_ms : USER_TIMEOUT_MS;
     int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
     if (own < 0)
         die("a listening socket can't be duplicated: %s", strerror(errno));
-    set_options(own, options);
+    set_options(own, listener->owner.user_timeout_ms);
     listener->sock = h2o_evloop_socket_create(options->accept->ctx->loop, own, H2O_SOCKET_FLAG_DONT_READ);
     listener->sock->data = listener;
     update_polling(listener);
@@ -304,45 +278,4 @@ void listener_stop(struct listener *listener)
     h2o_socket_close(listener->sock);
     listener->sock = NULL;
     release(listener);
-}
-
-SSL *listener_tls(h2o_socket_t *sock)
-{
-    return ((struct connection *)sock->on_close.data)->tls;
-}
-
-void listener_set_tls(h2o_socket_t *sock, SSL *tls)
-{
-    ((struct connection *)sock->on_close.data)->tls = tls;
-}
-
-/* A bucket that is kept as the time at which it will be full again. */
-bool listener_takes_key_update(h2o_socket_t *sock)
-{
-    struct connection *connection = sock->on_close.data;
-    uint64_t now_ms = monotonic_ms();
-    if (connection->key_updates_ms < now_ms)
-        connection->key_updates_ms = now_ms;
-    connection->key_updates_ms += KEY_UPDATE_MS;
-    return connection->key_updates_ms - now_ms <= (uint64_t)KEY_UPDATES_AT_ONCE * KEY_UPDATE_MS;
-}
-
-void *listener_connection(h2o_socket_t *sock)
-{
-    return ((struct connection *)sock->on_close.data)->memory;
-}
-
-struct h2_guard **listener_guard(h2o_socket_t *sock)
-{
-    return sock->on_close.cb == on_connection_closed ? &((struct connection *)sock->on_close.data)->guard : NULL;
-}
-
-struct h1_pace **listener_h1_pace(h2o_socket_t *sock)
-{
-    return sock->on_close.cb == on_connection_closed ? &((struct connection *)sock->on_close.data)->h1_pace : NULL;
-}
-
-uint32_t listener_user_timeout_ms(h2o_socket_t *sock)
-{
-    return user_timeout_ms(&((struct connection *)sock->on_close.data)->listener->options);
 }

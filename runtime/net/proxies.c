@@ -96,3 +96,41 @@ bool proxies_trust(const struct proxies *proxies, const struct sockaddr *address
     struct client_address client;
     return client_address_read(&client, address) && proxies_hold(proxies, &client);
 }
+
+/* Takes the last of a comma-separated list off. */
+static struct slice last_of(struct slice *list)
+{
+    const char *comma = list->n == 0 ? NULL : memrchr(list->p, ',', list->n);
+    struct slice last = comma == NULL ? *list : slice_from(*list, (size_t)(comma - list->p) + 1);
+    *list = comma == NULL ? (struct slice){NULL, 0} : slice_make(list->p, (size_t)(comma - list->p));
+    return slice_trim(last);
+}
+
+/* From the right, for as long as the addresses are the proxies'. True when *client is what was looked for, or no more can be known. */
+static bool walk(const struct proxies *proxies, struct slice list, struct client_address *client)
+{
+    while (list.p != NULL) {
+        struct client_address next;
+        if (!client_address_parse(&next, last_of(&list)))
+            return true;
+        *client = next;
+        if (!proxies_hold(proxies, &next))
+            return true;
+    }
+    return false;
+}
+
+struct client_address proxies_client(const struct proxies *proxies, h2o_req_t *req)
+{
+    struct client_address client = {{0}};
+    struct sockaddr_storage peer;
+    socklen_t length = req->conn->callbacks->get_peername(req->conn, (void *)&peer);
+    if (length == 0 || !client_address_read(&client, (void *)&peer) || proxies == NULL || !proxies_hold(proxies, &client))
+        return client;
+    for (size_t i = req->headers.size; i-- != 0;) {
+        const h2o_header_t *header = &req->headers.entries[i];
+        if (header->name == &H2O_TOKEN_X_FORWARDED_FOR->buf && walk(proxies, slice_of_iovec(header->value), &client))
+            break;
+    }
+    return client;
+}

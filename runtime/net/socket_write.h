@@ -1,5 +1,5 @@
 /* What libh2o 2.2.5 writes by itself and we would say otherwise: the answer to a request that it can't parse, which is one JSON
- * sentence here as every other error, and the head of an upgrade (gateway/takeover.h). All it writes goes through h2o_socket_write(),
+ * sentence here as every other error, and the head of an upgrade (runtime/h2o/takeover.h). All it writes goes through h2o_socket_write(),
  * which this program defines anew. */
 #pragma once
 

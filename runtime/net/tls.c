@@ -9,7 +9,7 @@
 #include "runtime/h2o.h"
 #include "runtime/log.h"
 #include "runtime/monotonic.h"
-#include "runtime/net/listener.h"
+#include "runtime/net/connection.h"
 #include "runtime/net/tls_ticket.h"
 
 /* TLS 1.2 with forward secrecy and authenticated encryption; those of TLS 1.3 all are. */
@@ -126,15 +126,17 @@ static void on_message(int sent, int version, int type, const void *bytes, size_
     if (sent || type != SSL3_RT_HANDSHAKE || n == 0 || *(const unsigned char *)bytes != SSL3_MT_KEY_UPDATE)
         return;
     h2o_socket_t *sock = socket_of(tls);
-    if (sock != NULL && sock->on_close.data != NULL && !listener_takes_key_update(sock))
+    struct connection *connection = sock == NULL ? NULL : connection_of(sock);
+    if (connection != NULL && !connection_takes_key_update(connection))
         refuse_key_update(tls, sock);
 }
 
 static void on_info(const SSL *tls, int where, int value)
 {
     h2o_socket_t *sock = (where & SSL_CB_HANDSHAKE_DONE) != 0 ? socket_of(tls) : NULL;
-    if (sock != NULL && sock->on_close.data != NULL)
-        listener_set_tls(sock, (SSL *)tls);
+    struct connection *connection = sock == NULL ? NULL : connection_of(sock);
+    if (connection != NULL)
+        connection->tls = (SSL *)tls;
     if (is_fatal(where, SSL_CB_WRITE_ALERT, value) && (SSL_get_verify_mode(tls) & SSL_VERIFY_PEER) != 0)
         log_refused(tls);
 }

@@ -14,7 +14,7 @@ struct tls_server_files {
     struct tls_file ticket_keys; /* see tls_ticket.h */
 };
 
-/* A server context: TLS 1.2 and 1.3, ALPN h2 and http/1.1, buffers released when idle; listener_tls() knows its sessions. NULL and *error (a sentence in a
+/* A server context: TLS 1.2 and 1.3, ALPN h2 and http/1.1, buffers released when idle; struct connection has its sessions. NULL and *error (a sentence in a
  * static buffer that begins with the setting) when the files can't be used. The caller owns the context. */
 SSL_CTX *tls_server(const struct tls_server_files *files, const char **error);
 

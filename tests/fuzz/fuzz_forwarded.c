@@ -99,7 +99,7 @@ static void check_origin(const struct proxies *proxies, struct request *request,
 /* Nobody whom we don't trust may say who the client is. */
 static void check_client(const struct proxies *proxies, struct request *request, bool trusted)
 {
-    struct client_address client = client_address_of(proxies, &request->req), peer = {{0}};
+    struct client_address client = proxies_client(proxies, &request->req), peer = {{0}};
     client_address_read(&peer, (const struct sockaddr *)&request->peer);
     must(trusted || memcmp(&client, &peer, sizeof(peer)) == 0);
 }

@@ -40,7 +40,7 @@ CHECK_UNUSED static void server_init(struct server *s)
     s->host = h2o_config_register_host(&s->config, h2o_iovec_init(H2O_STRLIT("default")), 65535);
 }
 
-CHECK_UNUSED static void server_open(struct server *s, size_t max_connections, size_t per_connection)
+CHECK_UNUSED static void server_open(struct server *s, size_t max_connections)
 {
     const char *error;
     h2o_context_init(&s->ctx, h2o_evloop_create(), &s->config);
@@ -53,7 +53,6 @@ CHECK_UNUSED static void server_open(struct server *s, size_t max_connections, s
     }
     struct listener_options options = {.accept = &s->accept,
                                        .max_connections = max_connections,
-                                       .per_connection = per_connection,
                                        .on_open = server_on_open,
                                        .on_close = server_on_close,
                                        .data = s};

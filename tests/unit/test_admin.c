@@ -99,7 +99,7 @@ int main(void)
     metrics_thread();
     server_init(&s);
     admin_register(s.host, &options);
-    server_open(&s, 10, 0);
+    server_open(&s, 10);
     test_health(&s);
     test_ready(&s);
     test_metrics(&s);

@@ -121,7 +121,7 @@ static struct client_address ask(const char *list, const char *const *forwarded)
         h2o_add_header(&req.pool, &req.headers, H2O_TOKEN_X_FORWARDED_FOR, NULL, forwarded[i], strlen(forwarded[i]));
         h2o_add_header(&req.pool, &req.headers, H2O_TOKEN_USER_AGENT, NULL, "203.0.113.1", 11);
     }
-    struct client_address client = client_address_of(proxies, &req);
+    struct client_address client = proxies_client(proxies, &req);
     h2o_mem_clear_pool(&req.pool);
     free((void *)(uintptr_t)proxies);
     return client;

@@ -1,5 +1,5 @@
 /* runtime/config: the loader with a made-up environment, and config_main() in a child process. */
-#include "runtime/config.h"
+#include "runtime/config_main.h"
 
 #include <stdlib.h>
 #include <sys/wait.h>

@@ -5,7 +5,7 @@
 #include <sys/wait.h>
 
 #include "runtime/admin.h"
-#include "runtime/config.h"
+#include "runtime/config_main.h"
 #include "runtime/metrics.h"
 #include "server.h"
 
@@ -211,7 +211,7 @@ int main(void)
     metrics_thread();
     server_init(&s);
     admin_register(s.host, &(struct admin_options){.ready = ready, .ready_count = 1});
-    server_open(&s, 10, 0);
+    server_open(&s, 10);
     test_answers(&s);
     test_settings(&s);
     check(server_close(&s), "all connections are gone at the end");

@@ -338,7 +338,7 @@ int main(void)
     server_init(&s);
     s.config.max_request_entity_size = 100;
     h2o_create_handler(h2o_config_register_path(s.host, "/say", 0), sizeof(h2o_handler_t))->on_req = on_say;
-    server_open(&s, 100, 0);
+    server_open(&s, 100);
     test_library_errors(&s);
     test_http2_error(&s);
     test_errors(&s);

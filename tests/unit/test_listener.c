@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <sys/resource.h>
 
+#include "runtime/net/connection.h"
 #include "server.h"
 
 static int connect_to(const struct sockaddr *address, socklen_t length)
@@ -71,7 +72,7 @@ static void test_cap(void)
     struct server s;
     int clients[6];
     server_init(&s);
-    server_open(&s, 4, 0);
+    server_open(&s, 4);
     for (int i = 0; i < 6; ++i)
         clients[i] = client_connect(&s);
     check(server_until(&s, s.opened == 4), "connections are accepted up to the cap");
@@ -98,7 +99,7 @@ static void test_flood(void)
     struct server s;
     int clients[MANY];
     server_init(&s);
-    server_open(&s, 1000, 0);
+    server_open(&s, 1000);
     server_settle(&s);
     for (int i = 0; i < MANY; ++i)
         clients[i] = client_connect(&s);
@@ -110,26 +111,17 @@ static void test_flood(void)
     check(server_close(&s), "all are gone at the end");
 }
 
-struct counter {
-    uint64_t requests;
-    char more[1000];
-};
-
 static int last_fd;
 
 static int on_count(h2o_handler_t *self, h2o_req_t *req)
 {
     h2o_socket_t *sock = req->conn->callbacks->get_socket(req->conn);
-    struct counter *counter = listener_connection(sock);
-    bool clean = true;
+    struct connection *connection = connection_of_request(req);
     char body[64];
     (void)self;
     last_fd = h2o_socket_get_fd(sock);
-    for (size_t i = 0; counter->requests == 0 && i < sizeof(counter->more); ++i)
-        clean = clean && counter->more[i] == 0;
-    memset(counter->more, 0xee, sizeof(counter->more));
-    snprintf(body, sizeof(body), "[%d %s]", (int)++counter->requests,
-             clean && (uintptr_t)counter % sizeof(void *) == 0 ? "good" : "bad");
+    bool clean = connection->streams != 0 || (connection->place == NULL && connection->tls == NULL && !connection->taken_over);
+    snprintf(body, sizeof(body), "[%d %s]", (int)++connection->streams, clean ? "good" : "bad");
     req->res.status = 200;
     req->res.content_length = strlen(body);
     h2o_send_inline(req, body, strlen(body));
@@ -150,14 +142,14 @@ static int option(int level, int name)
     return value;
 }
 
-static void test_connection_memory(void)
+static void test_connection_record(void)
 {
     struct server s;
     server_init(&s);
     h2o_create_handler(h2o_config_register_path(s.host, "/count", 0), sizeof(h2o_handler_t))->on_req = on_count;
-    server_open(&s, 10, sizeof(struct counter));
+    server_open(&s, 10);
     int a = client_connect(&s), b = client_connect(&s);
-    check(counts(&s, a, "[1 good]"), "a new connection's memory is zeroed and aligned");
+    check(counts(&s, a, "[1 good]"), "a new connection's record is zeroed");
     check(counts(&s, a, "[2 good]"), "it is the same for the next request on it");
     check(counts(&s, b, "[1 good]"), "and another for another connection");
     check(counts(&s, a, "[3 good]"), "which leaves it alone");
@@ -166,7 +158,7 @@ static void test_connection_memory(void)
     check(option(IPPROTO_TCP, TCP_USER_TIMEOUT) == 30000, "a peer that stops answering is dropped");
     close(a);
     int c = client_connect(&s);
-    check(counts(&s, c, "[1 good]"), "memory is never a closed connection's");
+    check(counts(&s, c, "[1 good]"), "a record is never a closed connection's");
     close(b);
     close(c);
     check(server_close(&s) && s.opened == 3, "opens and closes were both told");
@@ -177,7 +169,7 @@ static void test_stop(void)
     struct server s;
     server_init(&s);
     h2o_create_handler(h2o_config_register_path(s.host, "/count", 0), sizeof(h2o_handler_t))->on_req = on_count;
-    server_open(&s, 1, sizeof(struct counter));
+    server_open(&s, 1);
     int open = client_connect(&s);
     check(counts(&s, open, "[1 good]"), "a connection is open, at the cap");
     listener_stop(s.listener);
@@ -201,7 +193,7 @@ static void test_stop_while_accepting(void)
 {
     struct server s;
     server_init(&s);
-    server_open(&s, 10, 0);
+    server_open(&s, 10);
     listener_stop(s.listener);
     const char *error;
     int fd = listener_bind("127.0.0.1", 0, &s.port, &error);
@@ -227,8 +219,8 @@ static void test_two_workers(void)
     int fd = listener_bind("", 0, &port, &error);
     server_init(&s);
     server_init(&t);
-    server_open(&s, 10, 0);
-    server_open(&t, 10, 0);
+    server_open(&s, 10);
+    server_open(&t, 10);
     listener_stop(s.listener);
     listener_stop(t.listener);
     s.listener = listener_start(
@@ -264,7 +256,7 @@ static void test_no_descriptors(void)
     struct server s;
     struct rlimit files;
     server_init(&s);
-    server_open(&s, 10, 0);
+    server_open(&s, 10);
     getrlimit(RLIMIT_NOFILE, &files);
     int client = client_connect(&s);
     limit_files((rlim_t)client + 1);
@@ -286,7 +278,7 @@ int main(void)
     test_bind();
     test_cap();
     test_flood();
-    test_connection_memory();
+    test_connection_record();
     test_stop();
     test_stop_while_accepting();
     test_two_workers();

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "runtime/http.h"
+#include "runtime/net/connection.h"
 #include "server.h"
 
 static char folder[] = "/tmp/test_tls-XXXXXX";
@@ -102,9 +103,9 @@ static void test_files(void)
 
 static int on_hello(h2o_handler_t *self, h2o_req_t *req)
 {
-    int *count = listener_connection(req->conn->callbacks->get_socket(req->conn));
+    struct connection *connection = connection_of_request(req);
     (void)self;
-    http_send(req, 200, "text/plain", ++*count == 1 ? SLICE("hello 1") : SLICE("hello more"));
+    http_send(req, 200, "text/plain", ++connection->streams == 1 ? SLICE("hello 1") : SLICE("hello more"));
     return 0;
 }
 
@@ -211,7 +212,7 @@ int main(void)
         server_init(&s);
         h2o_create_handler(h2o_config_register_path(s.host, "/", 0), sizeof(h2o_handler_t))->on_req = on_hello;
         s.accept.ssl_ctx = ctx;
-        server_open(&s, 10, sizeof(int));
+        server_open(&s, 10);
         test_handshakes(&s);
         check(server_close(&s), "all connections are gone at the end");
         SSL_CTX_free(ctx);
