@@ -70,17 +70,29 @@ bool admission_publish(struct gateway *gateway, h2o_req_t *req)
     return limit == LIMIT_NONE;
 }
 
-/* Of a stream that has channels new to this worker. What is over a limit anyway is not looked up to the end; while there is some room the feed decides, which knows all channels. */
+static uint32_t less(size_t a, uint32_t b)
+{
+    return a < b ? (uint32_t)a : b;
+}
+
+/* Of a stream that has channels new to this worker; other workers may listen to some. They are looked up only until the answer is known. */
 static enum limit limit_channels(struct gateway *gateway, struct hub *hub, const struct client_address *client,
-                                 const struct stream_request *stream, unsigned *retry_s)
+                                 const struct stream_request *stream, uint32_t *promised, unsigned *retry_s)
 {
     uint64_t now_us = monotonic_us();
     size_t room = feed_room(gateway->feed);
     uint32_t left = limits_channels_left(gateway->limits, client, now_us);
-    uint32_t enough = left == 0 || room == 0 ? 1 : stream->count;
+    uint32_t enough = 1 + less(room, less(left, stream->count - 1)); /* what is over a limit is over it with one more */
     uint32_t fresh = hub_count_fresh(hub, stream->channels, stream->count, enough);
     *retry_s = CHANNELS_RETRY_S;
-    return room == 0 ? LIMIT_CHANNELS : limits_channels(gateway->limits, client, fresh, now_us, retry_s);
+    if (!feed_promise(gateway->feed, fresh))
+        return LIMIT_CHANNELS;
+    enum limit limit = limits_channels(gateway->limits, client, fresh, now_us, retry_s);
+    if (limit == LIMIT_NONE)
+        *promised = fresh;
+    else
+        feed_give_back(gateway->feed, fresh);
+    return limit;
 }
 
 bool admission_channels(struct gateway *gateway, h2o_req_t *req, struct stream_request *stream)
@@ -90,7 +102,7 @@ bool admission_channels(struct gateway *gateway, h2o_req_t *req, struct stream_r
     if (hub_count_fresh(hub, stream->channels, stream->count, 1) == 0)
         return true;
     struct client_address client = client_address_of(gateway->proxies, req), network = client_address_network(client);
-    enum limit limit = limit_channels(gateway, hub, &client, stream, &retry_s);
+    enum limit limit = limit_channels(gateway, hub, &client, stream, &stream->start.promised, &retry_s);
     if (limit != LIMIT_NONE)
         admission_refuse(req, limit, retry_s);
     stream->start.client = seeded_hash(&network, sizeof(network));

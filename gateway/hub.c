@@ -2,33 +2,22 @@
 
 #include <stdlib.h>
 
-#include "gateway/audience.h"
-#include "gateway/batch.h"
+#include "gateway/heads.h"
+#include "gateway/hub_channel.h"
 #include "gateway/keepalive.h"
 #include "gateway/outbox.h"
 #include "gateway/transport.h"
 #include "gateway/welcome.h"
 #include "runtime/monotonic.h"
-#include "runtime/seeded_hash.h"
 
 enum {
     SLICE_DELIVERIES = 1000, /* in one go before the worker looks at its other sockets again */
+    REFUSAL_COST = 10, /* of an answer, in deliveries */
+    SLICE_LEAVES = 1000, /* channels that streams leave, likewise */
     TICK_MS = 100, /* how often waits are looked at */
-    HELD_MS = 1000, /* a head is held no longer: the feed then counts the stream as open since it asked; above REPLAY_HEAD_MS */
     TOKEN_SPREAD_MS = 60000, /* a stream ends before its token by a tenth of its life at most, and this */
     WITHDRAW_TICKS = 20, /* streams that are not let in any more are ended over so many */
     RETRY_AFTER_DRAIN_MS = 1000, /* a stream ended by a drain comes back after this and as much chance again */
-};
-
-struct hub_channel {
-    struct audience audience;
-    struct batch batch;
-    uint32_t refs; /* members, and streams whose join is not answered */
-    uint32_t leaves; /* ASK_LEAVE not yet answered */
-    bool closed; /* see hub_judge() */
-    UT_hash_handle hh;
-    size_t name_len;
-    char name[];
 };
 
 struct hub {
@@ -40,8 +29,9 @@ struct hub {
     size_t batch_bytes; /* events joined into one frame, at most */
     struct timer coalesce; /* runs while events wait for others to leave with */
     bool due; /* they have waited long enough: the inbox is to be emptied */
+    h2o_linklist_t leaving; /* streams that are over, by subscriber->link, until their channels are let go */
     h2o_linklist_t graveyard;
-    h2o_linklist_t held; /* streams whose head is held, by subscriber->lag, oldest first */
+    struct heads heads;
     struct lag lag;
     struct keepalive keepalive;
     struct frame *last_chunk;
@@ -75,41 +65,12 @@ const struct frame *hub_comment(const struct hub *hub)
 
 /* ---- channels ---- */
 
-static struct hub_channel *find(struct hub *hub, struct slice name)
-{
-    struct hub_channel *channel;
-    HASH_FIND(hh, hub->channels, name.p, name.n, channel);
-    return channel;
-}
-
 uint32_t hub_count_fresh(struct hub *hub, const struct slice *names, uint32_t count, uint32_t enough)
 {
     uint32_t fresh = 0;
     for (uint32_t i = 0; i < count && fresh < enough; ++i)
-        fresh += find(hub, names[i]) == NULL;
+        fresh += hub_channel_find(hub->channels, names[i]) == NULL;
     return fresh;
-}
-
-static struct hub_channel *find_or_create(struct hub *hub, struct slice name)
-{
-    struct hub_channel *channel = find(hub, name);
-    if (channel != NULL)
-        return channel;
-    channel = h2o_mem_alloc(sizeof(*channel) + name.n);
-    memset(channel, 0, sizeof(*channel));
-    channel->name_len = name.n;
-    memcpy(channel->name, name.p, name.n);
-    HASH_ADD_KEYPTR(hh, hub->channels, channel->name, channel->name_len, channel);
-    return channel;
-}
-
-static void free_if_unused(struct hub *hub, struct hub_channel *channel)
-{
-    if (channel->refs != 0 || channel->leaves != 0)
-        return;
-    HASH_DEL(hub->channels, channel);
-    audience_dispose(&channel->audience);
-    free(channel);
 }
 
 static char *copy_text(struct slice text)
@@ -120,17 +81,30 @@ static char *copy_text(struct slice text)
     return copy;
 }
 
-static void release(struct hub *hub, struct hub_channel *channel)
+static struct ask *leave_nothing(const struct hub *hub, uint32_t room)
 {
-    if (--channel->refs != 0)
-        return;
-    struct ask *ask = ask_create(1);
+    struct ask *ask = ask_create(room);
     ask->kind = ASK_LEAVE;
     ask->worker = hub->options.worker;
-    ask->channels[0].local = channel;
-    ask->channels[0].name = copy_text(slice_make(channel->name, channel->name_len));
-    ++channel->leaves;
-    outbox_put(&hub->asks, &ask->super);
+    ask->count = 0;
+    return ask;
+}
+
+/* The channels that now have no stream are left together. */
+static void release_channels(struct hub *hub, struct subscriber *subscriber)
+{
+    struct ask *ask = NULL;
+    for (uint32_t i = 0; i < subscriber->member_count; ++i) {
+        struct hub_channel *channel = subscriber->members[i].channel;
+        subscriber->members[i].channel = NULL;
+        if (channel == NULL || !hub_channel_release(&hub->channels, channel, subscriber->listens))
+            continue;
+        if (ask == NULL)
+            ask = leave_nothing(hub, subscriber->member_count);
+        ask->channels[ask->count++] = (struct ask_channel){.local = channel, .name = hub_channel_name(channel)};
+    }
+    if (ask != NULL)
+        outbox_put(&hub->asks, &ask->super);
 }
 
 /* ---- streams come and go ---- */
@@ -171,12 +145,12 @@ void hub_join(struct subscriber *subscriber, const struct slice *names, const st
     if (start->mode == START_RESUME)
         ask->resume_id = copy_text(start->resume_id);
     for (uint32_t i = 0; i < subscriber->member_count; ++i) {
-        struct hub_channel *channel = find_or_create(hub, names[i]);
+        struct hub_channel *channel = hub_channel_find_or_create(&hub->channels, names[i]);
         ++channel->refs;
         subscriber->members[i].channel = channel;
-        ask->channels[i].local = channel;
-        ask->channels[i].name = copy_text(names[i]);
+        ask->channels[i] = (struct ask_channel){.local = channel, .name = hub_channel_name(channel)};
     }
+    ask->promised = start->promised;
     subscriber->joining = true;
     subscriber->asked = ask;
     subscriber->key = start->key;
@@ -192,13 +166,15 @@ void hub_next_page(struct subscriber *subscriber)
     outbox_put(&subscriber->hub->asks, &ask->super);
 }
 
-static void release_channels(struct subscriber *subscriber)
+/* The answer comes all the sooner. */
+static void cancel(struct subscriber *subscriber)
 {
-    for (uint32_t i = 0; i < subscriber->member_count; ++i) {
-        if (subscriber->members[i].channel != NULL)
-            release(subscriber->hub, subscriber->members[i].channel);
-        subscriber->members[i].channel = NULL;
-    }
+    struct ask *ask = ask_create(0);
+    ask->kind = ASK_CANCEL;
+    ask->cancelled = ask_hold(subscriber->asked);
+    atomic_store_explicit(&subscriber->asked->abandoned, true, memory_order_relaxed);
+    subscriber->asked = NULL;
+    outbox_put(&subscriber->hub->asks, &ask->super);
 }
 
 void hub_part(struct subscriber *subscriber)
@@ -212,11 +188,11 @@ void hub_part(struct subscriber *subscriber)
         subscriber->joining = false;
     }
     if (subscriber->asked != NULL)
-        atomic_store_explicit(&subscriber->asked->abandoned, true, memory_order_relaxed);
-    if (!subscriber->joining)
-        release_channels(subscriber);
+        cancel(subscriber);
     if (h2o_linklist_is_linked(&subscriber->link))
         h2o_linklist_unlink(&subscriber->link);
+    if (!subscriber->joining)
+        h2o_linklist_insert(&subscriber->hub->leaving, &subscriber->link);
 }
 
 void hub_bury(struct subscriber *subscriber)
@@ -225,6 +201,18 @@ void hub_bury(struct subscriber *subscriber)
         return;
     if (!h2o_linklist_is_linked(&subscriber->link))
         h2o_linklist_insert(&subscriber->hub->graveyard, &subscriber->link);
+}
+
+/* A client may hang up on thousands of streams of a hundred channels at once. */
+static void leave_some(struct hub *hub)
+{
+    for (uint32_t left = 0; left < SLICE_LEAVES && !h2o_linklist_is_empty(&hub->leaving);) {
+        struct subscriber *subscriber = H2O_STRUCT_FROM_MEMBER(struct subscriber, link, hub->leaving.next);
+        h2o_linklist_unlink(&subscriber->link);
+        release_channels(hub, subscriber);
+        hub_bury(subscriber);
+        left += subscriber->member_count;
+    }
 }
 
 static void reap(struct hub *hub)
@@ -240,8 +228,7 @@ static void reap(struct hub *hub)
 
 void hub_hold(struct subscriber *subscriber)
 {
-    subscriber->since_ms = hub_now(subscriber->hub);
-    h2o_linklist_insert(&subscriber->hub->held, &subscriber->lag);
+    heads_hold(&subscriber->hub->heads, subscriber);
 }
 
 void hub_settle(struct subscriber *subscriber)
@@ -283,14 +270,14 @@ uint64_t hub_active(const struct subscriber *subscriber)
 static void let_go(struct subscriber *subscriber)
 {
     subscriber->joining = false;
-    release_channels(subscriber);
-    hub_bury(subscriber);
+    h2o_linklist_insert(&subscriber->hub->leaving, &subscriber->link);
 }
 
 static void take_refusal(const struct tell *tell)
 {
     struct subscriber *subscriber = tell->refused.subscriber;
     subscriber->asked = NULL;
+    subscriber->listens = tell->refused.ask->listens;
     if (subscriber->state >= SUBSCRIBER_ENDING) {
         let_go(subscriber);
     } else {
@@ -325,6 +312,7 @@ static void take_page(struct hub *hub, struct tell *tell)
     struct subscriber *subscriber = tell->page.subscriber;
     bool last = tell->kind == TELL_WELCOME;
     subscriber->asked = NULL;
+    subscriber->listens = true;
     subscriber_open(subscriber);
     if (subscriber->state != SUBSCRIBER_OPENING) { /* closed meanwhile, or by a head that could not be sent */
         let_go(subscriber);
@@ -351,6 +339,12 @@ static void take_page(struct hub *hub, struct tell *tell)
         subscriber_replay(subscriber, tell->page.frames, tell->page.count);
 }
 
+static void take_left(struct hub *hub, const struct ask *ask)
+{
+    for (uint32_t i = 0; i < ask->count; ++i)
+        hub_channel_left(&hub->channels, ask->channels[i].local);
+}
+
 static bool serve_event(struct hub *hub, struct tell *tell, uint32_t *budget)
 {
     struct hub_channel *channel = tell->event.channel;
@@ -370,26 +364,28 @@ static bool serve_event(struct hub *hub, struct tell *tell, uint32_t *budget)
 /* Serves one message; false when its fan-out ran out of budget and goes on later. */
 static bool serve(struct hub *hub, struct tell *tell, uint32_t *budget)
 {
+    uint32_t cost = 1;
     switch (tell->kind) {
     case TELL_EVENT:
         return serve_event(hub, tell, budget);
     case TELL_PAGE:
     case TELL_WELCOME:
+        cost = tell->page.subscriber->member_count;
         take_page(hub, tell);
         break;
     case TELL_REFUSED:
+        cost = REFUSAL_COST;
         take_refusal(tell);
         break;
     case TELL_CHANNEL_REFUSED:
         take_channel_refusal(tell);
         break;
     case TELL_LEFT:
-        --tell->left->leaves;
-        free_if_unused(hub, tell->left);
+        cost = tell->left->count;
+        take_left(hub, tell->left);
         break;
     }
-    if (*budget != 0)
-        --*budget;
+    *budget -= *budget < cost ? *budget : cost;
     return true;
 }
 
@@ -428,9 +424,10 @@ bool hub_turn(struct hub *hub)
         serve_inbox(hub);
     if (lag_grew(&hub->lag))
         lag_check(&hub->lag, hub_now(hub));
+    leave_some(hub);
     reap(hub);
     outbox_send(&hub->asks);
-    return !h2o_linklist_is_empty(&hub->inbox) && !may_wait(hub);
+    return !h2o_linklist_is_empty(&hub->leaving) || (!h2o_linklist_is_empty(&hub->inbox) && !may_wait(hub));
 }
 
 static void tie(struct tell *tell)
@@ -499,12 +496,6 @@ static void on_tick(void *data)
 {
     struct hub *hub = data;
     uint64_t now = hub_now(hub);
-    while (!h2o_linklist_is_empty(&hub->held)) {
-        struct subscriber *subscriber = H2O_STRUCT_FROM_MEMBER(struct subscriber, lag, hub->held.next);
-        if (subscriber->since_ms + HELD_MS > now)
-            break;
-        subscriber_open(subscriber);
-    }
     lag_check(&hub->lag, now);
     end_withdrawn(hub);
     if (hub->drain.until_ms != 0)
@@ -547,7 +538,7 @@ void hub_judge(struct hub *hub, const struct hub_access *access)
 {
     struct judge judge = {.hub = hub, .access = access};
     for (struct hub_channel *channel = hub->channels; channel != NULL; channel = channel->hh.next) {
-        channel->closed = access->closed(access->data, slice_make(channel->name, channel->name_len));
+        channel->closed = access->closed(access->data, hub_channel_name(channel));
         judge.some_closed |= channel->closed;
     }
     hub->withdrawn.count = 0;
@@ -569,14 +560,15 @@ struct hub *hub_create(const struct hub_options *options)
     struct hub *hub = h2o_mem_alloc(sizeof(*hub));
     *hub = (struct hub){.options = *options, .seed = (unsigned)monotonic_us() ^ options->worker << 24};
     h2o_linklist_init_anchor(&hub->inbox);
+    h2o_linklist_init_anchor(&hub->leaving);
     h2o_linklist_init_anchor(&hub->graveyard);
-    h2o_linklist_init_anchor(&hub->held);
     h2o_linklist_init_anchor(&hub->withdrawn.streams);
     lag_init(&hub->lag, &options->limits);
     keepalive_init(&hub->keepalive, options->loop, options->keepalive_ms, on_rotate, hub);
     hub->last_chunk = frame_of_bytes(SLICE(""));
     hub->batch_bytes = options->limits.queue_bytes / 2 < BATCH_BYTES ? options->limits.queue_bytes / 2 : BATCH_BYTES;
     timer_init(&hub->coalesce, options->loop, on_coalesced, hub);
+    heads_init(&hub->heads, options->loop);
     timer_init(&hub->tick, options->loop, on_tick, hub);
     timer_start(&hub->tick, TICK_MS);
     h2o_multithread_register_receiver(options->queue, &hub->tells, on_tells);

@@ -37,6 +37,7 @@ struct hub_start {
     uint64_t life_ms; /* its token is good for so long; 0: for ever */
     uint32_t key; /* by which its token is known; 0: none was needed */
     uint64_t client; /* see struct ask */
+    uint32_t promised; /* likewise */
 };
 
 /* How many of these channels nobody listens to at this worker; counted only until there are `enough`. */

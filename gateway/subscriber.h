@@ -45,6 +45,7 @@ struct subscriber {
     bool chunked; /* HTTP/1.1; an HTTP/1.0 client gets the bare bytes until the connection ends */
     bool busy; /* the transport is writing or not open yet: frames queue */
     bool joining; /* the answer to its join is not complete */
+    bool listens; /* the feed listens to its channels for it */
     bool detached; /* closed and nothing of h2o refers to it any more */
     uint8_t ends; /* enum close_reason, at rotate_ms */
     uint32_t key; /* by which the token is known that let it in; 0: none was needed */
@@ -97,6 +98,10 @@ void subscriber_open(struct subscriber *subscriber);
 
 /* Its place is told and its replay is on the way: from OPENING to LIVE. */
 void subscriber_go_live(struct subscriber *subscriber);
+
+/* While its head is held: the descriptor of its HTTP/1.1 connection, -1 over HTTP/2; and that this connection's client was found to be gone. */
+int subscriber_held_fd(const struct subscriber *subscriber);
+void subscriber_hang_up(struct subscriber *subscriber);
 
 /* Queues a frame (taking a reference) and writes if the transport is free. A stream that is too far behind is closed later, by lag_check(). */
 void subscriber_push(struct subscriber *subscriber, struct frame *frame);
