@@ -6,7 +6,8 @@
 
 #include "runtime/timer.h"
 
-/* Tells the allocator to give large blocks back as soon as they are free. Once per process, before its first thread. What the environment says of it (mallopt(3)) holds. */
+/* Tells the allocator how much it may keep; else that follows the largest block there ever was. Once per process, before its first thread.
+ * What the environment says of it (mallopt(3)) holds. */
 void trim_prepare(void);
 
 /* Looks on this loop, about once a second, whether much memory is free that the process holds, and gives it back then. Once per process. */
