@@ -8,7 +8,7 @@
 
 enum {
     PERIOD_MS = 1000,
-    PAUSE = 100, /* times what a look cost, before the next: 1 % of the time at most */
+    PAUSE = 400, /* times what a look cost, before the next: a quarter percent of the time at most */
     MUCH_BYTES = 131072,
     MUCH_PART = 64, /* or this part of what is resident, where that is more */
     KEPT_BYTES = 65536, /* at the end of the heap, for what comes next */
