@@ -462,7 +462,14 @@ bool feed_take_asks(struct feed *feed)
         h2o_linklist_unlink(&ask->super.link);
         take_ask(feed, ask);
     }
-    return !h2o_linklist_is_empty(&feed->inbox);
+    bool more = !h2o_linklist_is_empty(&feed->inbox);
+    atomic_store_explicit(&feed->behind, more, memory_order_relaxed);
+    return more;
+}
+
+bool feed_is_behind(struct feed *feed)
+{
+    return atomic_load_explicit(&feed->behind, memory_order_relaxed);
 }
 
 bool feed_turn(struct feed *feed)

@@ -34,6 +34,9 @@ h2o_multithread_receiver_t *feed_asks(struct feed *feed);
  * so that live events wait for nobody's new channels. */
 bool feed_take_asks(struct feed *feed);
 
+/* Whether workers have asked for more than that. Any thread. */
+bool feed_is_behind(struct feed *feed);
+
 /* Sends on what the last turn of the bus thread's loop has for the workers; after every turn. False when there was nothing. */
 bool feed_turn(struct feed *feed);
 

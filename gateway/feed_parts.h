@@ -53,6 +53,7 @@ struct feed {
     h2o_linklist_t retrying; /* openings whose read failed */
     struct timer retry;
     uint64_t retry_ms; /* the next wait */
+    atomic_bool behind; /* the inbox was not emptied */
     atomic_bool usable; /* the same, for all threads: answers come at once */
 };
 

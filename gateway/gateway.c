@@ -382,6 +382,7 @@ static bool turn_alone(struct gateway *gateway)
     feed_turn(gateway->feed);
     bool more = hub_turn(gateway->workers[0].hub);
     more = feed_take_asks(gateway->feed) || more;
+    worker_pace(&gateway->workers[0]);
     return feed_turn(gateway->feed) || more;
 }
 

@@ -2,11 +2,12 @@
 
 #include <poll.h>
 
+#include "runtime/h1_pace.h"
+
 enum {
     HELD_MS = 1000, /* a head is held no longer: the feed then counts the stream as open since it asked; above REPLAY_HEAD_MS */
-    LOOK_MS = 10, /* how often clients are looked for */
+    LOOK_MS = 5, /* how often clients are looked for */
     LOOKS = 256, /* at so many, those that wait longest */
-    HANG_UPS = 64, /* of them that are done with in one go */
 };
 
 static void open_old(struct heads *heads, uint64_t now)
@@ -20,18 +21,18 @@ static void open_old(struct heads *heads, uint64_t now)
 }
 
 /* Connections whose requests have waited a little; those of HTTP/2 are read all the time. */
-static nfds_t list_connections(struct heads *heads, uint64_t now, struct pollfd *polls, struct subscriber **subscribers)
+static nfds_t list_connections(struct heads *heads, uint64_t now, struct pollfd *polls, h2o_socket_t **socks)
 {
     nfds_t count = 0;
     for (h2o_linklist_t *link = heads->streams.next; link != &heads->streams && count < LOOKS; link = link->next) {
         struct subscriber *subscriber = H2O_STRUCT_FROM_MEMBER(struct subscriber, lag, link);
         if (subscriber->since_ms + LOOK_MS > now)
             break;
-        int fd = subscriber_held_fd(subscriber);
-        if (fd == -1)
+        h2o_socket_t *sock = subscriber_held_on(subscriber);
+        if (sock == NULL)
             continue;
-        polls[count] = (struct pollfd){.fd = fd, .events = POLLRDHUP};
-        subscribers[count++] = subscriber;
+        polls[count] = (struct pollfd){.fd = h2o_socket_get_fd(sock), .events = POLLRDHUP};
+        socks[count++] = sock;
     }
     return count;
 }
@@ -40,17 +41,13 @@ static nfds_t list_connections(struct heads *heads, uint64_t now, struct pollfd 
 static void close_hung_up(struct heads *heads, uint64_t now)
 {
     struct pollfd polls[LOOKS];
-    struct subscriber *subscribers[LOOKS];
-    nfds_t count = list_connections(heads, now, polls, subscribers);
-    int gone = count == 0 ? 0 : poll(polls, count, 0);
-    if (gone > HANG_UPS)
-        gone = HANG_UPS;
-    for (nfds_t i = 0; i < count && gone > 0; ++i) {
-        if (polls[i].revents == 0)
-            continue;
-        subscriber_hang_up(subscribers[i]);
-        --gone;
-    }
+    h2o_socket_t *socks[LOOKS];
+    nfds_t count = list_connections(heads, now, polls, socks);
+    if (count == 0 || poll(polls, count, 0) <= 0)
+        return;
+    for (nfds_t i = 0; i < count; ++i)
+        if (polls[i].revents != 0)
+            h1_hang_up(socks[i]);
 }
 
 static void on_look(void *data)

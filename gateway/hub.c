@@ -13,7 +13,7 @@
 enum {
     SLICE_DELIVERIES = 1000, /* in one go before the worker looks at its other sockets again */
     REFUSAL_COST = 10, /* of an answer, in deliveries */
-    SLICE_LEAVES = 1000, /* channels that streams leave, likewise */
+    LEAVE_US = 1000, /* of a turn, for streams that leave their channels */
     TICK_MS = 100, /* how often waits are looked at */
     TOKEN_SPREAD_MS = 60000, /* a stream ends before its token by a tenth of its life at most, and this */
     WITHDRAW_TICKS = 20, /* streams that are not let in any more are ended over so many */
@@ -88,6 +88,11 @@ static struct ask *leave_nothing(const struct hub *hub, uint32_t room)
     ask->worker = hub->options.worker;
     ask->count = 0;
     return ask;
+}
+
+bool hub_is_behind(struct hub *hub)
+{
+    return !h2o_linklist_is_empty(&hub->leaving);
 }
 
 /* The channels that now have no stream are left together. */
@@ -206,12 +211,11 @@ void hub_bury(struct subscriber *subscriber)
 /* A client may hang up on thousands of streams of a hundred channels at once. */
 static void leave_some(struct hub *hub)
 {
-    for (uint32_t left = 0; left < SLICE_LEAVES && !h2o_linklist_is_empty(&hub->leaving);) {
+    for (uint64_t until_us = monotonic_us() + LEAVE_US; hub_is_behind(hub) && monotonic_us() < until_us;) {
         struct subscriber *subscriber = H2O_STRUCT_FROM_MEMBER(struct subscriber, link, hub->leaving.next);
         h2o_linklist_unlink(&subscriber->link);
         release_channels(hub, subscriber);
         hub_bury(subscriber);
-        left += subscriber->member_count;
     }
 }
 
@@ -427,7 +431,7 @@ bool hub_turn(struct hub *hub)
     leave_some(hub);
     reap(hub);
     outbox_send(&hub->asks);
-    return !h2o_linklist_is_empty(&hub->leaving) || (!h2o_linklist_is_empty(&hub->inbox) && !may_wait(hub));
+    return hub_is_behind(hub) || (!h2o_linklist_is_empty(&hub->inbox) && !may_wait(hub));
 }
 
 static void tie(struct tell *tell)

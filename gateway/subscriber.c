@@ -283,17 +283,10 @@ void subscriber_close(struct subscriber *subscriber, enum close_reason reason)
     close_for(subscriber, reason, &why);
 }
 
-int subscriber_held_fd(const struct subscriber *subscriber)
+h2o_socket_t *subscriber_held_on(const struct subscriber *subscriber)
 {
     h2o_req_t *req = subscriber->request->req;
-    return req->version >= 0x200 ? -1 : h2o_socket_get_fd(req->conn->callbacks->get_socket(req->conn));
-}
-
-/* Requests that it left behind this one are for nobody, too. */
-void subscriber_hang_up(struct subscriber *subscriber)
-{
-    subscriber->request->req->http1_is_persistent = 0;
-    subscriber_close(subscriber, CLOSE_CLIENT);
+    return req->version >= 0x200 ? NULL : req->conn->callbacks->get_socket(req->conn);
 }
 
 void subscriber_refuse(struct subscriber *subscriber, const struct refusal *why)

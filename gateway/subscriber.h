@@ -99,9 +99,8 @@ void subscriber_open(struct subscriber *subscriber);
 /* Its place is told and its replay is on the way: from OPENING to LIVE. */
 void subscriber_go_live(struct subscriber *subscriber);
 
-/* While its head is held: the descriptor of its HTTP/1.1 connection, -1 over HTTP/2; and that this connection's client was found to be gone. */
-int subscriber_held_fd(const struct subscriber *subscriber);
-void subscriber_hang_up(struct subscriber *subscriber);
+/* While its head is held: its HTTP/1.1 connection, NULL over HTTP/2. */
+h2o_socket_t *subscriber_held_on(const struct subscriber *subscriber);
 
 /* Queues a frame (taking a reference) and writes if the transport is free. A stream that is too far behind is closed later, by lag_check(). */
 void subscriber_push(struct subscriber *subscriber, struct frame *frame);

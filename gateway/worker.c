@@ -6,6 +6,7 @@
 #include "gateway/connection.h"
 #include "gateway/counters.h"
 #include "runtime/monotonic.h"
+#include "runtime/pace.h"
 
 /* libh2o's own 8 KiB stay while it holds a request, and most heads are a few hundred bytes. */
 enum { FIRST_READ_BYTES = 4096 };
@@ -206,6 +207,11 @@ void worker_accept(struct worker *worker)
     worker->plain_listener = listen_on(worker, worker->gateway->plain_fd, &worker->plain_accept);
 }
 
+void worker_pace(struct worker *worker)
+{
+    pace_hold(hub_is_behind(worker->hub) || feed_is_behind(worker->gateway->feed));
+}
+
 static void *run(void *data)
 {
     struct worker *worker = data;
@@ -220,8 +226,10 @@ static void *run(void *data)
     pthread_barrier_wait(&worker->gateway->barrier);
     worker_accept(worker);
     pthread_barrier_wait(&worker->gateway->barrier);
-    for (bool more = false;; more = hub_turn(worker->hub))
+    for (bool more = false;; more = hub_turn(worker->hub)) {
+        worker_pace(worker);
         h2o_evloop_run(worker->ctx.loop, more ? 0 : INT32_MAX);
+    }
     return NULL;
 }
 

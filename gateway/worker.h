@@ -10,6 +10,9 @@ void worker_open(struct worker *worker, struct gateway *gateway, uint32_t number
 /* How many connections each worker may have on each of the public ports. */
 size_t worker_connections(const struct gateway *gateway);
 
+/* After each turn of its loop: begins no requests while what earlier ones set going is not done, so that what waits stays bounded, however fast clients ask. */
+void worker_pace(struct worker *worker);
+
 /* Opens its ends of the public listeners. */
 void worker_accept(struct worker *worker);
 
