@@ -6,6 +6,7 @@ import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { SANITIZED, SCALE, Stack, binary, until } from '../integration/stack.mjs';
 import { H2, request } from '../integration/sse.mjs';
 import { Agent } from 'node:http';
+import { setPriority } from 'node:os';
 
 export const STREAMS = 100, EVENTS_PER_SECOND = 50;
 const CHANNEL = 'watched';
@@ -128,6 +129,16 @@ export class Stage {
 // attack.c, once or (again: true) with a new connection after each that was closed; what it reports.
 export async function attack(server, kind, { seconds = 2 * HARDENING_SCALE, again = false } = {}) {
     const child = spawn(binary('attack'), [server.port, kind, seconds, ...(again ? ['again'] : [])], { stdio: ['ignore', 'pipe', 'inherit'] });
+    let text = '';
+    child.stdout.setEncoding('utf8').on('data', chunk => (text += chunk));
+    await new Promise(resolve => child.on('close', resolve));
+    return JSON.parse(text);
+}
+
+// storm.c: what it reports. It computes when nobody else wants to, as an attacker has a machine of its own: what the good client waits for is the server.
+export async function storm(server, kind, { seconds, connections, streams = 90, rate, forwarded = false }) {
+    const child = spawn(binary('storm'), [server.port, kind, seconds, connections, streams, rate, ...(forwarded ? ['forwarded'] : [])], { stdio: ['ignore', 'pipe', 'inherit'] });
+    setPriority(child.pid, 10);
     let text = '';
     child.stdout.setEncoding('utf8').on('data', chunk => (text += chunk));
     await new Promise(resolve => child.on('close', resolve));
