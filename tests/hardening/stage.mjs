@@ -15,10 +15,10 @@ const CHANNEL = 'watched';
 export const HARDENING_SCALE = Number(process.env.HARDENING_SCALE || 1);
 
 // One line for each question, one JSON for each answer.
-class Watch {
-    static async start(port) {
+export class Watch {
+    static async start(port, channel = CHANNEL, streams = STREAMS) {
         const watch = new Watch();
-        watch.child = spawn(binary('watch'), [port, `/channels/${CHANNEL}`, STREAMS], { stdio: ['pipe', 'pipe', 'inherit'] });
+        watch.child = spawn(binary('watch'), [port, `/channels/${channel}`, streams], { stdio: ['pipe', 'pipe', 'inherit'] });
         watch.answers = [];
         watch.events = 0; // in all reports
         watch.child.stdout.setEncoding('utf8').on('data', text => watch.answers.push(...text.trim().split('\n')));
