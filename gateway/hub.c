@@ -12,7 +12,7 @@
 
 enum {
     SLICE_DELIVERIES = 1000, /* in one go before the worker looks at its other sockets again */
-    REFUSAL_COST = 10, /* of an answer, in deliveries */
+    REFUSAL_COST = 10, /* of an answer, in deliveries; who is gone gets none */
     LEAVE_US = 1000, /* of a turn, for streams that leave their channels */
     TICK_MS = 100, /* how often waits are looked at */
     TOKEN_SPREAD_MS = 60000, /* a stream ends before its token by a tenth of its life at most, and this */
@@ -378,7 +378,7 @@ static bool serve(struct hub *hub, struct tell *tell, uint32_t *budget)
         take_page(hub, tell);
         break;
     case TELL_REFUSED:
-        cost = REFUSAL_COST;
+        cost = tell->refused.subscriber->state == SUBSCRIBER_CLOSED ? 1 : REFUSAL_COST;
         take_refusal(tell);
         break;
     case TELL_CHANNEL_REFUSED:
