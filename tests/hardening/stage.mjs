@@ -11,6 +11,10 @@ import { setPriority } from 'node:os';
 export const STREAMS = 100, EVENTS_PER_SECOND = 50;
 const CHANNEL = 'watched';
 
+// What the good client's p99 may be, ms, where twice the calm one is less. On two cores the clients, Redis and the attacker compete with the server, and other programs on the machine do: without any attack the p99 of two
+// seconds was seen from 2.6 to 60 ms in one run of channels.test.mjs beside compilers, and from 2.4 to 4 ms beside little else. There 10 says more.
+const FLOOR_MS = Number(process.env.HARDENING_FLOOR_MS || 50);
+
 // Part of the full size, for CI: how long a flood lasts, how many requests the load generators send.
 export const HARDENING_SCALE = Number(process.env.HARDENING_SCALE || 1);
 
@@ -168,7 +172,7 @@ export async function costs(t, stage, server, { what, bound, memory = 65536, lat
     assert.ok(server.running, server.tail?.(5));
     assert.equal(noticed.open, STREAMS, 'no stream of the good client was closed');
     assert.ok(SANITIZED || noticed.peak < noticed.before + memory, `${noticed.before} KB grew to ${noticed.peak}`); // a sanitizer keeps what was freed
-    assert.ok(!latency || noticed.p99 <= Math.max(calm.p99 * 2, 50 * SCALE / HARDENING_SCALE), `p99 ${noticed.p99} ms, ${calm.p99} ms before`);
+    assert.ok(!latency || noticed.p99 <= Math.max(calm.p99 * 2, FLOOR_MS * SCALE / HARDENING_SCALE), `p99 ${noticed.p99} ms, ${calm.p99} ms before`);
     const values = { 'what a client does': what, server: server === stage.gw ? 'gateway' : 'publisher', 'what ends it': bound,
         'bytes sent': noticed.value, 'MB more at most': megabytes(Math.max(0, noticed.peak - noticed.before)),
         'p99 before, ms': calm.p99, 'p99 during, ms': noticed.p99 };
