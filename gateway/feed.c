@@ -491,21 +491,25 @@ void feed_hear_nodes(struct feed *feed, bool on)
     hear_nodes(feed, nodes_trunk(feed));
 }
 
-size_t feed_room(struct feed *feed)
+static size_t room_beside(struct feed *feed, size_t promised)
 {
     size_t max = feed->options.max_channels == 0 ? SIZE_MAX : feed->options.max_channels;
-    size_t spoken_for =
-        atomic_load_explicit(&feed->spoken_for, memory_order_relaxed) + atomic_load_explicit(&feed->promised, memory_order_relaxed);
-    return spoken_for < max ? max - spoken_for : 0;
+    size_t taken = atomic_load_explicit(&feed->spoken_for, memory_order_relaxed) + promised;
+    return taken < max ? max - taken : 0;
+}
+
+size_t feed_room(struct feed *feed)
+{
+    return room_beside(feed, atomic_load_explicit(&feed->promised, memory_order_relaxed));
 }
 
 bool feed_promise(struct feed *feed, uint32_t fresh)
 {
-    size_t room = feed_room(feed);
-    if (fresh > room)
-        return false;
-    atomic_fetch_add_explicit(&feed->promised, fresh, memory_order_relaxed);
-    return true;
+    size_t others = atomic_fetch_add_explicit(&feed->promised, fresh, memory_order_relaxed);
+    bool has_room = fresh <= room_beside(feed, others);
+    if (!has_room)
+        feed_give_back(feed, fresh);
+    return has_room;
 }
 
 void feed_give_back(struct feed *feed, uint32_t fresh)
