@@ -9,7 +9,7 @@
 enum {
     PERIOD_MS = 1000,
     PAUSE = 400, /* times what a look cost, before the next: a quarter percent of the time at most */
-    MUCH_BYTES = 131072,
+    MUCH_BYTES = 65536,
     MUCH_PART = 64, /* or this part of what is resident, where that is more */
     KEPT_BYTES = 65536, /* at the end of the heap, for what comes next */
     /* a block of its own: given back at once, at the price of 1,000 page faults. Events are smaller, unless BODY_LIMIT is raised */
