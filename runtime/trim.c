@@ -8,6 +8,7 @@
 
 enum {
     PERIOD_MS = 1000,
+    LOOKS = 10, /* after so many a trim is due again: blocks that held their pages then may be free now */
     PAUSE = 400, /* times what a look cost, before the next: a quarter percent of the time at most */
     MUCH_BYTES = 65536,
     MUCH_PART = 64, /* or this part of what is resident, where that is more */
@@ -29,7 +30,7 @@ bool trim_is_due(struct trim *trim, int64_t resident, int64_t used)
         trim->least = idle;
     bool was_much = trim->was_much;
     trim->was_much = idle - trim->least > (part > MUCH_BYTES ? part : MUCH_BYTES);
-    return was_much && trim->was_much;
+    return ++trim->looks >= LOOKS || (was_much && trim->was_much);
 }
 
 void trim_done(struct trim *trim, int64_t resident, int64_t used)

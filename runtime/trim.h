@@ -17,10 +17,12 @@ void trim_start(h2o_loop_t *loop);
 struct trim {
     int64_t least; /* idle bytes since the last trim, at the least */
     bool was_much; /* at the last look */
+    int looks; /* since the last trim */
 };
 
-/* Whether there is enough to give back, and has been since the last look: a storm that goes on would take it again at once. */
+/* Whether there is enough to give back, and has been since the last look: a storm that goes on would take it again at once. Or the last trim is ten looks ago: one small
+ * block keeps a page, and was perhaps freed after it. */
 bool trim_is_due(struct trim *trim, int64_t resident, int64_t used);
 
-/* What was left by a trim is not looked at again. */
+/* What was left by a trim is not counted again. */
 void trim_done(struct trim *trim, int64_t resident, int64_t used);

@@ -47,6 +47,15 @@ static void test_leaves_what_is_little_for_a_large_process(void)
     check(!trim_is_due(&trim, 1000 * MB, 970 * MB) && trim_is_due(&trim, 1000 * MB, 970 * MB), "20 MB of 1,000");
 }
 
+static void test_tries_again_what_was_held(void)
+{
+    struct trim trim = {0};
+    trim_done(&trim, 60 * MB, 4 * MB);
+    for (int i = 0; i < 9; ++i)
+        check(!trim_is_due(&trim, 60 * MB, 4 * MB), "look %d finds nothing new", i + 1);
+    check(trim_is_due(&trim, 60 * MB, 4 * MB), "at the tenth, blocks may be gone that held their pages");
+}
+
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) /* their allocators keep what is free */
 
 enum { BLOCKS = 64 * 1024, BLOCK_BYTES = 1000, STAYS = 1024, WAIT_MS = 20000 };
@@ -122,6 +131,7 @@ int main(void)
     test_does_not_repeat_what_gave_nothing();
     test_learns_that_less_is_idle();
     test_leaves_what_is_little_for_a_large_process();
+    test_tries_again_what_was_held();
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
     test_gives_back_soon();
     test_keeps_little_for_each_thread();
