@@ -254,6 +254,9 @@ static void start_feed(struct gateway *gateway)
     gateway->site.bus.feed = gateway->feed;
     gateway->site.bus.usable = feed_usable;
     gateway->site.bus.room = feed_room;
+    gateway->site.bus.promise = feed_promise;
+    gateway->site.bus.give_back = feed_give_back;
+    gateway->site.bus.behind = feed_is_behind;
     gateway->checks[0] = (struct admin_check){.name = "bus", .run = feed_why, .data = gateway->feed};
     gateway->checks[1] = (struct admin_check){.name = "drain", .run = check_drain, .data = gateway};
 }
@@ -419,10 +422,21 @@ static void on_signal(void *data, int signo)
         drain(gateway, signo);
 }
 
-/* The worker's half of a turn. What it asked was answered at once, so there may be more to tell. */
+/* What a turn of the loop is followed by; true when the next must not sleep. */
+static bool turn(struct gateway *gateway)
+{
+    bool more = feed_take_asks(gateway->feed);
+    feed_turn(gateway->feed);
+    return more;
+}
+
+/* Live events go first. What the worker asked may be answered at once, so there may be more to tell. */
 static bool turn_alone(struct gateway *gateway)
 {
+    feed_turn(gateway->feed);
     bool more = hub_turn(gateway->workers[0].site.hub);
+    more = feed_take_asks(gateway->feed) || more;
+    worker_pace(&gateway->workers[0]);
     return feed_turn(gateway->feed) || more;
 }
 
@@ -432,8 +446,7 @@ void gateway_run(struct gateway *gateway)
     trim_start(gateway->ctx.loop);
     for (bool more = false; !gateway->stopped;) {
         h2o_evloop_run(gateway->ctx.loop, more ? 0 : INT32_MAX);
-        feed_turn(gateway->feed);
-        more = gateway->alone && turn_alone(gateway);
+        more = gateway->alone ? turn_alone(gateway) : turn(gateway);
     }
     log_info("stopped");
 }

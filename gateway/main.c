@@ -2,6 +2,7 @@
 #include "gateway/gateway.h"
 #include "runtime/sandbox.h"
 #include "runtime/signals.h"
+#include "runtime/trim.h"
 
 #include <unistd.h>
 #ifdef __SANITIZE_ADDRESS__
@@ -14,6 +15,7 @@ int main(int argc, char **argv)
 {
     static struct gateway gateway;
     signals_block();
+    trim_prepare();
     options_load(&gateway.options, argc, argv, gateway_prepare);
     counters_init();
     gateway_listen(&gateway);

@@ -8,13 +8,20 @@ struct ask *ask_create(uint32_t count)
     struct ask *ask = h2o_mem_alloc(size);
     memset(ask, 0, size);
     ask->count = count;
+    atomic_init(&ask->holders, 1);
+    return ask;
+}
+
+struct ask *ask_hold(struct ask *ask)
+{
+    atomic_fetch_add_explicit(&ask->holders, 1, memory_order_relaxed);
     return ask;
 }
 
 void ask_free(struct ask *ask)
 {
-    for (uint32_t i = 0; i < ask->count; ++i)
-        free(ask->channels[i].name);
+    if (atomic_fetch_sub_explicit(&ask->holders, 1, memory_order_acq_rel) != 1)
+        return;
     free(ask->resume_id);
     free(ask->replay);
     free(ask->opening);
@@ -41,6 +48,7 @@ void tell_free(struct tell *tell)
             ask_free(tell->refused.ask);
         break;
     case TELL_LEFT:
+        ask_free(tell->left);
         break;
     }
     free(tell);

@@ -10,6 +10,7 @@
 
 struct hub_channel; /* a worker's end of a channel; the bus thread only hands the pointer back */
 struct subscriber; /* likewise */
+struct feed_channel; /* the bus thread's end of a channel */
 struct opening;
 struct replay;
 
@@ -25,28 +26,39 @@ struct ask {
     h2o_multithread_message_t super;
     /* ASK_JOIN: a stream opens, or has written a page of its replay and wants the next. Answered by exactly one tell, however long the bus
      * is down, with which the ask comes back: TELL_PAGE, to be sent again, TELL_WELCOME or TELL_REFUSED.
-     * ASK_LEAVE: the worker has no listener of channels[0] left; answered by TELL_LEFT. */
-    enum { ASK_JOIN, ASK_LEAVE } kind;
+     * ASK_LEAVE: the worker has no listener of these channels left; comes back with TELL_LEFT.
+     * ASK_CANCEL: the stream of the ask `cancelled` is gone: if that ask is not answered yet, it is to be refused now. Not answered itself. */
+    enum { ASK_JOIN, ASK_LEAVE, ASK_CANCEL } kind;
+    atomic_uint holders; /* see ask_hold() */
     uint32_t worker;
     struct subscriber *subscriber;
-    atomic_bool abandoned; /* set by the worker at any time: the stream is gone, so the shortest answer is the best */
+    atomic_bool abandoned; /* set by the worker before it sends ASK_CANCEL: what has not begun yet need not begin */
+    struct ask *cancelled; /* ASK_CANCEL; held */
     enum start_mode mode;
     uint32_t last; /* START_LAST */
     bool head_sent; /* the client already counts on what comes from asked_ms on */
     uint64_t asked_ms; /* monotonic_ms() when it was first asked */
     uint64_t client; /* a number for who asks; 0: not known, since no channel was new to the worker */
+    uint32_t promised; /* new channels that feed_promise() gave it room for */
     uint32_t fresh; /* bus thread only, see gate.h */
+    enum { ASK_AWAY, ASK_AT_GATE, ASK_OPENING } place; /* bus thread only: where it waits for its answer */
+    bool listens; /* set by the bus thread: its channels are listened to from now on, until the worker leaves them */
     char *resume_id; /* START_RESUME: malloc'd, NUL-terminated, freed with the ask */
     struct opening *opening; /* bus thread only, see feed.c; freed with the ask */
     struct replay *replay; /* bus thread only, see replay.h; freed with the ask */
     uint32_t count;
     struct ask_channel {
-        struct hub_channel *local;
-        char *name; /* malloc'd, NUL-terminated; freed with the ask */
+        struct hub_channel *local; /* lives until the worker has the answer */
+        struct slice name; /* its own */
+        struct feed_channel *channel; /* bus thread only, while place is ASK_OPENING */
     } channels[];
 };
 
+/* Has one holder. */
 struct ask *ask_create(uint32_t count);
+
+/* One more holder, which calls ask_free() as well; the last one frees it. Any thread. */
+struct ask *ask_hold(struct ask *ask);
 void ask_free(struct ask *ask);
 
 /* Bus to worker. */
@@ -75,7 +87,7 @@ struct tell {
             struct ask *ask;
             const struct refusal *why;
         } refused;
-        struct hub_channel *left;
+        struct ask *left; /* ASK_LEAVE */
     };
 };
 

@@ -5,6 +5,7 @@
 
 #include "gateway/counters.h"
 #include "gateway/http/upstream.h"
+#include "runtime/pace.h"
 
 /* libh2o's own 8 KiB stay while it holds a request, and most heads are a few hundred bytes. */
 enum { FIRST_READ_BYTES = 4096 };
@@ -183,6 +184,11 @@ void worker_accept(struct worker *worker)
     worker->plain_listener = listen_on(worker, worker->options->plain_fd, &worker->plain_accept);
 }
 
+void worker_pace(struct worker *worker)
+{
+    pace_hold(hub_is_behind(worker->site.hub) || worker->site.site->bus.behind(worker->site.site->bus.feed));
+}
+
 static void *run(void *data)
 {
     struct worker *worker = data;
@@ -198,8 +204,10 @@ static void *run(void *data)
     pthread_barrier_wait(worker->options->barrier);
     worker_accept(worker);
     pthread_barrier_wait(worker->options->barrier);
-    for (bool more = false;; more = hub_turn(worker->site.hub))
+    for (bool more = false;; more = hub_turn(worker->site.hub)) {
+        worker_pace(worker);
         h2o_evloop_run(loop, more ? 0 : INT32_MAX);
+    }
     return NULL;
 }
 

@@ -40,6 +40,9 @@ struct worker {
  * the thread. */
 void worker_open(struct worker *worker, const struct worker_options *options, uint32_t number, h2o_loop_t *loop);
 
+/* After each turn of its loop: begins no requests while what earlier ones set going is not done, so that what waits stays bounded, however fast clients ask. */
+void worker_pace(struct worker *worker);
+
 /* Opens its ends of the public listeners. */
 void worker_accept(struct worker *worker);
 

@@ -3,6 +3,7 @@
 #include "publisher/counters.h"
 #include "runtime/sandbox.h"
 #include "runtime/signals.h"
+#include "runtime/trim.h"
 
 /* Signals are blocked first, and privileges given up once the ports are bound, so that the threads which look names up inherit it; accepting begins last, when all
  * that a request needs is there. Redis may still be away then: requests are told so until it comes. */
@@ -10,6 +11,7 @@ int main(int argc, char **argv)
 {
     static struct publisher publisher;
     signals_block();
+    trim_prepare();
     options_load(&publisher.options, argc, argv, publisher_prepare);
     counters_init();
     publisher_bind(&publisher);

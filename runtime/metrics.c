@@ -12,6 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "runtime/resident.h"
+
 /* Of one thread; cells first, so that they begin a cache line and the next block can't share their last one. */
 struct block {
     _Alignas(64) _Atomic int64_t cells[METRICS_MAX];
@@ -142,18 +144,6 @@ static void print_rows(FILE *out)
         last = rows[i].name;
         print_row(out, i);
     }
-}
-
-static int64_t resident_bytes(void)
-{
-    long long size, resident = 0;
-    FILE *file = fopen("/proc/self/statm", "re");
-    if (file == NULL)
-        return 0;
-    if (fscanf(file, "%lld %lld", &size, &resident) != 2)
-        resident = 0;
-    fclose(file);
-    return resident * sysconf(_SC_PAGESIZE);
 }
 
 /* Since Linux 6.2 the folder's size is the count; before, its entries are counted, without the one for reading it. */

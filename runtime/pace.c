@@ -9,6 +9,7 @@ static _Thread_local struct {
     h2o_linklist_t waiting; /* who waits longest first */
     struct timer timer;
     uint64_t turn_ms, since_us; /* this turn, by the loop's clock, and when its first request was begun */
+    bool is_held; /* see pace_hold() */
     bool is_turn_of_one; /* who is being resumed has not begun its request yet */
 } thread;
 
@@ -19,7 +20,12 @@ static bool is_spent(h2o_loop_t *loop)
         thread.turn_ms = h2o_now(loop);
         thread.since_us = now_us;
     }
-    return now_us - thread.since_us > TURN_US;
+    return thread.is_held || now_us - thread.since_us > TURN_US;
+}
+
+void pace_hold(bool on)
+{
+    thread.is_held = on;
 }
 
 static bool does_anyone_wait(void)

@@ -19,5 +19,8 @@ bool pace_must_wait(h2o_loop_t *loop);
 /* Calls resume() in a later turn, of who waits longest first. It may close its connection, begin one request, and wait again. */
 void pace_wait(struct pace *pace, h2o_loop_t *loop, void (*resume)(struct pace *pace));
 
+/* While `on`, no request begins on this thread: what earlier ones set going is not done yet. */
+void pace_hold(bool on);
+
 /* It waits no more. */
 void pace_forget(struct pace *pace);

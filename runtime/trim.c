@@ -1,23 +1,80 @@
 #include "runtime/trim.h"
 
 #include <malloc.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "runtime/resident.h"
 
 enum {
-    PERIOD_MS = 60000,
-    KEPT_BYTES = 131072, /* at the end of the heap, for what comes next */
+    PERIOD_MS = 1000,
+    LOOKS = 10, /* after so many a trim is due again: blocks that held their pages then may be free now */
+    PAUSE = 400, /* times what a look cost, before the next: a quarter percent of the time at most */
+    MUCH_BYTES = 65536,
+    MUCH_PART = 64, /* or this part of what is resident, where that is more */
+    KEPT_BYTES = 65536, /* at the end of the heap, for what comes next */
+    /* a block of its own: given back at once, at the price of 1,000 page faults. Events are smaller, unless BODY_LIMIT is raised */
+    LARGE_BYTES = 4194304,
+    END_BYTES = 524288, /* at most, at the end of each thread's heap, where a trim can't reach */
 };
 
-static struct timer timer;
+static struct {
+    struct timer timer;
+    struct trim trim;
+} all;
+
+bool trim_is_due(struct trim *trim, int64_t resident, int64_t used)
+{
+    int64_t idle = resident - used, part = resident / MUCH_PART;
+    if (idle < trim->least)
+        trim->least = idle;
+    bool was_much = trim->was_much;
+    trim->was_much = idle - trim->least > (part > MUCH_BYTES ? part : MUCH_BYTES);
+    return ++trim->looks >= LOOKS || (was_much && trim->was_much);
+}
+
+void trim_done(struct trim *trim, int64_t resident, int64_t used)
+{
+    *trim = (struct trim){.least = resident - used};
+}
+
+static int64_t used_bytes(void)
+{
+    struct mallinfo2 info = mallinfo2();
+    return (int64_t)(info.uordblks + info.hblkhd);
+}
+
+static uint64_t spent_us(void)
+{
+    struct timespec spent;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &spent);
+    return (uint64_t)spent.tv_sec * 1000000 + (uint64_t)spent.tv_nsec / 1000;
+}
 
 static void on_timer(void *data)
 {
     (void)data;
-    malloc_trim(KEPT_BYTES);
-    timer_start(&timer, PERIOD_MS);
+    uint64_t since_us = spent_us();
+    if (trim_is_due(&all.trim, resident_bytes(), used_bytes())) {
+        malloc_trim(KEPT_BYTES);
+        trim_done(&all.trim, resident_bytes(), used_bytes());
+    }
+    uint64_t pause_ms = (spent_us() - since_us) * PAUSE / 1000;
+    timer_start(&all.timer, pause_ms < PERIOD_MS ? PERIOD_MS : pause_ms);
+}
+
+/* Else the allocator raises both with each larger block that is freed, up to 32 and 64 MiB. */
+void trim_prepare(void)
+{
+    if (getenv("MALLOC_MMAP_THRESHOLD_") == NULL)
+        mallopt(M_MMAP_THRESHOLD, LARGE_BYTES);
+    if (getenv("MALLOC_TRIM_THRESHOLD_") == NULL)
+        mallopt(M_TRIM_THRESHOLD, END_BYTES);
 }
 
 void trim_start(h2o_loop_t *loop)
 {
-    timer_init(&timer, loop, on_timer, NULL);
-    timer_start(&timer, PERIOD_MS);
+    trim_done(&all.trim, resident_bytes(), used_bytes());
+    timer_init(&all.timer, loop, on_timer, NULL);
+    timer_start(&all.timer, PERIOD_MS);
 }

@@ -16,6 +16,7 @@ enum {
     RETRY_MS = 250,
     RETRY_MAX_MS = 4000,
     BUSY_CHANNELS = 1000, /* unconfirmed at one shard: new ones wait */
+    ASKS_US = 1000, /* of a turn, for what workers ask */
 };
 
 static char *name_of(struct feed_channel *channel)
@@ -193,10 +194,9 @@ static void move_channel(struct feed_channel *channel)
 /* The channel of this name, known to be listened to by the asking worker from now on. */
 static struct feed_channel *listen_for(struct feed *feed, uint32_t worker, const struct ask_channel *asked)
 {
-    struct slice name = slice_of(asked->name);
-    struct feed_channel *channel = feed_find(feed, name);
+    struct feed_channel *channel = feed_find(feed, asked->name);
     if (channel == NULL)
-        channel = create_channel(feed, name);
+        channel = create_channel(feed, asked->name);
     if (channel->locals[worker] == NULL)
         ++channel->listeners;
     channel->locals[worker] = asked->local;
@@ -206,21 +206,20 @@ static struct feed_channel *listen_for(struct feed *feed, uint32_t worker, const
 static void begin(struct feed *feed, struct ask *ask)
 {
     struct source **sources = h2o_mem_alloc(ask->count * sizeof(*sources));
-    for (uint32_t i = 0; i < ask->count; ++i)
-        sources[i] = listen_for(feed, ask->worker, &ask->channels[i])->source;
+    for (uint32_t i = 0; i < ask->count; ++i) {
+        ask->channels[i].channel = listen_for(feed, ask->worker, &ask->channels[i]);
+        sources[i] = ask->channels[i].channel->source;
+    }
+    ask->listens = true;
     opening_start(feed, ask, sources);
     free(sources);
 }
 
 static void let_in(void *data, struct ask *ask)
 {
-    static const struct refusal gone = {503, 1, "the client is gone"};
     struct feed *feed = data;
     count_spoken_for(feed);
-    if (opening_is_abandoned(ask))
-        opening_refuse(feed, ask, &gone);
-    else
-        begin(feed, ask);
+    begin(feed, ask);
 }
 
 static bool is_busy(void *data)
@@ -232,53 +231,90 @@ static uint32_t count_fresh(struct feed *feed, const struct ask *ask)
 {
     uint32_t fresh = 0;
     for (uint32_t i = 0; i < ask->count; ++i)
-        fresh += feed_find(feed, slice_of(ask->channels[i].name)) == NULL;
+        fresh += feed_find(feed, ask->channels[i].name) == NULL;
     return fresh;
+}
+
+/* The room that was kept for it is its own until its channels are counted. */
+static void join_anew(struct feed *feed, struct ask *ask)
+{
+    static const struct refusal full = {503, CHANNELS_RETRY_S, CHANNELS_SENTENCE};
+    uint32_t fresh = count_fresh(feed, ask), promised = ask->promised;
+    if (fresh == 0) {
+        begin(feed, ask);
+    } else if (fresh > feed_room(feed) + promised) {
+        metric_add(COUNT_LIMITED + LIMIT_CHANNELS - 1, 1);
+        opening_refuse(feed, ask, &full);
+    } else {
+        ask->place = ASK_AT_GATE;
+        gate_put(feed->gate, ask, fresh);
+        count_spoken_for(feed);
+    }
+    feed_give_back(feed, promised);
 }
 
 static void join(struct feed *feed, struct ask *ask)
 {
-    static const struct refusal full = {503, CHANNELS_RETRY_S, CHANNELS_SENTENCE};
-    uint32_t fresh = ask->opening != NULL ? 0 : count_fresh(feed, ask);
-    if (ask->opening != NULL) {
+    const struct refusal *gone = opening_abandoned(ask);
+    if (gone == NULL && ask->opening != NULL) {
         opening_go_on(ask->opening);
-    } else if (fresh == 0) {
-        begin(feed, ask);
-    } else if (fresh > feed_room(feed)) {
-        metric_add(COUNT_LIMITED + LIMIT_CHANNELS - 1, 1);
-        opening_refuse(feed, ask, &full);
+    } else if (gone == NULL) {
+        join_anew(feed, ask);
     } else {
-        gate_put(feed->gate, ask, fresh);
-        count_spoken_for(feed);
+        feed_give_back(feed, ask->opening == NULL ? ask->promised : 0);
+        opening_refuse(feed, ask, gone);
     }
 }
 
 static void leave(struct feed *feed, struct ask *ask)
 {
-    struct feed_channel *channel = feed_find(feed, slice_of(ask->channels[0].name));
-    if (channel != NULL && channel->locals[ask->worker] == ask->channels[0].local) {
+    for (uint32_t i = 0; i < ask->count; ++i) {
+        struct feed_channel *channel = feed_find(feed, ask->channels[i].name);
+        if (channel == NULL || channel->locals[ask->worker] != ask->channels[i].local)
+            continue;
         channel->locals[ask->worker] = NULL;
         if (--channel->listeners == 0)
             drop_channel(channel);
     }
-    feed_tell(feed, ask->worker, (struct tell){.kind = TELL_LEFT, .left = ask->channels[0].local});
-    ask_free(ask);
+    feed_tell(feed, ask->worker, (struct tell){.kind = TELL_LEFT, .left = ask});
+}
+
+static void cancel(struct feed *feed, struct ask *ask)
+{
+    switch (ask->place) {
+    case ASK_AWAY: /* its answer is on the way */
+        break;
+    case ASK_AT_GATE:
+        gate_take_out(feed->gate, ask);
+        count_spoken_for(feed);
+        opening_refuse(feed, ask, opening_abandoned(ask));
+        break;
+    case ASK_OPENING:
+        opening_cancel(ask->opening);
+        break;
+    }
+}
+
+static void take_ask(struct feed *feed, struct ask *ask)
+{
+    switch (ask->kind) {
+    case ASK_JOIN:
+        join(feed, ask);
+        break;
+    case ASK_LEAVE:
+        leave(feed, ask);
+        break;
+    case ASK_CANCEL:
+        cancel(feed, ask->cancelled);
+        ask_free(ask->cancelled);
+        ask_free(ask);
+        break;
+    }
 }
 
 static void on_asks(h2o_multithread_receiver_t *receiver, h2o_linklist_t *messages)
 {
-    struct feed *feed = H2O_STRUCT_FROM_MEMBER(struct feed, asks, receiver);
-    h2o_linklist_t asks;
-    h2o_linklist_init_anchor(&asks);
-    outbox_open(messages, &asks);
-    while (!h2o_linklist_is_empty(&asks)) {
-        struct ask *ask = H2O_STRUCT_FROM_MEMBER(struct ask, super.link, asks.next);
-        h2o_linklist_unlink(&ask->super.link);
-        if (ask->kind == ASK_JOIN)
-            join(feed, ask);
-        else
-            leave(feed, ask);
-    }
+    outbox_open(messages, &H2O_STRUCT_FROM_MEMBER(struct feed, asks, receiver)->inbox);
 }
 
 /* ---- the bus ---- */
@@ -379,6 +415,7 @@ struct feed *feed_open(const struct feed_options *options)
     struct feed *feed = h2o_mem_alloc(sizeof(*feed));
     *feed = (struct feed){.options = *options, .retry_ms = RETRY_MS};
     h2o_linklist_init_anchor(&feed->retrying);
+    h2o_linklist_init_anchor(&feed->inbox);
     feed->outboxes = h2o_mem_alloc(options->worker_count * sizeof(*feed->outboxes));
     for (uint32_t w = 0; w < options->worker_count; ++w)
         feed->outboxes[w] = (struct outbox){.to = options->workers[w], .local = options->local};
@@ -420,6 +457,23 @@ h2o_multithread_receiver_t *feed_asks(struct feed *feed)
     return &feed->asks;
 }
 
+bool feed_take_asks(struct feed *feed)
+{
+    for (uint64_t until_us = monotonic_us() + ASKS_US; !h2o_linklist_is_empty(&feed->inbox) && monotonic_us() < until_us;) {
+        struct ask *ask = H2O_STRUCT_FROM_MEMBER(struct ask, super.link, feed->inbox.next);
+        h2o_linklist_unlink(&ask->super.link);
+        take_ask(feed, ask);
+    }
+    bool more = !h2o_linklist_is_empty(&feed->inbox);
+    atomic_store_explicit(&feed->behind, more, memory_order_relaxed);
+    return more;
+}
+
+bool feed_is_behind(struct feed *feed)
+{
+    return atomic_load_explicit(&feed->behind, memory_order_relaxed);
+}
+
 bool feed_turn(struct feed *feed)
 {
     bool any = false;
@@ -439,11 +493,30 @@ void feed_hear_nodes(struct feed *feed, bool on)
     hear_nodes(feed, nodes_uplink(feed));
 }
 
-size_t feed_room(struct feed *feed)
+static size_t room_beside(struct feed *feed, size_t promised)
 {
     size_t max = feed->options.max_channels == 0 ? SIZE_MAX : feed->options.max_channels;
-    size_t spoken_for = atomic_load_explicit(&feed->spoken_for, memory_order_relaxed);
-    return spoken_for < max ? max - spoken_for : 0;
+    size_t taken = atomic_load_explicit(&feed->spoken_for, memory_order_relaxed) + promised;
+    return taken < max ? max - taken : 0;
+}
+
+size_t feed_room(struct feed *feed)
+{
+    return room_beside(feed, atomic_load_explicit(&feed->promised, memory_order_relaxed));
+}
+
+bool feed_promise(struct feed *feed, uint32_t fresh)
+{
+    size_t others = atomic_fetch_add_explicit(&feed->promised, fresh, memory_order_relaxed);
+    bool has_room = fresh <= room_beside(feed, others);
+    if (!has_room)
+        feed_give_back(feed, fresh);
+    return has_room;
+}
+
+void feed_give_back(struct feed *feed, uint32_t fresh)
+{
+    atomic_fetch_sub_explicit(&feed->promised, fresh, memory_order_relaxed);
 }
 
 bool feed_usable(struct feed *feed)

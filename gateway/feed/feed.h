@@ -30,6 +30,13 @@ struct feed *feed_open(const struct feed_options *options);
 /* Where workers send struct ask, each by an outbox of its own. */
 h2o_multithread_receiver_t *feed_asks(struct feed *feed);
 
+/* Does what workers asked, for a part of a turn of the bus thread's loop; once a turn. True when there is more, so that the loop must not sleep: between two parts it hears Redis,
+ * so that live events wait for nobody's new channels. */
+bool feed_take_asks(struct feed *feed);
+
+/* Whether workers have asked for more than that. Any thread. */
+bool feed_is_behind(struct feed *feed);
+
 /* Sends on what the last turn of the bus thread's loop has for the workers; after every turn. False when there was nothing. */
 bool feed_turn(struct feed *feed);
 
@@ -41,6 +48,10 @@ void feed_hear_nodes(struct feed *feed, bool on);
 
 /* How many new channels may come into being; another thread's answer may be old by a moment. Any thread. */
 size_t feed_room(struct feed *feed);
+
+/* Keeps room for so many new channels until the ask that brings them (ask->promised) is here, or the promise is given back. False: there is no room for all. Any thread. */
+bool feed_promise(struct feed *feed, uint32_t fresh);
+void feed_give_back(struct feed *feed, uint32_t fresh);
 
 /* Whether all connections to Redis are ready. Any thread. */
 bool feed_usable(struct feed *feed);

@@ -15,7 +15,6 @@ struct opening {
     struct feed *feed;
     struct ask *ask;
     h2o_linklist_t link; /* in the list where it waits for a channel or a retry */
-    h2o_linklist_t here; /* in feed->openings, while its ask is here and not at its worker */
     uint32_t barriers; /* that it waits for: one at each shard that has a channel of its */
     struct canary_wait waits[]; /* one a channel, at most */
 };
@@ -36,6 +35,7 @@ struct feed_channel {
 struct feed {
     struct feed_options options;
     h2o_multithread_receiver_t asks;
+    h2o_linklist_t inbox; /* struct ask, in order: what feed_take_asks() has not taken yet */
     struct outbox *outboxes; /* one a worker */
     struct uplinks *uplinks;
     struct ring_memory memory;
@@ -45,8 +45,7 @@ struct feed {
     size_t refused; /* of them */
     struct gate *gate;
     atomic_size_t spoken_for; /* channels there are, and new ones that wait at the gate */
-    h2o_linklist_t openings; /* all whose ask is here */
-    struct timer sweep; /* runs while there are any */
+    atomic_size_t promised; /* new ones of asks that are on their way here */
     bool hears_nodes;
     struct uplink *nodes; /* where ANNOUNCE_CHANNEL is subscribed; NULL: nowhere */
     h2o_linklist_t turns; /* openings that wait for room for their pages */
@@ -54,6 +53,7 @@ struct feed {
     h2o_linklist_t retrying; /* openings whose read failed */
     struct timer retry;
     uint64_t retry_ms; /* the next wait */
+    atomic_bool behind; /* the inbox was not emptied */
     atomic_bool usable; /* the same, for all threads: answers come at once */
 };
 

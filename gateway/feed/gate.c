@@ -10,7 +10,6 @@ enum {
     STEP_US = 50, /* the pace: a new channel in so many microseconds, 20,000 a second */
     AHEAD_US = 10000, /* of it, that many channels may come at once after a pause */
     TICK_MS = 1,
-    SWEEP_MS = 500, /* how often those that gave up are looked for */
 };
 
 /* A client with streams that wait, oldest first. */
@@ -27,7 +26,6 @@ struct gate {
     h2o_linklist_t turns; /* of the clients: the first one's is next */
     size_t waiting;
     uint64_t paid_us; /* until then the pace is used up */
-    uint64_t swept_ms;
     struct timer tick;
 };
 
@@ -54,11 +52,6 @@ static void free_if_done(struct gate *gate, struct client *client)
     free(client);
 }
 
-static bool is_abandoned(const struct ask *ask)
-{
-    return atomic_load_explicit(&ask->abandoned, memory_order_relaxed);
-}
-
 static void pay(struct gate *gate, uint32_t fresh, uint64_t now_us)
 {
     gate->paid_us = (gate->paid_us > now_us ? gate->paid_us : now_us) + (uint64_t)fresh * STEP_US;
@@ -69,10 +62,11 @@ static bool may_enter(struct gate *gate, uint64_t now_us)
     return gate->paid_us <= now_us + AHEAD_US && !gate->options.is_busy(gate->options.data);
 }
 
-static void take_out(struct gate *gate, struct ask *ask)
+void gate_take_out(struct gate *gate, struct ask *ask)
 {
     h2o_linklist_unlink(&ask->super.link);
     gate->waiting -= ask->fresh;
+    free_if_done(gate, client_of(gate, ask->client));
 }
 
 /* The next client's oldest; the client goes to the end of the turns. */
@@ -80,10 +74,9 @@ static struct ask *take_next(struct gate *gate)
 {
     struct client *client = H2O_STRUCT_FROM_MEMBER(struct client, turn, gate->turns.next);
     struct ask *ask = H2O_STRUCT_FROM_MEMBER(struct ask, super.link, client->asks.next);
-    take_out(gate, ask);
     h2o_linklist_unlink(&client->turn);
     h2o_linklist_insert(&gate->turns, &client->turn);
-    free_if_done(gate, client);
+    gate_take_out(gate, ask);
     return ask;
 }
 
@@ -92,38 +85,14 @@ static void let_in_some(struct gate *gate)
     uint64_t now_us = monotonic_us();
     while (!h2o_linklist_is_empty(&gate->turns) && may_enter(gate, now_us)) {
         struct ask *ask = take_next(gate);
-        if (!is_abandoned(ask))
-            pay(gate, ask->fresh, now_us);
+        pay(gate, ask->fresh, now_us);
         gate->options.let_in(gate->options.data, ask);
-    }
-}
-
-/* Also while the bus is away, so that what was given up then does not fill the gate. */
-static void sweep(struct gate *gate)
-{
-    struct client *client, *next;
-    HASH_ITER(hh, gate->clients, client, next)
-    {
-        for (h2o_linklist_t *link = client->asks.next, *after; link != &client->asks; link = after) {
-            struct ask *ask = H2O_STRUCT_FROM_MEMBER(struct ask, super.link, link);
-            after = link->next;
-            if (!is_abandoned(ask))
-                continue;
-            take_out(gate, ask);
-            gate->options.let_in(gate->options.data, ask);
-        }
-        free_if_done(gate, client);
     }
 }
 
 static void on_tick(void *data)
 {
     struct gate *gate = data;
-    uint64_t now = monotonic_ms();
-    if (now - gate->swept_ms >= SWEEP_MS) {
-        gate->swept_ms = now;
-        sweep(gate);
-    }
     let_in_some(gate);
     if (!h2o_linklist_is_empty(&gate->turns))
         timer_start(&gate->tick, TICK_MS);

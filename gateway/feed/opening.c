@@ -6,8 +6,6 @@
 #include "gateway/feed/replay.h"
 #include "runtime/monotonic.h"
 
-enum { SWEEP_MS = 500 }; /* how often openings whose streams are gone are looked for */
-
 const struct refusal *opening_refusal(enum history_fault fault)
 {
     static const struct refusal refusals[] = {
@@ -62,8 +60,8 @@ static void wait_for_barriers(struct opening *opening)
     struct canary **canaries = h2o_mem_alloc(ask->count * sizeof(*canaries));
     opening->barriers = 0;
     for (uint32_t i = 0; i < ask->count; ++i) {
-        const struct feed_channel *channel = feed_find(opening->feed, slice_of(ask->channels[i].name));
-        if (channel == NULL || channel->uplink == NULL || waits_at(opening, channel->uplink->canary, canaries))
+        const struct feed_channel *channel = ask->channels[i].channel;
+        if (channel->uplink == NULL || waits_at(opening, channel->uplink->canary, canaries))
             continue;
         canaries[opening->barriers] = channel->uplink->canary;
         opening->waits[opening->barriers++] = (struct canary_wait){.cb = on_barrier, .data = opening};
@@ -83,8 +81,7 @@ static bool is_settled(const struct opening *opening)
     uint64_t now_us = monotonic_us();
     bool several = false, settled = true;
     for (uint32_t i = 0; i < ask->count && ask->count != 1; ++i) {
-        const struct feed_channel *channel = feed_find(opening->feed, slice_of(ask->channels[i].name));
-        const struct uplink *uplink = channel == NULL ? NULL : channel->uplink;
+        const struct uplink *uplink = ask->channels[i].channel->uplink;
         first = first == NULL ? uplink : first;
         several = several || uplink != first;
         settled = settled && uplink != NULL && uplink_settled(uplink, now_us);
@@ -98,7 +95,7 @@ static void answer(struct opening *opening)
 {
     struct ask *ask = opening->ask;
     struct tell page = {.kind = TELL_PAGE, .page = {.subscriber = ask->subscriber, .ask = ask}};
-    h2o_linklist_unlink(&opening->here);
+    ask->place = ASK_AWAY;
     if (replay_page(ask->replay, &page))
         page.kind = TELL_WELCOME;
     feed_tell(opening->feed, ask->worker, page);
@@ -107,29 +104,26 @@ static void answer(struct opening *opening)
 
 void opening_refuse(struct feed *feed, struct ask *ask, const struct refusal *why)
 {
-    if (ask->opening != NULL) {
-        h2o_linklist_unlink(&ask->opening->here);
+    ask->place = ASK_AWAY;
+    if (ask->opening != NULL)
         replay_abandon(ask->replay);
-    }
     feed_tell(feed, ask->worker,
               (struct tell){.kind = TELL_REFUSED, .refused = {.subscriber = ask->subscriber, .ask = ask, .why = why}});
     give_turns(feed);
 }
 
-bool opening_is_abandoned(const struct ask *ask)
+const struct refusal *opening_abandoned(const struct ask *ask)
 {
-    return atomic_load_explicit(&ask->abandoned, memory_order_relaxed);
+    static const struct refusal gone = {503, 1, "the client is gone"};
+    return atomic_load_explicit(&ask->abandoned, memory_order_relaxed) ? &gone : NULL;
 }
 
 static const struct refusal *refusal_of(const struct opening *opening)
 {
-    static const struct refusal gone = {503, 1, "the client is gone"};
     const struct ask *ask = opening->ask;
-    const struct refusal *why = opening_is_abandoned(ask) ? &gone : NULL;
-    for (uint32_t i = 0; i < ask->count && why == NULL && opening->feed->refused != 0; ++i) {
-        const struct feed_channel *channel = feed_find(opening->feed, slice_of(ask->channels[i].name));
-        why = channel == NULL ? NULL : channel->refused;
-    }
+    const struct refusal *why = opening_abandoned(ask);
+    for (uint32_t i = 0; i < ask->count && why == NULL && opening->feed->refused != 0; ++i)
+        why = ask->channels[i].channel->refused;
     return why;
 }
 
@@ -203,30 +197,19 @@ static void on_own_read(void *data)
     advance(data);
 }
 
-/* Gives up what waits for a channel, a read or a retry and whose stream is gone, so that its channels can go and nothing is read for it. */
-static void on_sweep(void *data)
+/* Only a barrier can't be taken back: it calls soon, unless the bus is down. */
+void opening_cancel(struct opening *opening)
 {
-    struct feed *feed = data;
-    for (h2o_linklist_t *node = feed->openings.next, *next; node != &feed->openings; node = next) {
-        struct opening *opening = H2O_STRUCT_FROM_MEMBER(struct opening, here, node);
-        next = node->next;
-        bool waits = h2o_linklist_is_linked(&opening->link);
-        if (!opening_is_abandoned(opening->ask) || (!waits && !replay_reading(opening->ask->replay)))
-            continue;
-        if (waits)
-            h2o_linklist_unlink(&opening->link);
+    bool waits = h2o_linklist_is_linked(&opening->link);
+    if (waits)
+        h2o_linklist_unlink(&opening->link);
+    if (waits || replay_reading(opening->ask->replay))
         advance(opening);
-    }
-    if (!h2o_linklist_is_empty(&feed->openings))
-        timer_start(&feed->sweep, SWEEP_MS);
 }
 
 void opening_go_on(struct opening *opening)
 {
-    struct feed *feed = opening->feed;
-    h2o_linklist_insert(&feed->openings, &opening->here);
-    if (!timer_running(&feed->sweep))
-        timer_start(&feed->sweep, SWEEP_MS);
+    opening->ask->place = ASK_OPENING;
     advance(opening);
 }
 
@@ -240,7 +223,5 @@ void opening_start(struct feed *feed, struct ask *ask, struct source *const *sou
 
 void opening_init(struct feed *feed)
 {
-    h2o_linklist_init_anchor(&feed->openings);
     h2o_linklist_init_anchor(&feed->turns);
-    timer_init(&feed->sweep, feed->options.loop, on_sweep, feed);
 }

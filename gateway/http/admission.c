@@ -75,23 +75,39 @@ bool admission_connection(h2o_req_t *req)
     return true;
 }
 
-/* What is over a limit anyway is not looked up to the end; while there is some room the feed decides, which knows all channels. */
-bool admission_channels(h2o_req_t *req, const struct slice *channels, uint32_t count, uint64_t *client)
+static uint32_t less(size_t a, uint32_t b)
+{
+    return a < b ? (uint32_t)a : b;
+}
+
+/* Of a stream that has channels new to this worker; other workers may listen to some. They are looked up only until the answer is known. */
+static enum limit limit_channels(h2o_req_t *req, const struct client_address *address, struct hub_spec *spec, unsigned *retry_s)
 {
     const struct site *site = site_of(req);
-    struct hub *hub = site_worker_of(req)->hub;
-    *client = 0;
-    if (hub_count_fresh(hub, channels, count, 1) == 0)
-        return true;
-    unsigned retry_s = 0;
     uint64_t now_us = monotonic_us();
-    struct client_address address = proxies_client(site->proxies, req), network = client_address_network(address);
-    *client = seeded_hash(&network, sizeof(network));
-    if (site->bus.room(site->bus.feed) == 0)
-        return verdict(req, LIMIT_CHANNELS, CHANNELS_RETRY_S);
-    uint32_t enough = limits_channels_left(site->limits, &address, now_us) == 0 ? 1 : count;
-    uint32_t fresh = hub_count_fresh(hub, channels, count, enough);
-    enum limit limit = limits_channels(site->limits, &address, fresh, now_us, &retry_s);
+    size_t room = site->bus.room(site->bus.feed);
+    uint32_t left = limits_channels_left(site->limits, address, now_us);
+    uint32_t enough = 1 + less(room, less(left, spec->count - 1)); /* what is over a limit is over it with one more */
+    uint32_t fresh = hub_count_fresh(site_worker_of(req)->hub, spec->channels, spec->count, enough);
+    *retry_s = CHANNELS_RETRY_S;
+    if (!site->bus.promise(site->bus.feed, fresh))
+        return LIMIT_CHANNELS;
+    enum limit limit = limits_channels(site->limits, address, fresh, now_us, retry_s);
+    if (limit == LIMIT_NONE)
+        spec->promised = fresh;
+    else
+        site->bus.give_back(site->bus.feed, fresh);
+    return limit;
+}
+
+bool admission_channels(h2o_req_t *req, struct hub_spec *spec)
+{
+    unsigned retry_s = 0;
+    if (hub_count_fresh(site_worker_of(req)->hub, spec->channels, spec->count, 1) == 0)
+        return true;
+    struct client_address address = proxies_client(site_of(req)->proxies, req), network = client_address_network(address);
+    spec->client = seeded_hash(&network, sizeof(network));
+    enum limit limit = limit_channels(req, &address, spec, &retry_s);
     return verdict(req, limit, retry_s);
 }
 

@@ -14,9 +14,9 @@ bool admission_subject(h2o_req_t *req, struct limits_place *place, struct slice 
 /* Whether the connection may have one more stream; HTTP/2 only. Its place is given back with the request. */
 bool admission_connection(h2o_req_t *req);
 
-/* Whether the stream may bring up those of its channels that nobody here listens to. *client is a number for the client's address, 0 where none of them
- * is new to this worker. */
-bool admission_channels(h2o_req_t *req, const struct slice *channels, uint32_t count, uint64_t *client);
+/* Whether the stream may bring up those of its channels that nobody here listens to. Sets spec->client and spec->promised, for which room is kept then, where
+ * some are new to this worker. */
+bool admission_channels(h2o_req_t *req, struct hub_spec *spec);
 
 /* Whether the request may be passed on to the publisher. */
 bool admission_publish(h2o_req_t *req);

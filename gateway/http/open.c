@@ -138,7 +138,9 @@ void stream_serve(h2o_req_t *req, struct stream_request *stream)
         http_error_later(req, 503, 1, "this gateway is shutting down; connect again");
         return;
     }
-    if (!admission_connection(req) || !admission_channels(req, stream->channels, stream->count, &stream->spec.client))
+    stream->spec.channels = stream->channels;
+    stream->spec.count = stream->count;
+    if (!admission_connection(req) || !admission_channels(req, &stream->spec))
         return;
     h2_guard_stream(req);
     add_stream_headers(req);
@@ -146,8 +148,6 @@ void stream_serve(h2o_req_t *req, struct stream_request *stream)
         edge_add_headers(req);
         edge_count_stream(req);
     }
-    stream->spec.channels = stream->channels;
-    stream->spec.count = stream->count;
     stream->spec.address = proxies_client(site->proxies, req);
     stream->spec.head_first = !site->bus.usable(site->bus.feed);
     hub_open(worker->hub, req, &stream->spec);

@@ -22,6 +22,9 @@ struct site {
         struct feed *feed; /* NULL until the bus is there: before the first request */
         bool (*usable)(struct feed *feed); /* all connections to Redis are ready; any thread */
         size_t (*room)(struct feed *feed); /* how many new channels there may be; any thread */
+        bool (*promise)(struct feed *feed, uint32_t fresh); /* keeps room for them, until they come or give_back(); any thread */
+        void (*give_back)(struct feed *feed, uint32_t fresh);
+        bool (*behind)(struct feed *feed); /* workers have asked for more than it has done; any thread */
     } bus;
     struct {
         const char *text; /* PUBLISHER_URL */

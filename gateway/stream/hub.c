@@ -4,31 +4,20 @@
 
 #include "gateway/outbox.h"
 #include "gateway/own_events.h"
-#include "gateway/stream/batch.h"
-#include "gateway/stream/fanout.h"
+#include "gateway/stream/heads.h"
+#include "gateway/stream/hub_channel.h"
 #include "gateway/stream/keepalive.h"
 #include "gateway/stream/transport.h"
 #include "runtime/monotonic.h"
-#include "runtime/seeded_hash.h"
 
 enum {
     SLICE_DELIVERIES = 1000, /* in one go before the worker looks at its other sockets again */
+    REFUSAL_COST = 10, /* of an answer, in deliveries; a client that is gone gets none */
+    LEAVE_US = 1000, /* of a turn, for streams that leave their channels */
     TICK_MS = 100, /* how often waits are looked at */
-    HELD_MS = 1000, /* a head is held no longer: the feed then counts the stream as open since it asked; above REPLAY_HEAD_MS */
     TOKEN_SPREAD_MS = 60000, /* a stream ends before its token by a tenth of its life at most, and this */
     WITHDRAW_TICKS = 20, /* streams that are not let in any more are ended over so many */
     RETRY_AFTER_DRAIN_MS = 1000, /* a stream ended by a drain comes back after this and as much chance again */
-};
-
-struct hub_channel {
-    struct fanout fanout;
-    struct batch batch;
-    uint32_t refs; /* members, and streams whose join is not answered */
-    uint32_t leaves; /* ASK_LEAVE not yet answered */
-    bool closed; /* see hub_judge() */
-    UT_hash_handle hh;
-    size_t name_len;
-    char name[];
 };
 
 struct hub {
@@ -40,8 +29,9 @@ struct hub {
     size_t batch_bytes; /* events joined into one frame, at most */
     struct timer coalesce; /* runs while events wait for others to leave with */
     bool due; /* they have waited long enough: the inbox is to be emptied */
+    h2o_linklist_t leaving; /* streams that are over, by subscriber->link, until their channels are let go */
     h2o_linklist_t graveyard;
-    h2o_linklist_t held; /* streams whose head is held, by subscriber->slow, oldest first */
+    struct heads heads;
     struct slow slow;
     struct keepalive keepalive;
     struct timer tick;
@@ -64,46 +54,17 @@ static uint64_t hub_now(const struct hub *hub)
 
 /* ---- channels ---- */
 
-static struct hub_channel *find(struct hub *hub, struct slice name)
-{
-    struct hub_channel *channel;
-    HASH_FIND(hh, hub->channels, name.p, name.n, channel);
-    return channel;
-}
-
 uint32_t hub_count_fresh(struct hub *hub, const struct slice *names, uint32_t count, uint32_t enough)
 {
     uint32_t fresh = 0;
     for (uint32_t i = 0; i < count && fresh < enough; ++i)
-        fresh += find(hub, names[i]) == NULL;
+        fresh += hub_channel_find(hub->channels, names[i]) == NULL;
     return fresh;
-}
-
-static struct hub_channel *find_or_create(struct hub *hub, struct slice name)
-{
-    struct hub_channel *channel = find(hub, name);
-    if (channel != NULL)
-        return channel;
-    channel = h2o_mem_alloc(sizeof(*channel) + name.n);
-    memset(channel, 0, sizeof(*channel));
-    channel->name_len = name.n;
-    memcpy(channel->name, name.p, name.n);
-    HASH_ADD_KEYPTR(hh, hub->channels, channel->name, channel->name_len, channel);
-    return channel;
 }
 
 static struct hub_channel *channel_of(const struct member *member)
 {
     return H2O_STRUCT_FROM_MEMBER(struct hub_channel, fanout, member->fanout);
-}
-
-static void free_if_unused(struct hub *hub, struct hub_channel *channel)
-{
-    if (channel->refs != 0 || channel->leaves != 0)
-        return;
-    HASH_DEL(hub->channels, channel);
-    fanout_dispose(&channel->fanout);
-    free(channel);
 }
 
 static char *copy_text(struct slice text)
@@ -114,17 +75,35 @@ static char *copy_text(struct slice text)
     return copy;
 }
 
-static void release(struct hub *hub, struct hub_channel *channel)
+static struct ask *leave_nothing(const struct hub *hub, uint32_t room)
 {
-    if (--channel->refs != 0)
-        return;
-    struct ask *ask = ask_create(1);
+    struct ask *ask = ask_create(room);
     ask->kind = ASK_LEAVE;
     ask->worker = hub->options.worker;
-    ask->channels[0].local = channel;
-    ask->channels[0].name = copy_text(slice_make(channel->name, channel->name_len));
-    ++channel->leaves;
-    outbox_put(&hub->asks, &ask->super);
+    ask->count = 0;
+    return ask;
+}
+
+bool hub_is_behind(struct hub *hub)
+{
+    return !h2o_linklist_is_empty(&hub->leaving);
+}
+
+/* The channels that now have no stream are left together. */
+static void release_channels(struct hub *hub, struct subscriber *subscriber)
+{
+    struct ask *ask = NULL;
+    for (struct member *member = subscriber->members; member != subscriber->members + subscriber->member_count; ++member) {
+        struct hub_channel *channel = channel_of(member);
+        member->fanout = NULL;
+        if (!hub_channel_release(&hub->channels, channel, subscriber->listens))
+            continue;
+        if (ask == NULL)
+            ask = leave_nothing(hub, subscriber->member_count);
+        ask->channels[ask->count++] = (struct ask_channel){.local = channel, .name = hub_channel_name(channel)};
+    }
+    if (ask != NULL)
+        outbox_put(&hub->asks, &ask->super);
 }
 
 /* ---- streams come and go ---- */
@@ -172,12 +151,12 @@ static void join(struct hub *hub, struct subscriber *subscriber, const struct hu
     if (spec->mode == START_RESUME)
         ask->resume_id = copy_text(spec->resume_id);
     for (uint32_t i = 0; i < spec->count; ++i) {
-        struct hub_channel *channel = find_or_create(hub, spec->channels[i]);
+        struct hub_channel *channel = hub_channel_find_or_create(&hub->channels, spec->channels[i]);
         ++channel->refs;
         subscriber->members[i].fanout = &channel->fanout;
-        ask->channels[i].local = channel;
-        ask->channels[i].name = copy_text(spec->channels[i]);
+        ask->channels[i] = (struct ask_channel){.local = channel, .name = hub_channel_name(channel)};
     }
+    ask->promised = spec->promised;
     subscriber->join = JOIN_ASKED;
     subscriber->ask = ask;
     outbox_put(&hub->asks, &ask->super);
@@ -193,30 +172,32 @@ static void on_drained(struct subscriber *subscriber)
     outbox_put(&subscriber->hub->asks, &subscriber->ask->super);
 }
 
-static void release_channels(struct subscriber *subscriber)
+/* The answer comes all the sooner. */
+static void cancel(struct subscriber *subscriber)
 {
-    for (struct member *member = subscriber->members; member != subscriber->members + subscriber->member_count; ++member) {
-        release(subscriber->hub, channel_of(member));
-        member->fanout = NULL;
-    }
+    struct ask *ask = ask_create(0);
+    ask->kind = ASK_CANCEL;
+    ask->cancelled = ask_hold(subscriber->ask);
+    atomic_store_explicit(&subscriber->ask->abandoned, true, memory_order_relaxed);
+    outbox_put(&subscriber->hub->asks, &ask->super);
 }
 
 static void on_left(struct subscriber *subscriber)
 {
     for (struct member *member = subscriber->members; member != subscriber->members + subscriber->member_count; ++member)
         fanout_remove(member);
-    if (subscriber->join == JOIN_ASKED) { /* the channels stay until the answer */
-        atomic_store_explicit(&subscriber->ask->abandoned, true, memory_order_relaxed);
-    } else {
-        if (subscriber->join == JOIN_PAGE)
-            ask_free(subscriber->ask);
-        subscriber->join = JOIN_NONE;
-        release_channels(subscriber);
-    }
     if (subscriber->reason == CLOSE_WITHDRAWN)
         h2o_linklist_unlink(&subscriber->link);
     else
         keepalive_remove(&subscriber->hub->keepalive, subscriber);
+    if (subscriber->join == JOIN_ASKED) { /* the channels stay until the answer */
+        cancel(subscriber);
+        return;
+    }
+    if (subscriber->join == JOIN_PAGE)
+        ask_free(subscriber->ask);
+    subscriber->join = JOIN_NONE;
+    h2o_linklist_insert(&subscriber->hub->leaving, &subscriber->link);
 }
 
 /* The fan-out writes straight to streams that wait for nothing. */
@@ -236,10 +217,10 @@ static void on_changed(struct subscriber *subscriber)
     slow_update(&hub->slow, subscriber, now);
 }
 
-/* Frees it at the end of the turn, unless the answer of the feed is to come, which is for it. */
+/* Frees it at the end of the turn, unless its channels are still to be left, or the answer of the feed is to come, which is for it. */
 static void on_released(struct subscriber *subscriber)
 {
-    if (subscriber->join == JOIN_NONE)
+    if (subscriber->join == JOIN_NONE && !h2o_linklist_is_linked(&subscriber->link))
         h2o_linklist_insert(&subscriber->hub->graveyard, &subscriber->link);
 }
 
@@ -254,10 +235,21 @@ void hub_open(struct hub *hub, h2o_req_t *req, const struct hub_spec *spec)
     set_end(hub, subscriber, spec->life_ms);
     keepalive_add(&hub->keepalive, subscriber);
     subscriber_hold(subscriber, req);
-    subscriber->since_ms = hub_now(hub);
-    h2o_linklist_insert(&hub->held, &subscriber->slow);
+    heads_hold(&hub->heads, subscriber);
     if (spec->head_first)
         subscriber_open(subscriber);
+}
+
+/* A client may hang up on thousands of streams of a hundred channels at once. */
+static void leave_some(struct hub *hub)
+{
+    for (uint64_t until_us = monotonic_us() + LEAVE_US; hub_is_behind(hub) && monotonic_us() < until_us;) {
+        struct subscriber *subscriber = H2O_STRUCT_FROM_MEMBER(struct subscriber, link, hub->leaving.next);
+        h2o_linklist_unlink(&subscriber->link);
+        release_channels(hub, subscriber);
+        if (subscriber->state == SUBSCRIBER_RELEASED)
+            on_released(subscriber);
+    }
 }
 
 static void reap(struct hub *hub)
@@ -275,14 +267,13 @@ static void reap(struct hub *hub)
 static void let_go(struct subscriber *subscriber)
 {
     subscriber->join = JOIN_NONE;
-    release_channels(subscriber);
-    if (subscriber->state == SUBSCRIBER_RELEASED)
-        on_released(subscriber);
+    h2o_linklist_insert(&subscriber->hub->leaving, &subscriber->link);
 }
 
 static void take_refusal(const struct tell *tell)
 {
     struct subscriber *subscriber = tell->refused.subscriber;
+    subscriber->listens = tell->refused.ask->listens;
     if (subscriber->state >= SUBSCRIBER_ENDING) {
         let_go(subscriber);
     } else {
@@ -315,6 +306,7 @@ static void share_page(struct tell *tell)
 static void take_page(struct hub *hub, struct tell *tell)
 {
     struct subscriber *subscriber = tell->page.subscriber;
+    subscriber->listens = true;
     subscriber_open(subscriber);
     if (subscriber->state != SUBSCRIBER_OPENING) { /* closed meanwhile, or by a head that could not be sent */
         let_go(subscriber);
@@ -343,6 +335,12 @@ static void take_page(struct hub *hub, struct tell *tell)
     set_short_cut(subscriber);
 }
 
+static void take_left(struct hub *hub, const struct ask *ask)
+{
+    for (uint32_t i = 0; i < ask->count; ++i)
+        hub_channel_left(&hub->channels, ask->channels[i].local);
+}
+
 static bool serve_event(struct hub *hub, struct tell *tell, uint32_t *budget)
 {
     struct hub_channel *channel = tell->event.channel;
@@ -362,26 +360,28 @@ static bool serve_event(struct hub *hub, struct tell *tell, uint32_t *budget)
 /* Serves one message; false when its fan-out ran out of budget and goes on later. */
 static bool serve(struct hub *hub, struct tell *tell, uint32_t *budget)
 {
+    uint32_t cost = 1;
     switch (tell->kind) {
     case TELL_EVENT:
         return serve_event(hub, tell, budget);
     case TELL_PAGE:
     case TELL_WELCOME:
+        cost = tell->page.subscriber->member_count;
         take_page(hub, tell);
         break;
     case TELL_REFUSED:
+        cost = tell->refused.subscriber->state >= SUBSCRIBER_CLOSED ? 1 : REFUSAL_COST;
         take_refusal(tell);
         break;
     case TELL_CHANNEL_REFUSED:
         take_channel_refusal(tell);
         break;
     case TELL_LEFT:
-        --tell->left->leaves;
-        free_if_unused(hub, tell->left);
+        cost = tell->left->count;
+        take_left(hub, tell->left);
         break;
     }
-    if (*budget != 0)
-        --*budget;
+    *budget -= *budget < cost ? *budget : cost;
     return true;
 }
 
@@ -420,9 +420,10 @@ bool hub_turn(struct hub *hub)
         serve_inbox(hub);
     if (slow_grew(&hub->slow))
         slow_check(&hub->slow, hub_now(hub));
+    leave_some(hub);
     reap(hub);
     outbox_send(&hub->asks);
-    return !h2o_linklist_is_empty(&hub->inbox) && !may_wait(hub);
+    return hub_is_behind(hub) || (!h2o_linklist_is_empty(&hub->inbox) && !may_wait(hub));
 }
 
 static void tie(struct tell *tell)
@@ -483,12 +484,6 @@ static void on_tick(void *data)
 {
     struct hub *hub = data;
     uint64_t now = hub_now(hub);
-    while (!h2o_linklist_is_empty(&hub->held)) {
-        struct subscriber *subscriber = H2O_STRUCT_FROM_MEMBER(struct subscriber, slow, hub->held.next);
-        if (subscriber->since_ms + HELD_MS > now)
-            break;
-        subscriber_open(subscriber);
-    }
     slow_check(&hub->slow, now);
     end_withdrawn(hub);
     if (hub->drain.until_ms != 0)
@@ -532,7 +527,7 @@ void hub_judge(struct hub *hub, const struct hub_access *access)
 {
     struct judge judge = {.hub = hub, .access = access};
     for (struct hub_channel *channel = hub->channels; channel != NULL; channel = channel->hh.next) {
-        channel->closed = access->closed(access->data, slice_make(channel->name, channel->name_len));
+        channel->closed = access->closed(access->data, hub_channel_name(channel));
         judge.some_closed |= channel->closed;
     }
     hub->withdrawn.count = 0;
@@ -554,13 +549,14 @@ struct hub *hub_create(const struct hub_options *options)
     struct hub *hub = h2o_mem_alloc(sizeof(*hub));
     *hub = (struct hub){.options = *options, .seed = (unsigned)monotonic_us() ^ options->worker << 24};
     h2o_linklist_init_anchor(&hub->inbox);
+    h2o_linklist_init_anchor(&hub->leaving);
     h2o_linklist_init_anchor(&hub->graveyard);
-    h2o_linklist_init_anchor(&hub->held);
     h2o_linklist_init_anchor(&hub->withdrawn.streams);
     slow_init(&hub->slow, &options->limits);
     keepalive_init(&hub->keepalive, options->loop, options->keepalive_ms, on_rotate, hub);
     hub->batch_bytes = options->limits.queue_bytes / 2 < BATCH_BYTES ? options->limits.queue_bytes / 2 : BATCH_BYTES;
     timer_init(&hub->coalesce, options->loop, on_coalesced, hub);
+    heads_init(&hub->heads, options->loop);
     timer_init(&hub->tick, options->loop, on_tick, hub);
     timer_start(&hub->tick, TICK_MS);
     h2o_multithread_register_receiver(options->queue, &hub->tells, on_tells);

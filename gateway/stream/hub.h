@@ -28,6 +28,9 @@ void hub_connect(struct hub *hub, h2o_multithread_receiver_t *asks, bool local);
  * is more, so that the loop must not sleep. */
 bool hub_turn(struct hub *hub);
 
+/* Whether streams that are over still have channels to leave. */
+bool hub_is_behind(struct hub *hub);
+
 /* What a stream wants when it opens. */
 struct hub_spec {
     const struct slice *channels; /* checked by channel_check(), no name twice; borrowed */
@@ -40,6 +43,7 @@ struct hub_spec {
     uint64_t life_ms; /* its token is good for so long; 0: for ever */
     uint32_t key; /* by which its token is known; 0: none was needed */
     uint64_t client; /* see struct ask */
+    uint32_t promised; /* likewise */
     struct client_address address; /* for the log */
 };
 

@@ -314,6 +314,12 @@ void subscriber_close(struct subscriber *subscriber, enum close_reason reason)
     close_for(subscriber, reason, &why);
 }
 
+h2o_socket_t *subscriber_held_on(const struct subscriber *subscriber)
+{
+    h2o_req_t *req = subscriber->request->req;
+    return req->version >= 0x200 ? NULL : req->conn->callbacks->get_socket(req->conn);
+}
+
 void subscriber_refuse(struct subscriber *subscriber, const struct refusal *why)
 {
     close_for(subscriber, CLOSE_REFUSED, why);

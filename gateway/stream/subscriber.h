@@ -58,6 +58,7 @@ struct subscriber {
     bool busy; /* the transport is writing or not open yet: frames queue */
     bool waits; /* for its client: busy, or with a queue; as the owner was last told */
     bool progress; /* its client has taken bytes; the owner clears it */
+    bool listens; /* for the owner: the feed listens to its channels for it */
     bool detached; /* nothing of libh2o refers to it any more */
     uint16_t member_count;
     uint32_t key; /* by which the token is known that let it in; 0: none was needed */
@@ -94,6 +95,9 @@ void subscriber_open(struct subscriber *subscriber);
 
 /* Its place is told and its replay is on the way: from OPENING to LIVE. */
 void subscriber_go_live(struct subscriber *subscriber);
+
+/* While its head is held: its HTTP/1.1 connection, NULL over HTTP/2. */
+h2o_socket_t *subscriber_held_on(const struct subscriber *subscriber);
 
 /* Queues a frame (taking a reference) and writes if the transport is free. A stream that is too far behind is closed later, by slow_check(). */
 void subscriber_push(struct subscriber *subscriber, struct frame *frame);

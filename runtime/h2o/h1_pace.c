@@ -119,6 +119,11 @@ h2o_socket_cb h1_pace_reader(h2o_socket_t *sock, h2o_socket_cb cb)
 
 /* --- a connection's life --- */
 
+void h1_hang_up(h2o_socket_t *sock)
+{
+    library_state.on_read(sock, h2o_socket_error_closed);
+}
+
 void h2o_http1_accept(h2o_accept_ctx_t *ctx, h2o_socket_t *sock, struct timeval connected_at)
 {
     library_state.accepts = true;

@@ -9,5 +9,8 @@ struct h1_pace;
 /* NULL, or the sentence why the library in this process can't be paced; for the start. */
 const char *h1_pace_start(void);
 
+/* The client of a request that is under way has hung up: ends the request and closes the connection. The library does not see it, as it reads no connection then. */
+void h1_hang_up(h2o_socket_t *sock);
+
 /* The library wants to read this socket with `cb`: with what it is to be read, or NULL when that waits. */
 h2o_socket_cb h1_pace_reader(h2o_socket_t *sock, h2o_socket_cb cb);

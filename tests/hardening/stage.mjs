@@ -6,18 +6,23 @@ import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { SANITIZED, SCALE, Stack, binary, until } from '../integration/stack.mjs';
 import { H2, request } from '../integration/sse.mjs';
 import { Agent } from 'node:http';
+import { setPriority } from 'node:os';
 
 export const STREAMS = 100, EVENTS_PER_SECOND = 50;
 const CHANNEL = 'watched';
+
+// What the good client's p99 may be, ms, where twice the calm one is less. On two cores the clients, Redis and the attacker compete with the server, and other programs on the machine do: without any attack the p99 of two
+// seconds was seen from 2.6 to 60 ms in one run of channels.test.mjs beside compilers, and from 2.4 to 4 ms beside little else. There 10 says more.
+const FLOOR_MS = Number(process.env.HARDENING_FLOOR_MS || 50);
 
 // Part of the full size, for CI: how long a flood lasts, how many requests the load generators send.
 export const HARDENING_SCALE = Number(process.env.HARDENING_SCALE || 1);
 
 // One line for each question, one JSON for each answer.
-class Watch {
-    static async start(port) {
+export class Watch {
+    static async start(port, channel = CHANNEL, streams = STREAMS) {
         const watch = new Watch();
-        watch.child = spawn(binary('watch'), [port, `/channels/${CHANNEL}`, STREAMS], { stdio: ['pipe', 'pipe', 'inherit'] });
+        watch.child = spawn(binary('watch'), [port, `/channels/${channel}`, streams], { stdio: ['pipe', 'pipe', 'inherit'] });
         watch.answers = [];
         watch.events = 0; // in all reports
         watch.child.stdout.setEncoding('utf8').on('data', text => watch.answers.push(...text.trim().split('\n')));
@@ -134,6 +139,16 @@ export async function attack(server, kind, { seconds = 2 * HARDENING_SCALE, agai
     return JSON.parse(text);
 }
 
+// storm.c: what it reports. It computes when nobody else wants to, as an attacker has a machine of its own: what the good client waits for is the server.
+export async function storm(server, kind, { seconds, connections, streams = 90, rate, forwarded = false }) {
+    const child = spawn(binary('storm'), [server.port, kind, seconds, connections, streams, rate, ...(forwarded ? ['forwarded'] : [])], { stdio: ['ignore', 'pipe', 'inherit'] });
+    setPriority(child.pid, 10);
+    let text = '';
+    child.stdout.setEncoding('utf8').on('data', chunk => (text += chunk));
+    await new Promise(resolve => child.on('close', resolve));
+    return JSON.parse(text);
+}
+
 // One line of the table. `noticed` is what Stage.during() returned, if it was measured.
 export function row(t, attack, server, what, calm = null, noticed = null) {
     const values = { attack, server, 'what the server did': what };
@@ -157,7 +172,7 @@ export async function costs(t, stage, server, { what, bound, memory = 65536, lat
     assert.ok(server.running, server.tail?.(5));
     assert.equal(noticed.open, STREAMS, 'no stream of the good client was closed');
     assert.ok(SANITIZED || noticed.peak < noticed.before + memory, `${noticed.before} KB grew to ${noticed.peak}`); // a sanitizer keeps what was freed
-    assert.ok(!latency || noticed.p99 <= Math.max(calm.p99 * 2, 50 * SCALE / HARDENING_SCALE), `p99 ${noticed.p99} ms, ${calm.p99} ms before`);
+    assert.ok(!latency || noticed.p99 <= Math.max(calm.p99 * 2, FLOOR_MS * SCALE / HARDENING_SCALE), `p99 ${noticed.p99} ms, ${calm.p99} ms before`);
     const values = { 'what a client does': what, server: server === stage.gw ? 'gateway' : 'publisher', 'what ends it': bound,
         'bytes sent': noticed.value, 'MB more at most': megabytes(Math.max(0, noticed.peak - noticed.before)),
         'p99 before, ms': calm.p99, 'p99 during, ms': noticed.p99 };

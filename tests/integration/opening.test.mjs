@@ -1,7 +1,8 @@
 // From when on a stream is open: a client that has its response head (a browser fires `open` then) gets everything published after it.
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
-import { SANITIZED, Stack } from './stack.mjs';
+import { SANITIZED, Stack, until } from './stack.mjs';
+import { Raw } from './raw.mjs';
 import { H2, openStream, request } from './sse.mjs';
 
 const ROUNDS = SANITIZED ? 30 : 150;
@@ -52,4 +53,22 @@ test('a plain PUBLISH that Redis counted as received by this gateway is never lo
         await stream.next();
         stream.close();
     }
+});
+
+test('a client that hangs up while its stream waits is noticed before the head is due, and what it asked for goes at once', { timeout: 60000 }, async () => {
+    s.redis.pause();
+    const raws = [];
+    for (let i = 0; i < 3; ++i) {
+        const raw = await Raw.connect(gw.port);
+        raw.send(`GET /channels/gone-${i} HTTP/1.1\r\nhost: x\r\n\r\n`).socket.end(); // the other half stays open, to see the answer
+        raws.push(raw);
+    }
+    for (const raw of raws) {
+        await until('its connection is closed', () => raw.ended);
+        assert.equal(raw.text, '');
+    }
+    await until('its channels are gone', async () => await gw.metric('sse_channels') === 0);
+    assert.equal(await gw.metric('sse_streams'), 0);
+    s.redis.resume();
+    await until('all is well', async () => (await gw.ready()).status === 200);
 });

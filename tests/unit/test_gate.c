@@ -1,4 +1,4 @@
-/* The gate lets asks in at its pace, in turn by client, and lets go what was abandoned. */
+/* The gate lets asks in at its pace, in turn by client, and forgets at once what is taken out. */
 #include "gateway/feed/gate.h"
 
 #include <stdlib.h>
@@ -29,7 +29,6 @@ static void let_in(void *data, struct ask *ask)
 static struct ask *put(uint64_t client, uint32_t fresh)
 {
     struct ask *ask = ask_create(1);
-    ask->channels[0].name = NULL;
     ask->client = client;
     gate_put(gate, ask, fresh);
     return ask;
@@ -101,14 +100,21 @@ static void check_turns(void)
     forget();
 }
 
-static void check_abandoned(void)
+static void check_taken_out(void)
 {
+    struct ask *asks[500];
     busy = true;
     for (int i = 0; i < 500; ++i)
-        atomic_store(&put((uint64_t)i % 7, 100)->abandoned, i != 250);
-    check(run_until_count(499) && gate_waiting(gate) == 100, "what was abandoned is let go also while the bus is busy");
+        asks[i] = put((uint64_t)i % 7, 100);
+    for (int i = 0; i < 500; ++i)
+        if (i != 250)
+            gate_take_out(gate, asks[i]);
+    check(count == 0 && gate_waiting(gate) == 100, "what is taken out waits no more, also while the bus is busy");
     busy = false;
-    check(run_until_count(500) && gate_waiting(gate) == 0, "and the others wait for their turn");
+    check(run_until_count(1) && entered[0] == asks[250] && gate_waiting(gate) == 0, "and the others wait for their turn");
+    for (int i = 0; i < 500; ++i)
+        if (i != 250)
+            ask_free(asks[i]);
     forget();
 }
 
@@ -119,6 +125,6 @@ int main(void)
     check_at_once();
     check_pace();
     check_turns();
-    check_abandoned();
+    check_taken_out();
     return check_end();
 }

@@ -1,0 +1,75 @@
+#include "gateway/stream/heads.h"
+
+#include <poll.h>
+
+#include "runtime/h2o/h1_pace.h"
+
+enum {
+    HELD_MS = 1000, /* a head is held no longer: the feed then counts the stream as open since it asked; above REPLAY_HEAD_MS */
+    LOOK_MS = 5, /* how often clients are looked for */
+    LOOKS = 256, /* at so many, those that wait longest */
+};
+
+static void open_old(struct heads *heads, uint64_t now)
+{
+    while (!h2o_linklist_is_empty(&heads->streams)) {
+        struct subscriber *subscriber = H2O_STRUCT_FROM_MEMBER(struct subscriber, slow, heads->streams.next);
+        if (subscriber->since_ms + HELD_MS > now)
+            break;
+        subscriber_open(subscriber);
+    }
+}
+
+/* Connections whose requests have waited a little; those of HTTP/2 are read all the time. */
+static nfds_t list_connections(struct heads *heads, uint64_t now, struct pollfd *polls, h2o_socket_t **socks)
+{
+    nfds_t count = 0;
+    for (h2o_linklist_t *link = heads->streams.next; link != &heads->streams && count < LOOKS; link = link->next) {
+        struct subscriber *subscriber = H2O_STRUCT_FROM_MEMBER(struct subscriber, slow, link);
+        if (subscriber->since_ms + LOOK_MS > now)
+            break;
+        h2o_socket_t *sock = subscriber_held_on(subscriber);
+        if (sock == NULL)
+            continue;
+        polls[count] = (struct pollfd){.fd = h2o_socket_get_fd(sock), .events = POLLRDHUP};
+        socks[count++] = sock;
+    }
+    return count;
+}
+
+/* libh2o does not read an HTTP/1.1 connection while its request is under way. So it does not notice that the client is gone, and all that it asked for would wait with the head. */
+static void close_hung_up(struct heads *heads, uint64_t now)
+{
+    struct pollfd polls[LOOKS];
+    h2o_socket_t *socks[LOOKS];
+    nfds_t count = list_connections(heads, now, polls, socks);
+    if (count == 0 || poll(polls, count, 0) <= 0)
+        return;
+    for (nfds_t i = 0; i < count; ++i)
+        if (polls[i].revents != 0)
+            h1_hang_up(socks[i]);
+}
+
+static void on_look(void *data)
+{
+    struct heads *heads = data;
+    uint64_t now = h2o_now(heads->look.loop);
+    close_hung_up(heads, now);
+    open_old(heads, now);
+    if (!h2o_linklist_is_empty(&heads->streams))
+        timer_start(&heads->look, LOOK_MS);
+}
+
+void heads_init(struct heads *heads, h2o_loop_t *loop)
+{
+    h2o_linklist_init_anchor(&heads->streams);
+    timer_init(&heads->look, loop, on_look, heads);
+}
+
+void heads_hold(struct heads *heads, struct subscriber *subscriber)
+{
+    subscriber->since_ms = h2o_now(heads->look.loop);
+    h2o_linklist_insert(&heads->streams, &subscriber->slow);
+    if (!timer_running(&heads->look))
+        timer_start(&heads->look, LOOK_MS);
+}

@@ -1,0 +1,33 @@
+/* The channels that a worker's streams listen to, or have asked for, and what the feed knows of them. Worker thread only; the bus thread reads no more than the name. */
+#pragma once
+
+#include "gateway/stream/batch.h"
+#include "gateway/stream/fanout.h"
+#include "runtime/seeded_hash.h"
+
+struct hub_channel {
+    struct fanout fanout;
+    struct batch batch;
+    uint32_t refs; /* members, and streams whose join is not answered */
+    uint32_t leaves; /* ASK_LEAVE not yet answered */
+    bool listened; /* the feed listens to it since then: it is to be left */
+    bool closed; /* see hub_judge() */
+    UT_hash_handle hh;
+    size_t name_len;
+    char name[];
+};
+
+/* `channels` is a uthash by name. */
+struct hub_channel *hub_channel_find(struct hub_channel *channels, struct slice name);
+struct hub_channel *hub_channel_find_or_create(struct hub_channel **channels, struct slice name);
+
+static inline struct slice hub_channel_name(const struct hub_channel *channel)
+{
+    return slice_make(channel->name, channel->name_len);
+}
+
+/* One stream less has it, for which the feed listened or not. True when the feed has to be told, which else would listen to it for nobody: then it is freed with the answer. */
+bool hub_channel_release(struct hub_channel **channels, struct hub_channel *channel, bool listened);
+
+/* The feed has answered that. */
+void hub_channel_left(struct hub_channel **channels, struct hub_channel *channel);
