@@ -253,9 +253,8 @@ void hub_open(struct hub *hub, h2o_req_t *req, const struct hub_spec *spec)
     join(hub, subscriber, spec);
     set_end(hub, subscriber, spec->life_ms);
     keepalive_add(&hub->keepalive, subscriber);
-    subscriber_hold(subscriber, req);
     subscriber->since_ms = hub_now(hub);
-    h2o_linklist_insert(&hub->held, &subscriber->slow);
+    subscriber_hold(subscriber, req, &hub->held);
     if (spec->head_first)
         subscriber_open(subscriber);
 }
