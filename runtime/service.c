@@ -4,14 +4,10 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "runtime/h2o/h1_guard.h"
-#include "runtime/h2o/h1_pace.h"
 #include "runtime/h2o/h2_guard.h"
-#include "runtime/h2o/h2_reset.h"
-#include "runtime/h2o/steady_clock.h"
+#include "runtime/h2o/h2o_check.h"
 #include "runtime/http.h"
 #include "runtime/net/listener.h"
-#include "runtime/net/socket_write.h"
 #include "runtime/redis/redis_reload.h"
 #include "runtime/reloads.h"
 
@@ -57,22 +53,6 @@ static const char *check_together(const struct service *service)
     return bodies_check(service->bodies_limit, service->body_limit);
 }
 
-static const char *start_library(const struct service *service, const struct service_rows *rows)
-{
-    const char *error = socket_write_start();
-    if (error == NULL)
-        error = h2_reset_check();
-    if (error == NULL)
-        error = h2_guard_start(rows->h2_abuse);
-    if (error == NULL)
-        error = h1_guard_start();
-    if (error == NULL)
-        error = h1_pace_start();
-    if (error == NULL)
-        error = steady_clock_start();
-    return error == NULL ? bodies_start((size_t)service->bodies_limit, service->proxies, rows->bodies) : error;
-}
-
 const char *service_prepare(struct service *service, const struct service_rows *rows, bool own_names)
 {
     enum log_level level = LOG_INFO;
@@ -90,7 +70,9 @@ const char *service_prepare(struct service *service, const struct service_rows *
     service->proxies = proxies_parse(service->trusted_proxies);
     http_trust(service->proxies);
     admin_host_init(service->admin_hosts, service->admin_host);
-    if ((error = start_library(service, rows)) == NULL)
+    bodies_start((size_t)service->bodies_limit, service->proxies, rows->bodies);
+    h2_guard_count(rows->h2_abuse);
+    if ((error = h2o_check()) == NULL)
         error = listener_check_host("HOST", service->host);
     if (error == NULL)
         error = listener_check_host("ADMIN_HOST", service->admin_host);

@@ -11,7 +11,7 @@
 #include "runtime/demo.h"
 #include "runtime/limits.h"
 #include "runtime/log.h"
-#include "runtime/net/bodies.h"
+#include "runtime/h2o/bodies.h"
 #include "runtime/net/cors.h"
 #include "runtime/node_name.h"
 #include "runtime/redis/redis_tls.h"

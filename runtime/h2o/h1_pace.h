@@ -6,8 +6,5 @@
 /* Of a connection that has waited. */
 struct h1_pace;
 
-/* NULL, or the sentence why the library in this process can't be paced; for the start. */
-const char *h1_pace_start(void);
-
 /* The library wants to read this socket with `cb`: with what it is to be read, or NULL when that waits. */
 h2o_socket_cb h1_pace_reader(h2o_socket_t *sock, h2o_socket_cb cb);
