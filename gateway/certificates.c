@@ -11,12 +11,8 @@ static void replace(SSL_CTX **ctx, SSL_CTX *next)
 
 static const char *load_server(struct certificates *certificates)
 {
-    const struct options *options = certificates->options;
-    const struct tls_server_files files = {.cert = {"TLS_CERT", options->tls_cert},
-                                           .key = {"TLS_KEY", options->tls_key},
-                                           .ticket_keys = {"TLS_TICKET_KEYS_FILE", options->tls_ticket_keys}};
     const char *error = NULL;
-    SSL_CTX *ctx = *options->tls_cert == 0 ? NULL : tls_server(&files, &error);
+    SSL_CTX *ctx = service_tls(&certificates->options->service, "", &error);
     if (ctx != NULL)
         replace(&certificates->server, ctx);
     return error;
@@ -44,7 +40,7 @@ static const char *load_publisher(struct certificates *certificates)
 
 static const char *load_redis(struct certificates *certificates)
 {
-    return redis_tls_load(certificates->redis, &certificates->options->redis_tls);
+    return redis_tls_load(&certificates->options->service.redis, &certificates->options->service.redis_tls);
 }
 
 static const char *(*const loads[])(struct certificates *certificates) = {load_server, load_publisher, load_redis};
@@ -61,13 +57,13 @@ void certificates_count(const struct certificates *certificates)
 {
     certificate_gauge(COUNT_CERTIFICATE, certificates->server);
     certificate_gauge(COUNT_PUBLISHER_CERTIFICATE, certificates->publisher);
-    certificate_gauge(COUNT_REDIS_CERTIFICATE, certificates->redis->tls);
+    certificate_gauge(COUNT_REDIS_CERTIFICATE, certificates->options->service.redis.tls);
 }
 
 bool certificates_reload(struct certificates *certificates)
 {
     bool good = true;
-    if (certificates->server == NULL && certificates->publisher == NULL && !certificates->redis->secure)
+    if (certificates->server == NULL && certificates->publisher == NULL && !certificates->options->service.redis.secure)
         return false;
     for (size_t i = 0; i < sizeof(loads) / sizeof(loads[0]); ++i) {
         const char *error = loads[i](certificates);

@@ -2,13 +2,10 @@
 #pragma once
 
 #include "gateway/options.h"
-#include "runtime/net/tls.h"
-#include "runtime/redis/redis_url.h"
 
 struct certificates {
-    const struct options *options; /* what names the files; borrowed, as the others */
-    const h2o_url_t *publisher_url;
-    struct redis_url *redis; /* has Redis's context */
+    struct options *options; /* name the files, and have Redis's context; borrowed */
+    const h2o_url_t *publisher_url; /* borrowed */
     SSL_CTX *server; /* NULL: no TLS */
     SSL_CTX *publisher; /* NULL: PUBLISHER_URL is plain */
 };

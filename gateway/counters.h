@@ -5,7 +5,7 @@
 #include "runtime/h2o/h2_abuse.h"
 #include "runtime/limits.h"
 #include "runtime/metrics.h"
-#include "runtime/net/bodies.h"
+#include "runtime/h2o/bodies.h"
 #include "runtime/reloads.h"
 #include "runtime/slice.h"
 

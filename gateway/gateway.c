@@ -7,21 +7,9 @@
 #include "gateway/counters.h"
 #include "gateway/http/routes.h"
 #include "proto/channel.h"
-#include "runtime/admin_host.h"
 #include "runtime/file_limit.h"
-#include "runtime/h2o/h1_guard.h"
-#include "runtime/h2o/h1_pace.h"
-#include "runtime/h2o/h2_guard.h"
-#include "runtime/h2o/h2_reset.h"
 #include "runtime/h2o/h2_work.h"
-#include "runtime/h2o/steady_clock.h"
-#include "runtime/http.h"
-#include "runtime/log.h"
 #include "runtime/monotonic.h"
-#include "runtime/net/bodies.h"
-#include "runtime/net/socket_write.h"
-#include "runtime/node_name.h"
-#include "runtime/redis/redis_reload.h"
 #include "runtime/signals.h"
 #include "runtime/trim.h"
 
@@ -40,22 +28,12 @@ enum {
     IDLE_TIMEOUT_MS = 60000,
 };
 
-static int bind_port(const char *name, const char *setting, const char *host, int64_t port, int *bound)
-{
-    const char *error;
-    int fd = listener_bind(host, (int)port, bound, &error);
-    if (fd == -1)
-        die("%s: %s", setting, error);
-    log_info("listening", log_str("listener", name), log_int("port", *bound));
-    return fd;
-}
-
 static void configure(struct gateway *gateway)
 {
     h2o_globalconf_t *conf = &gateway->conf;
     h2o_config_init(conf);
     conf->server_name = h2o_iovec_init(H2O_STRLIT("sse-gateway"));
-    conf->max_request_entity_size = (size_t)gateway->options.body_limit + BODY_SLACK;
+    conf->max_request_entity_size = (size_t)gateway->options.service.body_limit + BODY_SLACK;
     conf->http1.req_timeout = HEAD_TIMEOUT_MS;
     conf->http1.upgrade_to_http2 = gateway->options.http2_cleartext;
     conf->http2.idle_timeout = IDLE_TIMEOUT_MS;
@@ -76,38 +54,32 @@ static void configure_admin(struct gateway *gateway)
     gateway->admin_hosts[0] = h2o_config_register_host(&gateway->admin_conf, h2o_iovec_init(H2O_STRLIT("default")), 65535);
     admin_register(gateway->admin_hosts[0], &(struct admin_options){.ready = gateway->checks,
                                                                     .ready_count = gateway->check_count,
-                                                                    .has_status = gateway->options.status_ms != 0,
+                                                                    .has_status = gateway->options.service.status_ms != 0,
                                                                     .alive = gateway->alive,
                                                                     .alive_count = gateway->alone ? 0 : gateway->worker_count});
-    if (gateway->options.status_ms != 0)
+    if (gateway->options.service.status_ms != 0)
         gateway->status = status_register(gateway->admin_hosts[0], on_watched, gateway);
 }
 
 static const char *parse_options(struct gateway *gateway)
 {
     const struct options *options = &gateway->options;
-    const char *error = redis_url_load(&gateway->redis_url, options->redis_url, options->redis_sentinel_password,
-                                       channel_prefix_is_own(options->redis_prefix));
-    if (error != NULL)
-        return error;
-    channel_set_prefix(options->redis_prefix);
-    read_preference_weights_parse(&gateway->weights, options->subscribe_weights);
-    if (gateway->redis_url.kind != REDIS_CLUSTER && gateway->weights.replica != 0)
-        return "SUBSCRIBE_WEIGHTS: replicas are for redis-cluster://, which REDIS_URL is not";
+    const struct service *service = &options->service;
     struct site *site = &gateway->site;
+    read_preference_weights_parse(&gateway->weights, options->subscribe_weights);
+    if (service->redis.kind != REDIS_CLUSTER && gateway->weights.replica != 0)
+        return "SUBSCRIBE_WEIGHTS: replicas are for redis-cluster://, which REDIS_URL is not";
     site->publisher.text = options->publisher_url;
     if (h2o_url_parse(options->publisher_url, SIZE_MAX, &site->publisher.url) != 0)
         return "PUBLISHER_URL: does not parse"; /* it passed its check */
-    site->cors_origins = options->cors_origins;
+    site->cors_origins = service->cors_origins;
     site->force_ssl = options->force_ssl;
-    site->demo = options->demo;
-    site->proxies = proxies_parse(options->trusted_proxies);
-    site->limits = limits_create(&options->limits);
-    site->node = node_name(options->node_name);
-    admin_host_init(options->admin_hosts, options->admin_host);
-    http_trust(site->proxies);
-    gateway->certificates = (struct certificates){options, &site->publisher.url, &gateway->redis_url, NULL, NULL};
-    return NULL;
+    site->demo = service->demo;
+    site->proxies = service->proxies;
+    site->limits = limits_create(&service->limits);
+    site->node = node_name(service->node_name);
+    gateway->certificates = (struct certificates){&gateway->options, &site->publisher.url, NULL, NULL};
+    return options_check(options);
 }
 
 /* How many workers, connections and forwarded POSTs: the descriptors of each are kept apart, so none of them can take another's. */
@@ -123,52 +95,30 @@ static const char *share_files(struct gateway *gateway)
     return file_limit_for_connections((size_t)gateway->options.max_connections, reserve, &gateway->max_connections);
 }
 
-static const char *check_library(void)
-{
-    const char *error = socket_write_start();
-    if (error == NULL)
-        error = h2_reset_check();
-    if (error == NULL)
-        error = h2_guard_start(COUNT_H2_ABUSE);
-    if (error == NULL)
-        error = h1_guard_start();
-    if (error == NULL)
-        error = h1_pace_start();
-    return error == NULL ? steady_clock_start() : error;
-}
-
 const char *gateway_prepare(void *options)
 {
+    static const struct service_rows rows = {COUNT_H2_ABUSE, COUNT_BODIES, COUNT_RELOADS};
     struct gateway *gateway = H2O_STRUCT_FROM_MEMBER(struct gateway, options, options);
-    enum log_level level = LOG_INFO;
-    log_level_parse(&level, gateway->options.log_level);
-    log_set_level(level);
-    const char *error = options_check(&gateway->options);
-    if (error == NULL)
-        error = check_library();
+    struct service *service = &gateway->options.service;
+    channel_set_prefix(service->redis_prefix);
+    const char *error = service_prepare(service, &rows, channel_prefix_is_own(service->redis_prefix));
     if (error == NULL)
         error = parse_options(gateway);
     if (error == NULL)
-        error = bodies_start((size_t)gateway->options.bodies_limit, gateway->site.proxies, COUNT_BODIES);
-    if (error == NULL)
         error = share_files(gateway);
-    if (error == NULL)
-        error = listener_check_host("HOST", gateway->options.host);
-    if (error == NULL)
-        error = listener_check_host("ADMIN_HOST", gateway->options.admin_host);
-    if (error == NULL)
-        gateway->access = access_load(&gateway->options.access, gateway->options.cors_origins, &error);
     return error == NULL ? certificates_load(&gateway->certificates) : error;
 }
 
 void gateway_listen(struct gateway *gateway)
 {
     const struct options *options = &gateway->options;
+    const struct service *service = &options->service;
     int port;
-    gateway->fd = bind_port("public", "PORT", options->host, options->port, &port);
+    gateway->fd = service_bind("public", "PORT", service->host, service->port, &port);
     gateway->site.tls_port = gateway->certificates.server == NULL ? 0 : port;
-    gateway->plain_fd = options->http_port == -1 ? -1 : bind_port("plain", "HTTP_PORT", options->host, options->http_port, &port);
-    gateway->admin_fd = bind_port("admin", "ADMIN_PORT", options->admin_host, options->admin_port, &port);
+    gateway->plain_fd =
+        options->http_port == -1 ? -1 : service_bind("plain", "HTTP_PORT", service->host, options->http_port, &port);
+    gateway->admin_fd = service_bind("admin", "ADMIN_PORT", service->admin_host, service->admin_port, &port);
 }
 
 /* A port is full when all workers' shares of it are. */
@@ -216,7 +166,7 @@ static void start_announcing(struct gateway *gateway)
 {
     announcement_start(&gateway->announce, (struct announce_options){.loop = gateway->ctx.loop,
                                                                      .node = gateway->site.node,
-                                                                     .interval_ms = (uint64_t)gateway->options.status_ms,
+                                                                     .interval_ms = (uint64_t)gateway->options.service.status_ms,
                                                                      .checks = gateway->checks,
                                                                      .check_count = gateway->check_count,
                                                                      .send = on_announce,
@@ -237,8 +187,8 @@ static void start_feed(struct gateway *gateway)
         .loop = gateway->ctx.loop,
         .queue = gateway->ctx.queue,
         .getaddr = &gateway->ctx.receivers.hostinfo_getaddr,
-        .url = &gateway->redis_url,
-        .redis_timeout_ms = (uint64_t)options->redis_timeout_ms,
+        .url = &options->service.redis,
+        .redis_timeout_ms = (uint64_t)options->service.redis_timeout_ms,
         .weights = gateway->weights,
         .ring_frames = (uint32_t)options->ring_len,
         .ring_bytes = (size_t)options->ring_bytes,
@@ -274,7 +224,7 @@ static void prepare_workers(struct gateway *gateway)
                                                       .plain_fd = gateway->plain_fd,
                                                       .max_connections = share == 0 ? 1 : share,
                                                       .tls = gateway->certificates.server,
-                                                      .access = gateway->access,
+                                                      .access = gateway->options.service.access,
                                                       .barrier = &gateway->barrier};
     gateway->workers = h2o_mem_alloc(gateway->worker_count * sizeof(*gateway->workers));
     gateway->alive = h2o_mem_alloc(gateway->worker_count * sizeof(*gateway->alive));
@@ -333,18 +283,11 @@ void gateway_start(struct gateway *gateway)
     ready_watch_start(&gateway->ready_watch, gateway->ctx.loop, gateway->checks, gateway->check_count);
     start_admin(gateway);
     start_accepting(gateway);
-    if (gateway->access == NULL)
+    if (gateway->options.service.access == NULL)
         access_warn_open();
     close(gateway->fd);
     if (gateway->plain_fd != -1)
         close(gateway->plain_fd);
-}
-
-/* Backstop of the drain: a loop that never comes back ends here. */
-static void on_alarm(int signo)
-{
-    (void)signo;
-    _exit(0);
 }
 
 /* Stops when the last stream is gone, and a little later, so that what was answered on other connections is out. */
@@ -365,50 +308,23 @@ static void drain(struct gateway *gateway, int signo)
     log_info("draining", log_str("signal", signo == SIGTERM ? "SIGTERM" : "SIGINT"), log_int("streams", metric_sum(COUNT_STREAMS)));
     gateway->draining = true;
     metric_set(COUNT_DRAINING, 1);
-    signal(SIGALRM, on_alarm);
-    alarm((unsigned)gateway->options.drain_s + DRAIN_EXTRA_S);
+    service_end_within((unsigned)gateway->options.drain_s + DRAIN_EXTRA_S);
     for (uint32_t i = 0; i < gateway->worker_count; ++i)
         worker_drain(&gateway->workers[i], (uint64_t)gateway->options.drain_s * 1000);
     timer_init(&gateway->drain_timer, gateway->ctx.loop, on_drain_timer, gateway);
     timer_start(&gateway->drain_timer, DRAIN_POLL_MS);
 }
 
-/* New requests are judged by what the key and policy files hold now; a broken one changes nothing. */
-static void reload_access(struct gateway *gateway)
-{
-    const char *error;
-    if (gateway->access == NULL)
-        return;
-    struct access *access = access_load(&gateway->options.access, gateway->options.cors_origins, &error);
-    if (access == NULL) {
-        log_error("keys not reloaded", log_str("why", error));
-        reload_count(COUNT_RELOADS, RELOAD_KEYS, false);
-        return;
-    }
-    for (uint32_t i = 0; i < gateway->worker_count; ++i)
-        worker_set_access(&gateway->workers[i], access);
-    access_free(gateway->access);
-    gateway->access = access;
-    log_info("keys reloaded");
-    reload_count(COUNT_RELOADS, RELOAD_KEYS, true);
-}
-
-static void reload_redis(struct gateway *gateway)
-{
-    const struct options *options = &gateway->options;
-    enum redis_reload outcome = redis_reload(&gateway->redis_url, options->redis_url, options->redis_sentinel_password);
-    if (outcome != REDIS_RELOAD_NOTHING)
-        reload_count(COUNT_RELOADS, RELOAD_REDIS, outcome == REDIS_RELOAD_DONE);
-}
-
 static void reload(struct gateway *gateway)
 {
     const struct certificates *certificates = &gateway->certificates;
-    if (certificates_reload(&gateway->certificates))
-        for (uint32_t i = 0; i < gateway->worker_count; ++i)
+    bool again = certificates_reload(&gateway->certificates), access = service_reload(&gateway->options.service);
+    for (uint32_t i = 0; i < gateway->worker_count; ++i) {
+        if (again)
             worker_set_tls(&gateway->workers[i], certificates->server, certificates->publisher);
-    reload_redis(gateway);
-    reload_access(gateway);
+        if (access)
+            worker_set_access(&gateway->workers[i], gateway->options.service.access);
+    }
 }
 
 static void on_signal(void *data, int signo)

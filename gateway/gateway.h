@@ -13,11 +13,9 @@
 
 struct gateway {
     struct options options;
-    struct redis_url redis_url;
     struct read_preference_weights weights; /* SUBSCRIBE_WEIGHTS */
     struct site site;
     struct certificates certificates;
-    struct access *access; /* NULL: everything is open */
     h2o_globalconf_t conf, admin_conf;
     h2o_hostconf_t *hosts[2], *admin_hosts[2];
     h2o_context_t ctx; /* of the main thread */

@@ -1,6 +1,5 @@
 #include "gateway/counters.h"
 #include "gateway/gateway.h"
-#include "runtime/sandbox.h"
 #include "runtime/signals.h"
 #include "runtime/trim.h"
 
@@ -19,7 +18,7 @@ int main(int argc, char **argv)
     options_load(&gateway.options, argc, argv, gateway_prepare);
     counters_init();
     gateway_listen(&gateway);
-    sandbox_enter(&(struct sandbox_options){.seccomp = gateway.options.seccomp, .core_dumps = gateway.options.core_dumps});
+    sandbox_enter(&gateway.options.service.sandbox);
     gateway_start(&gateway);
     gateway_run(&gateway);
 #ifdef __SANITIZE_ADDRESS__

@@ -171,7 +171,7 @@ static struct listener *listen_on(struct worker *worker, int fd, h2o_accept_ctx_
                                        .max_connections = common->max_connections,
                                        .total = common->max_connections * common->count,
                                        .user_timeout_ms = (uint32_t)common->settings->write_timeout_s * 1000 + 5000,
-                                       .proxies = common->settings->proxy_protocol ? common->site->proxies : NULL,
+                                       .proxies = common->settings->service.proxy_protocol ? common->site->proxies : NULL,
                                        .on_open = plain ? on_open_plain : on_open,
                                        .on_close = plain ? on_close_plain : on_close,
                                        .on_bad_proxy = on_bad_proxy};

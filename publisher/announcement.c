@@ -1,8 +1,6 @@
 #include "publisher/announcement.h"
 
 #include "publisher/counters.h"
-#include "proto/channel.h"
-#include "runtime/node_name.h"
 
 static const struct announce_row rows[] = {
     {"connections", COUNTER_CONNECTIONS, 1},
@@ -17,27 +15,13 @@ static const struct announce_row outcomes[] = {
     {"failed", COUNTER_PUBLISH + PUBLISH_FAILED, 1},
 };
 
-static void on_announce(void *data, struct slice json)
+void announcement_start(struct announce *announce, struct announce_options options)
 {
-    struct publisher *publisher = data;
-    publish_tell(publisher->bus, ANNOUNCE_CHANNEL, json);
-}
-
-void announcement_start(struct publisher *publisher)
-{
-    const struct options *options = &publisher->options;
-    announce_start(&publisher->announce,
-                   &(struct announce_options){.loop = publisher->ctx.loop,
-                                              .node = node_name(options->node_name),
-                                              .role = "publisher",
-                                              .interval_ms = (uint64_t)options->status_ms,
-                                              .rows = rows,
-                                              .row_count = sizeof(rows) / sizeof(rows[0]),
-                                              .group = "not_published",
-                                              .grouped = outcomes,
-                                              .grouped_count = sizeof(outcomes) / sizeof(outcomes[0]),
-                                              .checks = publisher->checks,
-                                              .check_count = sizeof(publisher->checks) / sizeof(publisher->checks[0]),
-                                              .send = on_announce,
-                                              .data = publisher});
+    options.role = "publisher";
+    options.rows = rows;
+    options.row_count = sizeof(rows) / sizeof(rows[0]);
+    options.group = "not_published";
+    options.grouped = outcomes;
+    options.grouped_count = sizeof(outcomes) / sizeof(outcomes[0]);
+    announce_start(announce, &options);
 }

@@ -1,7 +1,7 @@
 /* What this publisher announces of itself to all nodes, for the gateways' /status. */
 #pragma once
 
-#include "publisher/publisher.h"
+#include "runtime/announce.h"
 
-/* From now on, every STATUS_MS, if that is not 0; once the bus is there. */
-void announcement_start(struct publisher *publisher);
+/* Of `options` the caller sets loop, node, interval_ms, the checks and send; the numbers are added here. Main thread. */
+void announcement_start(struct announce *announce, struct announce_options options);

@@ -6,7 +6,7 @@
 #include "runtime/auth/access.h"
 #include "runtime/h2o/h2_abuse.h"
 #include "runtime/metrics.h"
-#include "runtime/net/bodies.h"
+#include "runtime/h2o/bodies.h"
 #include "runtime/reloads.h"
 
 enum counter {

@@ -8,7 +8,6 @@
 struct endpoint {
     h2o_handler_t super;
     struct publish *const *bus;
-    struct access *const *access;
     const struct options *options;
     struct limits *limits; /* lives as long as the process */
 };
@@ -59,8 +58,7 @@ static void send_answer(h2o_req_t *req, enum post_route route, const struct publ
     switch (answer->outcome) {
     case PUBLISH_BUS_DOWN:
     case PUBLISH_UNWRITABLE:
-        http_add_header(req, "retry-after", SLICE("1"));
-        http_error(req, 503, answer->why);
+        http_error_later(req, 503, 1, answer->why);
         break;
     case PUBLISH_REFUSED:
         http_error(req, 400, answer->why);
@@ -96,16 +94,14 @@ static void on_published(void *data, const struct publish_answer *answer)
 static bool may_publish(const struct endpoint *endpoint, h2o_req_t *req)
 {
     unsigned retry_s;
-    char seconds[16];
     if (!limits_on_publishing(endpoint->limits) || !http_method_is(req, "POST"))
         return true;
-    struct client_address client = proxies_client(endpoint->options->proxies, req);
+    struct client_address client = proxies_client(endpoint->options->service.proxies, req);
     enum limit limit = limits_publish(endpoint->limits, &client, monotonic_us(), &retry_s);
     if (limit == LIMIT_NONE)
         return true;
     metric_add(COUNTER_LIMITED, 1);
-    http_add_header(req, "retry-after", slice_make(seconds, (size_t)snprintf(seconds, sizeof(seconds), "%u", retry_s)));
-    http_error(req, 429, limit_sentence(limit));
+    http_error_later(req, 429, retry_s, limit_sentence(limit));
     return false;
 }
 
@@ -117,7 +113,7 @@ static int on_req(h2o_handler_t *self, h2o_req_t *req)
     int status;
     if (!may_publish(endpoint, req))
         return 0;
-    const char *why = post_read(&post, req, endpoint->options, *endpoint->access, &status);
+    const char *why = post_read(&post, req, endpoint->options, &status);
     if (why == NULL)
         publish_send(*endpoint->bus, &post.publish, on_published, waiting_new(req, post.route, began_us));
     else
@@ -134,16 +130,14 @@ static void on_answered(h2o_logger_t *self, h2o_req_t *req)
         metric_add((size_t)(COUNTER_STATUS + hundreds - 2), 1);
 }
 
-void endpoint_register(h2o_hostconf_t *host, struct publish *const *bus, struct access *const *access,
-                       const struct options *options)
+void endpoint_register(h2o_hostconf_t *host, struct publish *const *bus, const struct options *options)
 {
     h2o_pathconf_t *path = h2o_config_register_path(host, "/", 0);
     struct endpoint *endpoint = (struct endpoint *)h2o_create_handler(path, sizeof(*endpoint));
     endpoint->super.on_req = on_req;
     endpoint->bus = bus;
-    endpoint->access = access;
     endpoint->options = options;
-    endpoint->limits = limits_create(&options->limits);
+    endpoint->limits = limits_create(&options->service.limits);
     h2o_create_logger(path, sizeof(h2o_logger_t))->log_access = on_answered;
     h2o_create_logger(&host->fallback_path, sizeof(h2o_logger_t))->log_access = on_answered;
 }

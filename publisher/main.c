@@ -1,7 +1,6 @@
 #include "publisher/publisher.h"
 
 #include "publisher/counters.h"
-#include "runtime/sandbox.h"
 #include "runtime/signals.h"
 #include "runtime/trim.h"
 
@@ -15,7 +14,7 @@ int main(int argc, char **argv)
     options_load(&publisher.options, argc, argv, publisher_prepare);
     counters_init();
     publisher_bind(&publisher);
-    sandbox_enter(&(struct sandbox_options){.seccomp = publisher.options.seccomp, .core_dumps = publisher.options.core_dumps});
+    sandbox_enter(&publisher.options.service.sandbox);
     publisher_open(&publisher);
     publisher_listen(&publisher);
     publisher_run(&publisher);

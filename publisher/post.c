@@ -16,7 +16,6 @@ struct reading {
     h2o_req_t *req;
     struct post *post;
     const struct options *options;
-    const struct access *access;
     struct slice retry; /* as the client spelt it; p NULL without */
     H2O_VECTOR(struct body_param) params; /* query first, then form: the later of a name wins */
     int status;
@@ -34,10 +33,10 @@ static const char *read_route(struct reading *reading)
     bool is_channel = slice_starts(path, prefix);
     if (path.p == NULL)
         return "the path holds a broken percent escape";
-    if (!is_channel && !(reading->options->demo && slice_eq(path, SLICE("/post"))))
+    if (!is_channel && !(reading->options->service.demo && slice_eq(path, SLICE("/post"))))
         return fail(reading, 404,
-                    reading->options->demo ? "no such path; there are /post and /channels/{name}"
-                                           : "no such path; there is /channels/{name}");
+                    reading->options->service.demo ? "no such path; there are /post and /channels/{name}"
+                                                   : "no such path; there is /channels/{name}");
     if (!http_method_is(reading->req, "POST")) {
         http_add_header(reading->req, "allow", SLICE("POST"));
         return fail(reading, 405, "this path takes POST only");
@@ -50,7 +49,7 @@ static const char *read_route(struct reading *reading)
 /* The gateway asks the same, but a page may know the publisher's address. */
 static const char *check_origin(struct reading *reading)
 {
-    if (origin_verdict(reading->options->cors_origins, reading->options->proxies, reading->req) != CORS_REFUSED)
+    if (origin_verdict(reading->options->service.cors_origins, reading->options->service.proxies, reading->req) != CORS_REFUSED)
         return NULL;
     metric_add((size_t)COUNTER_REFUSED + ACCESS_FOREIGN_ORIGIN - 1, 1);
     return fail(reading, 403, "this origin is not in CORS_ORIGINS");
@@ -59,7 +58,8 @@ static const char *check_origin(struct reading *reading)
 static const char *check_access(struct reading *reading)
 {
     struct access_pass pass;
-    const char *why = access_check(reading->access, reading->req, ACCESS_PUBLISH, &reading->post->publish.channel, 1, &pass);
+    const char *why =
+        access_check(reading->options->service.access, reading->req, ACCESS_PUBLISH, &reading->post->publish.channel, 1, &pass);
     reading->post->publish.author = pass.subject;
     if (why == NULL)
         return NULL;
@@ -69,7 +69,7 @@ static const char *check_access(struct reading *reading)
 
 static const char *check_size(struct reading *reading)
 {
-    if (reading->req->entity.len > (size_t)reading->options->body_limit)
+    if (reading->req->entity.len > (size_t)reading->options->service.body_limit)
         return fail(reading, 413, "the body is larger than this server takes");
     struct slice encoding = http_header(reading->req, "content-encoding");
     if (encoding.n != 0 && !(encoding.n == 8 && strncasecmp(encoding.p, "identity", 8) == 0))
@@ -80,7 +80,7 @@ static const char *check_size(struct reading *reading)
 /* Where tokens count, one that came this way, wanted here or not, must not be sent to everyone who listens. */
 static const char *add_param(struct reading *reading, struct slice name, struct slice value)
 {
-    if (reading->access != NULL && slice_eq(name, SLICE("access_token")))
+    if (reading->options->service.access != NULL && slice_eq(name, SLICE("access_token")))
         return NULL;
     if (reading->params.size == PARAMS_MAX)
         return fail(reading, 413, "the query and the form hold more than 1000 parameters");
@@ -229,11 +229,11 @@ static const char *check_event_size(struct reading *reading)
     return fail(reading, 413, sentence);
 }
 
-const char *post_read(struct post *post, h2o_req_t *req, const struct options *options, const struct access *access, int *status)
+const char *post_read(struct post *post, h2o_req_t *req, const struct options *options, int *status)
 {
     static const char *(*const steps[])(struct reading *) = {read_route,   check_origin, check_access, check_size,      read_query,
                                                              read_headers, check_event,  read_data,    check_event_size};
-    struct reading reading = {.req = req, .post = post, .options = options, .access = access, .status = 400};
+    struct reading reading = {.req = req, .post = post, .options = options, .status = 400};
     *post = (struct post){.publish = {.retry_ms = (int32_t)options->retry_ms,
                                       .history_len = options->history_len,
                                       .history_bytes = options->history_bytes,

@@ -13,6 +13,5 @@ struct post {
     struct body body; /* body_free() it */
 };
 
-/* NULL and *post, or the sentence for the client and its *status; a 405 has its Allow header set already, a refusal of `access`
- * (NULL: everything is open) its WWW-Authenticate. */
-const char *post_read(struct post *post, h2o_req_t *req, const struct options *options, const struct access *access, int *status);
+/* NULL and *post, or the sentence for the client and its *status; a 405 has its Allow header set already, a refusal for a token its WWW-Authenticate. */
+const char *post_read(struct post *post, h2o_req_t *req, const struct options *options, int *status);

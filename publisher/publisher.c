@@ -6,16 +6,9 @@
 #include "publisher/announcement.h"
 #include "publisher/counters.h"
 #include "publisher/endpoint.h"
+#include "proto/channel.h"
 #include "runtime/file_limit.h"
-#include "runtime/h2o/h1_guard.h"
-#include "runtime/h2o/h1_pace.h"
-#include "runtime/h2o/h2_guard.h"
-#include "runtime/h2o/steady_clock.h"
 #include "runtime/http.h"
-#include "runtime/log.h"
-#include "runtime/net/bodies.h"
-#include "runtime/net/socket_write.h"
-#include "runtime/redis/redis_reload.h"
 #include "runtime/signals.h"
 #include "runtime/trim.h"
 
@@ -45,7 +38,7 @@ static void open_h2o(struct publisher *publisher)
     h2o_globalconf_t *conf = &publisher->conf;
     h2o_config_init(conf);
     conf->server_name = h2o_iovec_init(H2O_STRLIT("sse-publisher"));
-    conf->max_request_entity_size = (size_t)publisher->options.body_limit + BODY_SLACK;
+    conf->max_request_entity_size = (size_t)publisher->options.service.body_limit + BODY_SLACK;
     conf->http1.req_timeout = 30000;
     conf->http1.upgrade_to_http2 = 1;
     conf->http2.idle_timeout = 60000;
@@ -59,10 +52,10 @@ static void open_bus(struct publisher *publisher, h2o_loop_t *loop)
     struct redis_options redis = {
         .loop = loop,
         .getaddr = &publisher->getaddr,
-        .url = &options->redis,
+        .url = &options->service.redis,
         .name = "commands",
-        .connect_timeout_ms = (uint64_t)options->redis_timeout_ms,
-        .reply_timeout_ms = (uint64_t)options->redis_timeout_ms,
+        .connect_timeout_ms = (uint64_t)options->service.redis_timeout_ms,
+        .reply_timeout_ms = (uint64_t)options->service.redis_timeout_ms,
     };
     publisher->bus = publish_open(&redis, (unsigned)options->replicas);
 }
@@ -80,6 +73,11 @@ static void open_tickers(struct publisher *publisher)
     }
 }
 
+static void on_announce(void *data, struct slice json)
+{
+    publish_tell(((struct publisher *)data)->bus, ANNOUNCE_CHANNEL, json);
+}
+
 /* h2o wants its handlers before its context, and the bus needs the context's queue for name look-ups: so the endpoint is given the
  * place where the bus will be. */
 void publisher_open(struct publisher *publisher)
@@ -92,12 +90,19 @@ void publisher_open(struct publisher *publisher)
     publisher->capacity = (struct capacity){"MAX_CONNECTIONS", "PORT", COUNTER_CONNECTIONS, 0, publisher->max_connections, ""};
     publisher->checks[2] = (struct admin_check){.name = "connections", .run = capacity_why, .data = &publisher->capacity};
     admin_register(publisher->admin_hosts[0], &(struct admin_options){.ready = publisher->checks, .ready_count = 3});
-    endpoint_register(publisher->public_hosts[0], &publisher->bus, &publisher->access, &publisher->options);
+    endpoint_register(publisher->public_hosts[0], &publisher->bus, &publisher->options);
     h2o_context_init(&publisher->ctx, loop, &publisher->conf);
     h2o_multithread_register_receiver(publisher->ctx.queue, &publisher->getaddr, h2o_hostinfo_getaddr_receiver);
     open_bus(publisher, loop);
     open_tickers(publisher);
-    announcement_start(publisher);
+    announcement_start(&publisher->announce,
+                       (struct announce_options){.loop = loop,
+                                                 .node = node_name(publisher->options.service.node_name),
+                                                 .interval_ms = (uint64_t)publisher->options.service.status_ms,
+                                                 .checks = publisher->checks,
+                                                 .check_count = 3,
+                                                 .send = on_announce,
+                                                 .data = publisher});
     ready_watch_start(&publisher->ready_watch, loop, publisher->checks, sizeof(publisher->checks) / sizeof(publisher->checks[0]));
 }
 
@@ -119,26 +124,12 @@ static void on_bad_proxy(void *data)
     metric_add(COUNTER_BAD_PROXY, 1);
 }
 
-static int bind_port(const char *name, const char *setting, const char *host, int64_t port)
-{
-    const char *error;
-    int bound, fd = listener_bind(host, (int)port, &bound, &error);
-    if (fd == -1)
-        die("%s: %s", setting, error);
-    log_info("listening", log_str("listener", name), log_int("port", bound));
-    return fd;
-}
-
 /* NULL, or a sentence; what could not be read stays as it was. */
 static const char *load_certificates(struct publisher *publisher)
 {
-    struct options *options = &publisher->options;
-    const struct tls_server_files files = {.cert = {"TLS_CERT", options->tls_cert},
-                                           .key = {"TLS_KEY", options->tls_key},
-                                           .client_ca = {"TLS_CLIENT_CA", options->tls_client_ca},
-                                           .ticket_keys = {"TLS_TICKET_KEYS_FILE", options->tls_ticket_keys}};
-    const char *error = NULL, *redis_error = redis_tls_load(&options->redis, &options->redis_tls);
-    SSL_CTX *ctx = options->tls_cert[0] == '\0' ? NULL : tls_server(&files, &error);
+    struct service *service = &publisher->options.service;
+    const char *error = NULL, *redis_error = redis_tls_load(&service->redis, &service->redis_tls);
+    SSL_CTX *ctx = service_tls(service, publisher->options.tls_client_ca, &error);
     if (ctx != NULL) {
         tls_slot_set(&publisher->tls, ctx);
         publisher->public_accept.ssl_ctx = ctx;
@@ -149,42 +140,26 @@ static const char *load_certificates(struct publisher *publisher)
 static void count_certificates(const struct publisher *publisher)
 {
     certificate_gauge(COUNTER_CERTIFICATE, publisher->tls.ctx);
-    certificate_gauge(COUNTER_REDIS_CERTIFICATE, publisher->options.redis.tls);
+    certificate_gauge(COUNTER_REDIS_CERTIFICATE, publisher->options.service.redis.tls);
 }
 
 const char *publisher_prepare(void *options)
 {
+    static const struct service_rows rows = {COUNTER_H2_ABUSE, COUNTER_BODIES, COUNTER_RELOADS};
     struct publisher *publisher = H2O_STRUCT_FROM_MEMBER(struct publisher, options, options);
     struct options *own = &publisher->options;
-    const char *error = options_read(own);
+    const char *error = options_read(own, &rows);
     if (error == NULL)
         error = file_limit_for_connections((size_t)own->max_connections, OTHER_FILES, &publisher->max_connections);
-    if (error == NULL)
-        error = listener_check_host("HOST", own->host);
-    if (error == NULL)
-        error = listener_check_host("ADMIN_HOST", own->admin_host);
-    if (error == NULL)
-        error = bodies_start((size_t)own->bodies_limit, own->proxies, COUNTER_BODIES);
-    if (error == NULL)
-        error = h2_guard_start(COUNTER_H2_ABUSE);
-    if (error == NULL)
-        error = h1_guard_start();
-    if (error == NULL)
-        error = h1_pace_start();
-    if (error == NULL)
-        error = socket_write_start();
-    if (error == NULL)
-        error = steady_clock_start();
-    if (error == NULL)
-        publisher->access = access_load(&own->access, own->cors_origins, &error);
     return error == NULL ? load_certificates(publisher) : error;
 }
 
 void publisher_bind(struct publisher *publisher)
 {
-    const struct options *options = &publisher->options;
-    publisher->public_fd = bind_port("public", "PORT", options->host, options->port);
-    publisher->admin_fd = bind_port("admin", "ADMIN_PORT", options->admin_host, options->admin_port);
+    const struct service *service = &publisher->options.service;
+    int port;
+    publisher->public_fd = service_bind("public", "PORT", service->host, service->port, &port);
+    publisher->admin_fd = service_bind("admin", "ADMIN_PORT", service->admin_host, service->admin_port, &port);
 }
 
 static struct listener *listen_on(int fd, const struct listener_options *options)
@@ -206,7 +181,7 @@ void publisher_listen(struct publisher *publisher)
         .name = "public",
         .max_connections = publisher->max_connections,
         .total = publisher->max_connections,
-        .proxies = options->proxy_protocol ? options->proxies : NULL,
+        .proxies = options->service.proxy_protocol ? options->service.proxies : NULL,
         .on_open = on_open,
         .on_close = on_close,
         .on_bad_proxy = on_bad_proxy,
@@ -217,15 +192,8 @@ void publisher_listen(struct publisher *publisher)
         .accept = &publisher->admin_accept, .name = "admin", .max_connections = OTHER_FILES / 2, .total = OTHER_FILES / 2};
     publisher->public_listener = listen_on(publisher->public_fd, &public_options);
     publisher->admin_listener = listen_on(publisher->admin_fd, &admin_options);
-    if (publisher->access == NULL)
+    if (options->service.access == NULL)
         access_warn_open();
-}
-
-/* Backstop of the drain: a loop that never comes back ends here. */
-static void on_alarm(int signo)
-{
-    (void)signo;
-    _exit(0);
 }
 
 static void drain(struct publisher *publisher, int signo)
@@ -233,8 +201,7 @@ static void drain(struct publisher *publisher, int signo)
     log_info("draining", log_str("signal", signo == SIGTERM ? "SIGTERM" : "SIGINT"));
     publisher->state = PUBLISHER_DRAINING;
     metric_set(COUNTER_DRAINING, 1);
-    signal(SIGALRM, on_alarm);
-    alarm(DRAIN_SECONDS);
+    service_end_within(DRAIN_SECONDS);
     for (size_t i = 0; i != publisher->options.plan.count; ++i)
         ticker_stop(&publisher->tickers[i]);
     listener_stop(publisher->public_listener);
@@ -242,57 +209,33 @@ static void drain(struct publisher *publisher, int signo)
 }
 
 /* New connections use what the files hold now, open ones go on; files that can't be used change nothing. */
-static void reload_certificates(struct publisher *publisher)
+static void reload(struct publisher *publisher)
 {
+    struct service *service = &publisher->options.service;
     const char *error = load_certificates(publisher);
-    if (publisher->tls.ctx == NULL && !publisher->options.redis.secure)
-        return;
-    count_certificates(publisher);
-    reload_count(COUNTER_RELOADS, RELOAD_CERTIFICATES, error == NULL);
-    if (error != NULL)
-        log_error("certificate not reloaded", log_str("why", error));
-    else
-        log_info("certificate reloaded");
-}
-
-/* New requests are judged by what the key and policy files hold now; a broken one changes nothing. */
-static void reload_access(struct publisher *publisher)
-{
-    const char *error;
-    struct access *access = access_load(&publisher->options.access, publisher->options.cors_origins, &error);
-    if (access != NULL) {
-        access_free(publisher->access);
-        publisher->access = access;
-        log_info("keys reloaded");
-        reload_count(COUNTER_RELOADS, RELOAD_KEYS, true);
-    } else if (error != NULL) {
-        log_error("keys not reloaded", log_str("why", error));
-        reload_count(COUNTER_RELOADS, RELOAD_KEYS, false);
-    } else if (publisher->tls.ctx == NULL && !publisher->options.redis.secure) {
-        log_info("nothing to reload");
+    bool tls = publisher->tls.ctx != NULL || service->redis.secure;
+    if (tls) {
+        count_certificates(publisher);
+        reload_count(COUNTER_RELOADS, RELOAD_CERTIFICATES, error == NULL);
+        if (error != NULL)
+            log_error("certificate not reloaded", log_str("why", error));
+        else
+            log_info("certificate reloaded");
     }
-}
-
-static void reload_redis(struct publisher *publisher)
-{
-    struct options *options = &publisher->options;
-    enum redis_reload outcome = redis_reload(&options->redis, options->redis_url, options->redis_sentinel_password);
-    if (outcome != REDIS_RELOAD_NOTHING)
-        reload_count(COUNTER_RELOADS, RELOAD_REDIS, outcome == REDIS_RELOAD_DONE);
+    service_reload(service);
+    if (!tls && service->access == NULL)
+        log_info("nothing to reload");
 }
 
 static void on_signal(void *data, int signo)
 {
     struct publisher *publisher = data;
-    if (signo == SIGHUP) {
-        reload_certificates(publisher);
-        reload_redis(publisher);
-        reload_access(publisher);
-    } else if (publisher->state == PUBLISHER_DRAINING) {
+    if (signo == SIGHUP)
+        reload(publisher);
+    else if (publisher->state == PUBLISHER_DRAINING)
         publisher->state = PUBLISHER_DONE;
-    } else {
+    else
         drain(publisher, signo);
-    }
 }
 
 static void watch_bus(struct publisher *publisher)

@@ -30,7 +30,6 @@ struct publisher {
     struct tls_slot tls; /* of public_accept; empty: plain */
     h2o_multithread_receiver_t getaddr;
     struct publish *bus;
-    struct access *access; /* NULL: everything is open */
     bool bus_up; /* as last seen */
     size_t max_connections;
     struct capacity capacity;

@@ -5,7 +5,7 @@
 #include "runtime/h2o/h2_guard.h"
 #include "runtime/json.h"
 #include "runtime/log.h"
-#include "runtime/net/bodies.h"
+#include "runtime/h2o/bodies.h"
 
 struct reason {
     int status;
@@ -146,8 +146,7 @@ static void log_refusal(h2o_req_t *req, int status, const char *why)
 
 const char *(*http_library_error)(h2o_req_t *req, int status, const char *why);
 
-/* Replaces the library's function of this name, which sends text/plain: calls between libh2o's files go through its PLT, and the
- * executable's symbol comes first there. Flags and side effects are the library's. */
+/* Replaces the library's function of this name (h2o/library.h), which sends text/plain. Flags and side effects are the library's. */
 void h2o_send_error_generic(h2o_req_t *req, int status, const char *reason, const char *body, int flags)
 {
     if ((flags & H2O_SEND_ERROR_KEEP_HEADERS) == 0)

@@ -15,10 +15,12 @@ enum {
 
 struct canary {
     struct canary_options options;
+    struct subscription subscription;
     char name[CHANNEL_KEY_MAX]; /* of its pub/sub channel, chosen by chance; "" while it has none */
     bool subscribed;
     uint64_t sent; /* number of the newest that left */
     uint64_t sent_us[SENT_KEPT]; /* when, by number */
+    uint64_t came; /* number of the newest that came and is not believed yet; 0: none */
     uint64_t back; /* number of the newest that came back */
     uint64_t back_sent_us; /* when that one left */
     struct canary_wait *under_way; /* wait for canary `awaited` */
@@ -69,10 +71,101 @@ static void on_timer(void *data)
     timer_start(&canary->timer, canary->options.interval_ms);
 }
 
+void canary_unsent(struct canary *canary)
+{
+    struct canary_wait *wait = canary->under_way;
+    canary->under_way = NULL;
+    for (struct canary_wait *next; wait != NULL; wait = next) {
+        next = wait->next;
+        enqueue(canary, wait);
+    }
+}
+
+void canary_lost(struct canary *canary)
+{
+    canary->subscribed = false;
+    canary->came = 0;
+    canary_unsent(canary);
+}
+
+static void run_waits(struct canary *canary)
+{
+    struct canary_wait *wait = canary->under_way;
+    canary->under_way = NULL;
+    while (wait != NULL) {
+        struct canary_wait *next = wait->next;
+        wait->cb(wait->data);
+        wait = next;
+    }
+    launch(canary);
+}
+
+void canary_believe(struct canary *canary)
+{
+    uint64_t number = canary->came;
+    canary->came = 0;
+    if (number <= canary->back)
+        return;
+    canary->back = number;
+    canary->back_sent_us = canary->sent_us[number % SENT_KEPT];
+    canary->options.on_back(canary->options.data);
+    metric_time(COUNT_BUS_ROUND_TRIP, monotonic_us() - canary->back_sent_us);
+    if (canary->under_way != NULL && number >= canary->awaited)
+        run_waits(canary);
+}
+
+/* ---- its subscription ---- */
+
+static struct canary *canary_of(struct subscription *subscription)
+{
+    return H2O_STRUCT_FROM_MEMBER(struct canary, subscription, subscription);
+}
+
+static void on_subscribed(struct subscription *subscription)
+{
+    struct canary *canary = canary_of(subscription);
+    canary->subscribed = true;
+    launch(canary);
+    if (canary->under_way == NULL)
+        publish(canary);
+}
+
+static void on_message(struct subscription *subscription, struct slice payload)
+{
+    struct canary *canary = canary_of(subscription);
+    char text[24] = "";
+    if (payload.n == 0 || payload.n >= sizeof(text))
+        return;
+    memcpy(text, payload.p, payload.n);
+    uint64_t number = strtoull(text, NULL, 10);
+    if (number <= canary->back || number > canary->sent)
+        return;
+    canary->came = number;
+    if (canary->options.on_came != NULL)
+        canary->options.on_came(canary->options.data);
+    else
+        canary_believe(canary);
+}
+
+static void on_unsubscribed(struct subscription *subscription)
+{
+    canary_lost(canary_of(subscription));
+}
+
+/* Who may not even hear its own canary may hear nothing: that is the connection's trouble, and no channel's. */
+static void on_refused(struct subscription *subscription, const char *why)
+{
+    (void)why;
+    subscribe_drop(canary_of(subscription)->options.subscribe, "the Redis user may not subscribe to the channels of REDIS_PREFIX");
+}
+
+static const struct subscription_events events = {
+    .on_subscribed = on_subscribed, .on_message = on_message, .on_unsubscribed = on_unsubscribed, .on_refused = on_refused};
+
 struct canary *canary_open(const struct canary_options *options)
 {
     struct canary *canary = h2o_mem_alloc(sizeof(*canary));
-    *canary = (struct canary){.options = *options};
+    *canary = (struct canary){.options = *options, .subscription = {&events}};
     canary->queued_tail = &canary->queued;
     timer_init(&canary->timer, options->loop, on_timer, canary);
     timer_start(&canary->timer, options->interval_ms);
@@ -111,65 +204,7 @@ void canary_place(struct canary *canary, const struct shards *shards, const stru
         subscribe_remove(canary->options.subscribe, slice_of(canary->name));
     choose_name(canary, shards, shard);
     if (canary->name[0] != 0)
-        subscribe_add(canary->options.subscribe, slice_of(canary->name), canary);
-}
-
-void *canary_tag(struct canary *canary)
-{
-    return canary;
-}
-
-void canary_subscribed(struct canary *canary)
-{
-    canary->subscribed = true;
-    launch(canary);
-    if (canary->under_way == NULL)
-        publish(canary);
-}
-
-void canary_lost(struct canary *canary)
-{
-    canary->subscribed = false;
-    canary_unsent(canary);
-}
-
-void canary_unsent(struct canary *canary)
-{
-    struct canary_wait *wait = canary->under_way;
-    canary->under_way = NULL;
-    for (struct canary_wait *next; wait != NULL; wait = next) {
-        next = wait->next;
-        enqueue(canary, wait);
-    }
-}
-
-static void run_waits(struct canary *canary)
-{
-    struct canary_wait *wait = canary->under_way;
-    canary->under_way = NULL;
-    while (wait != NULL) {
-        struct canary_wait *next = wait->next;
-        wait->cb(wait->data);
-        wait = next;
-    }
-    launch(canary);
-}
-
-void canary_message(struct canary *canary, struct slice payload)
-{
-    char text[24] = "";
-    if (payload.n == 0 || payload.n >= sizeof(text))
-        return;
-    memcpy(text, payload.p, payload.n);
-    uint64_t number = strtoull(text, NULL, 10);
-    if (number <= canary->back || number > canary->sent)
-        return;
-    canary->back = number;
-    canary->back_sent_us = canary->sent_us[number % SENT_KEPT];
-    canary->options.on_back(canary->options.data);
-    metric_time(COUNT_BUS_ROUND_TRIP, monotonic_us() - canary->back_sent_us);
-    if (canary->under_way != NULL && number >= canary->awaited)
-        run_waits(canary);
+        subscribe_add(canary->options.subscribe, slice_of(canary->name), &canary->subscription);
 }
 
 void canary_barrier(struct canary *canary, struct canary_wait *wait)

@@ -18,7 +18,9 @@ struct canary_options {
     uint64_t interval_ms; /* between two of them */
     const struct pubsub_commands *words;
     void (*on_beat)(void *data); /* after each interval */
-    void (*on_back)(void *data); /* one came back */
+    /* A number came; canary_believe() says when it proves something. NULL: at once. */
+    void (*on_came)(void *data);
+    void (*on_back)(void *data); /* one came back, and is believed */
     void *data;
 };
 
@@ -30,12 +32,10 @@ void canary_close(struct canary *canary);
 /* Gives it a channel that the shard has, where it has none: at the start, and when slots have moved. */
 void canary_place(struct canary *canary, const struct shards *shards, const struct shard *shard);
 
-/* The tag under which the canary's channel is subscribed: events with this tag go to the two functions below. */
-void *canary_tag(struct canary *canary);
-void canary_subscribed(struct canary *canary);
-void canary_message(struct canary *canary, struct slice payload);
+/* All that went before the number which came last has come, too. */
+void canary_believe(struct canary *canary);
 
-/* The subscriber connection was lost, or the channel taken away. */
+/* The subscriber connection was lost. */
 void canary_lost(struct canary *canary);
 
 /* The connection that publishes was lost: what was under way may not come. */

@@ -129,6 +129,38 @@ static void on_retry(void *data)
     opening_advance_all(&feed->retrying);
 }
 
+/* ---- a channel's subscription ---- */
+
+static struct feed_channel *channel_of(struct subscription *subscription)
+{
+    return H2O_STRUCT_FROM_MEMBER(struct feed_channel, subscription, subscription);
+}
+
+static void on_subscribed(struct subscription *subscription)
+{
+    source_subscribed(channel_of(subscription)->source);
+}
+
+static void on_message(struct subscription *subscription, struct slice payload)
+{
+    source_message(channel_of(subscription)->source, payload);
+}
+
+static void on_unsubscribed(struct subscription *subscription)
+{
+    source_lost(channel_of(subscription)->source);
+}
+
+static void on_refused(struct subscription *subscription, const char *why)
+{
+    static const struct refusal forbidden = {403, 0, "this gateway's Redis user may not subscribe to this channel"};
+    (void)why;
+    refuse_channel(channel_of(subscription), &forbidden);
+}
+
+static const struct subscription_events channel_events = {
+    .on_subscribed = on_subscribed, .on_message = on_message, .on_unsubscribed = on_unsubscribed, .on_refused = on_refused};
+
 /* ---- the set of channels ---- */
 
 static const struct source_shard *shard_of(const struct uplink *uplink)
@@ -153,6 +185,7 @@ static struct feed_channel *create_channel(struct feed *feed, struct slice name)
     struct feed_channel *channel = h2o_mem_alloc(sizeof(*channel) + locals + name.n);
     memset(channel, 0, sizeof(*channel) + locals);
     channel->feed = feed;
+    channel->subscription.events = &channel_events;
     memcpy(name_of(channel), name.p, name.n);
     h2o_linklist_init_anchor(&channel->waiting);
     channel->slot = channel_slot(name);
@@ -160,7 +193,7 @@ static struct feed_channel *create_channel(struct feed *feed, struct slice name)
     channel->source = source_create(&feed->shared, shard_of(channel->uplink), channel, name);
     HASH_ADD_KEYPTR(hh, feed->channels, name_of(channel), name.n, channel);
     if (channel->uplink != NULL)
-        uplink_subscribe(channel->uplink, name, channel);
+        uplink_subscribe(channel->uplink, name, &channel->subscription);
     count_channels(feed, 1);
     return channel;
 }
@@ -188,7 +221,7 @@ static void move_channel(struct feed_channel *channel)
     channel->uplink = uplink;
     source_move(channel->source, shard_of(uplink));
     if (uplink != NULL)
-        uplink_subscribe(uplink, name, channel);
+        uplink_subscribe(uplink, name, &channel->subscription);
 }
 
 /* The channel of this name, known to be listened to by the asking worker from now on. */
@@ -319,41 +352,25 @@ static void on_asks(h2o_multithread_receiver_t *receiver, h2o_linklist_t *messag
 
 /* ---- the bus ---- */
 
-/* Of the subscription to ANNOUNCE_CHANNEL. */
-static void *nodes_tag(struct feed *feed)
+static void on_node(struct subscription *subscription, struct slice payload)
 {
-    return feed;
+    struct feed *feed = H2O_STRUCT_FROM_MEMBER(struct feed, nodes_subscription, subscription);
+    feed->options.on_node(feed->options.data, payload);
 }
 
-static void on_subscribed(void *data, void *tag)
+static void on_nodes_refused(struct subscription *subscription, const char *why)
 {
-    if (tag != nodes_tag(data))
-        source_subscribed(((struct feed_channel *)tag)->source);
+    (void)subscription;
+    log_warn("other nodes are not heard", log_str("why", why));
 }
 
-static void on_message(void *data, void *tag, struct slice payload)
+static void on_nodes_change(struct subscription *subscription)
 {
-    struct feed *feed = data;
-    if (tag == nodes_tag(feed))
-        feed->options.on_node(feed->options.data, payload);
-    else
-        source_message(((struct feed_channel *)tag)->source, payload);
+    (void)subscription; /* what was announced meanwhile is announced again */
 }
 
-static void on_unsubscribed(void *data, void *tag)
-{
-    if (tag != nodes_tag(data))
-        source_lost(((struct feed_channel *)tag)->source);
-}
-
-static void on_refused(void *data, void *tag, const char *why)
-{
-    static const struct refusal forbidden = {403, 0, "this gateway's Redis user may not subscribe to this channel"};
-    if (tag != nodes_tag(data))
-        refuse_channel(tag, &forbidden);
-    else
-        log_warn("other nodes are not heard", log_str("why", why));
-}
+static const struct subscription_events nodes_events = {
+    .on_subscribed = on_nodes_change, .on_message = on_node, .on_unsubscribed = on_nodes_change, .on_refused = on_nodes_refused};
 
 static void on_subscriber_lost(void *data, struct uplink *uplink)
 {
@@ -379,7 +396,7 @@ static void hear_nodes(struct feed *feed, struct uplink *uplink)
         uplink_unsubscribe(feed->nodes, ANNOUNCE_CHANNEL);
     feed->nodes = uplink;
     if (uplink != NULL)
-        uplink_subscribe(uplink, ANNOUNCE_CHANNEL, nodes_tag(feed));
+        uplink_subscribe(uplink, ANNOUNCE_CHANNEL, &feed->nodes_subscription);
 }
 
 static struct uplink *nodes_uplink(const struct feed *feed)
@@ -413,7 +430,7 @@ static void on_beat(void *data)
 struct feed *feed_open(const struct feed_options *options)
 {
     struct feed *feed = h2o_mem_alloc(sizeof(*feed));
-    *feed = (struct feed){.options = *options, .retry_ms = RETRY_MS};
+    *feed = (struct feed){.options = *options, .retry_ms = RETRY_MS, .nodes_subscription = {&nodes_events}};
     h2o_linklist_init_anchor(&feed->retrying);
     h2o_linklist_init_anchor(&feed->inbox);
     feed->outboxes = h2o_mem_alloc(options->worker_count * sizeof(*feed->outboxes));
@@ -431,10 +448,6 @@ struct feed *feed_open(const struct feed_options *options)
                                                            .url = options->url,
                                                            .redis_timeout_ms = options->redis_timeout_ms,
                                                            .weights = options->weights,
-                                                           .on_subscribed = on_subscribed,
-                                                           .on_message = on_message,
-                                                           .on_unsubscribed = on_unsubscribed,
-                                                           .on_refused = on_refused,
                                                            .on_subscriber_lost = on_subscriber_lost,
                                                            .on_doubt = on_doubt,
                                                            .on_commands = on_retry,

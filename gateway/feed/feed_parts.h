@@ -23,6 +23,7 @@ struct opening {
 struct feed_channel {
     struct feed *feed;
     struct source *source;
+    struct subscription subscription;
     struct uplink *uplink; /* to its shard; NULL: none is known to have it */
     uint16_t slot;
     h2o_linklist_t waiting; /* openings, for this channel */
@@ -48,6 +49,7 @@ struct feed {
     atomic_size_t promised; /* new ones of asks that are on their way here */
     bool hears_nodes;
     struct uplink *nodes; /* where ANNOUNCE_CHANNEL is subscribed; NULL: nowhere */
+    struct subscription nodes_subscription;
     h2o_linklist_t turns; /* openings that wait for room for their pages */
     bool giving_turns;
     h2o_linklist_t retrying; /* openings whose read failed */

@@ -177,37 +177,15 @@ static void on_commands_lost(void *data, const char *why)
     options->on_change(options->data);
 }
 
-static void on_subscribed(void *data, void *tag)
+/* What a canary proves holds only if what went before it, on the way to the replica, came too. */
+static void on_canary_came(void *data)
 {
-    struct uplink *uplink = data;
-    const struct uplinks_options *options = &uplink->uplinks->options;
-    if (tag == canary_tag(uplink->canary))
-        canary_subscribed(uplink->canary);
-    else
-        options->on_subscribed(options->data, tag);
-}
-
-/* What it proves holds only if what went before it, on the way to the replica, came too. */
-static void take_canary(struct uplink *uplink, struct slice payload)
-{
-    if (uplink->watch == NULL) {
-        canary_message(uplink->canary, payload);
-        return;
-    }
-    if (payload.n == 0 || payload.n >= sizeof(uplink->came))
-        return;
-    memcpy(uplink->came, payload.p, payload.n);
-    uplink->came[payload.n] = 0;
-    link_watch_check(uplink->watch);
+    link_watch_check(((struct uplink *)data)->watch);
 }
 
 static void on_link_good(void *data)
 {
-    struct uplink *uplink = data;
-    char came[sizeof(uplink->came)];
-    memcpy(came, uplink->came, sizeof(came));
-    uplink->came[0] = 0;
-    canary_message(uplink->canary, slice_of(came));
+    canary_believe(((struct uplink *)data)->canary);
 }
 
 static void on_link_broken(void *data)
@@ -215,37 +193,6 @@ static void on_link_broken(void *data)
     struct uplink *uplink = data;
     const struct uplinks_options *options = &uplink->uplinks->options;
     options->on_doubt(options->data, uplink);
-}
-
-static void on_message(void *data, void *tag, struct slice payload)
-{
-    struct uplink *uplink = data;
-    const struct uplinks_options *options = &uplink->uplinks->options;
-    if (tag == canary_tag(uplink->canary))
-        take_canary(uplink, payload);
-    else
-        options->on_message(options->data, tag, payload);
-}
-
-static void on_unsubscribed(void *data, void *tag)
-{
-    struct uplink *uplink = data;
-    const struct uplinks_options *options = &uplink->uplinks->options;
-    if (tag == canary_tag(uplink->canary))
-        canary_lost(uplink->canary);
-    else
-        options->on_unsubscribed(options->data, tag);
-}
-
-/* Who may not even hear its own canary may hear nothing: that is the connection's trouble, and no channel's. */
-static void on_refused(void *data, void *tag, const char *why)
-{
-    struct uplink *uplink = data;
-    const struct uplinks_options *options = &uplink->uplinks->options;
-    if (tag == canary_tag(uplink->canary))
-        subscribe_drop(uplink->subscribe, "the Redis user may not subscribe to the channels of REDIS_PREFIX");
-    else
-        options->on_refused(options->data, tag, why);
 }
 
 static void on_subscriber_ready(void *data)
@@ -260,7 +207,6 @@ static void on_subscriber_lost(void *data, const char *why)
     const struct uplinks_options *options = &uplink->uplinks->options;
     (void)why;
     metric_add(COUNT_BUS_LOST, 1);
-    uplink->came[0] = 0;
     if (uplink->watch != NULL)
         link_watch_forget(uplink->watch);
     options->on_subscriber_lost(options->data, uplink);
@@ -305,13 +251,8 @@ static void connect_uplink(struct uplink *uplink)
     uplink->shard.history = history_open(uplink->shard.commands);
     redis.name = "sse-gateway:subscriber";
     redis.topology = options->weights.replica != 0 ? uplink->at->reading : uplink->at->topology;
-    uplink->subscribe = subscribe_open(&redis, &(struct subscribe_events){.on_subscribed = on_subscribed,
-                                                                          .on_message = on_message,
-                                                                          .on_unsubscribed = on_unsubscribed,
-                                                                          .on_refused = on_refused,
-                                                                          .on_ready = on_subscriber_ready,
-                                                                          .on_lost = on_subscriber_lost,
-                                                                          .data = uplink});
+    uplink->subscribe = subscribe_open(
+        &redis, &(struct subscribe_events){.on_ready = on_subscriber_ready, .on_lost = on_subscriber_lost, .data = uplink});
     if (options->weights.replica != 0)
         uplink->watch = link_watch_open(&(struct link_watch_options){
             .redis = &redis, .shard = uplink->at, .on_good = on_link_good, .on_broken = on_link_broken, .data = uplink});
@@ -333,6 +274,7 @@ static void on_shard(void *data, struct shard *shard)
                                                           .interval_ms = CANARY_INTERVAL_MS,
                                                           .words = pubsub_commands(uplinks->options.url),
                                                           .on_beat = on_beat,
+                                                          .on_came = uplink->watch == NULL ? NULL : on_canary_came,
                                                           .on_back = on_back,
                                                           .data = uplink});
 }
@@ -447,10 +389,10 @@ const char *uplinks_why(struct uplinks *uplinks)
     return why;
 }
 
-void uplink_subscribe(struct uplink *uplink, struct slice channel, void *tag)
+void uplink_subscribe(struct uplink *uplink, struct slice channel, struct subscription *subscription)
 {
     char name[CHANNEL_KEY_MAX];
-    subscribe_add(uplink->subscribe, slice_make(name, channel_pubsub(name, channel)), tag);
+    subscribe_add(uplink->subscribe, slice_make(name, channel_pubsub(name, channel)), subscription);
 }
 
 void uplink_unsubscribe(struct uplink *uplink, struct slice channel)

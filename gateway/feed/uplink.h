@@ -15,7 +15,6 @@ struct uplink {
     struct subscribe *subscribe;
     struct canary *canary;
     struct link_watch *watch; /* NULL: the subscriber connection is to the primary */
-    char came[24]; /* what the canary said, until the watch has been asked; "": nothing */
     struct uplink *next;
 };
 
@@ -25,11 +24,7 @@ struct uplinks_options {
     const struct redis_url *url; /* borrowed */
     uint64_t redis_timeout_ms;
     struct read_preference_weights weights; /* see read_preference.h; of a cluster */
-    /* See subscribe.h; not for the canaries' tags. */
-    void (*on_subscribed)(void *data, void *tag);
-    void (*on_message)(void *data, void *tag, struct slice payload);
-    void (*on_unsubscribed)(void *data, void *tag);
-    void (*on_refused)(void *data, void *tag, const char *why);
+    /* No channel of this uplink is subscribed any more, until its on_subscribed. */
     void (*on_subscriber_lost)(void *data, struct uplink *uplink);
     /* Messages may have been lost on their way to the replica that it listens at. */
     void (*on_doubt)(void *data, struct uplink *uplink);
@@ -58,8 +53,8 @@ size_t uplinks_under_way(const struct uplinks *uplinks);
 /* NULL while they are and messages come back; else why not, valid until the next turn. */
 const char *uplinks_why(struct uplinks *uplinks);
 
-/* Subscribes to a channel, or to a name of the bus's own, at this shard; `tag` comes back in the events. See subscribe_add(), subscribe_remove(). */
-void uplink_subscribe(struct uplink *uplink, struct slice channel, void *tag);
+/* Subscribes to a channel, or to a name of the bus's own, at this shard. See subscribe_add(), subscribe_remove(). */
+void uplink_subscribe(struct uplink *uplink, struct slice channel, struct subscription *subscription);
 void uplink_unsubscribe(struct uplink *uplink, struct slice channel);
 
 /* Whether what was published at this one until `now_us` (monotonic_us()) less the margin has come. */

@@ -66,10 +66,10 @@ void heads_init(struct heads *heads, h2o_loop_t *loop)
     timer_init(&heads->look, loop, on_look, heads);
 }
 
-void heads_hold(struct heads *heads, struct subscriber *subscriber)
+void heads_hold(struct heads *heads, struct subscriber *subscriber, h2o_req_t *req)
 {
     subscriber->since_ms = h2o_now(heads->look.loop);
-    h2o_linklist_insert(&heads->streams, &subscriber->slow);
+    subscriber_hold(subscriber, req, &heads->streams);
     if (!timer_running(&heads->look))
         timer_start(&heads->look, LOOK_MS);
 }

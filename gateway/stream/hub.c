@@ -234,8 +234,7 @@ void hub_open(struct hub *hub, h2o_req_t *req, const struct hub_spec *spec)
     join(hub, subscriber, spec);
     set_end(hub, subscriber, spec->life_ms);
     keepalive_add(&hub->keepalive, subscriber);
-    subscriber_hold(subscriber, req);
-    heads_hold(&hub->heads, subscriber);
+    heads_hold(&hub->heads, subscriber, req);
     if (spec->head_first)
         subscriber_open(subscriber);
 }

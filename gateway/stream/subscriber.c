@@ -2,7 +2,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "gateway/stream/transport.h"
@@ -75,10 +74,11 @@ static void on_request_gone(void *data)
     subscriber_detach(subscriber);
 }
 
-void subscriber_hold(struct subscriber *subscriber, h2o_req_t *req)
+void subscriber_hold(struct subscriber *subscriber, h2o_req_t *req, h2o_linklist_t *held)
 {
     subscriber->request = h2o_mem_alloc_shared(&req->pool, sizeof(*subscriber->request), on_request_gone);
     *subscriber->request = (struct subscriber_request){subscriber, req};
+    h2o_linklist_insert(held, &subscriber->slow);
 }
 
 /* The request that was held, which from now on has nothing to do with the subscriber; NULL when none was. */
@@ -248,15 +248,6 @@ void subscriber_end(struct subscriber *subscriber, enum close_reason reason, str
     flush(subscriber);
 }
 
-static void answer_instead(h2o_req_t *req, const struct refusal *why)
-{
-    char seconds[16];
-    memset(&req->res.headers, 0, sizeof(req->res.headers)); /* they were the stream's */
-    if (why->retry_s != 0)
-        http_add_header(req, "retry-after", slice_make(seconds, (size_t)snprintf(seconds, sizeof(seconds), "%u", why->retry_s)));
-    http_error(req, why->status, why->sentence);
-}
-
 /* The client's own end and ends in order are none. */
 static bool is_forced(enum close_reason reason)
 {
@@ -300,7 +291,8 @@ static void close_for(struct subscriber *subscriber, enum close_reason reason, c
     h2o_req_t *req = take_request(subscriber);
     if (req != NULL) {
         subscriber->detached = true;
-        answer_instead(req, why);
+        memset(&req->res.headers, 0, sizeof(req->res.headers)); /* they were the stream's */
+        http_error_later(req, why->status, why->retry_s, why->sentence);
     } else if (!subscriber->detached) {
         subscriber->transport->close(subscriber, written);
     }

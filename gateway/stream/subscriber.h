@@ -78,7 +78,7 @@ struct subscriber {
     struct subscriber_request *request; /* its head is not sent yet; see subscriber_hold() */
     struct ask *ask; /* see `join` */
     h2o_linklist_t link; /* for the owner: keep-alive slot, then graveyard */
-    h2o_linklist_t slow; /* see slow.h; while the head is held: the owner's list of those */
+    h2o_linklist_t slow; /* see slow.h; while the head is held: the list of those */
     struct member members[];
 };
 
@@ -87,8 +87,8 @@ struct subscriber *subscriber_create(const struct subscriber_owner *owner, struc
                                      uint32_t count, enum welcome welcome);
 
 /* Keeps the request without a head until subscriber_open(): the head tells the client that from now on it misses nothing, so the place in the
- * channels must be known first. A request that goes meanwhile closes the stream. */
-void subscriber_hold(struct subscriber *subscriber, h2o_req_t *req);
+ * channels must be known first. Until then it stands in the list `held`, by `slow`. A request that goes meanwhile closes the stream. */
+void subscriber_hold(struct subscriber *subscriber, h2o_req_t *req, h2o_linklist_t *held);
 
 /* Sends the held head, if there is one. */
 void subscriber_open(struct subscriber *subscriber);

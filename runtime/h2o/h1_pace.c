@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-#include "runtime/h2o/interpose.h"
+#include "runtime/h2o/library.h"
 #include "runtime/net/connection.h"
 #include "runtime/pace.h"
 
@@ -17,32 +17,6 @@ static _Thread_local struct {
     const void *between; /* the connection of the request that was made last, until that is read */
     h2o_socket_cb on_read; /* of HTTP/1 connections; learnt when one is accepted */
 } library_state;
-
-/* --- the library's own --- */
-
-static struct {
-    typeof(h2o_http1_accept) *accept;
-    typeof(h2o_init_request) *init_request;
-    typeof(h2o_socket_close) *close;
-} library;
-
-static const struct interposed functions[] = {
-    {"h2o_http1_accept", (void *)h2o_http1_accept, (void **)&library.accept},
-    {"h2o_init_request", (void *)h2o_init_request, (void **)&library.init_request},
-    {"h2o_socket_close", (void *)h2o_socket_close, (void **)&library.close},
-};
-
-enum { FUNCTIONS = sizeof(functions) / sizeof(functions[0]) };
-
-__attribute__((constructor)) static void find_library(void)
-{
-    interpose_find(functions, FUNCTIONS);
-}
-
-const char *h1_pace_start(void)
-{
-    return interpose_check(functions, FUNCTIONS);
-}
 
 /* --- waiting --- */
 
@@ -127,13 +101,13 @@ void h1_hang_up(h2o_socket_t *sock)
 void h2o_http1_accept(h2o_accept_ctx_t *ctx, h2o_socket_t *sock, struct timeval connected_at)
 {
     library_state.accepts = true;
-    library.accept(ctx, sock, connected_at);
+    library.h2o_http1_accept(ctx, sock, connected_at);
 }
 
 /* The library makes the next request of a connection before it reads on. It also reads on for a body; then the request is not new. */
 void h2o_init_request(h2o_req_t *req, h2o_conn_t *conn, h2o_req_t *src)
 {
-    library.init_request(req, conn, src);
+    library.h2o_init_request(req, conn, src);
     library_state.between = conn;
 }
 
@@ -141,5 +115,5 @@ void h2o_init_request(h2o_req_t *req, h2o_conn_t *conn, h2o_req_t *src)
 void h2o_socket_close(h2o_socket_t *sock)
 {
     drop(sock);
-    library.close(sock);
+    library.h2o_socket_close(sock);
 }

@@ -6,9 +6,6 @@
 /* Of a connection that has waited. */
 struct h1_pace;
 
-/* NULL, or the sentence why the library in this process can't be paced; for the start. */
-const char *h1_pace_start(void);
-
 /* The client of a request that is under way has hung up: ends the request and closes the connection. The library does not see it, as it reads no connection then. */
 void h1_hang_up(h2o_socket_t *sock);
 

@@ -1,5 +1,5 @@
 /* Writes to one stream of an HTTP/2 connection past libh2o's request and scheduler, which cost more than the bytes of a small event do. libh2o 2.2.5 has no public
- * call for that; h2_reset_check() tells whether this library is the one. */
+ * call for that; h2o_check() tells whether this library is the one. */
 #pragma once
 
 #include "runtime/h2o.h"

@@ -1,11 +1,11 @@
 #include "runtime/h2o/h2_guard.h"
 
-#include <h2o/http2_internal.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 
+#include "runtime/h2o/bodies.h"
 #include "runtime/h2o/h1_pace.h"
 #include "runtime/h2o/h2_continue.h"
 #include "runtime/h2o/h2_head.h"
@@ -13,10 +13,9 @@
 #include "runtime/h2o/h2_reset.h"
 #include "runtime/h2o/h2_timeouts.h"
 #include "runtime/h2o/h2_work.h"
-#include "runtime/h2o/interpose.h"
+#include "runtime/h2o/library.h"
 #include "runtime/log.h"
 #include "runtime/monotonic.h"
-#include "runtime/net/bodies.h"
 #include "runtime/net/connection.h"
 #include "runtime/pace.h"
 
@@ -59,66 +58,9 @@ static _Thread_local h2o_socket_cb library_on_read; /* of HTTP/2 connections; le
 static _Thread_local struct log_limit abuse_limit;
 static size_t first_row = SIZE_MAX;
 
-/* --- the library's own --- */
-
-typedef void accept_fn(h2o_accept_ctx_t *ctx, h2o_socket_t *sock, struct timeval connected_at);
-typedef int upgrade_fn(h2o_req_t *req, struct timeval connected_at);
-typedef void read_start_fn(h2o_socket_t *sock, h2o_socket_cb cb);
-typedef ssize_t decode_frame_fn(h2o_http2_frame_t *frame, const uint8_t *src, size_t len, const h2o_http2_settings_t *host,
-                                const char **why);
-typedef void encode_rst_fn(h2o_buffer_t **buf, uint32_t stream_id, int code);
-typedef int parse_headers_fn(h2o_req_t *req, h2o_hpack_header_table_t *table, const uint8_t *src, size_t len, int *pseudo,
-                             size_t *content_length, h2o_cache_digests_t **digests, const char **why);
-typedef void scheduler_dispose_fn(h2o_http2_scheduler_node_t *root);
-typedef void load_cache_digests_fn(h2o_cache_digests_t **digests, const char *value, size_t len);
-
-static struct {
-    accept_fn *accept;
-    upgrade_fn *upgrade;
-    read_start_fn *read_start;
-    decode_frame_fn *decode_frame;
-    encode_rst_fn *encode_rst;
-    parse_headers_fn *parse_headers;
-    scheduler_dispose_fn *scheduler_dispose;
-    load_cache_digests_fn *load_cache_digests; /* never called */
-} library;
-
-static const struct interposed functions[] = {
-    {"h2o_http2_accept", (void *)h2o_http2_accept, (void **)&library.accept},
-    {"h2o_http2_handle_upgrade", (void *)h2o_http2_handle_upgrade, (void **)&library.upgrade},
-    {"h2o_socket_read_start", (void *)h2o_socket_read_start, (void **)&library.read_start},
-    {"h2o_http2_decode_frame", (void *)h2o_http2_decode_frame, (void **)&library.decode_frame},
-    {"h2o_http2__encode_rst_stream_frame", (void *)h2o_http2__encode_rst_stream_frame, (void **)&library.encode_rst},
-    {"h2o_hpack_parse_headers", (void *)h2o_hpack_parse_headers, (void **)&library.parse_headers},
-    {"h2o_http2_scheduler_dispose", (void *)h2o_http2_scheduler_dispose, (void **)&library.scheduler_dispose},
-    {"h2o_cache_digests_load_header", (void *)h2o_cache_digests_load_header, (void **)&library.load_cache_digests},
-};
-
-enum { FUNCTIONS = sizeof(functions) / sizeof(functions[0]) };
-
-__attribute__((constructor)) static void find_library(void)
-{
-    interpose_find(functions, FUNCTIONS);
-}
-
-/* The version that the library itself puts into its Server header; the header files say only what this program was compiled with.
- * */
-static bool is_version(const char *want)
-{
-    h2o_globalconf_t conf;
-    h2o_config_init(&conf);
-    bool same = h2o_memis(conf.server_name.base, conf.server_name.len, want, strlen(want));
-    h2o_config_dispose(&conf);
-    return same;
-}
-
-const char *h2_guard_start(size_t first)
+void h2_guard_count(size_t first)
 {
     first_row = first;
-    const char *error = interpose_check(functions, FUNCTIONS);
-    if (error != NULL)
-        return error;
-    return is_version("h2o/2.2.5") ? NULL : "this program guards libh2o 2.2.5, and the libh2o that was loaded is another version";
 }
 
 /* --- a connection's life --- */
@@ -204,7 +146,7 @@ static void end(struct h2_guard *guard)
 void h2o_http2_accept(h2o_accept_ctx_t *ctx, h2o_socket_t *sock, struct timeval connected_at)
 {
     expect(sock);
-    library.accept(ctx, sock, connected_at);
+    library.h2o_http2_accept(ctx, sock, connected_at);
     current = NULL;
 }
 
@@ -212,7 +154,7 @@ int h2o_http2_handle_upgrade(h2o_req_t *req, struct timeval connected_at)
 {
     h2o_socket_t *sock = req->conn->callbacks->get_socket(req->conn);
     expect(sock);
-    int result = library.upgrade(req, connected_at);
+    int result = library.h2o_http2_handle_upgrade(req, connected_at);
     if (result != 0)
         forget(sock);
     return result;
@@ -251,7 +193,7 @@ void h2o_socket_read_start(h2o_socket_t *sock, h2o_socket_cb cb)
     bool is_on = guard != NULL && guard->state == GUARD_ON;
     h2o_socket_cb reader = is_on && cb == library_on_read ? on_read : h1_pace_reader(sock, cb);
     if (reader != NULL)
-        library.read_start(sock, reader);
+        library.h2o_socket_read_start(sock, reader);
 }
 
 /* The end of every connection of the library's; its socket may live on, to close TLS. */
@@ -261,7 +203,7 @@ void h2o_http2_scheduler_dispose(h2o_http2_scheduler_node_t *root)
     struct h2_guard *guard = conn->sock == NULL ? NULL : guard_of(conn->sock);
     if (guard != NULL && guard->state == GUARD_ON)
         end(guard);
-    library.scheduler_dispose(root);
+    library.h2o_http2_scheduler_dispose(root);
 }
 
 /* --- what the client sends --- */
@@ -404,7 +346,7 @@ static void own_body(struct h2_guard *guard, uint32_t stream_id)
 static void resume(struct pace *pace)
 {
     h2o_socket_t *sock = H2O_STRUCT_FROM_MEMBER(struct h2_guard, pace, pace)->sock;
-    library.read_start(sock, on_read);
+    library.h2o_socket_read_start(sock, on_read);
     on_read(sock, NULL);
 }
 
@@ -421,7 +363,7 @@ static bool waits_for_a_turn(struct h2_guard *guard)
 ssize_t h2o_http2_decode_frame(h2o_http2_frame_t *frame, const uint8_t *src, size_t len, const h2o_http2_settings_t *host,
                                const char **why)
 {
-    ssize_t consumed = library.decode_frame(frame, src, len, host, why);
+    ssize_t consumed = library.h2o_http2_decode_frame(frame, src, len, host, why);
     if (consumed <= 0 || current == NULL)
         return consumed;
     if (frame->type == H2O_HTTP2_FRAME_TYPE_DATA)
@@ -436,7 +378,7 @@ ssize_t h2o_http2_decode_frame(h2o_http2_frame_t *frame, const uint8_t *src, siz
  * streams than there may be. The next frame ends the connection when it was one too many. */
 void h2o_http2__encode_rst_stream_frame(h2o_buffer_t **buf, uint32_t stream_id, int code)
 {
-    library.encode_rst(buf, stream_id, code);
+    library.h2o_http2__encode_rst_stream_frame(buf, stream_id, code);
     if (current == NULL || buf != &current->conn->_write.buf || current->abuse != H2_NO_ABUSE ||
         spend(current, H2_RESETS) == H2_NO_ABUSE)
         return;
@@ -519,7 +461,7 @@ static int parse_trailers(h2o_req_t *req, h2o_hpack_header_table_t *table, const
                           const char **why)
 {
     size_t before = req->headers.size;
-    int result = library.parse_headers(req, table, src, len, NULL, content_length, NULL, why);
+    int result = library.h2o_hpack_parse_headers(req, table, src, len, NULL, content_length, NULL, why);
     req->headers.size = before;
     return result == H2O_HTTP2_ERROR_INVALID_HEADER_CHAR ? 0 : result;
 }
@@ -527,7 +469,7 @@ static int parse_trailers(h2o_req_t *req, h2o_hpack_header_table_t *table, const
 static int parse_head(struct h2_guard *guard, h2o_req_t *req, h2o_hpack_header_table_t *table, const uint8_t *src, size_t len,
                       int *pseudo, size_t *content_length, const char **why)
 {
-    int result = library.parse_headers(req, table, src, len, pseudo, content_length, NULL, why);
+    int result = library.h2o_hpack_parse_headers(req, table, src, len, pseudo, content_length, NULL, why);
     if (guard != NULL) {
         set_scheme(guard, req);
         if (!is_left_out(H2_WORK))

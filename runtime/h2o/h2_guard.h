@@ -4,16 +4,14 @@
  * and each reset the library sends, keeps budgets (h2_rates.h), and looks at slow streams once a second (h2_timeouts.h). Over a
  * budget the whole connection ends: GOAWAY with ENHANCE_YOUR_CALM, a count, a line in the log.
  *
- * It does so by defining functions of the library anew: calls between the library's files go through its symbol table, where the
- * executable comes first. Nothing of it runs when an event is delivered. */
+ * It does so by replacing functions of the library (library.h). Nothing of it runs when an event is delivered. */
 #pragma once
 
 #include "runtime/h2o.h"
 #include "runtime/h2o/h2_abuse.h"
 
-/* Once, before listeners start. `first` is the row of the program's metrics where H2_ABUSE_ROWS begin. NULL, or the sentence why
- * the library in this process can't be guarded: another version, or one whose calls don't come through here. */
-const char *h2_guard_start(size_t first);
+/* Once, before listeners start: the row of the program's metrics where H2_ABUSE_ROWS begin. */
+void h2_guard_count(size_t first);
 
 /* What is sent as the answer of an HTTP/2 request: bytes that are copied into its memory or not; before it is sent. Of HTTP/1 it does
  * nothing: a connection has one answer. */

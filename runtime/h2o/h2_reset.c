@@ -1,7 +1,6 @@
 #include "runtime/h2o/h2_reset.h"
 
 #include <h2o/http2_internal.h>
-#include <h2o/version.h>
 
 void h2_reset(h2o_req_t *req)
 {
@@ -12,10 +11,4 @@ void h2_reset(h2o_req_t *req)
     h2o_http2_encode_rst_stream_frame(&conn->_write.buf, stream->stream_id, -H2O_HTTP2_ERROR_CANCEL);
     h2o_http2_conn_request_write(conn);
     h2o_http2_stream_reset(conn, stream);
-}
-
-/* The layout of h2o_http2_stream_t is the header's of 2.2.5; the soname 0.13, which the executable is linked to, has had no other. */
-const char *h2_reset_check(void)
-{
-    return strncmp(H2O_VERSION, "2.2.5", 5) == 0 ? NULL : "this program was built for libh2o 2.2.5";
 }

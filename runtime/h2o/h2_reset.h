@@ -6,6 +6,3 @@
 
 /* RST_STREAM with CANCEL (RFC 9113 section 7). The request may be gone when it returns. Not from within a callback of h2o for this request. */
 void h2_reset(h2o_req_t *req);
-
-/* NULL when the library in this process is the one these structures belong to, else a sentence; for the start. */
-const char *h2_reset_check(void);

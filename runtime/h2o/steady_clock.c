@@ -1,25 +1,9 @@
-#include "runtime/h2o/steady_clock.h"
-
-#include <sys/time.h>
-
-#include "runtime/h2o.h"
-#include "runtime/h2o/interpose.h"
+/* The clock that libh2o's timers run by. libh2o 2.2.5 asks gettimeofday() alone, so a clock that is set back by an hour would stop
+ * every timer for an hour, and one that is set forward would end every connection. This program defines gettimeofday() anew: the
+ * time of day at its start, and from then on what CLOCK_MONOTONIC counts. Only durations may be taken from it. Who wants the time of
+ * day (tokens, the log, the Date header) asks clock_gettime(CLOCK_REALTIME). Nothing to call: linking it does it. */
+#include "runtime/h2o/library.h"
 #include "runtime/monotonic.h"
-
-typedef int gettimeofday_fn(struct timeval *restrict now, void *restrict zone);
-typedef void update_timestamp_fn(h2o_context_t *ctx);
-
-static struct {
-    gettimeofday_fn *gettimeofday;
-    update_timestamp_fn *update_timestamp;
-} library; /* neither is called */
-
-static const struct interposed functions[] = {
-    {"gettimeofday", (void *)gettimeofday, (void **)&library.gettimeofday},
-    {"h2o_context_update_timestamp_cache", (void *)h2o_context_update_timestamp_cache, (void **)&library.update_timestamp},
-};
-
-enum { FUNCTIONS = sizeof(functions) / sizeof(functions[0]) };
 
 static uint64_t start_us; /* the time of day at the start, less CLOCK_MONOTONIC */
 
@@ -28,12 +12,6 @@ __attribute__((constructor)) static void begin(void)
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     start_us = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000 - monotonic_us();
-    interpose_find(functions, FUNCTIONS);
-}
-
-const char *steady_clock_start(void)
-{
-    return interpose_check(functions, FUNCTIONS);
 }
 
 int gettimeofday(struct timeval *restrict now, void *restrict zone)

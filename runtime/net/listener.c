@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "runtime/log.h"
-#include "runtime/net/bodies.h"
+#include "runtime/h2o/bodies.h"
 #include "runtime/net/connection.h"
 #include "runtime/net/proxies.h"
 #include "runtime/net/proxy_reader.h"

@@ -19,7 +19,7 @@ enum {
 struct member {
     UT_hash_handle hh;
     h2o_linklist_t changed; /* linked, in one of the two lists: the set and what was sent to Redis may differ */
-    void *tag;
+    struct subscription *subscription; /* while it is in the set */
     bool wanted; /* in the set */
     bool added; /* … since SUBSCRIBE was last sent for it */
     bool sent; /* the last command sent for it on this connection was SUBSCRIBE */
@@ -264,7 +264,7 @@ static void on_message(struct subscribe *subscribe, struct slice name, struct sl
 {
     struct member *member = find(subscribe, name);
     if (member != NULL && member->wanted && member->sent && !member->added && member->awaited == 0)
-        subscribe->events.on_message(subscribe->events.data, member->tag, payload);
+        member->subscription->events->on_message(member->subscription, payload);
 }
 
 static struct batch *oldest_batch(struct subscribe *subscribe)
@@ -293,7 +293,7 @@ static void on_confirmation(struct subscribe *subscribe, struct slice name)
         take_batch(subscribe);
     answered(subscribe, member);
     if (member->awaited == 0 && member->wanted && !member->added)
-        subscribe->events.on_subscribed(subscribe->events.data, member->tag);
+        member->subscription->events->on_subscribed(member->subscription);
     else
         release_if_done(subscribe, member);
 }
@@ -306,7 +306,7 @@ static void on_taken(struct subscribe *subscribe, struct slice name)
         return;
     send_again(subscribe, member);
     redis_doubt(subscribe->redis);
-    subscribe->events.on_unsubscribed(subscribe->events.data, member->tag);
+    member->subscription->events->on_unsubscribed(member->subscription);
 }
 
 /* The oldest SUBSCRIBE did nothing: the slot is elsewhere, or the shard can't serve it now. */
@@ -353,7 +353,7 @@ static void on_refused(struct subscribe *subscribe)
         halve(subscribe, batch);
     } else if (member->awaited == 0 && member->wanted && !member->added) {
         member->sent = false;
-        subscribe->events.on_refused(subscribe->events.data, member->tag, "the Redis user may not subscribe to this channel");
+        member->subscription->events->on_refused(member->subscription, "the Redis user may not subscribe to this channel");
     } else {
         release_if_done(subscribe, member);
     }
@@ -435,14 +435,14 @@ void subscribe_close(struct subscribe *subscribe)
     free(subscribe);
 }
 
-void subscribe_add(struct subscribe *subscribe, struct slice name, void *tag)
+void subscribe_add(struct subscribe *subscribe, struct slice name, struct subscription *subscription)
 {
     struct member *member = find(subscribe, name);
     if (member == NULL)
         member = make(subscribe, name);
     assert(!member->wanted);
     member->wanted = member->added = true;
-    member->tag = tag;
+    member->subscription = subscription;
     ++subscribe->wanted;
     mark_changed(subscribe, member);
 }
@@ -452,7 +452,7 @@ void subscribe_remove(struct subscribe *subscribe, struct slice name)
     struct member *member = find(subscribe, name);
     assert(member != NULL && member->wanted);
     member->wanted = member->added = false;
-    member->tag = NULL;
+    member->subscription = NULL;
     --subscribe->wanted;
     mark_changed(subscribe, member);
 }

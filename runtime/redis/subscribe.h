@@ -6,16 +6,25 @@
 
 struct subscribe;
 
-struct subscribe_events {
+/* A channel of the set: part of what wants to hear it. */
+struct subscription {
+    const struct subscription_events *events;
+};
+
+struct subscription_events {
     /* Redis confirmed: what is published to the channel from now on will arrive. Called anew after each reconnect. */
-    void (*on_subscribed)(void *data, void *tag);
+    void (*on_subscribed)(struct subscription *subscription);
     /* A message, as published. The payload dies after the callback. */
-    void (*on_message)(void *data, void *tag, struct slice payload);
+    void (*on_message)(struct subscription *subscription, struct slice payload);
     /* Sharded pub/sub only: Redis has taken the channel away, since its slot left the shard. on_subscribed follows should it come back; else the channel is to be removed here and
      * added at its new shard. */
-    void (*on_unsubscribed)(void *data, void *tag);
+    void (*on_unsubscribed)(struct subscription *subscription);
     /* Redis refuses this one channel; `why` is static. It is asked for again after the next reconnect only. The callee may remove it. */
-    void (*on_refused)(void *data, void *tag, const char *why);
+    void (*on_refused)(struct subscription *subscription, const char *why);
+};
+
+/* Of the connection. */
+struct subscribe_events {
     /* Connected; subscriptions follow. May be NULL. */
     void (*on_ready)(void *data);
     /* The connection is gone: no channel is subscribed until its on_subscribed. */
@@ -27,9 +36,8 @@ struct subscribe_events {
 struct subscribe *subscribe_open(const struct redis_options *options, const struct subscribe_events *events);
 void subscribe_close(struct subscribe *subscribe);
 
-/* Adds a pub/sub channel, by its whole name, that is not in the set; `tag` comes back in the events. Works while disconnected: then it is
- * sent once connected. */
-void subscribe_add(struct subscribe *subscribe, struct slice name, void *tag);
+/* Adds a pub/sub channel, by its whole name, that is not in the set; the subscription outlives its being there. Works while disconnected: then it is sent once connected. */
+void subscribe_add(struct subscribe *subscribe, struct slice name, struct subscription *subscription);
 
 /* Takes it out; no event of it follows. Adding it again at once is right: only the confirmation of the newest add counts. */
 void subscribe_remove(struct subscribe *subscribe, struct slice name);

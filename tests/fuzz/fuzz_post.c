@@ -44,14 +44,14 @@ static void check_status(h2o_req_t *req, int status, const char *why)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static struct options options = {.body_limit = BODY_LIMIT,
-                                     .cors_origins = "http://localhost:3000",
+    static struct options options = {.service.body_limit = BODY_LIMIT,
+                                     .service.cors_origins = "http://localhost:3000",
                                      .retry_ms = 6000,
                                      .history_len = 10,
                                      .history_bytes = 1,
                                      .history_ttl_s = 10};
-    if (options.proxies == NULL)
-        options.proxies = proxies_parse("");
+    if (options.service.proxies == NULL)
+        options.service.proxies = proxies_parse("");
     struct slice rest = slice_make((const char *)data, size);
     struct slice method = next_field(&rest), target = own(next_field(&rest), false), body = own(next_field(&rest), false);
     struct request request;
@@ -61,7 +61,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     request.req.entity = iovec_of_slice(body);
     while (rest.p != NULL)
         request_add_header(&request, next_field(&rest));
-    const char *why = post_read(&post, &request.req, &options, NULL, &status);
+    const char *why = post_read(&post, &request.req, &options, &status);
     if (why == NULL)
         check_good(&post, &request.req);
     else

@@ -10,20 +10,26 @@ static struct subscribe *subscribe;
 static struct channel {
     const char *name;
     bool wanted, confirmed;
+    struct subscription subscription;
 } channels[CHANNELS] = {{.name = "sse:a"}, {.name = "sse:b"}, {.name = "sse:news/1"}, {.name = "sse:sse:"}};
 
-static void on_subscribed(void *data, void *tag)
+static struct channel *channel_of(struct subscription *subscription)
 {
-    struct channel *channel = tag;
-    must(data == channels && channel->wanted);
+    return H2O_STRUCT_FROM_MEMBER(struct channel, subscription, subscription);
+}
+
+static void on_subscribed(struct subscription *subscription)
+{
+    struct channel *channel = channel_of(subscription);
+    must(channel->wanted);
     channel->confirmed = true;
 }
 
-static void on_message(void *data, void *tag, struct slice payload)
+static void on_message(struct subscription *subscription, struct slice payload)
 {
-    struct channel *channel = tag;
+    struct channel *channel = channel_of(subscription);
     struct text copy = {NULL, 0, 0};
-    must(data == channels && channel->wanted && channel->confirmed);
+    must(channel->wanted && channel->confirmed);
     text_add(&copy, payload);
     text_free(&copy);
 }
@@ -35,17 +41,17 @@ static void on_lost(void *data, const char *why)
         channels[i].confirmed = false;
 }
 
-static void on_unsubscribed(void *data, void *tag)
+static void on_unsubscribed(struct subscription *subscription)
 {
-    struct channel *channel = tag;
-    must(data == channels && channel->wanted && channel->confirmed);
+    struct channel *channel = channel_of(subscription);
+    must(channel->wanted && channel->confirmed);
     channel->confirmed = false;
 }
 
-static void on_refused(void *data, void *tag, const char *why)
+static void on_refused(struct subscription *subscription, const char *why)
 {
-    struct channel *channel = tag;
-    must(data == channels && channel->wanted && why[0] != '\0');
+    struct channel *channel = channel_of(subscription);
+    must(channel->wanted && why[0] != '\0');
     channel->confirmed = false;
 }
 
@@ -68,7 +74,7 @@ static void change(struct channel *channel, bool add)
     channel->wanted = add;
     channel->confirmed = false;
     if (add)
-        subscribe_add(subscribe, slice_of(channel->name), channel);
+        subscribe_add(subscribe, slice_of(channel->name), &channel->subscription);
     else
         subscribe_remove(subscribe, slice_of(channel->name));
 }
@@ -85,12 +91,9 @@ static void step(struct slice step)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    const struct subscribe_events events = {.on_subscribed = on_subscribed,
-                                            .on_message = on_message,
-                                            .on_unsubscribed = on_unsubscribed,
-                                            .on_refused = on_refused,
-                                            .on_lost = on_lost,
-                                            .data = channels};
+    static const struct subscription_events channel_events = {
+        .on_subscribed = on_subscribed, .on_message = on_message, .on_unsubscribed = on_unsubscribed, .on_refused = on_refused};
+    const struct subscribe_events events = {.on_lost = on_lost, .data = channels};
     struct slice rest = slice_make((const char *)data, size);
     struct redis_options options = peer_options(false, false);
     size_t wanted = 0;
@@ -99,8 +102,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         shard(&options);
         next_field(&rest);
     }
-    for (size_t i = 0; i != CHANNELS; ++i)
+    for (size_t i = 0; i != CHANNELS; ++i) {
         channels[i].wanted = channels[i].confirmed = false;
+        channels[i].subscription.events = &channel_events;
+    }
     subscribe = subscribe_open(&options, &events);
     peer_settle();
     if (sharded)

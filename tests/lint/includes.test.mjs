@@ -9,7 +9,7 @@ import { ROOT, faultsIn, files, isC } from './source.mjs';
 // know each other, but that http opens streams.
 const RUNTIME = ['runtime', 'runtime/auth', 'runtime/h2o', 'runtime/net'];
 const MAY = {
-    'runtime': RUNTIME,
+    'runtime': [...RUNTIME, 'runtime/redis'],
     'runtime/auth': RUNTIME,
     'runtime/h2o': RUNTIME,
     'runtime/net': RUNTIME,

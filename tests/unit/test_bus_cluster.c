@@ -99,37 +99,50 @@ static void check_single(struct server *server)
 struct seen {
     struct subscribe *subscribe;
     int subscribed, messages, taken, refused, lost;
-    intptr_t last; /* tag of the last event */
+    intptr_t last; /* number of the last event's channel */
 };
 
 static struct seen seen;
 
-static void on_subscribed(void *data, void *tag)
+static const struct subscription_events channel_events;
+
+/* Of the channel with this number. */
+static struct subscription *subscription_of(intptr_t number)
 {
-    (void)data;
+    static struct subscription all[10];
+    all[number].events = &channel_events;
+    return &all[number];
+}
+
+static intptr_t number_of(const struct subscription *subscription)
+{
+    return subscription - subscription_of(0);
+}
+
+static void on_subscribed(struct subscription *subscription)
+{
     ++seen.subscribed;
-    seen.last = (intptr_t)tag;
+    seen.last = number_of(subscription);
 }
 
-static void on_message(void *data, void *tag, struct slice payload)
+static void on_message(struct subscription *subscription, struct slice payload)
 {
-    (void)data, (void)payload;
+    (void)payload;
     ++seen.messages;
-    seen.last = (intptr_t)tag;
+    seen.last = number_of(subscription);
 }
 
-static void on_unsubscribed(void *data, void *tag)
+static void on_unsubscribed(struct subscription *subscription)
 {
-    (void)data;
     ++seen.taken;
-    seen.last = (intptr_t)tag;
+    seen.last = number_of(subscription);
 }
 
-static void on_refused(void *data, void *tag, const char *why)
+static void on_refused(struct subscription *subscription, const char *why)
 {
-    (void)data, (void)why;
+    (void)why;
     ++seen.refused;
-    seen.last = (intptr_t)tag;
+    seen.last = number_of(subscription);
 }
 
 static void on_lost(void *data, const char *why)
@@ -153,7 +166,7 @@ static void check_taken_slot(struct server *server)
     int messages = seen.messages;
     server_set(server, "SPUBLISH sse:b x");
     check(run_until(seen.messages == messages + 1) && seen.last == 2, "the others go on");
-    subscribe_add(seen.subscribe, SLICE("sse:c"), (void *)3);
+    subscribe_add(seen.subscribe, SLICE("sse:c"), subscription_of(3));
     subscribe_remove(seen.subscribe, SLICE("sse:b"));
     check(run_until(seen.last == 3 && listeners(server, "c") == 1 && listeners(server, "b") == 0), "can be added, and removed");
     int subscribed = seen.subscribed;
@@ -172,10 +185,10 @@ static void check_crossing(struct server *server)
         h2o_evloop_run(loop, 0);
         server_set(server, "CLUSTER DELSLOTS %d", channel_slot(SLICE("a")));
         if (round % 2 == 0)
-            subscribe_add(seen.subscribe, SLICE("sse:a"), (void *)1);
+            subscribe_add(seen.subscribe, SLICE("sse:a"), subscription_of(1));
         server_set(server, "CLUSTER ADDSLOTS %d", channel_slot(SLICE("a")));
         if (round % 2 != 0)
-            subscribe_add(seen.subscribe, SLICE("sse:a"), (void *)1);
+            subscribe_add(seen.subscribe, SLICE("sse:a"), subscription_of(1));
         int subscribed = seen.subscribed;
         if (!run_until(seen.subscribed > subscribed && listeners(server, "a") == 1))
             break;
@@ -186,6 +199,9 @@ static void check_crossing(struct server *server)
           "added, removed and taken away at once, 20 times: it is heard");
 }
 
+static const struct subscription_events channel_events = {
+    .on_subscribed = on_subscribed, .on_message = on_message, .on_unsubscribed = on_unsubscribed, .on_refused = on_refused};
+
 static void open_subscriber(const struct server *server, const char *login)
 {
     static struct redis_url url;
@@ -194,11 +210,7 @@ static void open_subscriber(const struct server *server, const char *login)
     topology_init_node(&topology, &url, &url.nodes[0], TOPOLOGY_PRIMARY);
     options.topology = &topology;
     seen = (struct seen){.subscribed = 0};
-    seen.subscribe = subscribe_open(&options, &(struct subscribe_events){.on_subscribed = on_subscribed,
-                                                                         .on_message = on_message,
-                                                                         .on_unsubscribed = on_unsubscribed,
-                                                                         .on_refused = on_refused,
-                                                                         .on_lost = on_lost});
+    seen.subscribe = subscribe_open(&options, &(struct subscribe_events){.on_lost = on_lost});
 }
 
 /* One channel that the user has no right to concerns no other one. */
@@ -206,9 +218,9 @@ static void check_forbidden(struct server *server)
 {
     server_set(server, "ACL SETUSER picky on >pw ~* resetchannels &sse:open* +@all");
     open_subscriber(server, "picky:pw@");
-    subscribe_add(seen.subscribe, SLICE("sse:secret"), (void *)1);
-    subscribe_add(seen.subscribe, SLICE("sse:open1"), (void *)2);
-    subscribe_add(seen.subscribe, SLICE("sse:open2"), (void *)3);
+    subscribe_add(seen.subscribe, SLICE("sse:secret"), subscription_of(1));
+    subscribe_add(seen.subscribe, SLICE("sse:open1"), subscription_of(2));
+    subscribe_add(seen.subscribe, SLICE("sse:open2"), subscription_of(3));
     check(run_until(seen.refused == 1 && seen.subscribed == 2) && seen.lost == 0, "a forbidden channel is refused alone");
     server_set(server, "SPUBLISH sse:open1 x");
     check(run_until(seen.messages == 1) && seen.last == 2, "and the others are heard");
@@ -218,8 +230,8 @@ static void check_forbidden(struct server *server)
 static void check_subscriber(struct server *server)
 {
     open_subscriber(server, "");
-    subscribe_add(seen.subscribe, SLICE("sse:a"), (void *)1);
-    subscribe_add(seen.subscribe, SLICE("sse:b"), (void *)2);
+    subscribe_add(seen.subscribe, SLICE("sse:a"), subscription_of(1));
+    subscribe_add(seen.subscribe, SLICE("sse:b"), subscription_of(2));
     check(run_until(seen.subscribed == 2) && listeners(server, "a") == 1 && listeners(server, "b") == 1,
           "channels of several slots are subscribed");
     server_set(server, "SPUBLISH sse:a x");
@@ -231,7 +243,7 @@ static void check_subscriber(struct server *server)
     check_crossing(server);
     for (int i = 0; i < CHANNELS; ++i) {
         char name[24];
-        subscribe_add(seen.subscribe, slice_make(name, (size_t)snprintf(name, sizeof(name), "sse:many/%d", i)), (void *)9);
+        subscribe_add(seen.subscribe, slice_make(name, (size_t)snprintf(name, sizeof(name), "sse:many/%d", i)), subscription_of(9));
     }
     int subscribed = seen.subscribed;
     check(run_until(seen.subscribed == subscribed + CHANNELS), "many at once");

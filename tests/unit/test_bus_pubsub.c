@@ -17,7 +17,7 @@ struct seen {
     struct subscribe *subscribe;
     int subscribed, messages, lost;
     int ready;
-    uint8_t confirmed[MANY]; /* by tag, where tags are numbers */
+    uint8_t confirmed[MANY]; /* by number */
     intptr_t last_tag; /* of a confirmation */
     intptr_t from; /* of a message */
     size_t n;
@@ -26,27 +26,34 @@ struct seen {
 
 static struct seen seen;
 
-static void *tag_of(intptr_t number)
+static const struct subscription_events channel_events;
+
+/* Of the channel with this number. */
+static struct subscription *subscription_of(intptr_t number)
 {
-    return (void *)number;
+    static struct subscription all[MANY];
+    all[number].events = &channel_events;
+    return &all[number];
 }
 
-static void on_subscribed(void *data, void *tag)
+static intptr_t number_of(const struct subscription *subscription)
 {
-    struct seen *s = data;
-    ++s->subscribed;
-    s->last_tag = (intptr_t)tag;
-    if (s->last_tag < MANY)
-        ++s->confirmed[s->last_tag];
+    return subscription - subscription_of(0);
 }
 
-static void on_message(void *data, void *tag, struct slice payload)
+static void on_subscribed(struct subscription *subscription)
 {
-    struct seen *s = data;
-    ++s->messages;
-    s->from = (intptr_t)tag;
-    s->n = payload.n;
-    memcpy(s->payload, payload.p, payload.n < BIG ? payload.n : BIG);
+    ++seen.subscribed;
+    seen.last_tag = number_of(subscription);
+    ++seen.confirmed[seen.last_tag];
+}
+
+static void on_message(struct subscription *subscription, struct slice payload)
+{
+    ++seen.messages;
+    seen.from = number_of(subscription);
+    seen.n = payload.n;
+    memcpy(seen.payload, payload.p, payload.n < BIG ? payload.n : BIG);
 }
 
 static void on_connected(void *data)
@@ -63,10 +70,11 @@ static void on_lost(void *data, const char *why)
         bail_out("lost without a reason");
 }
 
+static const struct subscription_events channel_events = {.on_subscribed = on_subscribed, .on_message = on_message};
+
 static void open_subscriber(const struct redis_options *options)
 {
-    struct subscribe_events events = {
-        .on_subscribed = on_subscribed, .on_message = on_message, .on_ready = on_connected, .on_lost = on_lost, .data = &seen};
+    struct subscribe_events events = {.on_ready = on_connected, .on_lost = on_lost, .data = &seen};
     seen = (struct seen){.subscribe = subscribe_open(options, &events)};
 }
 
@@ -78,7 +86,7 @@ static struct slice pubsub(const char *channel)
 
 static void add(const char *name, intptr_t tag)
 {
-    subscribe_add(seen.subscribe, pubsub(name), tag_of(tag));
+    subscribe_add(seen.subscribe, pubsub(name), subscription_of(tag));
 }
 
 static void remove_channel(const char *name)

@@ -21,14 +21,33 @@ bool redis_command(struct redis *redis, const struct slice *argv, size_t argc, r
     return true;
 }
 
-void subscribe_add(struct subscribe *subscribe, struct slice name, void *tag)
+static struct subscription *subscribed; /* to the canary's channel */
+
+void subscribe_add(struct subscribe *subscribe, struct slice name, struct subscription *subscription)
 {
-    (void)subscribe, (void)name, (void)tag;
+    (void)subscribe, (void)name;
+    subscribed = subscription;
 }
 
 void subscribe_remove(struct subscribe *subscribe, struct slice name)
 {
     (void)subscribe, (void)name;
+}
+
+static unsigned drops;
+
+void subscribe_drop(struct subscribe *subscribe, const char *why)
+{
+    (void)subscribe, (void)why;
+    ++drops;
+}
+
+static unsigned cames; /* numbers that are not believed yet */
+
+static void on_came(void *data)
+{
+    (void)data;
+    ++cames;
 }
 
 static unsigned beats, backs, calls;
@@ -51,30 +70,30 @@ static void on_proof(void *data)
     ++calls;
 }
 
-static void comes(struct canary *canary, const char *payload)
+static void comes(const char *payload)
 {
-    canary_message(canary, slice_of(payload));
+    subscribed->events->on_message(subscribed, slice_of(payload));
 }
 
 static void test_numbers(struct canary *canary)
 {
     check(canary_proven_us(canary) == 0, "nothing is proven before the first came back");
-    canary_subscribed(canary);
+    subscribed->events->on_subscribed(subscribed);
     check(left == 1, "the first leaves when the channel is subscribed");
-    comes(canary, "1");
+    comes("1");
     uint64_t proven = canary_proven_us(canary);
     check(backs == 1 && proven != 0, "it came back");
-    canary_subscribed(canary);
+    subscribed->events->on_subscribed(subscribed);
     check(left == 2, "the next one leaves");
-    comes(canary, "1");
+    comes("1");
     check(backs == 1 && canary_proven_us(canary) == proven, "one that was seen already proves nothing");
-    comes(canary, "3");
+    comes("3");
     check(backs == 1 && canary_proven_us(canary) == proven, "nor does one that did not leave");
     static const char *const none[] = {"", "0", "-1", "x", "2 but longer than any number is"};
     for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); ++i)
-        comes(canary, none[i]);
+        comes(none[i]);
     check(backs == 1, "nor what is no number");
-    comes(canary, "2");
+    comes("2");
     check(backs == 2 && canary_proven_us(canary) >= proven, "the one under way does");
 }
 
@@ -85,14 +104,38 @@ static void test_barrier(struct canary *canary)
     check(left == 3 && calls == 0, "a canary leaves for who waits");
     canary_barrier(canary, &second);
     check(left == 3, "one at a time");
-    comes(canary, "2");
+    comes("2");
     check(calls == 0, "an old one proves nothing");
-    comes(canary, "3");
+    comes("3");
     check(calls == 1 && left == 4, "its own one does, and the next leaves");
-    comes(canary, "3");
+    comes("3");
     check(calls == 1, "an old one proves nothing to the second, either");
-    comes(canary, "4");
+    comes("4");
     check(calls == 2, "its own does");
+}
+
+/* Where a replica is listened at, a number proves nothing before its link was looked at. */
+static void test_belief(struct canary_options options, const struct shards *shards, const struct shard *shard)
+{
+    options.on_came = on_came;
+    struct canary *canary = canary_open(&options);
+    canary_place(canary, shards, shard);
+    backs = 0;
+    subscribed->events->on_subscribed(subscribed);
+    comes("1");
+    check(cames == 1 && backs == 0 && canary_proven_us(canary) == 0, "what came is not believed at once");
+    canary_believe(canary);
+    check(backs == 1 && canary_proven_us(canary) != 0, "… but when all before it came");
+    canary_believe(canary);
+    check(backs == 1, "… once");
+    subscribed->events->on_subscribed(subscribed);
+    comes("2");
+    subscribed->events->on_unsubscribed(subscribed);
+    canary_believe(canary);
+    check(backs == 1, "nor after its channel was taken away");
+    subscribed->events->on_refused(subscribed, "no");
+    check(drops == 1, "who may not hear it may hear nothing");
+    canary_close(canary);
 }
 
 int main(void)
@@ -107,11 +150,12 @@ int main(void)
     struct canary *canary = canary_open(&options);
     canary_place(canary, &(struct shards){.all = &shard}, &shard);
     refuses = true;
-    canary_subscribed(canary);
+    subscribed->events->on_subscribed(subscribed);
     check(left == 0, "one that can't be published has no number");
     refuses = false;
     test_numbers(canary);
     test_barrier(canary);
     canary_close(canary);
+    test_belief(options, &(struct shards){.all = &shard}, &shard);
     return check_end();
 }

@@ -269,11 +269,12 @@ static void test_errors(struct server *s)
         struct slice answer = server_ask(s, slice_of(request));
         check(slice_starts(answer, slice_of(line)), "http_error: %s", rows[i].line);
     }
-    struct slice answer = server_ask(s, SLICE("GET /say?error=400 HTTP/1.1\r\nx-echo: \t kept \r\nconnection: close\r\n\r\n"));
+    struct slice answer =
+        server_ask(s, SLICE("GET /say?error=400 HTTP/1.1\r\nhost: x\r\nx-echo: \t kept \r\nconnection: close\r\n\r\n"));
     check_slice(body_of(answer), SLICE("{\"error\":\"a \\\"quoted\\\\\\\" \\u0001 sentence\\u000a with \\ufffd and \xc3\xa4\"}"),
                 "http_error: the sentence is a JSON string");
     check(holds(answer, "\r\nx-echoed: kept\r\n"), "http_error: headers already set stay, header values are trimmed");
-    answer = server_ask(s, SLICE("GET /say?typed HTTP/1.1\r\nconnection: close\r\n\r\n"));
+    answer = server_ask(s, SLICE("GET /say?typed HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"));
     check(holds(answer, "content-type: application/json") && !holds(answer, "text/html"), "http_error: there is one content-type");
 }
 
@@ -289,15 +290,15 @@ static void test_connections(struct server *s)
 
 static void test_send(struct server *s)
 {
-    struct slice answer = server_ask(s, SLICE("GET /say?hello HTTP/1.1\r\nconnection: close\r\n\r\n"));
+    struct slice answer = server_ask(s, SLICE("GET /say?hello HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"));
     check(slice_starts(answer, SLICE("HTTP/1.1 200 OK\r\n")) && holds(answer, "Content-Length: 5\r\n") &&
               holds(answer, "content-type: text/plain\r\n"),
           "http_send: status, length and type");
     check_slice(body_of(answer), SLICE("hello"), "http_send: the body");
-    answer = server_ask(s, SLICE("HEAD /say?hello HTTP/1.1\r\nconnection: close\r\n\r\n"));
+    answer = server_ask(s, SLICE("HEAD /say?hello HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"));
     check(holds(answer, "Content-Length: 5\r\n") && body_of(answer).p != NULL && body_of(answer).n == 0,
           "http_send: HEAD gets the head alone");
-    answer = server_ask(s, SLICE("GET /say?empty HTTP/1.1\r\nconnection: close\r\n\r\n"));
+    answer = server_ask(s, SLICE("GET /say?empty HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"));
     check(slice_starts(answer, SLICE("HTTP/1.1 204 No Content\r\n")) && !holds(answer, "Content-Length") &&
               !holds(answer, "content-type"),
           "http_send: 204 has neither a length nor a type");
@@ -309,7 +310,7 @@ static struct slice ask_with(struct server *s, size_t path, size_t headers)
     size_t n = (size_t)snprintf(request, sizeof(request), "GET /say?");
     memset(request + n, 'p', path - strlen("/say?"));
     n += path - strlen("/say?");
-    n += (size_t)snprintf(request + n, sizeof(request) - n, " HTTP/1.1\r\nconnection: close\r\nx: ");
+    n += (size_t)snprintf(request + n, sizeof(request) - n, " HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx: ");
     /* "connection: close\r\n" and "x: \r\n" count as well. */
     size_t fill = headers - strlen("connection: close\r\nx: \r\n");
     memset(request + n, 'h', fill);

@@ -5,6 +5,7 @@
 
 #include "gateway/stream/transport.h"
 #include "tests/check.h"
+#include "tests/unit/fake_stream.h"
 
 enum { TIMEOUT_MS = 30000, QUEUE_BYTES = 10000, MEMORY = 1000000 };
 

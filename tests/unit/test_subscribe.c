@@ -10,28 +10,40 @@ enum { MIXED = 700, LARGE = 30000, UNDER_WAY_MAX = 5000 };
 static struct {
     struct subscribe *subscribe;
     int subscribed, refused, lost;
-    uint8_t confirmed[LARGE]; /* by tag */
+    uint8_t confirmed[LARGE]; /* by number */
     char why[80];
 } seen;
 
-static void on_subscribed(void *data, void *tag)
+static const struct subscription_events channel_events;
+
+/* Of the channel with this number. */
+static struct subscription *subscription_of(intptr_t number)
 {
-    (void)data;
-    ++seen.subscribed;
-    ++seen.confirmed[(intptr_t)tag];
+    static struct subscription all[LARGE];
+    all[number].events = &channel_events;
+    return &all[number];
 }
 
-static void on_message(void *data, void *tag, struct slice payload)
+static intptr_t number_of(const struct subscription *subscription)
 {
-    (void)data;
-    (void)tag;
+    return subscription - subscription_of(0);
+}
+
+static void on_subscribed(struct subscription *subscription)
+{
+    ++seen.subscribed;
+    ++seen.confirmed[number_of(subscription)];
+}
+
+static void on_message(struct subscription *subscription, struct slice payload)
+{
+    (void)subscription;
     (void)payload;
 }
 
-static void on_refused(void *data, void *tag, const char *why)
+static void on_refused(struct subscription *subscription, const char *why)
 {
-    (void)data;
-    (void)tag;
+    (void)subscription;
     ++seen.refused;
     snprintf(seen.why, sizeof(seen.why), "%s", why);
 }
@@ -43,10 +55,12 @@ static void on_lost(void *data, const char *why)
     ++seen.lost;
 }
 
+static const struct subscription_events channel_events = {
+    .on_subscribed = on_subscribed, .on_message = on_message, .on_refused = on_refused};
+
 static void open_as(const struct server *server, const char *user)
 {
-    static const struct subscribe_events events = {
-        .on_subscribed = on_subscribed, .on_message = on_message, .on_refused = on_refused, .on_lost = on_lost};
+    static const struct subscribe_events events = {.on_lost = on_lost};
     static struct redis_url url;
     memset(&seen, 0, sizeof(seen));
     struct redis_options options = options_for(url_of(&url, "unix://%s%s", user, server->sock));
@@ -68,7 +82,7 @@ static struct slice pubsub(const char *channel)
 
 static void add(const char *name, intptr_t tag)
 {
-    subscribe_add(seen.subscribe, pubsub(name), (void *)tag);
+    subscribe_add(seen.subscribe, pubsub(name), subscription_of(tag));
 }
 
 static void take_out(const char *name)

@@ -1,9 +1,9 @@
-#include "runtime/net/bodies.h"
+#include "runtime/h2o/bodies.h"
 
 #include <stdatomic.h>
 #include <stddef.h>
 
-#include "runtime/h2o/interpose.h"
+#include "runtime/h2o/library.h"
 #include "runtime/net/client_address.h"
 #include "runtime/seeded_hash.h"
 
@@ -41,25 +41,6 @@ static _Thread_local struct {
 
 /* The input that was just read up to its end without growing. */
 static _Thread_local h2o_buffer_t **filled;
-
-/* --- the library's own --- */
-
-static struct {
-    typeof(h2o_buffer_reserve) *reserve;
-    typeof(h2o_buffer__do_free) *free;
-} library;
-
-static const struct interposed functions[] = {
-    {"h2o_buffer_reserve", (void *)h2o_buffer_reserve, (void **)&library.reserve},
-    {"h2o_buffer__do_free", (void *)h2o_buffer__do_free, (void **)&library.free},
-};
-
-enum { FUNCTIONS = sizeof(functions) / sizeof(functions[0]) };
-
-__attribute__((constructor)) static void find_library(void)
-{
-    interpose_find(functions, FUNCTIONS);
-}
 
 /* --- the account --- */
 
@@ -197,12 +178,12 @@ h2o_iovec_t h2o_buffer_reserve(h2o_buffer_t **slot, size_t min_guarantee)
     enum bodies_row why;
     if (client == NULL || (capacity = capacity_for(*slot, min_guarantee)) <= BODIES_FREE_BYTES ||
         capacity == (before = counted(*slot)))
-        return library.reserve(slot, min_guarantee);
+        return library.h2o_buffer_reserve(slot, min_guarantee);
     if (client == &all.unknown)
         client = learn(slot);
     if (!has_room(client, before, capacity, &why))
         return without_growing(slot, why);
-    h2o_iovec_t room = library.reserve(slot, min_guarantee);
+    h2o_iovec_t room = library.h2o_buffer_reserve(slot, min_guarantee);
     add(client, counted(*slot)); /* what was there before, the library has freed */
     return room;
 }
@@ -212,7 +193,7 @@ void h2o_buffer__do_free(h2o_buffer_t *buffer)
     struct client *client = client_of(buffer->_prototype);
     if (client != NULL && counted(buffer) != 0)
         subtract(client, counted(buffer));
-    library.free(buffer);
+    library.h2o_buffer__do_free(buffer);
 }
 
 /* --- interface --- */
@@ -222,7 +203,7 @@ const char *bodies_check(int64_t limit, int64_t body_limit)
     return limit < SHARES * body_limit ? "BODIES_LIMIT: must be at least 4 times BODY_LIMIT" : NULL;
 }
 
-const char *bodies_start(size_t limit, const struct proxies *proxies, size_t first_row)
+void bodies_start(size_t limit, const struct proxies *proxies, size_t first_row)
 {
     all.limit = limit;
     all.share = limit / SHARES;
@@ -230,7 +211,6 @@ const char *bodies_start(size_t limit, const struct proxies *proxies, size_t fir
     all.first_row = first_row;
     client_init(&all.unknown);
     client_init(&all.proxied);
-    return interpose_check(functions, FUNCTIONS);
 }
 
 void bodies_own(h2o_socket_t *sock)

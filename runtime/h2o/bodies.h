@@ -36,9 +36,8 @@ enum bodies_row { BODIES_REFUSED, BODIES_REFUSED_ADDRESS, BODIES_BYTES, BODIES_R
 /* NULL, or the sentence about settings that don't go together. */
 const char *bodies_check(int64_t limit, int64_t body_limit);
 
-/* Before the first connection. The addresses of `proxies` (borrowed) stand for many clients and have no share of their own. NULL, or a sentence when the
- * library can't be made to ask. */
-const char *bodies_start(size_t limit, const struct proxies *proxies, size_t first_row);
+/* Before the first connection. The addresses of `proxies` (borrowed) stand for many clients and have no share of their own. */
+void bodies_start(size_t limit, const struct proxies *proxies, size_t first_row);
 
 /* The input of a connection that was just accepted is counted from here on. Does nothing before bodies_start(). */
 void bodies_own(h2o_socket_t *sock);

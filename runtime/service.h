@@ -1,0 +1,174 @@
+/* What the two server programs share: settings, what a start reads and checks of them, ports, reloads, and an end that is certain. Each has a struct service
+ * as the member `service` of its struct options. Main thread. */
+#pragma once
+
+#include <stddef.h>
+
+#include "runtime/admin_host.h"
+#include "runtime/announce.h"
+#include "runtime/auth/access.h"
+#include "runtime/config.h"
+#include "runtime/demo.h"
+#include "runtime/limits.h"
+#include "runtime/log.h"
+#include "runtime/h2o/bodies.h"
+#include "runtime/net/cors.h"
+#include "runtime/node_name.h"
+#include "runtime/redis/redis_tls.h"
+#include "runtime/sandbox.h"
+
+struct service {
+    int64_t port, admin_port;
+    const char *host, *admin_host, *admin_hosts;
+    const char *tls_cert, *tls_key, *tls_ticket_keys;
+    const char *redis_url, *redis_sentinel_password, *redis_prefix;
+    struct redis_tls redis_tls;
+    int64_t redis_timeout_ms;
+    int64_t body_limit, bodies_limit; /* bytes */
+    const char *cors_origins, *trusted_proxies;
+    bool proxy_protocol;
+    struct limits_options limits;
+    const char *node_name;
+    int64_t status_ms; /* 0: off */
+    struct access_options access_options;
+    const char *demo_setting;
+    struct sandbox_options sandbox;
+    const char *log_level, *log_format;
+
+    /* what service_prepare() makes of them */
+    bool demo;
+    struct redis_url redis;
+    const struct proxies *proxies;
+    struct access *access; /* NULL: everything is open */
+    size_t reloads; /* struct service_rows */
+};
+
+/* ---- rows for the table of settings of a program whose struct is `struct options` ---- */
+
+#define SETTING(kind_, name_, field_, fallback_, check_, doc_)                        \
+    {                                                                                 \
+        .name = name_, .kind = kind_, .fallback = fallback_, .check = check_,         \
+        .at = offsetof(struct options, field_), .doc = doc_                           \
+    }
+#define TEXT(name_, field_, fallback_, doc_) SETTING(CONFIG_TEXT, name_, field_, fallback_, NULL, doc_)
+#define FLAG(name_, field_, fallback_, doc_) SETTING(CONFIG_FLAG, name_, field_, fallback_, NULL, doc_)
+#define INT(name_, field_, fallback_, min_, max_, doc_)                                           \
+    {                                                                                             \
+        .name = name_, .kind = CONFIG_INT, .fallback = fallback_, .min = min_, .max = max_,       \
+        .at = offsetof(struct options, field_), .doc = doc_                                       \
+    }
+
+#define SERVICE_PORT(fallback_)                                                                                        \
+    INT("PORT", service.port, fallback_, 0, 65535, "the public port: TLS when `TLS_CERT` is set, else plain; 0 picks a free one"), \
+        TEXT("HOST", service.host, "", "address the public ports listen on; empty: all, IPv4 and IPv6")
+
+/* `paths` is what comes before the paths that both have. */
+#define SERVICE_ADMIN(fallback_, paths)                                                                    \
+    INT("ADMIN_PORT", service.admin_port, fallback_, 0, 65535,                                             \
+        "port of " paths "`/healthz`, `/readyz` and `/metrics`; keep it private"),                         \
+        TEXT("ADMIN_HOST", service.admin_host, "127.0.0.1", "address the admin port listens on"),          \
+        ADMIN_HOSTS_SETTING(offsetof(struct options, service.admin_hosts))
+
+#define SERVICE_TLS                                                                                        \
+    TEXT("TLS_CERT", service.tls_cert, "", "PEM file with the certificate chain; empty: no TLS"),          \
+        TEXT("TLS_KEY", service.tls_key, "", "PEM file with its private key")
+
+#define SERVICE_TICKET_KEYS                                                                                                  \
+    TEXT("TLS_TICKET_KEYS_FILE", service.tls_ticket_keys, "",                                                                \
+         "keys of session tickets, the same file for all replicas: 80 random bytes each, in base64; the first seals, all open; " \
+         "empty: one made by the process")
+
+#define SERVICE_REDIS                                                                                                        \
+    SETTING(CONFIG_URL, "REDIS_URL", service.redis_url, "redis://127.0.0.1:6379", service_check_redis_url,                   \
+            "the bus, Redis 7 or Valkey: `redis://[[user]:password@]host[:port][/db]`, `unix://[[user]:password@]/path[?db=N]`, " \
+            "`redis-sentinel://[[user]:password@]host[:port],host[:port]/name[/db]`, or "                                    \
+            "`redis-cluster://[[user]:password@]host[:port],host[:port]`; "                                                  \
+            "with TLS `rediss://`, `rediss-sentinel://` and `rediss-cluster://`"),                                           \
+        SETTING(CONFIG_SECRET, "REDIS_SENTINEL_PASSWORD", service.redis_sentinel_password, "", service_check_redis_login,    \
+                "`password` or `user:password` for the sentinels, percent-encoded; empty: those of `REDIS_URL`, if a "       \
+                "sentinel wants any")
+
+#define SERVICE_REDIS_TLS                                                                                                    \
+    TEXT("REDIS_CA", service.redis_tls.ca, "",                                                                               \
+         "CA certificates (PEM) that verify Redis's certificate (`rediss://`); empty: the system's"),                        \
+        TEXT("REDIS_CERT", service.redis_tls.cert, "", "PEM file with the certificate shown to Redis; empty: none"),         \
+        TEXT("REDIS_KEY", service.redis_tls.key, "", "PEM file with its private key")
+
+#define SERVICE_REDIS_TIMEOUT                                         \
+    INT("REDIS_TIMEOUT_MS", service.redis_timeout_ms, "5000", 100, 600000, \
+        "milliseconds of silence after which a Redis connection counts as dead")
+
+#define SERVICE_BODIES                                                                              \
+    INT("BODY_LIMIT", service.body_limit, "1048576", 1, 67108864,                                   \
+        "largest request body, bytes; the event made of it may take a quarter more"),               \
+        BODIES_SETTING(offsetof(struct options, service.bodies_limit))
+
+#define SERVICE_CORS                                                                                                          \
+    SETTING(CONFIG_TEXT, "CORS_ORIGINS", service.cors_origins, "", cors_origins_check,                                        \
+            "origins whose pages may read and publish, comma-separated; `*`: any, without credentials; `none`; empty: "       \
+            "`http://localhost:3000,https://front-end.surge.sh` while `DEMO` is on, else none; pages of the server's own "    \
+            "host always may; the same for gateways and publishers")
+
+#define SERVICE_PROXIES                                                                                                       \
+    SETTING(CONFIG_TEXT, "TRUSTED_PROXIES", service.trusted_proxies, "", proxies_check,                                       \
+            "addresses or networks whose `X-Forwarded-*` headers count, e.g. `10.0.0.0/8,::1`; for a publisher the gateways " \
+            "are among them"),                                                                                                \
+        FLAG("PROXY_PROTOCOL", service.proxy_protocol, "off",                                                                 \
+             "connections from `TRUSTED_PROXIES` to the public ports begin with a PROXY header, version 1 or 2, and no other does")
+
+#define SERVICE_PUBLISH_RATE                                                                                                  \
+    INT("PUBLISH_RATE", service.limits.publish_rate, "0", 0, 100000,                                                          \
+        "requests to publish that one client address (IPv6: one /64) may send a second, at once up to ten seconds' worth; "   \
+        "0: no limit")
+
+#define SERVICE_STATUS                                                                                                        \
+    SETTING(CONFIG_TEXT, "NODE_NAME", service.node_name, "", node_name_check,                                                 \
+            "what this process is called at `/status`, and a gateway in the response header `sse-gateway`; empty: the "       \
+            "host's name"),                                                                                                   \
+        INT("STATUS_MS", service.status_ms, "2000", 0, ANNOUNCE_INTERVAL_MAX_MS,                                              \
+            "how often it tells all nodes how it is, ms, at least 100; 0: not at all, and a gateway has no `/status`")
+
+#define SERVICE_ACCESS                                                \
+    ACCESS_SETTINGS(offsetof(struct options, service.access_options)), \
+        DEMO_SETTING(offsetof(struct options, service.demo_setting))
+
+#define SERVICE_SANDBOX                                                                                         \
+    FLAG("SECCOMP", service.sandbox.seccomp, "on", "the kernel refuses all system calls but those a running program needs"), \
+        FLAG("CORE_DUMPS", service.sandbox.core_dumps, "off", "allow core dumps, which hold keys, passwords and tokens")
+
+#define SERVICE_LOG                                                                                                        \
+    SETTING(CONFIG_TEXT, "LOG_LEVEL", service.log_level, "info", service_check_log_level, "`debug`, `info`, `warn` or `error`"), \
+        LOG_FORMAT_SETTING(offsetof(struct options, service.log_format))
+
+const char *service_check_redis_url(const char *value);
+const char *service_check_redis_login(const char *value);
+const char *service_check_log_level(const char *value);
+
+/* ---- what the programs do with them ---- */
+
+/* First rows in the program's table of metrics. */
+struct service_rows {
+    size_t h2_abuse, bodies, reloads;
+};
+
+/* In config_table.prepare: applies LOG_LEVEL and DEMO, checks the settings that must go together, makes libh2o ready and reads texts, key and policy files.
+ * `own_names`: see redis_url_load(). NULL, or a sentence in a static buffer that names a setting. */
+const char *service_prepare(struct service *service, const struct service_rows *rows, bool own_names)
+    __attribute__((warn_unused_result));
+
+/* NULL when both or neither of two settings are set (not ""), or a sentence in a static buffer. */
+const char *service_check_pair(const char *name, const char *value, const char *other, const char *others)
+    __attribute__((warn_unused_result));
+
+/* A context of the public port's certificate, the caller's; NULL without TLS_CERT, or with *error. `client_ca`: TLS_CLIENT_CA, or "". */
+SSL_CTX *service_tls(const struct service *service, const char *client_ca, const char **error);
+
+/* A listening socket; *bound is the real port. Dies with a sentence that begins with the setting. */
+int service_bind(const char *listener, const char *setting, const char *host, int64_t port, int *bound);
+
+/* At SIGHUP: reads the Redis login and the keys and policies again, logs and counts how it came out; what is broken changes nothing. True: `access` is
+ * another one now. */
+bool service_reload(struct service *service);
+
+/* The process ends after so many seconds, even if its loops never come back. */
+void service_end_within(unsigned seconds);
