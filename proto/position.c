@@ -3,6 +3,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "runtime/digits.h"
+
 size_t position_format(char out[POSITION_TEXT_MAX], struct position p)
 {
     return (size_t)snprintf(out, POSITION_TEXT_MAX, "%" PRIu64 "-%" PRIu64, p.ms, p.seq);
@@ -10,17 +12,7 @@ size_t position_format(char out[POSITION_TEXT_MAX], struct position p)
 
 static bool parse_decimal(uint64_t *out, struct slice text)
 {
-    uint64_t value = 0;
-    if (text.n == 0 || (text.n != 1 && text.p[0] == '0'))
-        return false;
-    for (size_t i = 0; i != text.n; ++i) {
-        unsigned digit = (unsigned)((unsigned char)text.p[i] - '0');
-        if (digit > 9 || value > (UINT64_MAX - digit) / 10)
-            return false;
-        value = value * 10 + digit;
-    }
-    *out = value;
-    return true;
+    return !(text.n > 1 && text.p[0] == '0') && digits_decimal(out, text, UINT64_MAX);
 }
 
 bool position_parse(struct position *out, struct slice text)

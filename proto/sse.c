@@ -3,6 +3,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "runtime/digits.h"
+
 static const struct slice event_name = {"event: ", 7}, data_name = {"data: ", 6}, id_name = {"id: ", 4},
                           retry_name = {"retry: ", 7};
 
@@ -126,17 +128,10 @@ static const char *check_retry(struct slice *rest)
 {
     static const char *const fault = "the event's retry is not an integer from 0 to 86400000";
     struct slice text = take_field(rest, retry_name);
-    int32_t ms = 0;
+    uint64_t ms;
     if (text.p == NULL)
         return NULL;
-    if (text.n == 0 || text.n > 8 || (text.p[0] == '0' && text.n != 1))
-        return fault;
-    for (size_t i = 0; i != text.n; ++i) {
-        if (text.p[i] < '0' || text.p[i] > '9')
-            return fault;
-        ms = ms * 10 + (text.p[i] - '0');
-    }
-    return ms <= EVENT_RETRY_STORED_MAX ? NULL : fault;
+    return !(text.n > 1 && text.p[0] == '0') && digits_decimal(&ms, text, EVENT_RETRY_STORED_MAX) ? NULL : fault;
 }
 
 const char *sse_check(struct slice bytes, struct sse_fields *fields)

@@ -6,6 +6,7 @@
 #include "proto/channel.h"
 #include "proto/sse.h"
 #include "publisher/counters.h"
+#include "runtime/digits.h"
 #include "runtime/http.h"
 #include "runtime/net/forwarded.h"
 
@@ -144,15 +145,10 @@ static const char *read_form(struct reading *reading)
 
 static const char *read_retry(struct slice text, int32_t *out)
 {
-    int32_t value = 0;
-    bool good = text.n != 0 && text.n <= 8;
-    for (size_t i = 0; good && i != text.n; ++i) {
-        good = text.p[i] >= '0' && text.p[i] <= '9';
-        value = value * 10 + (text.p[i] - '0');
-    }
-    if (!good || value > EVENT_RETRY_MAX)
+    uint64_t value;
+    if (text.n > 8 || !digits_decimal(&value, text, EVENT_RETRY_MAX))
         return "retry must be 0 to 3600000 milliseconds";
-    *out = value;
+    *out = (int32_t)value;
     return NULL;
 }
 

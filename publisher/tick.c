@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "runtime/digits.h"
+
 static const char *const names[TICK_KINDS] = {[TICK_LETTERS] = "letters", [TICK_COUNTER] = "counter", [TICK_USD_EUR] = "usd_eur"};
 
 const char *tick_name(enum tick_kind kind)
@@ -22,15 +24,8 @@ static enum tick_kind kind_of(struct slice name)
 /* Digits only, at most 8 of them; 0 when it is something else, which is below every interval allowed. */
 static uint32_t interval_of(struct slice text)
 {
-    uint32_t value = 0;
-    if (text.n == 0 || text.n > 8)
-        return 0;
-    for (size_t i = 0; i != text.n; ++i) {
-        if (text.p[i] < '0' || text.p[i] > '9')
-            return 0;
-        value = value * 10 + (uint32_t)(text.p[i] - '0');
-    }
-    return value;
+    uint64_t value;
+    return text.n <= 8 && digits_decimal(&value, text, UINT32_MAX) ? (uint32_t)value : 0;
 }
 
 static const char *add_item(struct tick_plan *plan, struct slice item)

@@ -2,6 +2,7 @@
 
 #include <strings.h>
 
+#include "runtime/digits.h"
 #include "runtime/h2o/h2_guard.h"
 #include "runtime/json.h"
 #include "runtime/log.h"
@@ -244,14 +245,6 @@ struct slice http_target(h2o_req_t *req)
     return target;
 }
 
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* Percent-decodes into the pool; an escape that is not two hex digits stays as it is and sets *broken. */
 static struct slice decode(h2o_req_t *req, struct slice text, bool plus_is_space, bool *broken)
 {
@@ -260,8 +253,8 @@ static struct slice decode(h2o_req_t *req, struct slice text, bool plus_is_space
     for (size_t i = 0; i < text.n; ++i) {
         char c = text.p[i];
         if (c == '%') {
-            int high = i + 2 < text.n ? hex_value(text.p[i + 1]) : -1;
-            int low = high < 0 ? -1 : hex_value(text.p[i + 2]);
+            int high = i + 2 < text.n ? digits_hex(text.p[i + 1]) : -1;
+            int low = high < 0 ? -1 : digits_hex(text.p[i + 2]);
             if (low < 0) {
                 *broken = true;
             } else {

@@ -4,6 +4,7 @@
 
 #include "runtime/redis/cluster_view.h"
 #include "runtime/redis/redis_error.h"
+#include "runtime/redis/resp.h"
 
 struct link_watch {
     struct link_watch_options options;
@@ -24,18 +25,13 @@ static bool is_direct(const struct link_watch *watch)
     return shard->reading->node != NULL && redis_node_eq(shard->reading->node, shard->topology->node);
 }
 
-static struct slice text_of(const redisReply *reply)
-{
-    return reply->type == REDIS_REPLY_STRING ? slice_make(reply->str, reply->len) : SLICE("");
-}
-
 /* [name, value, …] with direction "from", this node and its create-time; -1: another one. */
 static long long made_of(const redisReply *link, struct slice primary)
 {
     bool from = false, its = false;
     long long made = -1;
     for (size_t i = 0; link->type == REDIS_REPLY_ARRAY && i + 1 < link->elements; i += 2) {
-        struct slice name = text_of(link->element[i]), text = text_of(link->element[i + 1]);
+        struct slice name = resp_text(link->element[i]), text = resp_text(link->element[i + 1]);
         from = from || (slice_eq(name, SLICE("direction")) && slice_eq(text, SLICE("from")));
         its = its || (slice_eq(name, SLICE("node")) && slice_eq(text, primary));
         if (slice_eq(name, SLICE("create-time")) && link->element[i + 1]->type == REDIS_REPLY_INTEGER)

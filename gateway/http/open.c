@@ -5,6 +5,7 @@
 #include "proto/channel.h"
 #include "proto/event.h"
 #include "proto/sse.h"
+#include "runtime/digits.h"
 #include "runtime/h2o/h2_guard.h"
 #include "runtime/http.h"
 #include "runtime/seeded_hash.h"
@@ -36,15 +37,8 @@ const char *stream_add_channel(struct stream_request *stream, struct slice name)
 /* Decimal 1..STREAM_LAST_MAX; 0 for anything else. */
 static uint32_t parse_last(struct slice text)
 {
-    uint32_t value = 0;
-    if (text.n == 0 || text.n > 4)
-        return 0;
-    for (size_t i = 0; i < text.n; ++i) {
-        if (text.p[i] < '0' || text.p[i] > '9')
-            return 0;
-        value = value * 10 + (uint32_t)(text.p[i] - '0');
-    }
-    return value <= STREAM_LAST_MAX ? value : 0;
+    uint64_t value;
+    return text.n <= 4 && digits_decimal(&value, text, STREAM_LAST_MAX) ? (uint32_t)value : 0;
 }
 
 /* The id as UTF-8. Ids are published as UTF-8, but fetch() and most HTTP libraries send a header's text as Latin-1: what is not UTF-8 is taken for that. One that is

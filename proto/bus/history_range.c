@@ -5,6 +5,7 @@
 
 #include "proto/channel.h"
 #include "runtime/redis/redis_error.h"
+#include "runtime/redis/resp.h"
 
 /* What Redis's protocol and hiredis's reader add to an entry, about. */
 enum { ENTRY_EXTRA = 64 };
@@ -17,11 +18,6 @@ struct request {
     struct position after; /* what all entries follow */
 };
 
-static struct slice text_of(const redisReply *reply)
-{
-    return reply->type == REDIS_REPLY_STRING ? slice_make(reply->str, reply->len) : (struct slice){NULL, 0};
-}
-
 /* An entry is [id, [field, value, ...]]. */
 static bool read_entry(struct history_entry *out, size_t *bytes, const redisReply *entry)
 {
@@ -31,11 +27,11 @@ static bool read_entry(struct history_entry *out, size_t *bytes, const redisRepl
     out->payload = (struct slice){NULL, 0};
     *bytes += ENTRY_EXTRA;
     for (size_t i = 0; i < fields->elements; ++i)
-        *bytes += text_of(fields->element[i]).n;
+        *bytes += resp_text(fields->element[i]).n;
     for (size_t i = 0; i + 1 < fields->elements; i += 2)
-        if (slice_eq(text_of(fields->element[i]), SLICE("m")))
-            out->payload = text_of(fields->element[i + 1]);
-    return position_parse(&out->at, text_of(entry->element[0]));
+        if (slice_eq(resp_text(fields->element[i]), SLICE("m")))
+            out->payload = resp_text(fields->element[i + 1]);
+    return position_parse(&out->at, resp_text(entry->element[0]));
 }
 
 /* Callers rely on the order and the number: who pages on from the last entry must not come back to it. */

@@ -6,6 +6,7 @@
 
 #include "proto/bus/channel_slot.h"
 #include "runtime/redis/redis_error.h"
+#include "runtime/redis/resp.h"
 
 enum { BIRTHS = 1 << 16 }; /* names tried: enough where a shard has but one of the slots */
 
@@ -19,17 +20,12 @@ struct marker_read {
     struct marker marker;
 };
 
-static struct slice text_of(const redisReply *reply)
-{
-    return reply->type == REDIS_REPLY_STRING ? slice_make(reply->str, reply->len) : (struct slice){NULL, 0};
-}
-
 /* ---- one answer each ---- */
 
 static const char *take_time(struct marker *marker, const redisReply *reply)
 {
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 || text_of(reply->element[0]).p == NULL ||
-        text_of(reply->element[1]).p == NULL)
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 || resp_text(reply->element[0]).p == NULL ||
+        resp_text(reply->element[1]).p == NULL)
         return "Redis does not tell its time";
     marker->now_ms = strtoull(reply->element[0]->str, NULL, 10) * 1000 + strtoull(reply->element[1]->str, NULL, 10) / 1000;
     return NULL;
@@ -37,14 +33,14 @@ static const char *take_time(struct marker *marker, const redisReply *reply)
 
 static const char *take_born(struct marker *marker, const redisReply *reply)
 {
-    marker->born_ms = text_of(reply).p == NULL ? 0 : strtoull(reply->str, NULL, 10);
+    marker->born_ms = resp_text(reply).p == NULL ? 0 : strtoull(reply->str, NULL, 10);
     return NULL;
 }
 
 /* A marker that is none is as good as absent. */
 static const char *take_last(struct marker *marker, const redisReply *reply)
 {
-    struct slice text = text_of(reply);
+    struct slice text = resp_text(reply);
     if (text.p == NULL || !position_parse(&marker->last, text))
         marker->last = POSITION_NONE;
     return NULL;

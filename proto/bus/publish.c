@@ -18,19 +18,19 @@ enum {
     WAITING_MAX = 64 << 20, /* bytes of events that may wait so */
 };
 
-/* The connection to one shard. */
-struct outlet {
-    struct shard *at;
-    struct publish_shard *shard;
-    bool young; /* it came to a bus that was ready, and was not ready itself since: who has an event for it may wait */
-    struct outlet *next;
+/* To one shard. */
+struct route {
+    struct shard *shard;
+    struct publish_shard *connection;
+    bool fresh; /* the shard came to a bus that was ready, and was not ready itself since: its events may wait */
+    struct route *next;
 };
 
 struct publish {
     struct redis_options redis;
     unsigned replicas;
     struct shards *shards;
-    struct outlet *outlets; /* one a shard */
+    struct route *routes; /* one a shard */
     bool was_ready;
     h2o_linklist_t waiting; /* to be sent again */
     size_t waiting_bytes;
@@ -40,7 +40,7 @@ struct publish {
 
 /* ---- again ---- */
 
-static void route(struct publish *publish, struct publish_send *send);
+static void dispatch(struct publish *publish, struct publish_send *send);
 
 static uint64_t patience_ms(const struct publish *publish)
 {
@@ -79,7 +79,7 @@ static void send_due(struct publish *publish, uint64_t now)
             continue;
         }
         publish->waiting_bytes -= send->room;
-        route(publish, send);
+        dispatch(publish, send);
     }
 }
 
@@ -97,40 +97,40 @@ static void on_loaded(void *data, struct publish_shard *shard)
 {
     struct publish *publish = data;
     char key[CHANNEL_KEY_MAX];
-    const struct outlet *outlet = publish->outlets;
-    while (outlet->shard != shard)
-        outlet = outlet->next;
-    born_key(key, publish->shards, outlet->at);
+    const struct route *route = publish->routes;
+    while (route->connection != shard)
+        route = route->next;
+    born_key(key, publish->shards, route->shard);
     publish_shard_note_birth(shard, key);
 }
 
 static void on_shard(void *data, struct shard *shard)
 {
     struct publish *publish = data;
-    struct outlet *outlet = h2o_mem_alloc(sizeof(*outlet));
+    struct route *route = h2o_mem_alloc(sizeof(*route));
     struct redis_options redis = publish->redis;
     redis.topology = shard->topology;
-    *outlet = (struct outlet){.at = shard, .young = publish->was_ready, .next = publish->outlets};
-    outlet->shard = publish_shard_open(&(struct publish_shard_options){
+    *route = (struct route){.shard = shard, .fresh = publish->was_ready, .next = publish->routes};
+    route->connection = publish_shard_open(&(struct publish_shard_options){
         .redis = &redis, .replicas = publish->replicas, .on_again = on_again, .on_loaded = on_loaded, .data = publish});
-    shard->owner = outlet;
-    publish->outlets = outlet;
+    shard->owner = route;
+    publish->routes = route;
 }
 
-static void close_outlet(struct outlet **at)
+static void close_route(struct route **at)
 {
-    struct outlet *outlet = *at;
-    *at = outlet->next;
-    publish_shard_close(outlet->shard);
-    free(outlet);
+    struct route *route = *at;
+    *at = route->next;
+    publish_shard_close(route->connection);
+    free(route);
 }
 
 static void on_gone(void *data, struct shard *shard)
 {
-    struct outlet **at = &((struct publish *)data)->outlets;
-    while ((*at)->at != shard)
+    struct route **at = &((struct publish *)data)->routes;
+    while ((*at)->shard != shard)
         at = &(*at)->next;
-    close_outlet(at);
+    close_route(at);
 }
 
 static void on_moved(void *data)
@@ -138,32 +138,32 @@ static void on_moved(void *data)
     send_due(data, UINT64_MAX);
 }
 
-static struct outlet *outlet_of(const struct publish *publish, uint16_t slot)
+static struct route *route_of(const struct publish *publish, uint16_t slot)
 {
     const struct shard *shard = shards_of(publish->shards, slot);
     return shard == NULL ? NULL : shard->owner;
 }
 
 /* Why it can't be published to now, or NULL. */
-static const char *why_not(struct publish *publish, const struct outlet *outlet)
+static const char *why_not(struct publish *publish, const struct route *route)
 {
-    const char *why = outlet == NULL ? shards_why(publish->shards) : publish_shard_why(outlet->shard);
-    if (outlet == NULL)
+    const char *why = route == NULL ? shards_why(publish->shards) : publish_shard_why(route->connection);
+    if (route == NULL)
         return why != NULL ? why : "no shard has the channel's slot";
-    return why == NULL ? NULL : shard_sentence(publish->why, sizeof(publish->why), publish->shards, outlet->at, why);
+    return why == NULL ? NULL : shard_sentence(publish->why, sizeof(publish->why), publish->shards, route->shard, why);
 }
 
-static void route(struct publish *publish, struct publish_send *send)
+static void dispatch(struct publish *publish, struct publish_send *send)
 {
-    struct outlet *outlet = outlet_of(publish, send->slot);
-    const char *why = why_not(publish, outlet);
-    if (outlet != NULL && why == NULL) {
-        outlet->young = false;
-        publish_shard_send(outlet->shard, send);
-    } else if (outlet != NULL && outlet->young) {
+    struct route *route = route_of(publish, send->slot);
+    const char *why = why_not(publish, route);
+    if (route != NULL && why == NULL) {
+        route->fresh = false;
+        publish_shard_send(route->connection, send);
+    } else if (route != NULL && route->fresh) {
         on_again(publish, send, why);
     } else {
-        bool unwritable = outlet != NULL && publish_shard_unwritable(outlet->shard) != NULL;
+        bool unwritable = route != NULL && publish_shard_unwritable(route->connection) != NULL;
         publish_send_fail(send, unwritable ? PUBLISH_UNWRITABLE : PUBLISH_BUS_DOWN, why);
     }
 }
@@ -188,8 +188,8 @@ struct publish *publish_open(const struct redis_options *options, unsigned repli
 
 void publish_close(struct publish *publish)
 {
-    while (publish->outlets != NULL)
-        close_outlet(&publish->outlets);
+    while (publish->routes != NULL)
+        close_route(&publish->routes);
     while (!h2o_linklist_is_empty(&publish->waiting)) {
         struct publish_send *send = H2O_STRUCT_FROM_MEMBER(struct publish_send, link, publish->waiting.next);
         h2o_linklist_unlink(&send->link);
@@ -203,14 +203,14 @@ void publish_close(struct publish *publish)
 const char *publish_why(struct publish *publish)
 {
     const char *why = shards_why(publish->shards);
-    for (struct outlet *outlet = publish->outlets; why == NULL && outlet != NULL; outlet = outlet->next) {
-        why = publish_shard_why(outlet->shard);
+    for (struct route *route = publish->routes; why == NULL && route != NULL; route = route->next) {
+        why = publish_shard_why(route->connection);
         if (why == NULL)
-            why = publish_shard_unwritable(outlet->shard);
+            why = publish_shard_unwritable(route->connection);
         if (why != NULL)
-            why = shard_sentence(publish->why, sizeof(publish->why), publish->shards, outlet->at, why);
+            why = shard_sentence(publish->why, sizeof(publish->why), publish->shards, route->shard, why);
         else
-            outlet->young = false;
+            route->fresh = false;
     }
     publish->was_ready = publish->was_ready || why == NULL;
     return why;
@@ -223,19 +223,19 @@ bool publish_ready(struct publish *publish)
 
 bool publish_serves(struct publish *publish, struct slice channel)
 {
-    return why_not(publish, outlet_of(publish, channel_slot(channel))) == NULL;
+    return why_not(publish, route_of(publish, channel_slot(channel))) == NULL;
 }
 
 void publish_send(struct publish *publish, const struct publish_request *request, publish_cb cb, void *data)
 {
-    route(publish, publish_send_create(request, cb, data));
+    dispatch(publish, publish_send_create(request, cb, data));
 }
 
 void publish_tell(struct publish *publish, struct slice channel, struct slice text)
 {
     char name[CHANNEL_KEY_MAX];
-    const struct outlet *outlet = outlet_of(publish, channel_slot(channel));
+    const struct route *route = route_of(publish, channel_slot(channel));
     struct slice argv[] = {pubsub_commands(publish->redis.url)->publish, slice_make(name, channel_pubsub(name, channel)), text};
-    if (outlet != NULL)
-        publish_shard_tell(outlet->shard, argv, 3);
+    if (route != NULL)
+        publish_shard_tell(route->connection, argv, 3);
 }

@@ -6,6 +6,7 @@
 #include "runtime/log.h"
 #include "runtime/monotonic.h"
 #include "runtime/redis/redis_error.h"
+#include "runtime/redis/resp.h"
 #include "runtime/timer.h"
 #include "sse_lua.h" /* made of sse.lua by CMakeLists.txt */
 
@@ -162,14 +163,9 @@ static bool read_answer(struct publish_answer *out, const redisReply *reply)
 {
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 3)
         return false;
-    struct slice text[3];
-    for (size_t i = 0; i < 3; ++i) {
-        if (reply->element[i]->type != REDIS_REPLY_STRING)
-            return false;
-        text[i] = slice_make(reply->element[i]->str, reply->element[i]->len);
-    }
-    *out = (struct publish_answer){.id = text[0]};
-    return position_parse(&out->at, text[1]) && outcome_of(&out->outcome, text[2]);
+    *out = (struct publish_answer){.id = resp_text(reply->element[0])};
+    return out->id.p != NULL && position_parse(&out->at, resp_text(reply->element[1])) &&
+           outcome_of(&out->outcome, resp_text(reply->element[2]));
 }
 
 /* The function's own errors, whose sentence follows these words. */

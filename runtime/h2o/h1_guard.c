@@ -11,6 +11,7 @@
 #include <sys/types.h>
 
 #include "runtime/h2o/library.h"
+#include "runtime/digits.h"
 #include "runtime/h2o/bodies.h"
 
 /* libh2o's parser, picohttpparser, comes without its header file. */
@@ -135,14 +136,6 @@ enum state { SIZE, EXTENSION, SIZE_LF, BYTES, BYTES_CR, BYTES_LF, TRAILER_START,
 
 enum { DIGITS_MAX = 8 };
 
-static int hex(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static bool is_control(char c)
 {
     return ((unsigned char)c < 0x20 && c != '\t') || c == 0x7f;
@@ -150,7 +143,7 @@ static bool is_control(char c)
 
 static int after_size_byte(struct phr_chunked_decoder *decoder, char c)
 {
-    int digit = hex(c);
+    int digit = digits_hex(c);
     if (digit >= 0) {
         decoder->bytes_left_in_chunk = decoder->bytes_left_in_chunk * 16 + (size_t)digit;
         return ++decoder->digits <= DIGITS_MAX ? SIZE : -1;

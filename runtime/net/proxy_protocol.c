@@ -4,6 +4,8 @@
 #include <netinet/in.h>
 #include <stdint.h>
 
+#include "runtime/digits.h"
+
 enum {
     LINE_MAX_BYTES = 107, /* of version 1, with CR LF */
     HEAD_BYTES = 16, /* of version 2: what comes before the addresses */
@@ -41,16 +43,11 @@ static void set_inet6(struct sockaddr_storage *out, socklen_t *length, const voi
 
 static bool read_port(struct slice text, uint16_t *port)
 {
-    uint32_t value = 0;
-    if (text.n == 0 || text.n > 5 || (text.n > 1 && text.p[0] == '0'))
+    uint64_t value;
+    if ((text.n > 1 && text.p[0] == '0') || !digits_decimal(&value, text, UINT16_MAX))
         return false;
-    for (size_t i = 0; i < text.n; ++i) {
-        if (text.p[i] < '0' || text.p[i] > '9')
-            return false;
-        value = value * 10 + (uint32_t)(text.p[i] - '0');
-    }
     *port = (uint16_t)value;
-    return value <= UINT16_MAX;
+    return true;
 }
 
 static bool read_address(int family, struct slice text, uint8_t out[16])

@@ -5,6 +5,7 @@
 
 #include "runtime/h2o.h"
 #include "runtime/redis/redis_error.h"
+#include "runtime/redis/resp.h"
 
 static const char no_map[] = "a node of the cluster did not answer with who has which slots";
 
@@ -12,11 +13,6 @@ void cluster_view_dispose(struct cluster_view *view)
 {
     free(view->nodes);
     memset(view, 0, sizeof(*view));
-}
-
-static struct slice text_of(const redisReply *reply)
-{
-    return reply->type == REDIS_REPLY_STRING ? slice_make(reply->str, reply->len) : SLICE("");
 }
 
 /* 1 + its index; 0: there is none of that id. The newest first: a node's ranges often follow each other. */
@@ -43,7 +39,7 @@ static uint16_t read_node(struct cluster_view *out, const redisReply *reply, con
     char port[24];
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements < 3 || reply->element[1]->type != REDIS_REPLY_INTEGER)
         return 0;
-    struct slice host = text_of(reply->element[0]), id = text_of(reply->element[2]);
+    struct slice host = resp_text(reply->element[0]), id = resp_text(reply->element[2]);
     uint16_t known = find(out, id);
     if (known != 0)
         return known;
@@ -116,7 +112,7 @@ static void read_line(struct cluster_view *view, struct slice line)
 
 const char *cluster_view_read_epochs(struct cluster_view *view, const redisReply *reply)
 {
-    struct slice rest = text_of(reply);
+    struct slice rest = resp_text(reply);
     if (redis_error_is(reply, "NOPERM "))
         return "the Redis user may not ask who has which slots: it needs +cluster|slots and +cluster|nodes";
     if (rest.n == 0)

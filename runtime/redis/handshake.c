@@ -102,18 +102,13 @@ static const char *auth_fault(struct handshake *greeting, const redisReply *repl
     return redis_error_down(reply) != NULL ? redis_error_down(reply) : "Redis refused AUTH";
 }
 
-static struct slice text_of(const redisReply *reply)
-{
-    return reply->type == REDIS_REPLY_STRING ? slice_make(reply->str, reply->len) : SLICE("");
-}
-
 /* Names and values, among them "mode": "standalone", "cluster" or "sentinel". What has no HELLO is no cluster. */
 static const char *mode_fault(struct handshake *greeting, const redisReply *reply)
 {
     bool is_cluster = false, wanted = greeting->topology->url->kind == REDIS_CLUSTER;
     for (size_t i = 0; reply->type == REDIS_REPLY_ARRAY && i + 1 < reply->elements; i += 2)
-        if (slice_eq(text_of(reply->element[i]), SLICE("mode")))
-            is_cluster = slice_eq(text_of(reply->element[i + 1]), SLICE("cluster"));
+        if (slice_eq(resp_text(reply->element[i]), SLICE("mode")))
+            is_cluster = slice_eq(resp_text(reply->element[i + 1]), SLICE("cluster"));
     if (is_cluster == wanted || redis_error_down(reply) != NULL)
         return redis_error_down(reply);
     return wanted ? "this Redis is no node of a cluster: REDIS_URL must begin with redis:// or rediss://, not with -cluster://"
@@ -129,7 +124,7 @@ static const char *role_fault(struct handshake *greeting, const redisReply *repl
         return refusal(greeting, reply);
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements == 0 || reply->element[0]->type != REDIS_REPLY_STRING)
         return "Redis does not say whether it is the primary";
-    if (slice_eq(text_of(reply->element[0]), SLICE("master")))
+    if (slice_eq(resp_text(reply->element[0]), SLICE("master")))
         return NULL;
     return greeting->topology->url->kind == REDIS_CLUSTER ? "what the cluster names as a primary is none"
                                                           : "what the sentinels name as the primary is none";

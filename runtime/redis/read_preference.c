@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "runtime/digits.h"
 #include "runtime/monotonic.h"
 
 enum {
@@ -12,16 +13,11 @@ enum {
 
 static const char *parse_weight(unsigned *out, struct slice text)
 {
-    unsigned weight = 0;
-    if (text.n == 0 || text.n > 3)
+    uint64_t weight;
+    if (text.n > 3 || !digits_decimal(&weight, text, READING_WEIGHT_MAX))
         return "a weight must be a number from 0 to 100";
-    for (size_t i = 0; i < text.n; ++i) {
-        if (text.p[i] < '0' || text.p[i] > '9')
-            return "a weight must be a number from 0 to 100";
-        weight = weight * 10 + (unsigned)(text.p[i] - '0');
-    }
-    *out = weight;
-    return weight > READING_WEIGHT_MAX ? "a weight must be a number from 0 to 100" : NULL;
+    *out = (unsigned)weight;
+    return NULL;
 }
 
 const char *read_preference_weights_parse(struct read_preference_weights *out, const char *text)

@@ -4,17 +4,10 @@
 #include <stdio.h>
 #include <strings.h>
 
+#include "runtime/digits.h"
 #include "runtime/slice.h"
 
 enum { REDIS_PORT = 6379, SENTINEL_PORT = 26379 };
-
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
 
 static const char *percent_decode(char *out, size_t size, struct slice text, const char *too_long)
 {
@@ -23,7 +16,7 @@ static const char *percent_decode(char *out, size_t size, struct slice text, con
         int c = (unsigned char)text.p[0];
         size_t used = 1;
         if (c == '%') {
-            int high = text.n < 3 ? -1 : hex_digit(text.p[1]), low = text.n < 3 ? -1 : hex_digit(text.p[2]);
+            int high = text.n < 3 ? -1 : digits_hex(text.p[1]), low = text.n < 3 ? -1 : digits_hex(text.p[2]);
             if (high < 0 || low < 0)
                 return "a '%' in the user or password is not followed by two hex digits (a '%' itself is spelt %25)";
             c = high << 4 | low;
@@ -67,16 +60,8 @@ const char *redis_url_parse_login(struct redis_login *out, const char *text)
 /* Decimal digits only; -1 for anything else or above max. */
 static int parse_number(struct slice text, int max)
 {
-    int value = 0;
-    if (text.n == 0)
-        return -1;
-    for (size_t i = 0; i < text.n; ++i) {
-        int digit = text.p[i] - '0';
-        if (digit < 0 || digit > 9 || value > (max - digit) / 10)
-            return -1;
-        value = value * 10 + digit;
-    }
-    return value;
+    uint64_t value;
+    return digits_decimal(&value, text, (uint64_t)max) ? (int)value : -1;
 }
 
 static const char *parse_db(struct redis_url *out, struct slice text)

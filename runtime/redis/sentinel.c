@@ -8,6 +8,7 @@
 #include "runtime/monotonic.h"
 #include "runtime/redis/redis.h"
 #include "runtime/redis/redis_error.h"
+#include "runtime/redis/resp.h"
 #include "runtime/timer.h"
 
 enum {
@@ -118,11 +119,6 @@ static const char *fault_of(const redisReply *reply)
     return redis_error_down(reply) != NULL ? redis_error_down(reply) : "a sentinel answered with no address";
 }
 
-static struct slice text_of(const redisReply *reply)
-{
-    return reply->type == REDIS_REPLY_STRING ? slice_make(reply->str, reply->len) : SLICE("");
-}
-
 /* What SENTINEL MASTER answers is a list of names and values. Who may not ask is as good as one that knows of no failover. */
 static void on_master(void *data, const redisReply *reply, const char *why)
 {
@@ -130,7 +126,7 @@ static void on_master(void *data, const redisReply *reply, const char *why)
     (void)why;
     link->epoch = 0;
     for (size_t i = 0; reply != NULL && reply->type == REDIS_REPLY_ARRAY && i + 1 < reply->elements; i += 2)
-        if (slice_eq(text_of(reply->element[i]), SLICE("config-epoch")))
+        if (slice_eq(resp_text(reply->element[i]), SLICE("config-epoch")))
             link->epoch = strtoull(reply->element[i + 1]->str != NULL ? reply->element[i + 1]->str : "", NULL, 10);
 }
 
@@ -143,7 +139,7 @@ static void on_address(void *data, const redisReply *reply, const char *why)
     if (reply == NULL)
         return;
     bool good = reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&
-                redis_node_read(&link->node, text_of(reply->element[0]), text_of(reply->element[1]));
+                redis_node_read(&link->node, resp_text(reply->element[0]), resp_text(reply->element[1]));
     link->fault = good ? NULL : fault_of(reply);
     if (good)
         link->said_ms = monotonic_ms();

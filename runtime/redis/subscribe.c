@@ -5,6 +5,7 @@
 
 #include "runtime/redis/pubsub_commands.h"
 #include "runtime/redis/redis_error.h"
+#include "runtime/redis/resp.h"
 #include "runtime/redis/slot.h"
 #include "runtime/seeded_hash.h"
 #include "runtime/timer.h"
@@ -360,11 +361,6 @@ static void on_refused(struct subscribe *subscribe)
     free(batch);
 }
 
-static struct slice text_of(const redisReply *reply)
-{
-    return reply->type == REDIS_REPLY_STRING ? slice_make(reply->str, reply->len) : (struct slice){NULL, 0};
-}
-
 static const char *fault_of(const redisReply *reply)
 {
     const char *down = redis_error_down(reply);
@@ -390,9 +386,9 @@ static void on_push(void *data, const redisReply *reply)
         on_error(subscribe, reply);
         return;
     }
-    struct slice kind = text_of(reply->element[0]), name = text_of(reply->element[1]);
+    struct slice kind = resp_text(reply->element[0]), name = resp_text(reply->element[1]);
     if (slice_eq(kind, words->message))
-        on_message(subscribe, name, text_of(reply->element[2]));
+        on_message(subscribe, name, resp_text(reply->element[2]));
     else if (slice_eq(kind, words->subscribed))
         on_confirmation(subscribe, name);
     else if (words->sharded && slice_eq(kind, words->unsubscribed))

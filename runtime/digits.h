@@ -1,0 +1,31 @@
+/* Digits that are read one by one: texts of a request, a setting or a stream, which end without a NUL. Pure. */
+#pragma once
+
+#include <stdint.h>
+
+#include "runtime/slice.h"
+
+/* Reads the whole text as a decimal number of at most `max`. False, and *out is left alone, when it is empty, holds anything but digits, or is more. Leading
+ * zeros may stand there: callers that want none, or few digits, look at the text first. */
+static inline bool digits_decimal(uint64_t *out, struct slice text, uint64_t max)
+{
+    uint64_t value = 0;
+    for (size_t i = 0; i < text.n; ++i) {
+        unsigned digit = (unsigned)((unsigned char)text.p[i] - '0');
+        if (digit > 9 || digit > max || value > (max - digit) / 10)
+            return false;
+        value = value * 10 + digit;
+    }
+    if (text.n != 0)
+        *out = value;
+    return text.n != 0;
+}
+
+/* 0 to 15 for a hex digit of either case, -1 for any other byte. */
+static inline int digits_hex(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c |= 0x20;
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
