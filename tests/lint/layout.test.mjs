@@ -13,11 +13,13 @@ const TOP = ['.ci', '.clang-format', '.clang-tidy', '.dockerignore', '.editorcon
 const text = files.filter(name => !GENERATED.test(name) && !/\.(png|ico|bin)$|\/(corpus|regression)\//.test(name));
 const c = files.filter(isC);
 
-test(`no file is over ${LINES_MAX} lines`, () => {
-    assert.deepEqual(faultsIn(text, (name, body) => {
+// A file that is one thought may be longer; prose has no limit.
+test(`code files over ${LINES_MAX} lines are named`, context => {
+    for (const line of faultsIn(text.filter(name => !/\.(md|svg|json|yaml)$/.test(name)), (name, body) => {
         const lines = body.split('\n').length - 1;
-        return lines > LINES_MAX ? `${lines} lines` : [];
-    }), []);
+        return lines > LINES_MAX ? `${lines} lines: one thought?` : [];
+    }))
+        context.diagnostic(line);
 });
 
 test(`no C function is over ${FUNCTION_MAX} lines`, () => {
