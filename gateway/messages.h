@@ -50,7 +50,7 @@ struct ask {
     struct ask_channel {
         struct hub_channel *local; /* lives until the worker has the answer */
         struct slice name; /* its own */
-        struct feed_channel *channel; /* bus thread only, while place is ASK_OPENING */
+        struct feed_channel *entry; /* bus thread only, while place is ASK_OPENING */
     } channels[];
 };
 

@@ -3,9 +3,9 @@
 #include <stdlib.h>
 
 #include "gateway/counters.h"
+#include "gateway/feed/channel.h"
 #include "gateway/feed/feed_parts.h"
 #include "gateway/feed/opening.h"
-#include "gateway/feed/source.h"
 #include "proto/bus/channel_slot.h"
 #include "runtime/announce.h"
 #include "runtime/limits.h"
@@ -18,11 +18,6 @@ enum {
     BUSY_CHANNELS = 1000, /* unconfirmed at one shard: new ones wait */
     ASKS_US = 1000, /* of a turn, for what workers ask */
 };
-
-static char *name_of(struct feed_channel *channel)
-{
-    return (char *)&channel->locals[channel->feed->options.worker_count];
-}
 
 void feed_tell(struct feed *feed, uint32_t worker, struct tell message)
 {
@@ -42,24 +37,24 @@ void feed_retry_soon(struct feed *feed)
 
 struct feed_channel *feed_find(struct feed *feed, struct slice name)
 {
-    struct feed_channel *channel;
-    HASH_FIND(hh, feed->channels, name.p, name.n, channel);
-    return channel;
+    struct feed_channel *entry;
+    HASH_FIND(hh, feed->channels, name.p, name.n, entry);
+    return entry;
 }
 
-/* ---- a source's events ---- */
+/* ---- a channel's events ---- */
 
 static void on_event(void *owner, struct frame *frame)
 {
-    struct feed_channel *channel = owner;
-    struct feed *feed = channel->feed;
+    struct feed_channel *entry = owner;
+    struct feed *feed = entry->feed;
     uint64_t now_us = monotonic_us();
     bool unsettled = feed->shared.unsettled != 0 || !uplinks_settled(feed->uplinks, now_us);
     struct tell event = {.kind = TELL_EVENT, .event = {.frame = frame, .came_us = now_us, .unsettled = unsettled}};
     for (uint32_t w = 0; w < feed->options.worker_count; ++w) {
-        if (channel->locals[w] == NULL)
+        if (entry->locals[w] == NULL)
             continue;
-        event.event.channel = channel->locals[w];
+        event.event.channel = entry->locals[w];
         frame_ref(frame);
         feed_tell(feed, w, event);
     }
@@ -67,36 +62,36 @@ static void on_event(void *owner, struct frame *frame)
 
 static void on_live(void *owner)
 {
-    struct feed_channel *channel = owner;
-    channel->feed->retry_ms = RETRY_MS;
-    opening_advance_all(&channel->waiting);
+    struct feed_channel *entry = owner;
+    entry->feed->retry_ms = RETRY_MS;
+    opening_advance_all(&entry->waiting);
 }
 
 /* Ends this channel's streams, and those only, with a reason; until the last of them is gone there are no others of it. */
-static void refuse_channel(struct feed_channel *channel, const struct refusal *why)
+static void refuse_channel(struct feed_channel *entry, const struct refusal *why)
 {
     static struct log_limit limit;
-    struct feed *feed = channel->feed;
-    if (channel->refused != NULL)
+    struct feed *feed = entry->feed;
+    if (entry->refused != NULL)
         return;
-    channel->refused = why;
+    entry->refused = why;
     ++feed->refused;
     if (log_allowed(&limit))
-        log_warn("channel refused", log_slice("channel", source_name(channel->source)), log_str("why", why->sentence));
+        log_warn("channel refused", log_slice("channel", channel_name(entry->channel)), log_str("why", why->sentence));
     for (uint32_t w = 0; w < feed->options.worker_count; ++w)
-        if (channel->locals[w] != NULL)
-            feed_tell(feed, w, (struct tell){.kind = TELL_CHANNEL_REFUSED, .refused = {.channel = channel->locals[w], .why = why}});
-    opening_advance_all(&channel->waiting);
+        if (entry->locals[w] != NULL)
+            feed_tell(feed, w, (struct tell){.kind = TELL_CHANNEL_REFUSED, .refused = {.channel = entry->locals[w], .why = why}});
+    opening_advance_all(&entry->waiting);
 }
 
 /* The channel's open streams need nothing of its history; those that wait do, and can't have it. */
-static void refuse_waiting(struct feed_channel *channel, const struct refusal *why)
+static void refuse_waiting(struct feed_channel *entry, const struct refusal *why)
 {
-    source_drop_wishes(channel->source);
-    while (!h2o_linklist_is_empty(&channel->waiting)) {
-        struct opening *opening = H2O_STRUCT_FROM_MEMBER(struct opening, link, channel->waiting.next);
+    channel_drop_wishes(entry->channel);
+    while (!h2o_linklist_is_empty(&entry->waiting)) {
+        struct opening *opening = H2O_STRUCT_FROM_MEMBER(struct opening, link, entry->waiting.next);
         h2o_linklist_unlink(&opening->link);
-        opening_refuse(channel->feed, opening->ask, why);
+        opening_refuse(entry->feed, opening->ask, why);
     }
 }
 
@@ -105,7 +100,7 @@ static void on_read_failed(void *owner, const char *why)
     static struct log_limit limit;
     struct feed *feed = ((struct feed_channel *)owner)->feed;
     const struct refusal *refusal = opening_refusal(history_fault(why));
-    if (refusal != NULL && source_live(((struct feed_channel *)owner)->source)) {
+    if (refusal != NULL && channel_live(((struct feed_channel *)owner)->channel)) {
         refuse_waiting(owner, refusal);
         return;
     }
@@ -122,40 +117,40 @@ static void on_retry(void *data)
 {
     struct feed *feed = data;
     timer_stop(&feed->retry);
-    for (struct feed_channel *channel = feed->channels, *next; channel != NULL; channel = next) {
-        next = channel->hh.next;
-        source_retry(channel->source);
+    for (struct feed_channel *entry = feed->channels, *next; entry != NULL; entry = next) {
+        next = entry->hh.next;
+        channel_retry(entry->channel);
     }
     opening_advance_all(&feed->retrying);
 }
 
 /* ---- a channel's subscription ---- */
 
-static struct feed_channel *channel_of(struct subscription *subscription)
+static struct feed_channel *entry_of(struct subscription *subscription)
 {
     return H2O_STRUCT_FROM_MEMBER(struct feed_channel, subscription, subscription);
 }
 
 static void on_subscribed(struct subscription *subscription)
 {
-    source_subscribed(channel_of(subscription)->source);
+    channel_subscribed(entry_of(subscription)->channel);
 }
 
 static void on_message(struct subscription *subscription, struct slice payload)
 {
-    source_message(channel_of(subscription)->source, payload);
+    channel_message(entry_of(subscription)->channel, payload);
 }
 
 static void on_unsubscribed(struct subscription *subscription)
 {
-    source_lost(channel_of(subscription)->source);
+    channel_lost(entry_of(subscription)->channel);
 }
 
 static void on_refused(struct subscription *subscription, const char *why)
 {
     static const struct refusal forbidden = {403, 0, "this gateway's Redis user may not subscribe to this channel"};
     (void)why;
-    refuse_channel(channel_of(subscription), &forbidden);
+    refuse_channel(entry_of(subscription), &forbidden);
 }
 
 static const struct subscription_events channel_events = {
@@ -163,7 +158,7 @@ static const struct subscription_events channel_events = {
 
 /* ---- the set of channels ---- */
 
-static const struct source_shard *shard_of(const struct uplink *uplink)
+static const struct channel_shard *shard_of(const struct uplink *uplink)
 {
     return uplink == NULL ? NULL : &uplink->shard;
 }
@@ -182,70 +177,69 @@ static void count_channels(struct feed *feed, int change)
 static struct feed_channel *create_channel(struct feed *feed, struct slice name)
 {
     size_t locals = feed->options.worker_count * sizeof(struct hub_channel *);
-    struct feed_channel *channel = h2o_mem_alloc(sizeof(*channel) + locals + name.n);
-    memset(channel, 0, sizeof(*channel) + locals);
-    channel->feed = feed;
-    channel->subscription.events = &channel_events;
-    memcpy(name_of(channel), name.p, name.n);
-    h2o_linklist_init_anchor(&channel->waiting);
-    channel->slot = channel_slot(name);
-    channel->uplink = uplinks_of(feed->uplinks, channel->slot);
-    channel->source = source_create(&feed->shared, shard_of(channel->uplink), channel, name);
-    HASH_ADD_KEYPTR(hh, feed->channels, name_of(channel), name.n, channel);
-    if (channel->uplink != NULL)
-        uplink_subscribe(channel->uplink, name, &channel->subscription);
+    struct feed_channel *entry = h2o_mem_alloc(sizeof(*entry) + locals);
+    memset(entry, 0, sizeof(*entry) + locals);
+    entry->feed = feed;
+    entry->subscription.events = &channel_events;
+    h2o_linklist_init_anchor(&entry->waiting);
+    entry->slot = channel_slot(name);
+    entry->uplink = uplinks_of(feed->uplinks, entry->slot);
+    entry->channel = channel_create(&feed->shared, shard_of(entry->uplink), entry, name);
+    HASH_ADD_KEYPTR(hh, feed->channels, channel_name(entry->channel).p, name.n, entry);
+    if (entry->uplink != NULL)
+        uplink_subscribe(entry->uplink, name, &entry->subscription);
     count_channels(feed, 1);
-    return channel;
+    return entry;
 }
 
-static void drop_channel(struct feed_channel *channel)
+static void drop_channel(struct feed_channel *entry)
 {
-    struct feed *feed = channel->feed;
-    if (channel->uplink != NULL)
-        uplink_unsubscribe(channel->uplink, source_name(channel->source));
-    HASH_DEL(feed->channels, channel);
-    feed->refused -= channel->refused != NULL;
-    source_destroy(channel->source);
-    free(channel);
+    struct feed *feed = entry->feed;
+    if (entry->uplink != NULL)
+        uplink_unsubscribe(entry->uplink, channel_name(entry->channel));
+    HASH_DEL(feed->channels, entry);
+    feed->refused -= entry->refused != NULL;
+    channel_destroy(entry->channel);
+    free(entry);
     count_channels(feed, -1);
 }
 
-static void move_channel(struct feed_channel *channel)
+static void move_channel(struct feed_channel *entry)
 {
-    struct slice name = source_name(channel->source);
-    struct uplink *uplink = uplinks_of(channel->feed->uplinks, channel->slot);
-    if (uplink == channel->uplink)
+    struct slice name = channel_name(entry->channel);
+    struct uplink *uplink = uplinks_of(entry->feed->uplinks, entry->slot);
+    if (uplink == entry->uplink)
         return;
-    if (channel->uplink != NULL)
-        uplink_unsubscribe(channel->uplink, name);
-    channel->uplink = uplink;
-    source_move(channel->source, shard_of(uplink));
+    if (entry->uplink != NULL)
+        uplink_unsubscribe(entry->uplink, name);
+    entry->uplink = uplink;
+    channel_move(entry->channel, shard_of(uplink));
     if (uplink != NULL)
-        uplink_subscribe(uplink, name, &channel->subscription);
+        uplink_subscribe(uplink, name, &entry->subscription);
 }
 
 /* The channel of this name, known to be listened to by the asking worker from now on. */
 static struct feed_channel *listen_for(struct feed *feed, uint32_t worker, const struct ask_channel *asked)
 {
-    struct feed_channel *channel = feed_find(feed, asked->name);
-    if (channel == NULL)
-        channel = create_channel(feed, asked->name);
-    if (channel->locals[worker] == NULL)
-        ++channel->listeners;
-    channel->locals[worker] = asked->local;
-    return channel;
+    struct feed_channel *entry = feed_find(feed, asked->name);
+    if (entry == NULL)
+        entry = create_channel(feed, asked->name);
+    if (entry->locals[worker] == NULL)
+        ++entry->listeners;
+    entry->locals[worker] = asked->local;
+    return entry;
 }
 
 static void begin(struct feed *feed, struct ask *ask)
 {
-    struct source **sources = h2o_mem_alloc(ask->count * sizeof(*sources));
+    struct channel **channels = h2o_mem_alloc(ask->count * sizeof(*channels));
     for (uint32_t i = 0; i < ask->count; ++i) {
-        ask->channels[i].channel = listen_for(feed, ask->worker, &ask->channels[i]);
-        sources[i] = ask->channels[i].channel->source;
+        ask->channels[i].entry = listen_for(feed, ask->worker, &ask->channels[i]);
+        channels[i] = ask->channels[i].entry->channel;
     }
     ask->listens = true;
-    opening_start(feed, ask, sources);
-    free(sources);
+    opening_start(feed, ask, channels);
+    free(channels);
 }
 
 static void let_in(void *data, struct ask *ask)
@@ -302,12 +296,12 @@ static void join(struct feed *feed, struct ask *ask)
 static void leave(struct feed *feed, struct ask *ask)
 {
     for (uint32_t i = 0; i < ask->count; ++i) {
-        struct feed_channel *channel = feed_find(feed, ask->channels[i].name);
-        if (channel == NULL || channel->locals[ask->worker] != ask->channels[i].local)
+        struct feed_channel *entry = feed_find(feed, ask->channels[i].name);
+        if (entry == NULL || entry->locals[ask->worker] != ask->channels[i].local)
             continue;
-        channel->locals[ask->worker] = NULL;
-        if (--channel->listeners == 0)
-            drop_channel(channel);
+        entry->locals[ask->worker] = NULL;
+        if (--entry->listeners == 0)
+            drop_channel(entry);
     }
     feed_tell(feed, ask->worker, (struct tell){.kind = TELL_LEFT, .left = ask});
 }
@@ -375,17 +369,17 @@ static const struct subscription_events nodes_events = {
 static void on_subscriber_lost(void *data, struct uplink *uplink)
 {
     struct feed *feed = data;
-    for (struct feed_channel *channel = feed->channels; channel != NULL; channel = channel->hh.next)
-        if (channel->uplink == uplink)
-            source_lost(channel->source);
+    for (struct feed_channel *entry = feed->channels; entry != NULL; entry = entry->hh.next)
+        if (entry->uplink == uplink)
+            channel_lost(entry->channel);
 }
 
 static void on_doubt(void *data, struct uplink *uplink)
 {
     struct feed *feed = data;
-    for (struct feed_channel *channel = feed->channels; channel != NULL; channel = channel->hh.next)
-        if (channel->uplink == uplink)
-            source_doubt(channel->source);
+    for (struct feed_channel *entry = feed->channels; entry != NULL; entry = entry->hh.next)
+        if (entry->uplink == uplink)
+            channel_doubt(entry->channel);
 }
 
 static void hear_nodes(struct feed *feed, struct uplink *uplink)
@@ -407,8 +401,8 @@ static struct uplink *nodes_uplink(const struct feed *feed)
 static void on_moved(void *data)
 {
     struct feed *feed = data;
-    for (struct feed_channel *channel = feed->channels; channel != NULL; channel = channel->hh.next)
-        move_channel(channel);
+    for (struct feed_channel *entry = feed->channels; entry != NULL; entry = entry->hh.next)
+        move_channel(entry);
     hear_nodes(feed, nodes_uplink(feed));
 }
 
@@ -455,12 +449,12 @@ struct feed *feed_open(const struct feed_options *options)
                                                            .on_moved = on_moved,
                                                            .on_beat = on_beat,
                                                            .data = feed});
-    feed->shared = (struct source_shared){.margin_ms = uplinks_margin_ms(feed->uplinks),
-                                          .limits = {options->ring_frames, options->ring_bytes, &feed->memory},
-                                          .pages = &feed->pages,
-                                          .on_event = on_event,
-                                          .on_read_failed = on_read_failed,
-                                          .on_live = on_live};
+    feed->shared = (struct channel_shared){.margin_ms = uplinks_margin_ms(feed->uplinks),
+                                           .limits = {options->ring_frames, options->ring_bytes, &feed->memory},
+                                           .pages = &feed->pages,
+                                           .on_event = on_event,
+                                           .on_read_failed = on_read_failed,
+                                           .on_live = on_live};
     h2o_linklist_init_anchor(&feed->shared.counted);
     return feed;
 }

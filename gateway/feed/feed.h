@@ -1,4 +1,4 @@
-/* The bus thread's work: subscribes to what the workers listen to, keeps each channel in order (source.h), and hands events to the workers.
+/* The bus thread's work: subscribes to what the workers listen to, keeps each channel in order (channel.h), and hands events to the workers.
  * Everything here runs on one thread; workers reach it only through feed_asks(). */
 #pragma once
 

@@ -22,7 +22,7 @@ struct opening {
 /* A channel that at least one worker listens to. */
 struct feed_channel {
     struct feed *feed;
-    struct source *source;
+    struct channel *channel;
     struct subscription subscription;
     struct uplink *uplink; /* to its shard; NULL: none is known to have it */
     uint16_t slot;
@@ -30,7 +30,7 @@ struct feed_channel {
     const struct refusal *refused; /* no stream can have it; NULL: none was told so */
     uint32_t listeners;
     UT_hash_handle hh;
-    struct hub_channel *locals[]; /* one a worker, NULL when it does not listen; the name follows */
+    struct hub_channel *locals[]; /* one a worker, NULL when it does not listen */
 };
 
 struct feed {
@@ -41,7 +41,7 @@ struct feed {
     struct uplinks *uplinks;
     struct ring_memory memory;
     struct page_budget pages;
-    struct source_shared shared;
+    struct channel_shared shared;
     struct feed_channel *channels; /* uthash by name */
     size_t refused; /* of them */
     struct gate *gate;

@@ -7,7 +7,7 @@
 enum { KEPT = 64 }; /* channels whose positions are kept */
 
 struct newest {
-    struct source *source;
+    struct channel *channel;
     h2o_linklist_t link; /* in shared->counted, asked longest ago first; while it has positions */
     /* Events have numbers, each one more than the one before it. */
     int64_t first_no; /* of positions[0], the newest; each next is one older */
@@ -19,10 +19,10 @@ struct newest {
     struct history_read *reading;
 };
 
-struct newest *newest_create(struct source *source)
+struct newest *newest_create(struct channel *channel)
 {
     struct newest *newest = h2o_mem_alloc(sizeof(*newest));
-    *newest = (struct newest){.source = source};
+    *newest = (struct newest){.channel = channel};
     return newest;
 }
 
@@ -30,7 +30,7 @@ static void drop_positions(struct newest *newest)
 {
     if (h2o_linklist_is_linked(&newest->link)) {
         h2o_linklist_unlink(&newest->link);
-        --source_shared(newest->source)->counted_count;
+        --channel_shared(newest->channel)->counted_count;
     }
     free(newest->positions);
     newest->positions = NULL;
@@ -49,7 +49,7 @@ void newest_close(struct newest *newest)
 /* Asked last; the one that was asked longest ago may have to go. */
 static void keep(struct newest *newest)
 {
-    struct source_shared *shared = source_shared(newest->source);
+    struct channel_shared *shared = channel_shared(newest->channel);
     if (h2o_linklist_is_linked(&newest->link))
         h2o_linklist_unlink(&newest->link);
     else
@@ -81,7 +81,7 @@ static void on_entries(void *data, const struct history_entry *entries, size_t c
     struct newest *newest = data;
     newest->reading = NULL;
     if (why != NULL) {
-        source_read_failed(newest->source, why);
+        channel_read_failed(newest->channel, why);
         return;
     }
     add(newest, entries, count);
@@ -91,18 +91,18 @@ static void on_entries(void *data, const struct history_entry *entries, size_t c
         return;
     }
     newest->wanted = 0;
-    source_wake(newest->source);
+    channel_wake(newest->channel);
 }
 
 static void read_on(struct newest *newest)
 {
     struct position before = newest->count == 0 ? newest->begin : newest->positions[newest->count - 1];
-    newest->reading = source_read_before(newest->source, before, newest->wanted - newest->count, on_entries, newest);
-    const char *why = source_left_alone(newest->source);
+    newest->reading = channel_read_before(newest->channel, before, newest->wanted - newest->count, on_entries, newest);
+    const char *why = channel_left_alone(newest->channel);
     if (newest->reading != NULL)
         metric_add(COUNT_HISTORY_READS, 1);
     else
-        source_read_failed(newest->source, why != NULL ? why : "the connection to Redis was lost"); /* newest may go with it */
+        channel_read_failed(newest->channel, why != NULL ? why : "the connection to Redis was lost"); /* newest may go with it */
 }
 
 void newest_retry(struct newest *newest)
@@ -113,10 +113,10 @@ void newest_retry(struct newest *newest)
 
 static void begin_anew(struct newest *newest, int64_t handed_on)
 {
-    const struct ring *ring = source_ring(newest->source);
+    const struct ring *ring = channel_ring(newest->channel);
     drop_positions(newest);
     newest->first_no = handed_on - ring->count;
-    newest->begin = ring->count == 0 ? position_next(source_last(newest->source)) : ring_at(ring, 0)->at;
+    newest->begin = ring->count == 0 ? position_next(channel_newest(newest->channel)) : ring_at(ring, 0)->at;
 }
 
 bool newest_find(struct newest *newest, uint32_t n, uint64_t handed_on, struct position *after)

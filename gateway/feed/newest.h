@@ -2,18 +2,18 @@
  * only, and those of some channels, for whoever asks next. Bus thread only. */
 #pragma once
 
-#include "gateway/feed/source_view.h"
+#include "gateway/feed/channel_view.h"
 
 struct newest;
 
-struct newest *newest_create(struct source *source);
+struct newest *newest_create(struct channel *channel);
 
 /* Frees it; what was read does not come any more. */
 void newest_close(struct newest *newest);
 
-/* Sets *after to what the newest `n` events follow, or all where there are fewer. `handed_on`: how many events the source has handed on. False: the channel's on_live tells
- * when to ask again. Only while source_live(). */
+/* Sets *after to what the newest `n` events follow, or all where there are fewer. `handed_on`: how many events the channel has handed on. False: the channel's on_live tells
+ * when to ask again. Only while channel_live(). */
 bool newest_find(struct newest *newest, uint32_t n, uint64_t handed_on, struct position *after);
 
-/* See source_retry(). */
+/* See channel_retry(). */
 void newest_retry(struct newest *newest);

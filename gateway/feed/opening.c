@@ -60,10 +60,10 @@ static void wait_for_barriers(struct opening *opening)
     struct canary **canaries = h2o_mem_alloc(ask->count * sizeof(*canaries));
     opening->barriers = 0;
     for (uint32_t i = 0; i < ask->count; ++i) {
-        const struct feed_channel *channel = ask->channels[i].channel;
-        if (channel->uplink == NULL || waits_at(opening, channel->uplink->canary, canaries))
+        const struct feed_channel *entry = ask->channels[i].entry;
+        if (entry->uplink == NULL || waits_at(opening, entry->uplink->canary, canaries))
             continue;
-        canaries[opening->barriers] = channel->uplink->canary;
+        canaries[opening->barriers] = entry->uplink->canary;
         opening->waits[opening->barriers++] = (struct canary_wait){.cb = on_barrier, .data = opening};
     }
     if (opening->barriers == 0)
@@ -81,7 +81,7 @@ static bool is_settled(const struct opening *opening)
     uint64_t now_us = monotonic_us();
     bool several = false, settled = true;
     for (uint32_t i = 0; i < ask->count && ask->count != 1; ++i) {
-        const struct uplink *uplink = ask->channels[i].channel->uplink;
+        const struct uplink *uplink = ask->channels[i].entry->uplink;
         first = first == NULL ? uplink : first;
         several = several || uplink != first;
         settled = settled && uplink != NULL && uplink_settled(uplink, now_us);
@@ -123,19 +123,19 @@ static const struct refusal *refusal_of(const struct opening *opening)
     const struct ask *ask = opening->ask;
     const struct refusal *why = opening_abandoned(ask);
     for (uint32_t i = 0; i < ask->count && why == NULL && opening->feed->refused != 0; ++i)
-        why = ask->channels[i].channel->refused;
+        why = ask->channels[i].entry->refused;
     return why;
 }
 
 /* What is not LIVE may be away for long: the stream holds no pages as long. */
-static void wait_at_source(struct opening *opening, struct source *source)
+static void wait_at_channel(struct opening *opening, struct channel *channel)
 {
-    if (source_live(source) && source_left_alone(source) != NULL) {
+    if (channel_live(channel) && channel_left_alone(channel) != NULL) {
         opening_refuse(opening->feed, opening->ask, opening_refusal(HISTORY_DEADLY));
         return;
     }
-    h2o_linklist_insert(&((struct feed_channel *)source_owner(source))->waiting, &opening->link);
-    if (source_live(source))
+    h2o_linklist_insert(&((struct feed_channel *)channel_owner(channel))->waiting, &opening->link);
+    if (channel_live(channel))
         return;
     replay_abandon(opening->ask->replay);
     give_turns(opening->feed);
@@ -144,7 +144,7 @@ static void wait_at_source(struct opening *opening, struct source *source)
 /* Takes the opening stream one step on, or leaves it where it will be called again. */
 static void advance(struct opening *opening)
 {
-    struct source *wait_at;
+    struct channel *wait_at;
     const struct refusal *why = refusal_of(opening);
     if (why != NULL) {
         opening_refuse(opening->feed, opening->ask, why);
@@ -157,8 +157,8 @@ static void advance(struct opening *opening)
         else
             wait_for_barriers(opening);
         break;
-    case REPLAY_SOURCE:
-        wait_at_source(opening, wait_at);
+    case REPLAY_CHANNEL:
+        wait_at_channel(opening, wait_at);
         break;
     case REPLAY_TURN:
         h2o_linklist_insert(&opening->feed->turns, &opening->link);
@@ -213,11 +213,11 @@ void opening_go_on(struct opening *opening)
     advance(opening);
 }
 
-void opening_start(struct feed *feed, struct ask *ask, struct source *const *sources)
+void opening_start(struct feed *feed, struct ask *ask, struct channel *const *channels)
 {
     ask->opening = h2o_mem_alloc(sizeof(*ask->opening) + ask->count * sizeof(ask->opening->waits[0]));
     *ask->opening = (struct opening){.feed = feed, .ask = ask};
-    ask->replay = replay_create(ask, sources, &feed->shared, on_own_read, ask->opening);
+    ask->replay = replay_create(ask, channels, &feed->shared, on_own_read, ask->opening);
     opening_go_on(ask->opening);
 }
 

@@ -5,12 +5,12 @@
 #include "proto/bus/history.h"
 
 struct feed;
-struct source;
+struct channel;
 
 void opening_init(struct feed *feed);
 
-/* Begins with an ask that has none; sources[i] is that of its channel i. */
-void opening_start(struct feed *feed, struct ask *ask, struct source *const *sources);
+/* Begins with an ask that has none; channels[i] is its channel i. */
+void opening_start(struct feed *feed, struct ask *ask, struct channel *const *channels);
 
 /* Its ask came back, for the next page. */
 void opening_go_on(struct opening *opening);

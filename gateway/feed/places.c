@@ -14,9 +14,9 @@ struct position places_since(uint64_t ms)
     return ms == 0 ? POSITION_NONE : (struct position){ms - 1, UINT64_MAX};
 }
 
-static const struct source_shard *shard_at(const struct replay *replay, uint32_t i)
+static const struct channel_shard *shard_at(const struct replay *replay, uint32_t i)
 {
-    return source_shard(replay->places[i].source);
+    return channel_shard(replay->places[i].channel);
 }
 
 static bool spans_shards(const struct replay *replay)
@@ -27,12 +27,13 @@ static bool spans_shards(const struct replay *replay)
     return false;
 }
 
-struct position places_newest(const struct replay *replay, const struct source_shard *shard)
+struct position places_newest(const struct replay *replay, const struct channel_shard *shard)
 {
     struct position newest = POSITION_NONE;
     for (uint32_t i = 0; i < replay->ask->count; ++i)
-        if ((shard == NULL || shard == shard_at(replay, i)) && position_compare(source_last(replay->places[i].source), newest) > 0)
-            newest = source_last(replay->places[i].source);
+        if ((shard == NULL || shard == shard_at(replay, i)) &&
+            position_compare(channel_newest(replay->places[i].channel), newest) > 0)
+            newest = channel_newest(replay->places[i].channel);
     return newest;
 }
 
@@ -40,23 +41,23 @@ uint64_t places_present_ms(const struct replay *replay)
 {
     uint64_t proven = UINT64_MAX, newest = places_newest(replay, NULL).ms;
     for (uint32_t i = 0; i < replay->ask->count; ++i) {
-        const struct source_shard *shard = shard_at(replay, i);
+        const struct channel_shard *shard = shard_at(replay, i);
         uint64_t its = shard == NULL ? 0 : shard->proven_ms;
         proven = its < proven ? its : proven;
     }
     if (spans_shards(replay) || newest < proven)
         return proven;
     /* one shard sends all its events in order: those before the newest have come. A channel that goes on above a clock that was set back has a newest one that tells no time. */
-    const struct source_shard *shard = shard_at(replay, 0);
+    const struct channel_shard *shard = shard_at(replay, 0);
     return shard == NULL || clock_steps_is_time(shard->steps, newest, monotonic_ms()) ? newest : proven;
 }
 
 /* The time that `ms` of shard `of` stands for in shard `in`; where `of` is NULL, `ms` may be of any. */
-static uint64_t since(const struct replay *replay, uint64_t ms, const struct source_shard *of, const struct source_shard *in)
+static uint64_t since(const struct replay *replay, uint64_t ms, const struct channel_shard *of, const struct channel_shard *in)
 {
     uint64_t earliest = ms;
     for (uint32_t i = 0; i < replay->ask->count; ++i) {
-        const struct source_shard *shard = shard_at(replay, i);
+        const struct channel_shard *shard = shard_at(replay, i);
         uint64_t its = shard == NULL || (shard != in && of != NULL && shard != of) ? ms : clock_steps_since(shard->steps, ms);
         earliest = its < earliest ? its : earliest;
     }
@@ -69,7 +70,7 @@ static bool has_been(const struct replay *replay, uint64_t ms)
     ms = since(replay, ms, NULL, NULL);
     int64_t now = 0;
     for (uint32_t i = 0; i < replay->ask->count; ++i) {
-        const struct source_shard *shard = shard_at(replay, i);
+        const struct channel_shard *shard = shard_at(replay, i);
         int64_t its = shard != NULL && shard->steps->known ? (int64_t)monotonic_ms() + shard->steps->most_ms : 0;
         now = its > now ? its : now;
     }
@@ -89,7 +90,7 @@ static void stand(struct place *place, enum stance stance, struct position after
 }
 
 /* Channel i goes on from the time `ms` of shard `of`. Nothing orders the events of two shards but their clocks and what had come when. */
-static void stand_at_time(struct replay *replay, uint32_t i, uint64_t ms, const struct source_shard *of)
+static void stand_at_time(struct replay *replay, uint32_t i, uint64_t ms, const struct channel_shard *of)
 {
     uint64_t margin = shard_at(replay, i) == of ? 0 : replay->shared->margin_ms;
     uint64_t time_ms = since(replay, ms, of, shard_at(replay, i));
@@ -124,8 +125,8 @@ enum verdict {
 
 static enum verdict look_up(const struct place *place)
 {
-    const struct ring *ring = source_ring(place->source);
-    struct position at = place->claimed, last = source_last(place->source);
+    const struct ring *ring = channel_ring(place->channel);
+    struct position at = place->claimed, last = channel_newest(place->channel);
     uint32_t next = ring_after(ring, at);
     if (position_is_none(at) || position_compare(at, last) == 0) /* the former: 1.0's place of an empty channel */
         return VERDICT_STANDS;
@@ -135,7 +136,7 @@ static enum verdict look_up(const struct place *place)
         return VERDICT_STANDS;
     if (position_compare(at, last) > 0)
         return VERDICT_LATER;
-    return source_bare(place->source) ? VERDICT_NONE : VERDICT_READ;
+    return channel_bare(place->channel) ? VERDICT_NONE : VERDICT_READ;
 }
 
 static bool is_looked_up(const struct place *place)
@@ -151,10 +152,10 @@ static bool read_tells(const struct place *place)
 }
 
 /* READY: *stands tells. */
-static enum replay_need find_claim(struct replay *replay, uint32_t i, bool *stands, struct source **wait_at)
+static enum replay_need find_claim(struct replay *replay, uint32_t i, bool *stands, struct channel **wait_at)
 {
     struct place *place = &replay->places[i];
-    *wait_at = place->source;
+    *wait_at = place->channel;
     *stands = is_looked_up(place) && read_tells(place);
     if (is_looked_up(place))
         return REPLAY_READY;
@@ -164,17 +165,17 @@ static enum replay_need find_claim(struct replay *replay, uint32_t i, bool *stan
         return REPLAY_BARRIER;
     if (verdict != VERDICT_READ)
         return REPLAY_READY;
-    if (source_deepen(place->source, UINT32_MAX))
-        return REPLAY_SOURCE;
+    if (channel_deepen(place->channel, UINT32_MAX))
+        return REPLAY_CHANNEL;
     return replay_look_up(replay, i);
 }
 
-static enum replay_need find_claims(struct replay *replay, struct slice id, bool *found, struct source **wait_at)
+static enum replay_need find_claims(struct replay *replay, struct slice id, bool *found, struct channel **wait_at)
 {
     for (uint32_t i = 0; i < replay->ask->count; ++i) {
         struct place *place = &replay->places[i];
         bool stands;
-        if (place->claim == CLAIM_NONE && event_id_parse(&place->claimed, id, source_name(place->source)))
+        if (place->claim == CLAIM_NONE && event_id_parse(&place->claimed, id, channel_name(place->channel)))
             place->claim = CLAIM_MADE;
         if (place->claim == CLAIM_NONE)
             continue;
@@ -193,10 +194,10 @@ static enum replay_need find_claims(struct replay *replay, struct slice id, bool
 /* Before 2.0 an author could give such an id, too. */
 static enum replay_need find_time(struct replay *replay, struct slice id, struct position time)
 {
-    const struct source_shard *of = spans_shards(replay) ? NULL : shard_at(replay, 0);
+    const struct channel_shard *of = spans_shards(replay) ? NULL : shard_at(replay, 0);
     struct position at;
     for (uint32_t i = 0; i < replay->ask->count; ++i)
-        if (search_ring(source_ring(replay->places[i].source), id, &at))
+        if (search_ring(channel_ring(replay->places[i].channel), id, &at))
             stand_at(replay, i, at);
     if (replay->state == REPLAY_RESOLVING && time.ms > places_newest(replay, of).ms)
         return REPLAY_BARRIER;
@@ -207,19 +208,19 @@ static enum replay_need find_time(struct replay *replay, struct slice id, struct
 
 /* ---- an id of an author's own ---- */
 
-static enum replay_need find_author_s(struct replay *replay, struct slice id, bool *found, struct source **wait_at)
+static enum replay_need find_author_s(struct replay *replay, struct slice id, bool *found, struct channel **wait_at)
 {
     struct position at;
     enum replay_need need = REPLAY_READY;
     for (uint32_t i = 0; i < replay->ask->count; ++i) {
-        struct source *source = replay->places[i].source;
-        if (source_deepen(source, UINT32_MAX) || search_find(source_search(source), id, &at) == SEARCH_WAIT) {
-            *wait_at = source;
-            need = REPLAY_SOURCE;
+        struct channel *channel = replay->places[i].channel;
+        if (channel_deepen(channel, UINT32_MAX) || search_find(channel_search(channel), id, &at) == SEARCH_WAIT) {
+            *wait_at = channel;
+            need = REPLAY_CHANNEL;
         }
     }
     for (uint32_t i = 0; need == REPLAY_READY && i < replay->ask->count; ++i) {
-        if (search_find(source_search(replay->places[i].source), id, &at) != SEARCH_FOUND)
+        if (search_find(channel_search(replay->places[i].channel), id, &at) != SEARCH_FOUND)
             continue;
         stand_at(replay, i, at);
         *found = true;
@@ -234,13 +235,13 @@ static enum replay_need find_author_s(struct replay *replay, struct slice id, bo
 static enum replay_need is_other_data(const struct place *place, bool *other)
 {
     const struct frame *first = place->page_count == 0 ? NULL : place->page_frames[0];
-    struct position last = source_last(place->source);
+    struct position last = channel_newest(place->channel);
     uint64_t horizon_ms = 0;
     if (is_looked_up(place) && first == NULL) {
         *other = false; /* it was deleted meanwhile */
-    } else if (is_looked_up(place) ? position_is_none(first->prev) : source_bare(place->source) && position_is_none(last)) {
-        if (!source_horizon(place->source, first, false, &horizon_ms))
-            return REPLAY_SOURCE;
+    } else if (is_looked_up(place) ? position_is_none(first->prev) : channel_bare(place->channel) && position_is_none(last)) {
+        if (!channel_horizon(place->channel, first, false, &horizon_ms))
+            return REPLAY_CHANNEL;
         *other = place->claimed.ms >= horizon_ms;
     } else {
         *other = position_compare(is_looked_up(place) ? first->prev : last, place->claimed) < 0;
@@ -249,12 +250,12 @@ static enum replay_need is_other_data(const struct place *place, bool *other)
 }
 
 /* Events may be missing in all channels whose data was in the same Redis. */
-static enum replay_need lose_claim(struct replay *replay, uint32_t claimed, struct source **wait_at)
+static enum replay_need lose_claim(struct replay *replay, uint32_t claimed, struct channel **wait_at)
 {
     struct place *place = &replay->places[claimed];
-    struct position last = source_last(place->source), at = place->claimed;
+    struct position last = channel_newest(place->channel), at = place->claimed;
     bool other;
-    *wait_at = place->source;
+    *wait_at = place->channel;
     enum replay_need need = is_other_data(place, &other);
     if (need != REPLAY_READY)
         return need;
@@ -272,13 +273,13 @@ static void lose_all(struct replay *replay)
     for (uint32_t i = 0; i < replay->ask->count; ++i) {
         struct place *place = &replay->places[i];
         place->stance = STANCE_TIME;
-        place->after = source_last(place->source);
+        place->after = channel_newest(place->channel);
         place->time_ms = places_present_ms(replay);
         place->loss = LOSS_ALL;
     }
 }
 
-enum replay_need places_find(struct replay *replay, struct source **wait_at)
+enum replay_need places_find(struct replay *replay, struct channel **wait_at)
 {
     struct slice id = slice_of(replay->ask->resume_id);
     struct position time;
@@ -313,7 +314,7 @@ static bool precedes_horizon(struct place *place, const struct frame *first, enu
 {
     uint64_t horizon_ms;
     bool in_ring = first != NULL && !place_has_page(place);
-    if (!source_horizon(place->source, first, in_ring, &horizon_ms))
+    if (!channel_horizon(place->channel, first, in_ring, &horizon_ms))
         return false;
     *gap = gap_if(place->time_ms < horizon_ms, PLACE_GAP_BY_TIME);
     place->gap_at = (struct position){horizon_ms, 0};
@@ -323,22 +324,22 @@ static bool precedes_horizon(struct place *place, const struct frame *first, enu
 bool places_knows_of_loss(const struct place *place)
 {
     return place->loss == LOSS_ALL ||
-           (place->loss == LOSS_NONE && source_lost_after(place->source, place->after, place->stance == STANCE_EVENT));
+           (place->loss == LOSS_NONE && channel_lost_after(place->channel, place->after, place->stance == STANCE_EVENT));
 }
 
 bool places_find_gap(struct place *place, const struct frame *first, enum place_gap *gap)
 {
-    struct position last = source_last(place->source);
+    struct position last = channel_newest(place->channel);
     bool exact = place->stance == STANCE_EVENT;
     if (places_knows_of_loss(place)) {
         *gap = place->loss == LOSS_ALL ? PLACE_GAP_ALL : PLACE_GAP_HERE;
-    } else if (!exact && (first != NULL ? position_is_none(first->prev) : source_bare(place->source) && position_is_none(last))) {
+    } else if (!exact && (first != NULL ? position_is_none(first->prev) : channel_bare(place->channel) && position_is_none(last))) {
         return precedes_horizon(place, first, gap);
     } else if (first != NULL) {
         int prev = position_compare(first->prev, place->after);
         *gap = gap_if(exact ? prev != 0 : prev > 0, PLACE_GAP_BY_EVENT);
     } else {
-        bool empty = place->page == PAGE_EMPTIED || source_bare(place->source);
+        bool empty = place->page == PAGE_EMPTIED || channel_bare(place->channel);
         *gap = gap_if(empty && position_compare(last, place->after) > 0, PLACE_GAP_BY_EVENT);
     }
     return true;

@@ -8,19 +8,19 @@
 #include "gateway/feed/replay_state.h"
 
 /* Finds the places of ask->resume_id. READY: each is known. */
-enum replay_need places_find(struct replay *replay, struct source **wait_at);
+enum replay_need places_find(struct replay *replay, struct channel **wait_at);
 
 /* Whether something is lost behind `after` that no event tells of. */
 bool places_knows_of_loss(const struct place *place);
 
-/* What the stream misses before `first`, its next frame here, or NULL; with PLACE_GAP_BY_TIME, gap_at is set. False: something has to be read first, wait at the source. */
+/* What the stream misses before `first`, its next frame here, or NULL; with PLACE_GAP_BY_TIME, gap_at is set. False: something has to be read first, wait at the channel. */
 bool places_find_gap(struct place *place, const struct frame *first, enum place_gap *gap);
 
 /* A time of Redis's clock before which all that was published in these channels has come; 0: not known. */
 uint64_t places_present_ms(const struct replay *replay);
 
 /* Position of the newest event, of all channels or of those of one shard. */
-struct position places_newest(const struct replay *replay, const struct source_shard *shard);
+struct position places_newest(const struct replay *replay, const struct channel_shard *shard);
 
 /* Sequence number of an id that stands for a time: with PLACE_PROVEN all that was published before it, by each shard's own clock, has come; else only within the margin between shards. */
 enum { PLACE_NEAR = 0, PLACE_PROVEN = 1 };

@@ -15,7 +15,7 @@ enum {
     PRESENT_WAITS = 3, /* for a canary, until the present is proven late enough; a clock that was set may never be */
 };
 
-struct replay *replay_create(const struct ask *ask, struct source *const *sources, const struct source_shared *shared,
+struct replay *replay_create(const struct ask *ask, struct channel *const *channels, const struct channel_shared *shared,
                              void (*on_read)(void *data), void *data)
 {
     size_t size = sizeof(struct replay) + ask->count * sizeof(struct place);
@@ -26,7 +26,7 @@ struct replay *replay_create(const struct ask *ask, struct source *const *source
     replay->on_read = on_read;
     replay->data = data;
     for (uint32_t i = 0; i < ask->count; ++i)
-        replay->places[i].source = sources[i];
+        replay->places[i].channel = channels[i];
     return replay;
 }
 
@@ -50,31 +50,31 @@ void replay_abandon(struct replay *replay)
 }
 
 /* Nothing is older than what the ring holds. */
-static bool ring_is_whole(const struct source *source)
+static bool ring_is_whole(const struct channel *channel)
 {
-    const struct ring *ring = source_ring(source);
-    struct position before = ring->count == 0 ? source_last(source) : ring_at(ring, 0)->prev;
-    return position_is_none(before) || (ring->count == 0 && source_bare(source));
+    const struct ring *ring = channel_ring(channel);
+    struct position before = ring->count == 0 ? channel_newest(channel) : ring_at(ring, 0)->prev;
+    return position_is_none(before) || (ring->count == 0 && channel_bare(channel));
 }
 
 /* The newest ask->last events of each channel. */
-static enum replay_need resolve_last(struct replay *replay, struct source **wait_at)
+static enum replay_need resolve_last(struct replay *replay, struct channel **wait_at)
 {
     uint32_t last = replay->ask->last;
     for (uint32_t i = 0; i < replay->ask->count; ++i) {
         struct place *place = &replay->places[i];
-        const struct ring *ring = source_ring(place->source);
-        *wait_at = place->source;
+        const struct ring *ring = channel_ring(place->channel);
+        *wait_at = place->channel;
         if (place->stance != STANCE_UNKNOWN)
             continue;
-        if (ring->count < last && source_deepen(place->source, last))
-            return REPLAY_SOURCE;
+        if (ring->count < last && channel_deepen(place->channel, last))
+            return REPLAY_CHANNEL;
         if (ring->count >= last)
             place->after = ring_at(ring, ring->count - last)->prev;
-        else if (ring_is_whole(place->source))
-            place->after = ring->count == 0 ? source_last(place->source) : ring_at(ring, 0)->prev;
-        else if (!source_find_newest(place->source, last, &place->after))
-            return REPLAY_SOURCE;
+        else if (ring_is_whole(place->channel))
+            place->after = ring->count == 0 ? channel_newest(place->channel) : ring_at(ring, 0)->prev;
+        else if (!channel_find_newest(place->channel, last, &place->after))
+            return REPLAY_CHANNEL;
         place->time_ms = places_present_ms(replay);
         place->stance = STANCE_TIME;
     }
@@ -88,8 +88,8 @@ static void resolve_fresh(struct replay *replay)
     bool head_sent = ask->head_sent || monotonic_ms() - ask->asked_ms >= REPLAY_HEAD_MS;
     for (uint32_t i = 0; i < ask->count; ++i) {
         struct place *place = &replay->places[i];
-        const struct source_shard *shard = source_shard(place->source);
-        struct position last = source_last(place->source);
+        const struct channel_shard *shard = channel_shard(place->channel);
+        struct position last = channel_newest(place->channel);
         place->after = head_sent && shard->clock_known ? places_since((uint64_t)((int64_t)ask->asked_ms + shard->clock_ms)) : last;
         if (position_compare(place->after, last) > 0)
             place->after = last;
@@ -99,7 +99,7 @@ static void resolve_fresh(struct replay *replay)
 }
 
 /* What was read to look an id up serves as the first page where the stream goes on from there. */
-static enum replay_need resolve_id(struct replay *replay, struct source **wait_at)
+static enum replay_need resolve_id(struct replay *replay, struct channel **wait_at)
 {
     enum replay_need need = places_find(replay, wait_at);
     for (uint32_t i = 0; need == REPLAY_READY && i < replay->ask->count; ++i) {
@@ -110,7 +110,7 @@ static enum replay_need resolve_id(struct replay *replay, struct source **wait_a
     return need;
 }
 
-static enum replay_need resolve(struct replay *replay, struct source **wait_at)
+static enum replay_need resolve(struct replay *replay, struct channel **wait_at)
 {
     switch (replay->ask->mode) {
     case START_LAST:
@@ -131,7 +131,7 @@ static uint32_t wish(const struct ask *ask)
 }
 
 /* Events that were deleted since are not to be served from memory. False: *wait_at is being asked. */
-static bool verify(struct replay *replay, struct source **wait_at)
+static bool verify(struct replay *replay, struct channel **wait_at)
 {
     bool asking = false;
     uint64_t now = monotonic_ms();
@@ -140,9 +140,9 @@ static bool verify(struct replay *replay, struct source **wait_at)
     if (replay->verify_ms == 0)
         replay->verify_ms = now < VERIFIED_MS ? 0 : now - VERIFIED_MS;
     for (uint32_t i = 0; i < replay->ask->count; ++i) {
-        if (!source_verify(replay->places[i].source, replay->verify_ms))
+        if (!channel_verify(replay->places[i].channel, replay->verify_ms))
             continue;
-        *wait_at = replay->places[i].source;
+        *wait_at = replay->places[i].channel;
         asking = true;
     }
     replay->verified = !asking;
@@ -156,15 +156,15 @@ static struct frame *upcoming(const struct place *place)
 {
     if (place_has_page(place))
         return place->next < place->page_count ? place->page_frames[place->next] : NULL;
-    const struct ring *ring = source_ring(place->source);
+    const struct ring *ring = channel_ring(place->channel);
     return place->next < ring->count ? ring_at(ring, place->next) : NULL;
 }
 
-/* A page may be ahead of the subscription, which has another connection: what the source has not handed on yet comes live. So no event comes twice, and none comes before
+/* A page may be ahead of the subscription, which has another connection: what the channel has not handed on yet comes live. So no event comes twice, and none comes before
  * an older one of another channel. */
 static bool comes_live(const struct place *place, const struct frame *frame)
 {
-    return position_compare(frame->at, source_last(place->source)) > 0;
+    return position_compare(frame->at, channel_newest(place->channel)) > 0;
 }
 
 /* The next frame to hand out. */
@@ -177,21 +177,21 @@ static struct frame *frame_at(const struct place *place)
 static void seek(struct place *place)
 {
     if (!place_has_page(place))
-        place->next = ring_after(source_ring(place->source), place->after);
+        place->next = ring_after(channel_ring(place->channel), place->after);
 }
 
 /* READY: for each place there are frames, or it is known that there are none. */
-static enum replay_need read_pages(struct replay *replay, struct source **wait_at)
+static enum replay_need read_pages(struct replay *replay, struct channel **wait_at)
 {
     for (uint32_t i = 0; i < replay->ask->count; ++i) {
         struct place *place = &replay->places[i];
-        *wait_at = place->source;
+        *wait_at = place->channel;
         if (place->page == PAGE_UNKNOWN)
             return replay_read_joint(replay, i);
-        if (place->page != PAGE_NONE || source_covers(*wait_at, place->after))
+        if (place->page != PAGE_NONE || channel_covers(*wait_at, place->after))
             continue;
-        if (source_deepen(*wait_at, UINT32_MAX))
-            return REPLAY_SOURCE;
+        if (channel_deepen(*wait_at, UINT32_MAX))
+            return REPLAY_CHANNEL;
         return replay_read_page(replay, i);
     }
     return REPLAY_READY;
@@ -213,7 +213,7 @@ static bool joins_on(const struct place *place)
 }
 
 /* Looks at the seam between `after` and what is to come: whatever was read, or stayed in the ring, since the last frame may begin later. False: something has to be read
- * first, wait at the source. */
+ * first, wait at the channel. */
 static bool look_for_gap(const struct replay *replay, struct place *place, enum place_gap *gap)
 {
     bool lost = places_knows_of_loss(place);
@@ -228,41 +228,41 @@ static bool look_for_gap(const struct replay *replay, struct place *place, enum 
 }
 
 /* READY: what it takes to tell what is missing was read. */
-static enum replay_need read_proofs(struct replay *replay, struct source **wait_at)
+static enum replay_need read_proofs(struct replay *replay, struct channel **wait_at)
 {
     enum place_gap gap;
     for (uint32_t i = 0; i < replay->ask->count; ++i) {
         struct place *place = &replay->places[i];
-        *wait_at = place->source;
+        *wait_at = place->channel;
         seek(place);
         if (!look_for_gap(replay, place, &gap))
-            return REPLAY_SOURCE;
+            return REPLAY_CHANNEL;
     }
     return REPLAY_READY;
 }
 
 /* The place of a channel without any event, or one that lost its newest, is a time. It proves nothing to a client that comes back with it unless it is after what may be missing. */
-static bool is_time(struct source *source)
+static bool is_time(struct channel *channel)
 {
-    struct position last = source_last(source);
-    return position_is_none(last) || source_lost_after(source, last, true);
+    struct position last = channel_newest(channel);
+    return position_is_none(last) || channel_lost_after(channel, last, true);
 }
 
-static bool is_late_enough(struct source *source, uint64_t present_ms)
+static bool is_late_enough(struct channel *channel, uint64_t present_ms)
 {
     uint64_t horizon_ms;
-    if (!is_time(source))
+    if (!is_time(channel))
         return true;
-    if (source_lost_after(source, places_since(present_ms), false))
+    if (channel_lost_after(channel, places_since(present_ms), false))
         return false;
-    return !source_horizon(source, NULL, false, &horizon_ms) || present_ms >= horizon_ms;
+    return !channel_horizon(channel, NULL, false, &horizon_ms) || present_ms >= horizon_ms;
 }
 
 static bool is_present_late_enough(const struct replay *replay)
 {
     uint64_t present_ms = places_present_ms(replay);
     for (uint32_t i = 0; i < replay->ask->count; ++i)
-        if (!is_late_enough(replay->places[i].source, present_ms))
+        if (!is_late_enough(replay->places[i].channel, present_ms))
             return false;
     return true;
 }
@@ -272,7 +272,7 @@ enum history_fault replay_fault(const struct replay *replay)
     return replay->fault;
 }
 
-enum replay_need replay_prepare(struct replay *replay, struct source **wait_at)
+enum replay_need replay_prepare(struct replay *replay, struct channel **wait_at)
 {
     enum replay_need need = REPLAY_READY;
     if (replay->failed != NULL) {
@@ -281,14 +281,14 @@ enum replay_need replay_prepare(struct replay *replay, struct source **wait_at)
         return replay->fault == HISTORY_UNREAD ? REPLAY_RETRY : REPLAY_REFUSED;
     }
     for (uint32_t i = 0; i < replay->ask->count; ++i) {
-        *wait_at = replay->places[i].source;
-        if (source_live(*wait_at))
+        *wait_at = replay->places[i].channel;
+        if (channel_live(*wait_at))
             continue;
-        source_deepen(*wait_at, wish(replay->ask));
-        return REPLAY_SOURCE;
+        channel_deepen(*wait_at, wish(replay->ask));
+        return REPLAY_CHANNEL;
     }
     if (!verify(replay, wait_at))
-        return REPLAY_SOURCE;
+        return REPLAY_CHANNEL;
     if (replay->waits < PRESENT_WAITS && places_present_ms(replay) == 0) { /* the gateway has only just begun to listen */
         ++replay->waits;
         return REPLAY_BARRIER;
@@ -317,7 +317,7 @@ enum replay_need replay_prepare(struct replay *replay, struct source **wait_at)
 static struct position gap_end(const struct place *place)
 {
     const struct frame *next = upcoming(place);
-    struct position last = source_last(place->source);
+    struct position last = channel_newest(place->channel);
     struct position end = next != NULL ? next->prev : place_has_page(place) ? place->page_end : last;
     return position_compare(end, last) < 0 ? end : last;
 }
@@ -349,7 +349,7 @@ static void begin(const struct replay *replay, struct place *place)
 /* The place has handed out all of its page that was not to come live. */
 static void go_to_page_end(struct place *place)
 {
-    struct position last = source_last(place->source);
+    struct position last = channel_newest(place->channel);
     bool cut = upcoming(place) != NULL;
     struct position end = cut ? last : place->page_end;
     if (position_compare(place->after, end) < 0)
@@ -362,7 +362,7 @@ static void go_to_page_end(struct place *place)
 static bool leave_page(const struct replay *replay, struct place *place)
 {
     go_to_page_end(place);
-    if (place->page_more || !source_covers(place->source, place->after))
+    if (place->page_more || !channel_covers(place->channel, place->after))
         return false;
     replay_drop_page(replay, place);
     begin(replay, place);
@@ -417,9 +417,9 @@ static void format_present(const struct replay *replay, char out[EVENT_ID_LEN + 
 static void format_before(const struct replay *replay, const struct place *place, const struct frame *first,
                           char out[EVENT_ID_LEN + 1])
 {
-    struct position at = first != NULL ? first->prev : source_last(place->source);
-    if (first != NULL ? !position_is_none(at) : !is_time(place->source))
-        event_id_format(out, source_name(place->source), at);
+    struct position at = first != NULL ? first->prev : channel_newest(place->channel);
+    if (first != NULL ? !position_is_none(at) : !is_time(place->channel))
+        event_id_format(out, channel_name(place->channel), at);
     else if (first != NULL)
         format_time(first->at.ms, out);
     else
@@ -464,7 +464,7 @@ static bool format_after_gap(const struct replay *replay, const struct place *pl
     if (replay->ask->count == 1 && (named || gap != PLACE_GAP_BY_EVENT))
         format_before(replay, place, frame_at(place), out);
     else if (gap == PLACE_GAP_BY_EVENT)
-        event_id_format(out, source_name(place->source), place->gap_at);
+        event_id_format(out, channel_name(place->channel), place->gap_at);
     else if (has_more(replay, has_frame))
         format_time(gap == PLACE_GAP_ALL ? place->time_ms : place->gap_at.ms, out);
     else
@@ -476,7 +476,7 @@ static bool format_after_gap(const struct replay *replay, const struct place *pl
 static void format_gap_begin(const struct place *place, char out[EVENT_ID_LEN + 1])
 {
     if (place->stance == STANCE_EVENT)
-        event_id_format(out, source_name(place->source), place->after);
+        event_id_format(out, channel_name(place->channel), place->after);
     else
         format_time(place->time_ms, out);
 }
@@ -505,7 +505,7 @@ static struct frame *take_gap(const struct replay *replay, struct place *place)
     enum gap_cause cause = kind == PLACE_GAP_ALL ? GAP_UNKNOWN_ID : kind == PLACE_GAP_BY_TIME ? GAP_VANISHED : GAP_TRIMMED;
     format_gap_begin(place, begin_id);
     struct slice last_id = slice_of(at_start ? replay->ask->resume_id : begin_id);
-    struct frame *gap = gap_frame(source_name(place->source), last_id, own, place->gap_at, cause);
+    struct frame *gap = gap_frame(channel_name(place->channel), last_id, own, place->gap_at, cause);
     pass_gap(place, kind);
     return gap;
 }

@@ -7,8 +7,8 @@
 /* A fresh stream whose place is told no later than this after it asked has not had its head before (see hub_hold()). */
 enum { REPLAY_HEAD_MS = 700 };
 
-/* Begins the replay of ask->replay's ask; sources[i] is the source of channel i. `on_read(data)` is called when a read of its own has ended. */
-struct replay *replay_create(const struct ask *ask, struct source *const *sources, const struct source_shared *shared,
+/* Begins the replay of ask->replay's ask; channels[i] is the channel of channel i. `on_read(data)` is called when a read of its own has ended. */
+struct replay *replay_create(const struct ask *ask, struct channel *const *channels, const struct channel_shared *shared,
                              void (*on_read)(void *data), void *data);
 
 /* Whether it waits for a read of its own. */
@@ -18,7 +18,7 @@ bool replay_reading(const struct replay *replay);
 void replay_abandon(struct replay *replay);
 
 /* One step on the way to the next page. */
-enum replay_need replay_prepare(struct replay *replay, struct source **wait_at);
+enum replay_need replay_prepare(struct replay *replay, struct channel **wait_at);
 
 /* After REPLAY_REFUSED. */
 enum history_fault replay_fault(const struct replay *replay);

@@ -35,7 +35,7 @@ void replay_drop_pages(struct replay *replay)
 /* How many entries make this channel's part of READ_BYTES. */
 static size_t limit_for(const struct replay *replay, const struct place *place)
 {
-    size_t limit = READ_BYTES / replay->ask->count / source_entry_size(place->source);
+    size_t limit = READ_BYTES / replay->ask->count / channel_entry_size(place->channel);
     return limit < 1 ? 1 : limit < READ_ENTRIES ? limit : READ_ENTRIES;
 }
 
@@ -45,8 +45,8 @@ static size_t pages_estimate(const struct replay *replay)
     size_t bytes = 0;
     for (uint32_t i = 0; i < replay->ask->count; ++i) {
         const struct place *place = &replay->places[i];
-        size_t size = source_entry_size(place->source), part = READ_BYTES / replay->ask->count;
-        if (!source_covers(place->source, place->after))
+        size_t size = channel_entry_size(place->channel), part = READ_BYTES / replay->ask->count;
+        if (!channel_covers(place->channel, place->after))
             bytes += size > part ? size : part;
     }
     return bytes == 0 ? 1 : bytes;
@@ -80,7 +80,7 @@ static void take_page(const struct replay *replay, struct place *place, const st
         return;
     }
     place->page_frames = h2o_mem_alloc((count + 1) * sizeof(struct frame *));
-    place->page_count = (uint32_t)source_frames(place->source, entries + skip, count - skip, place->page_frames);
+    place->page_count = (uint32_t)channel_frames(place->channel, entries + skip, count - skip, place->page_frames);
     place->page_bytes = count * sizeof(struct frame *);
     for (uint32_t i = 0; i < place->page_count; ++i)
         place->page_bytes += frame_memory(place->page_frames[i]);
@@ -132,12 +132,12 @@ static void on_looked_up(void *data, const struct history_entry *entries, size_t
     replay->on_read(replay->data);
 }
 
-static enum replay_need wait_for(struct replay *replay, const struct source *source, struct history_read *read)
+static enum replay_need wait_for(struct replay *replay, const struct channel *channel, struct history_read *read)
 {
     replay->reading = read;
     if (read != NULL)
         return REPLAY_READ;
-    replay->fault = source_left_alone(source) != NULL ? HISTORY_DEADLY : HISTORY_UNREAD;
+    replay->fault = channel_left_alone(channel) != NULL ? HISTORY_DEADLY : HISTORY_UNREAD;
     return replay->fault == HISTORY_UNREAD ? REPLAY_RETRY : REPLAY_REFUSED;
 }
 
@@ -148,7 +148,7 @@ static enum replay_need read_after(struct replay *replay, uint32_t at, struct po
         return REPLAY_TURN;
     replay->read_at = at;
     metric_add(COUNT_HISTORY_READS, 1);
-    return wait_for(replay, place->source, source_read_after(place->source, after, limit, cb, replay));
+    return wait_for(replay, place->channel, channel_read_after(place->channel, after, limit, cb, replay));
 }
 
 enum replay_need replay_read_page(struct replay *replay, uint32_t at)

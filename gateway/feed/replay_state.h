@@ -1,7 +1,7 @@
 /* A replay's own memory, for its three files: replay.c makes pages, places.c finds where they begin, replay_read.c reads histories. Bus thread only. */
 #pragma once
 
-#include "gateway/feed/source.h"
+#include "gateway/feed/channel.h"
 #include "gateway/messages.h"
 
 /* A page of a replay: the next is made when this one was written. */
@@ -10,7 +10,7 @@ enum { REPLAY_PAGE_FRAMES = 1000, REPLAY_PAGE_BYTES = 262144 };
 /* What has to happen before a replay can go on. */
 enum replay_need {
     REPLAY_READY, /* replay_page() may be called, now */
-    REPLAY_SOURCE, /* *wait_at must become live or deeper: call again from its on_live */
+    REPLAY_CHANNEL, /* *wait_at must become live or deeper: call again from its on_live */
     REPLAY_BARRIER, /* the id may be newer than what this node has seen: call again behind a canary */
     REPLAY_READ, /* on_read will be called */
     REPLAY_TURN, /* the pages of other streams leave no room for its own: call again when page_budget_room() */
@@ -61,7 +61,7 @@ enum place_page {
 
 /* Where the stream goes on in one of its channels. */
 struct place {
-    struct source *source;
+    struct channel *channel;
     enum stance stance;
     struct position after; /* what follows this is wanted */
     uint64_t time_ms; /* STANCE_TIME only */
@@ -94,7 +94,7 @@ enum replay_state {
 
 struct replay {
     const struct ask *ask;
-    const struct source_shared *shared;
+    const struct channel_shared *shared;
     void (*on_read)(void *data);
     void *data;
     enum replay_state state;

@@ -25,7 +25,7 @@ struct wanted {
 };
 
 struct search {
-    struct source *source;
+    struct channel *channel;
     struct wanted *wanted; /* uthash by id, the oldest first */
     uint32_t queued; /* so many of them are QUEUED */
     struct position at; /* the scan has come so far */
@@ -34,10 +34,10 @@ struct search {
 
 static void scan(struct search *search);
 
-struct search *search_create(struct source *source)
+struct search *search_create(struct channel *channel)
 {
     struct search *search = h2o_mem_alloc(sizeof(*search));
-    *search = (struct search){.source = source};
+    *search = (struct search){.channel = channel};
     return search;
 }
 
@@ -75,7 +75,7 @@ static void look_at(struct search *search, const struct history_entry *entry)
 
 static bool reaches_ring(const struct search *search)
 {
-    const struct ring *ring = source_ring(search->source);
+    const struct ring *ring = channel_ring(search->channel);
     return ring->count != 0 && position_compare(search->at, ring_at(ring, 0)->prev) >= 0;
 }
 
@@ -92,7 +92,7 @@ static void end_scan(struct search *search)
     scan(search); /* for those that came meanwhile */
 }
 
-/* What was under way is asked for once more when the source is told to. */
+/* What was under way is asked for once more when the channel is told to. */
 static void queue(struct search *search, struct wanted *wanted)
 {
     wanted->state = QUEUED;
@@ -118,21 +118,21 @@ static void on_entries(void *data, const struct history_entry *entries, size_t c
         search->at = entries[count - 1].at;
     if (why != NULL) {
         give_up_scan(search);
-        source_read_failed(search->source, why);
+        channel_read_failed(search->channel, why);
     } else if (!more || reaches_ring(search)) {
-        if (!more && position_compare(source_last(search->source), search->at) > 0)
-            search->at = source_last(search->source); /* there is nothing in between */
+        if (!more && position_compare(channel_newest(search->channel), search->at) > 0)
+            search->at = channel_newest(search->channel); /* there is nothing in between */
         end_scan(search);
-        source_wake(search->source);
+        channel_wake(search->channel);
     } else if (!read_on(search)) {
         give_up_scan(search);
-        source_read_failed(search->source, "the connection to Redis was lost");
+        channel_read_failed(search->channel, "the connection to Redis was lost");
     }
 }
 
 static bool read_on(struct search *search)
 {
-    search->reading = source_read_after(search->source, search->at, SCAN_ENTRIES, on_entries, search);
+    search->reading = channel_read_after(search->channel, search->at, SCAN_ENTRIES, on_entries, search);
     if (search->reading != NULL)
         metric_add(COUNT_HISTORY_READS, 1);
     return search->reading != NULL;
@@ -189,11 +189,11 @@ bool search_ring(const struct ring *ring, struct slice id, struct position *at)
 }
 
 /* Whether the ring holds all that the history has after `upto`. */
-static bool ring_holds_after(const struct source *source, struct position upto)
+static bool ring_holds_after(const struct channel *channel, struct position upto)
 {
-    const struct ring *ring = source_ring(source);
-    struct position after = ring->count == 0 ? source_last(source) : ring_at(ring, 0)->prev;
-    return source_bare(source) || position_compare(after, upto) <= 0;
+    const struct ring *ring = channel_ring(channel);
+    struct position after = ring->count == 0 ? channel_newest(channel) : ring_at(ring, 0)->prev;
+    return channel_bare(channel) || position_compare(after, upto) <= 0;
 }
 
 static struct wanted *want(struct search *search, struct slice id)
@@ -212,11 +212,11 @@ static struct wanted *want(struct search *search, struct slice id)
 
 enum search_result search_find(struct search *search, struct slice id, struct position *at)
 {
-    bool in_ring = search_ring(source_ring(search->source), id, at);
-    if (ring_holds_after(search->source, POSITION_NONE))
+    bool in_ring = search_ring(channel_ring(search->channel), id, at);
+    if (ring_holds_after(search->channel, POSITION_NONE))
         return in_ring ? SEARCH_FOUND : SEARCH_NOT_FOUND;
     struct wanted *wanted = want(search, id);
-    if (wanted->state == KNOWN && !ring_holds_after(search->source, wanted->upto))
+    if (wanted->state == KNOWN && !ring_holds_after(search->channel, wanted->upto))
         queue(search, wanted); /* looked for once more in what the ring has let go since */
     scan(search);
     if (wanted->state != KNOWN)

@@ -2,11 +2,11 @@
  * for the next. What was found, or not, is remembered for a moment. Bus thread only. */
 #pragma once
 
-#include "gateway/feed/source_view.h"
+#include "gateway/feed/channel_view.h"
 
 struct search;
 
-struct search *search_create(struct source *source);
+struct search *search_create(struct channel *channel);
 
 /* Frees it; what was read does not come any more. */
 void search_close(struct search *search);
@@ -17,11 +17,11 @@ enum search_result {
     SEARCH_WAIT, /* the channel's on_live tells when to ask again */
 };
 
-/* The earliest event that has this id, if several have. Only while source_live(). */
+/* The earliest event that has this id, if several have. Only while channel_live(). */
 enum search_result search_find(struct search *search, struct slice id, struct position *at);
 
 /* The same in a ring alone. */
 bool search_ring(const struct ring *ring, struct slice id, struct position *at);
 
-/* See source_retry(). */
+/* See channel_retry(). */
 void search_retry(struct search *search);

@@ -107,7 +107,7 @@ static void prove(struct uplink *uplink)
 /* All that was published before an earlier time has come as well. */
 static void take_clock(struct uplink *uplink, uint64_t now_ms)
 {
-    struct source_shard *shard = &uplink->shard;
+    struct channel_shard *shard = &uplink->shard;
     uint64_t mono_ms = monotonic_ms();
     shard->clock_ms = (int64_t)now_ms - (int64_t)mono_ms;
     if (!shard->clock_known) {
@@ -124,7 +124,7 @@ static void take_clock(struct uplink *uplink, uint64_t now_ms)
 static void on_born(void *data, uint64_t now_ms, uint64_t born_ms, bool denied, const char *why)
 {
     struct uplink *uplink = data;
-    struct source_shard *shard = &uplink->shard;
+    struct channel_shard *shard = &uplink->shard;
     --uplink->clock_asked;
     if (now_ms != 0)
         take_clock(uplink, now_ms);

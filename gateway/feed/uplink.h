@@ -3,12 +3,12 @@
 
 #include "gateway/feed/canary.h"
 #include "gateway/feed/link_watch.h"
-#include "gateway/feed/source_view.h"
+#include "gateway/feed/channel_view.h"
 
 struct uplink {
     struct uplinks *uplinks;
     struct shard *at;
-    struct source_shard shard; /* its command connection and its clock */
+    struct channel_shard shard; /* its command connection and its clock */
     struct clock_steps steps;
     uint64_t clock_asked_ms; /* monotonic_ms() when the first of the answers that are to come was asked for */
     uint32_t clock_asked; /* how many that are */
@@ -63,7 +63,7 @@ bool uplink_settled(const struct uplink *uplink, uint64_t now_us);
 /* Whether what was published at any shard until `now_us` (monotonic_us()) less the margin has come. Always, where there is but one: its own events tell. */
 bool uplinks_settled(const struct uplinks *uplinks, uint64_t now_us);
 
-/* See struct source_shared. It grows with the difference of the shards' clocks. */
+/* See struct channel_shared. It grows with the difference of the shards' clocks. */
 uint64_t uplinks_margin_ms(const struct uplinks *uplinks);
 
 /* Plain PUBLISH or SPUBLISH, as the bus is; lost while the channel's shard is away. */

@@ -12,7 +12,6 @@ const OPENS = ['gateway/http', 'gateway/stream/hub'];
 
 // To be cut. Each list may only become shorter; one without a circle, or an arrow that is gone, is to be taken out here.
 const KNOWN_CIRCLES = {
-    'source': ['gateway/feed/source_inside', 'gateway/feed/source_view'],
     'feed': ['gateway/feed/feed', 'gateway/feed/feed_parts', 'gateway/feed/opening'],
 };
 const KNOWN_ARROWS = [];

@@ -1,5 +1,5 @@
 /* One channel: whatever its subscription and its history do, its events are handed on in order, each once, and what is gone for good is told. The history is this file. */
-#include "gateway/feed/source.h"
+#include "gateway/feed/channel.h"
 
 #include "gateway/counters.h"
 #include "gateway/frame.h"
@@ -35,9 +35,9 @@ static void on_clock_doubt(void *data)
 
 static struct ring_memory memory;
 static struct clock_steps steps;
-static struct source_shard shard;
-static struct source_shared shared;
-static struct source *source;
+static struct channel_shard shard;
+static struct channel_shared shared;
+static struct channel *channel;
 static struct fake_stream *stream;
 
 static void start(void)
@@ -46,7 +46,7 @@ static void start(void)
     fake.now_ms = 1000;
     fake.born_ms = 1;
     stream = fake_stream(SLICE("news"));
-    shard = (struct source_shard){
+    shard = (struct channel_shard){
         .commands = (struct redis *)&fake, .history = &fake, .steps = &steps, .on_clock_doubt = on_clock_doubt, .proven_ms = 100};
     steps = (struct clock_steps){.next = 0};
     memset(&shared, 0, sizeof(shared));
@@ -55,14 +55,14 @@ static void start(void)
     shared.on_read_failed = on_read_failed;
     shared.on_live = on_live;
     h2o_linklist_init_anchor(&shared.counted);
-    source = source_create(&shared, &shard, NULL, SLICE("news"));
+    channel = channel_create(&shared, &shard, NULL, SLICE("news"));
     seen[0] = 0;
     failures = lives = 0;
 }
 
 static void stop(void)
 {
-    source_destroy(source);
+    channel_destroy(channel);
     while (fake_answer(NULL))
         continue;
     check(memory.bytes == 0 && shared.unsettled == 0, "… and leaves nothing behind");
@@ -70,7 +70,7 @@ static void stop(void)
 
 static void message(uint64_t event)
 {
-    source_message(source, slice_make(stream->payloads[event], stream->sizes[event]));
+    channel_message(channel, slice_make(stream->payloads[event], stream->sizes[event]));
 }
 
 /* One step of a row's script. */
@@ -78,13 +78,13 @@ static void step(char what, uint64_t event)
 {
     switch (what) {
     case 'S': /* the subscription is confirmed */
-        source_subscribed(source);
+        channel_subscribed(channel);
         break;
     case 'L': /* … lost */
-        source_lost(source);
+        channel_lost(channel);
         break;
     case 'D': /* … doubted */
-        source_doubt(source);
+        channel_doubt(channel);
         break;
     case 'p': /* an event is published, and comes */
         fake_publish(stream, event);
@@ -132,7 +132,7 @@ static void step(char what, uint64_t event)
         fake_answer("gone");
         break;
     case 'R': /* what failed may be tried again */
-        source_retry(source);
+        channel_retry(channel);
         break;
     case 'W': /* the command connection is away */
     case 'B': /* … and back */
@@ -209,7 +209,7 @@ static void test_rows(void)
         start();
         run(rows[i].script);
         check_slice(slice_of(seen), slice_of(rows[i].seen), "%s (%s)", rows[i].fact, rows[i].script);
-        check(source_live(source) == rows[i].live, "… and it is %slive", rows[i].live ? "" : "not ");
+        check(channel_live(channel) == rows[i].live, "… and it is %slive", rows[i].live ? "" : "not ");
         stop();
     }
 }
@@ -228,7 +228,7 @@ static void test_parts(void)
 
 static bool ring_is(uint64_t first, uint64_t last)
 {
-    const struct ring *ring = source_ring(source);
+    const struct ring *ring = channel_ring(channel);
     for (uint32_t i = 0; i < ring->count; ++i)
         if (ring_at(ring, i)->at.ms != first + i)
             return false;
@@ -241,24 +241,25 @@ static void test_ring(void)
     run("h1 h2 h3 h4 h5 SA");
     check(ring_is(5, 5), "the first read fills the ring with the newest event");
     lives = 0;
-    check(source_deepen(source, 3) && source_deepen(source, 2) && fake.waiting == 1, "a deeper ring is read once for all that ask");
+    check(channel_deepen(channel, 3) && channel_deepen(channel, 2) && fake.waiting == 1,
+          "a deeper ring is read once for all that ask");
     run("A");
     check(ring_is(3, 5) && lives == 1, "… and on_live tells when it is there");
-    check(!source_deepen(source, 3), "what is there is not read again");
-    check(source_deepen(source, UINT32_MAX), "all of the history may be asked for");
+    check(!channel_deepen(channel, 3), "what is there is not read again");
+    check(channel_deepen(channel, UINT32_MAX), "all of the history may be asked for");
     run("A");
-    check(ring_is(1, 5) && !source_deepen(source, UINT32_MAX), "… and is there then");
-    check(!source_verify(source, 0), "what was read since need not be verified");
+    check(ring_is(1, 5) && !channel_deepen(channel, UINT32_MAX), "… and is there then");
+    check(!channel_verify(channel, 0), "what was read since need not be verified");
     run("T4");
-    check(source_verify(source, UINT64_MAX), "else it is asked where the history begins");
+    check(channel_verify(channel, UINT64_MAX), "else it is asked where the history begins");
     run("A");
     check(ring_is(4, 5), "… and what was trimmed is not in the ring any more");
-    check(source_covers(source, fake_at(3)) && !source_covers(source, fake_at(2)),
+    check(channel_covers(channel, fake_at(3)) && !channel_covers(channel, fake_at(2)),
           "the ring answers what follows the event before it");
     run("X");
-    check(source_verify(source, UINT64_MAX), "a history that is gone");
+    check(channel_verify(channel, UINT64_MAX), "a history that is gone");
     run("A");
-    check(source_ring(source)->count == 0, "… leaves no ring");
+    check(channel_ring(channel)->count == 0, "… leaves no ring");
     stop();
 }
 
@@ -267,14 +268,16 @@ static void test_bare(void)
     uint64_t horizon_ms = 0;
     start();
     run("SA");
-    check(source_bare(source) && position_is_none(source_last(source)), "a channel that never had an event is bare");
-    check(source_horizon(source, NULL, false, &horizon_ms) && horizon_ms == 1, "… and nothing came since the data was first seen");
+    check(channel_bare(channel) && position_is_none(channel_newest(channel)), "a channel that never had an event is bare");
+    check(channel_horizon(channel, NULL, false, &horizon_ms) && horizon_ms == 1,
+          "… and nothing came since the data was first seen");
     run("p1");
-    check(!source_bare(source) && source_last(source).ms == 1, "its first event ends that");
+    check(!channel_bare(channel) && channel_newest(channel).ms == 1, "its first event ends that");
     stop();
     start();
     run("h1 h2 X SA");
-    check(source_bare(source) && source_last(source).ms == 2, "of one whose history expired, the marker tells the last event");
+    check(channel_bare(channel) && channel_newest(channel).ms == 2,
+          "of one whose history expired, the marker tells the last event");
     run("p3");
     check_slice(slice_of(seen), SLICE("3 "), "… which the next one follows");
     stop();
@@ -296,7 +299,7 @@ static void test_failures(void)
     start();
     run("S E");
     check(failures == 1 && lives == 0, "a read that failed is told once");
-    source_drop_wishes(source);
+    channel_drop_wishes(channel);
     run("R A");
     check(lives == 1, "… and is tried again");
     stop();
@@ -320,11 +323,11 @@ static void test_move(void)
 {
     start();
     run("SA p1");
-    source_move(source, NULL);
-    check(!source_live(source), "a channel that no shard has is not live");
+    channel_move(channel, NULL);
+    check(!channel_live(channel), "a channel that no shard has is not live");
     run("S A");
-    check(!source_live(source) && fake.waiting == 0, "… and nothing is read for it");
-    source_move(source, &shard);
+    check(!channel_live(channel) && fake.waiting == 0, "… and nothing is read for it");
+    channel_move(channel, &shard);
     run("h2 S A");
     check_slice(slice_of(seen), SLICE("1 2 "), "a shard that has it goes on where it was");
     stop();

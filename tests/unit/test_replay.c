@@ -11,10 +11,10 @@ enum { CHANNELS = 3, NOW_MS = 2000, STEPS_MOST = 200 };
 
 static struct ring_memory memory;
 static struct clock_steps steps;
-static struct source_shard shard;
-static struct source_shared shared;
+static struct channel_shard shard;
+static struct channel_shared shared;
 static struct page_budget pages;
-static struct source *sources[CHANNELS];
+static struct channel *channels[CHANNELS];
 static struct fake_stream *streams[CHANNELS];
 static bool live;
 
@@ -42,15 +42,15 @@ static void start(void)
     live = false;
     steps = (struct clock_steps){.known = true, .most_ms = NOW_MS - (int64_t)monotonic_ms()};
     steps.least_ms = steps.most_ms;
-    shard = (struct source_shard){.commands = (struct redis *)&fake,
-                                  .history = &fake,
-                                  .clock_known = true,
-                                  .clock_ms = steps.most_ms,
-                                  .steps = &steps,
-                                  .on_clock_doubt = on_call,
-                                  .proven_ms = NOW_MS - 100,
-                                  .born_ms = 1,
-                                  .seen_ms = NOW_MS - 100};
+    shard = (struct channel_shard){.commands = (struct redis *)&fake,
+                                   .history = &fake,
+                                   .clock_known = true,
+                                   .clock_ms = steps.most_ms,
+                                   .steps = &steps,
+                                   .on_clock_doubt = on_call,
+                                   .proven_ms = NOW_MS - 100,
+                                   .born_ms = 1,
+                                   .seen_ms = NOW_MS - 100};
     pages = (struct page_budget){.most = 1 << 20};
     memset(&shared, 0, sizeof(shared));
     shared.limits = (struct ring_limits){.frames = 4, .bytes = 1 << 20, .memory = &memory};
@@ -61,7 +61,7 @@ static void start(void)
     h2o_linklist_init_anchor(&shared.counted);
     for (int i = 0; i < CHANNELS; ++i) {
         streams[i] = fake_stream(names[i]);
-        sources[i] = source_create(&shared, &shard, NULL, names[i]);
+        channels[i] = channel_create(&shared, &shard, NULL, names[i]);
     }
 }
 
@@ -74,7 +74,7 @@ static void answer_all(void)
 static void stop(void)
 {
     for (int i = 0; i < CHANNELS; ++i)
-        source_destroy(sources[i]);
+        channel_destroy(channels[i]);
     answer_all();
 }
 
@@ -82,7 +82,7 @@ static void publish(int channel, uint64_t event)
 {
     struct slice payload = fake_publish(streams[channel], event);
     if (live)
-        source_message(sources[channel], payload);
+        channel_message(channels[channel], payload);
 }
 
 /* Steps of a script: "a3" publishes event 3 in channel a, "S" lets all channels go live, "Ta3" trims a to what begins with 3, "Ka3" takes 3 and all after it away, "Xa" deletes a's history,
@@ -110,11 +110,11 @@ static void run(const char *script)
             fake.page_most = event;
         } else if (what == 'V') {
             for (int i = 0; i < CHANNELS; ++i)
-                source_verify(sources[i], UINT64_MAX);
+                channel_verify(channels[i], UINT64_MAX);
             answer_all();
         } else if (what == 'S') {
             for (int i = 0; i < CHANNELS; ++i)
-                source_subscribed(sources[i]);
+                channel_subscribed(channels[i]);
             answer_all();
             live = true;
         } else {
@@ -145,8 +145,8 @@ static void take_frames(struct tell *page)
 /* Makes all pages; the scripts are run at the first barrier, and between the first two pages. */
 static void replay(const struct ask *ask, const char *at_barrier, const char *between)
 {
-    struct source *wait_at;
-    struct replay *replay = replay_create(ask, sources, &shared, on_call, NULL);
+    struct channel *wait_at;
+    struct replay *replay = replay_create(ask, channels, &shared, on_call, NULL);
     memset(&got, 0, sizeof(got));
     for (int i = 0; i < STEPS_MOST; ++i) {
         struct tell page = {.kind = TELL_PAGE};
@@ -161,7 +161,7 @@ static void replay(const struct ask *ask, const char *at_barrier, const char *be
             run(got.pages == 1 ? between : "");
         } else if (got.end == REPLAY_BARRIER) {
             run(got.barriers++ == 0 ? at_barrier : "");
-        } else if (got.end == REPLAY_READ || got.end == REPLAY_SOURCE) {
+        } else if (got.end == REPLAY_READ || got.end == REPLAY_CHANNEL) {
             got.reads += got.end == REPLAY_READ;
             if (!fake_answer(NULL) && got.end == REPLAY_READ)
                 break;
@@ -309,10 +309,10 @@ static void test_needs(void)
     replay(ask, "", "");
     check(got.end == REPLAY_TURN, "without room for its pages it waits for its turn");
     pages.promised = 0;
-    struct source *wait_at;
-    struct replay *one = replay_create(ask, sources, &shared, on_call, NULL);
+    struct channel *wait_at;
+    struct replay *one = replay_create(ask, channels, &shared, on_call, NULL);
     enum replay_need need = replay_prepare(one, &wait_at);
-    while (need == REPLAY_SOURCE) {
+    while (need == REPLAY_CHANNEL) {
         fake_answer(NULL);
         need = replay_prepare(one, &wait_at);
     }
@@ -324,9 +324,9 @@ static void test_needs(void)
     check(replay_prepare(one, &wait_at) == REPLAY_REFUSED && replay_fault(one) == HISTORY_FORBIDDEN, "unless it never can");
     replay_abandon(one);
     free(one);
-    source_lost(sources[0]);
-    one = replay_create(ask, sources, &shared, on_call, NULL);
-    check(replay_prepare(one, &wait_at) == REPLAY_SOURCE && wait_at == sources[0], "it waits for a channel that is not live");
+    channel_lost(channels[0]);
+    one = replay_create(ask, channels, &shared, on_call, NULL);
+    check(replay_prepare(one, &wait_at) == REPLAY_CHANNEL && wait_at == channels[0], "it waits for a channel that is not live");
     replay_abandon(one);
     free(one);
     ask_free(ask);

@@ -1,9 +1,8 @@
-/* A source's own memory, for its three files: source.c keeps the events in order, source_read.c reads the history, source_view.c is what others see. */
+/* A channel's own memory, for its three files: channel.c keeps the events in order, channel_read.c reads the history, channel_view.c is what others see. */
 #pragma once
 
 #include "gateway/feed/divergence.h"
 #include "gateway/feed/held.h"
-#include "gateway/feed/source_view.h"
 
 enum state { SUBSCRIBING, READING, LIVE };
 
@@ -38,9 +37,9 @@ enum arrival {
     ARRIVAL_SETTLED, /* … by a read that began later, and found the last event there */
 };
 
-struct source {
-    struct source_shared *shared;
-    const struct source_shard *shard;
+struct channel {
+    struct channel_shared *shared;
+    const struct channel_shard *shard;
     void *owner;
     enum state state;
     enum channel_read reading;
@@ -52,9 +51,9 @@ struct source {
     enum marker_wish marker;
     enum past past;
     bool interrupted; /* since `last` was seen the subscription was lost at least once */
-    uint64_t born_ms, seen_ms; /* of the data set, and Redis's time before it was read for this source; 0: never */
+    uint64_t born_ms, seen_ms; /* of the data set, and Redis's time before it was read for this channel; 0: never */
     uint64_t proof_ms; /* the least that seen_ms has to be */
-    uint64_t horizon_ms; /* nothing was published between this time and the first event that this source has seen; 0: not known */
+    uint64_t horizon_ms; /* nothing was published between this time and the first event that this channel has seen; 0: not known */
     uint64_t heard_ms; /* while interrupted: all that was published before this time of Redis's clock had come */
     struct divergence divergence; /* whether the history is the one that `last` was in */
     bool unsettled; /* counted in shared->unsettled */
@@ -82,34 +81,29 @@ struct source {
     char name[];
 };
 
-/* ---- source_view.c ---- */
-
-/* NULL: the entry is nobody's event. */
-struct frame *source_frame(const struct source *source, const struct history_entry *entry);
-
-/* ---- source.c ---- */
+/* ---- channel.c ---- */
 
 /* Hands on the next event. */
-void source_emit(struct source *source, struct frame *frame);
+void channel_emit(struct channel *channel, struct frame *frame);
 
 /* Tells every stream that what stood between the last event and `until` is gone for good; or, where no event says so, what was published before time_ms. */
-void source_emit_gap(struct source *source, struct position until, uint64_t time_ms);
+void channel_emit_gap(struct channel *channel, struct position until, uint64_t time_ms);
 
 /* The history began anew with this event, but nothing is missing before it: so the ring's chain holds. */
-void source_join_on(const struct source *source, struct frame *frame);
+void channel_join_on(const struct channel *channel, struct frame *frame);
 
-bool source_already_seen(const struct source *source, const struct frame *frame);
+bool channel_already_seen(const struct channel *channel, const struct frame *frame);
 
 /* `last` was wrong: what a new event says of the one before it is believed instead. */
-void source_start_over(struct source *source, struct position previous);
+void channel_start_over(struct channel *channel, struct position previous);
 
 /* What was found out about the history, beside the ring, holds no longer. */
-void source_forget_history(struct source *source);
+void channel_forget_history(struct channel *channel);
 
 /* The history was read to its end. */
-void source_catch_up(struct source *source);
+void channel_catch_up(struct channel *channel);
 
-/* ---- source_read.c ---- */
+/* ---- channel_read.c ---- */
 
 /* Begins the read that is due, if none is under way. */
-void source_start_read(struct source *source);
+void channel_start_read(struct channel *channel);

@@ -7,45 +7,45 @@
  * While it is not LIVE, messages that arrive are held, and follow what the history says, each once. */
 #pragma once
 
-#include "gateway/feed/source_view.h"
+#include "gateway/feed/channel_view.h"
 
 struct search;
 
-/* A source that waits for its subscription. `name` is copied; `owner` comes back in the callbacks. `shard`: NULL where none has the channel now. */
-struct source *source_create(struct source_shared *shared, const struct source_shard *shard, void *owner, struct slice name);
+/* A channel that waits for its subscription. `name` is copied; `owner` comes back in the callbacks. `shard`: NULL where none has the channel now. */
+struct channel *channel_create(struct channel_shared *shared, const struct channel_shard *shard, void *owner, struct slice name);
 
 /* The channel has moved: its subscription there is to come. The shard before is not used any more, but for a read under way. */
-void source_move(struct source *source, const struct source_shard *shard);
+void channel_move(struct channel *channel, const struct channel_shard *shard);
 
-/* Of authors' own ids in its history; only while source_live(), and for that turn. */
-struct search *source_search(struct source *source);
+/* Of authors' own ids in its history; only while channel_live(), and for that turn. */
+struct search *channel_search(struct channel *channel);
 
-/* Of the newest events beyond its ring; only while source_live(), and for that turn. True: `after` is set, see newest_find(). */
-bool source_find_newest(struct source *source, uint32_t n, struct position *after);
+/* Of the newest events beyond its ring; only while channel_live(), and for that turn. True: `after` is set, see newest_find(). */
+bool channel_find_newest(struct channel *channel, uint32_t n, struct position *after);
 
-/* Nobody waits any more for what source_verify(), source_deepen(), source_search() and source_find_newest() began. */
-void source_drop_wishes(struct source *source);
+/* Nobody waits any more for what channel_verify(), channel_deepen(), channel_search() and channel_find_newest() began. */
+void channel_drop_wishes(struct channel *channel);
 
 /* No callback runs after this. */
-void source_destroy(struct source *source);
+void channel_destroy(struct channel *channel);
 
 /* From the subscriber connection. */
-void source_subscribed(struct source *source);
-void source_lost(struct source *source);
-void source_doubt(struct source *source); /* messages may have been lost on the way; the subscription is still the same */
-void source_message(struct source *source, struct slice payload);
+void channel_subscribed(struct channel *channel);
+void channel_lost(struct channel *channel);
+void channel_doubt(struct channel *channel); /* messages may have been lost on the way; the subscription is still the same */
+void channel_message(struct channel *channel, struct slice payload);
 
 /* Tries again what could not be read: for when the command connection is back, or time has passed. */
-void source_retry(struct source *source);
+void channel_retry(struct channel *channel);
 
 /* Before events of the ring are served: drops those that were deleted, expired or trimmed, which it learns from where the history begins. False where there is nothing to
  * ask, or it was asked at `since_ms` (monotonic_ms()) or later. True: a read is under way or will be, one for all, and on_live tells when. */
-bool source_verify(struct source *source, uint64_t since_ms);
+bool channel_verify(struct channel *channel, uint64_t since_ms);
 
 /* Asks for the ring to hold the newest `depth` events. False when it was already read that deep (it then holds what the history has and the
  * limits allow). True: a read is under way or will be, one for all that ask meanwhile, and on_live tells when. */
-bool source_deepen(struct source *source, uint32_t depth);
+bool channel_deepen(struct channel *channel, uint32_t depth);
 
 /* Where nothing is known of what came before (a first event that names none before it, or no event at all): since this time of Redis's clock nothing was published before
  * that. `first`: the event, NULL for none at all; in_ring: it is the ring's oldest. False: it has to be read, and on_live tells when to ask again. */
-bool source_horizon(struct source *source, const struct frame *first, bool in_ring, uint64_t *horizon_ms);
+bool channel_horizon(struct channel *channel, const struct frame *first, bool in_ring, uint64_t *horizon_ms);

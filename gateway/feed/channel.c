@@ -1,0 +1,329 @@
+#include "gateway/feed/channel.h"
+
+#include <stdlib.h>
+
+#include "gateway/counters.h"
+#include "gateway/feed/decode.h"
+#include "gateway/feed/newest.h"
+#include "gateway/feed/search.h"
+#include "gateway/feed/channel_inside.h"
+#include "gateway/own_events.h"
+#include "proto/event_id.h"
+#include "runtime/log.h"
+#include "runtime/monotonic.h"
+
+struct channel *channel_create(struct channel_shared *shared, const struct channel_shard *shard, void *owner, struct slice name)
+{
+    struct channel *channel = h2o_mem_alloc(sizeof(*channel) + name.n);
+    *channel =
+        (struct channel){.shared = shared, .shard = shard, .owner = owner, .state = SUBSCRIBING, .wanted = 1, .name_len = name.n};
+    memcpy(channel->name, name.p, name.n);
+    return channel;
+}
+
+static void set_state(struct channel *channel, enum state next)
+{
+    if (channel->state == LIVE && next != LIVE) {
+        channel->unsettled = true;
+        ++channel->shared->unsettled;
+    } else if (next == LIVE && channel->unsettled) {
+        channel->unsettled = false;
+        --channel->shared->unsettled;
+    }
+    channel->state = next;
+}
+
+/* What was learned of the history holds no longer. Those that wait for more are woken when it was read anew. */
+void channel_forget_history(struct channel *channel)
+{
+    ++channel->drops;
+    if (channel->newest != NULL)
+        newest_close(channel->newest);
+    channel->newest = NULL;
+    if (channel->search != NULL)
+        search_close(channel->search);
+    channel->search = NULL;
+}
+
+void channel_destroy(struct channel *channel)
+{
+    held_clear(&channel->held, channel->shared->limits.memory);
+    channel_forget_history(channel);
+    ring_clear(&channel->ring);
+    if (channel->unsettled)
+        --channel->shared->unsettled;
+    if (channel->reading == READING_MARKER)
+        marker_cancel(channel->marker_read);
+    else if (channel->reading != READING_NONE)
+        history_cancel(channel->history_read);
+    free(channel);
+}
+
+void channel_move(struct channel *channel, const struct channel_shard *shard)
+{
+    channel_lost(channel);
+    channel->shard = shard;
+    channel->born_ms = channel->seen_ms = 0;
+}
+
+/* Hands on the next event. */
+void channel_emit(struct channel *channel, struct frame *frame)
+{
+    if (frame->durable) {
+        channel->last = frame->at;
+        channel->divergence.anew = false;
+        channel->past = channel->past == PAST_BARE ? PAST_KNOWN : channel->past;
+        ++channel->handed_on;
+        ring_append(&channel->ring, frame, &channel->shared->limits);
+    }
+    channel->shared->on_event(channel->owner, frame);
+}
+
+/* Tells every stream that what stood between the last event and `until` is gone for good; or, where no event says so, what was published before time_ms. */
+void channel_emit_gap(struct channel *channel, struct position until, uint64_t time_ms)
+{
+    char last_id[EVENT_ID_LEN + 1], own_id[EVENT_ID_LEN + 1];
+    event_id_format(last_id, channel_name(channel), channel->last);
+    if (position_is_none(until))
+        event_id_format(own_id, SLICE(""), (struct position){time_ms, 0});
+    else
+        event_id_format(own_id, channel_name(channel), until);
+    struct frame *gap = gap_frame(channel_name(channel), slice_of(last_id), slice_of(own_id), until, GAP_WHILE_OPEN);
+    log_warn("the history does not reach back: gap", log_slice("channel", channel_name(channel)));
+    channel->shared->on_event(channel->owner, gap);
+    frame_unref(gap);
+    ring_clear(&channel->ring);
+    channel->horizon_ms = 0;
+    channel_forget_history(channel);
+    channel->depth = UINT32_MAX; /* what is older does not join on */
+}
+
+bool channel_already_seen(const struct channel *channel, const struct frame *frame)
+{
+    return frame->durable && channel->past != PAST_UNKNOWN && !channel->divergence.anew &&
+           position_compare(frame->at, channel->last) <= 0;
+}
+
+/* Whether nothing can be missing between the last event and this one, while LIVE. A channel whose history began anew (expired, flushed) tells no position before its first
+ * event: then the unbroken subscription vouches for it. */
+static bool follows(const struct channel *channel, const struct frame *frame)
+{
+    return !frame->durable || position_is_none(frame->prev) || position_compare(frame->prev, channel->last) == 0;
+}
+
+static void hold(struct channel *channel, struct frame *frame)
+{
+    bool let_go = held_add(&channel->held, frame, &channel->shared->limits);
+    if (let_go)
+        channel->settled = channel->asked_held = 0;
+    channel->reread = let_go || channel->reread;
+}
+
+/* `last` was wrong: the history was deleted and the clock went back, or somebody published a position that was not the bus's own. What the
+ * new event says of the one before it is believed instead. */
+void channel_start_over(struct channel *channel, struct position previous)
+{
+    ring_clear(&channel->ring);
+    channel_forget_history(channel);
+    channel->depth = 0;
+    channel->horizon_ms = 0;
+    channel->last = previous;
+    channel->past = channel->past == PAST_BARE ? PAST_KNOWN : channel->past;
+    channel->interrupted = false;
+    channel->settled = 0;
+}
+
+/* Of an event that the history, read to its end since, does not have: whether it was of another one. A primary that slept through its shard's failover runs what lay in its
+ * sockets, and its cluster passes that on. A history that was trimmed or deleted holds nothing between `last` and an event before it. */
+static bool is_stray(const struct channel *channel, const struct frame *frame)
+{
+    return !position_is_none(frame->prev) && position_compare(frame->prev, channel->last) < 0;
+}
+
+static void drop_stray(const struct channel *channel)
+{
+    payload_dropped(channel_name(channel), "its history is no more");
+}
+
+/* The frame waits for what the history says. */
+static void consult(struct channel *channel, struct frame *frame, enum arrival arrival)
+{
+    hold(channel, frame);
+    set_state(channel, READING);
+    if (arrival == ARRIVAL_NEW) /* else the rest of what was held waits for that read, too */
+        channel_start_read(channel);
+}
+
+/* Which of the two is of another history, `last` or the event that seems to be older? The history is asked. */
+static void challenge(struct channel *channel, struct frame *frame, enum arrival arrival)
+{
+    divergence_challenge(&channel->divergence, frame->prev);
+    consult(channel, frame, arrival);
+}
+
+/* An event that is not later than the last one. It was handed on if it stands in the ring. What is older than the ring may have been, or belongs to a history that began anew while
+ * the clock went back: only the history knows. */
+static void take_older_one(struct channel *channel, struct frame *frame, enum arrival arrival)
+{
+    uint32_t next = ring_after(&channel->ring, frame->at);
+    bool in_ring = next != 0 && position_compare(ring_at(&channel->ring, next - 1)->at, frame->at) == 0;
+    if (in_ring || position_compare(frame->at, channel->last) == 0)
+        return;
+    if (arrival != ARRIVAL_SETTLED)
+        challenge(channel, frame, arrival);
+    else if (next != 0) /* the ring would have it */
+        drop_stray(channel);
+}
+
+/* The history began anew with it, but nothing is missing before it: so the ring's chain holds. */
+void channel_join_on(const struct channel *channel, struct frame *frame)
+{
+    if (frame->durable && position_is_none(frame->prev) && position_compare(channel->last, frame->at) < 0)
+        frame->prev = channel->last;
+}
+
+/* An event that just arrived, or was held until now. */
+static void take(struct channel *channel, struct frame *frame, enum arrival arrival)
+{
+    bool history_lacks_it = arrival != ARRIVAL_NEW && !channel->reread; /* it was read to its end since this came */
+    if (channel->state != LIVE) {
+        hold(channel, frame);
+    } else if (channel_already_seen(channel, frame)) {
+        take_older_one(channel, frame, arrival);
+    } else if (follows(channel, frame)) {
+        channel_join_on(channel, frame);
+        channel_emit(channel, frame);
+    } else if (history_lacks_it && is_stray(channel, frame)) {
+        drop_stray(channel);
+    } else if (history_lacks_it) {
+        channel_emit_gap(channel, frame->prev, frame->at.ms);
+        channel_emit(channel, frame);
+    } else {
+        metric_add(COUNT_HOLES, 1);
+        channel->reread = false;
+        consult(channel, frame, arrival);
+    }
+}
+
+/* The history was read to its end. Streams that wait are told their place first: to them, what was held comes after it. */
+void channel_catch_up(struct channel *channel)
+{
+    struct held held = held_take(&channel->held, channel->shared->limits.memory);
+    size_t settled = channel->settled;
+    uint32_t drops = channel->drops;
+    channel->settled = 0;
+    set_state(channel, LIVE);
+    channel->interrupted = false;
+    channel->shared->on_live(channel->owner);
+    for (size_t i = 0; i < held.count; ++i) {
+        take(channel, held.frames[i], i < settled ? ARRIVAL_SETTLED : ARRIVAL_HELD);
+        frame_unref(held.frames[i]);
+    }
+    free(held.frames);
+    if (channel->state == READING)
+        channel_start_read(channel);
+    if (channel->drops != drops && channel->state == LIVE)
+        channel->shared->on_live(channel->owner); /* those that waited for what was forgotten meanwhile */
+}
+
+/* The next event of its channel that was not read before: it came in the order in which its shard published. */
+static void watch_clock(const struct channel *channel, const struct frame *frame)
+{
+    const struct channel_shard *shard = channel->shard;
+    bool next = frame->durable && channel->state == LIVE && position_compare(frame->prev, channel->last) == 0;
+    if (next && shard != NULL && clock_steps_suspect(shard->steps, frame->at.ms, monotonic_ms()))
+        shard->on_clock_doubt(shard->data);
+}
+
+void channel_message(struct channel *channel, struct slice payload)
+{
+    struct frame *frame = payload_frame(channel_name(channel), payload);
+    if (frame == NULL)
+        return;
+    metric_add(COUNT_EVENTS_IN, 1);
+    metric_add(COUNT_BYTES_IN, frame->body);
+    watch_clock(channel, frame);
+    take(channel, frame, ARRIVAL_NEW);
+    frame_unref(frame);
+}
+
+void channel_subscribed(struct channel *channel)
+{
+    set_state(channel, READING);
+    channel->marker = MARKER_NONE;
+    divergence_doubt(&channel->divergence, channel->past != PAST_UNKNOWN ? channel->last : POSITION_NONE);
+    channel->again = channel->reading != READING_NONE;
+    channel_start_read(channel);
+}
+
+void channel_lost(struct channel *channel)
+{
+    set_state(channel, SUBSCRIBING);
+    channel->settled = 0;
+    if (!channel->interrupted)
+        channel->heard_ms = channel->shard == NULL ? 0 : channel->shard->proven_ms;
+    channel->interrupted = true;
+}
+
+void channel_doubt(struct channel *channel)
+{
+    if (channel->state != SUBSCRIBING) {
+        channel_lost(channel);
+        channel_subscribed(channel);
+    }
+}
+
+void channel_retry(struct channel *channel)
+{
+    channel_start_read(channel);
+    if (channel->search != NULL)
+        search_retry(channel->search);
+    if (channel->newest != NULL)
+        newest_retry(channel->newest);
+}
+
+bool channel_verify(struct channel *channel, uint64_t since_ms)
+{
+    ring_use(&channel->ring);
+    if (channel->ring.count == 0 || channel->verified_ms >= since_ms)
+        return false;
+    channel->doubted = true;
+    channel_start_read(channel);
+    return true;
+}
+
+void channel_drop_wishes(struct channel *channel)
+{
+    channel->doubted = false;
+    channel->wanted = channel->depth;
+    channel_forget_history(channel);
+}
+
+bool channel_deepen(struct channel *channel, uint32_t depth)
+{
+    if (depth > channel->shared->limits.frames)
+        depth = channel->shared->limits.frames;
+    ring_use(&channel->ring);
+    if (ring_forget_cut(&channel->ring))
+        channel->depth = channel->ring.count;
+    if (channel->depth >= depth)
+        return false;
+    if (depth > channel->wanted)
+        channel->wanted = depth;
+    channel_start_read(channel);
+    return true;
+}
+
+bool channel_find_newest(struct channel *channel, uint32_t n, struct position *after)
+{
+    if (channel->newest == NULL)
+        channel->newest = newest_create(channel);
+    return newest_find(channel->newest, n, channel->handed_on, after);
+}
+
+struct search *channel_search(struct channel *channel)
+{
+    if (channel->search == NULL)
+        channel->search = search_create(channel);
+    return channel->search;
+}

@@ -1,0 +1,410 @@
+#include "gateway/feed/channel.h"
+
+#include "gateway/counters.h"
+#include "gateway/feed/channel_inside.h"
+#include "runtime/monotonic.h"
+
+/* Entries asked for in one read of a history: an answer holds fewer when they are large (see history.h). */
+enum { PAGE = 1000 };
+
+/* ---- what is missing where the history begins anew, or is not there ---- */
+
+static uint64_t horizon_of(uint64_t born_ms, uint64_t time_ms)
+{
+    uint64_t marked = time_ms > MARKER_MS ? time_ms - MARKER_MS : 0;
+    return born_ms > marked ? born_ms : marked;
+}
+
+/* Redis's data tells since born_ms, and markers for MARKER_MS: whether that is known as of a time after `time_ms`. The later of two births is believed. */
+static bool proof_of(const struct channel *channel, uint64_t time_ms, uint64_t *born_ms)
+{
+    uint64_t born = channel->shard == NULL ? 0 : channel->shard->born_ms,
+             seen = channel->shard == NULL ? 0 : channel->shard->seen_ms;
+    *born_ms = born > channel->born_ms ? born : channel->born_ms;
+    return seen > time_ms || channel->seen_ms > time_ms;
+}
+
+static void want_proof(struct channel *channel, uint64_t time_ms)
+{
+    channel->marker = channel->marker == MARKER_NONE ? MARKER_FOR_PROOF : channel->marker;
+    if (channel->proof_ms <= time_ms)
+        channel->proof_ms = time_ms + 1;
+}
+
+static void want_absence(struct channel *channel)
+{
+    want_proof(channel, 0);
+    channel->marker = MARKER_FOR_ABSENCE;
+}
+
+/* Whether something may have been published, after the last event and while nobody listened, before a history began at time_ms that names nothing before it. The last event's own
+ * marker would still be there; where it is too old for one, only what was heard proves. */
+static bool is_lost_before(const struct channel *channel, uint64_t time_ms)
+{
+    uint64_t born_ms = 0, horizon_ms;
+    if (!channel->interrupted)
+        return false;
+    proof_of(channel, 0, &born_ms);
+    horizon_ms = horizon_of(born_ms, time_ms);
+    if (!position_is_none(channel->last) && channel->last.ms >= horizon_ms)
+        return true;
+    return channel->heard_ms < horizon_ms;
+}
+
+/* The history has no entry. */
+static void take_absence(struct channel *channel, const struct marker *marker)
+{
+    bool first = channel->past == PAST_UNKNOWN, later = position_compare(marker->last, channel->last) > 0;
+    bool lost =
+        !first && (later || (position_compare(marker->last, channel->last) != 0 && is_lost_before(channel, marker->now_ms)) ||
+                   (position_is_none(channel->last) && is_lost_before(channel, marker->now_ms)));
+    if (lost)
+        channel_emit_gap(channel, marker->last, marker->now_ms);
+    if (first || lost)
+        channel->last = marker->last;
+    if (first)
+        channel->horizon_ms = horizon_of(channel->born_ms, marker->now_ms);
+    else if (lost)
+        channel->horizon_ms = marker->now_ms;
+    channel->past = PAST_BARE;
+    channel->interrupted = false;
+    channel->depth = UINT32_MAX;
+}
+
+/* Whether these entries, which follow `last`, begin a history that names nothing before them, and more has to be known to tell what is missing. */
+static bool lacks_proof(const struct channel *channel, const struct history_entry *entries, size_t count)
+{
+    uint64_t born_ms;
+    if (!channel->interrupted || count == 0)
+        return false;
+    struct frame *frame = channel_frame(channel, &entries[0]);
+    if (frame == NULL)
+        return false;
+    bool lacks = position_is_none(frame->prev) && !proof_of(channel, frame->at.ms, &born_ms);
+    frame_unref(frame);
+    return lacks;
+}
+
+/* ---- reads ---- */
+
+/* One entry of the history, on the way from `last` to its end. */
+static void take_entry(struct channel *channel, const struct history_entry *entry)
+{
+    struct frame *frame = channel_frame(channel, entry);
+    if (frame == NULL) {
+        channel->last = entry->at; /* somebody else's entry: the next one of ours names it as the one before */
+        return;
+    }
+    if (!channel_already_seen(channel, frame)) {
+        if (position_is_none(frame->prev) ? is_lost_before(channel, frame->at.ms)
+                                          : position_compare(frame->prev, channel->last) != 0)
+            channel_emit_gap(channel, frame->prev, frame->at.ms);
+        else
+            channel_join_on(channel, frame);
+        channel_emit(channel, frame);
+    }
+    frame_unref(frame);
+}
+
+/* The first read of a history: its newest events fill the ring, and nobody is told of them. */
+static void take_newest(struct channel *channel, const struct history_entry *entries, size_t count)
+{
+    for (size_t i = 0; i < count; ++i) {
+        struct frame *frame = channel_frame(channel, &entries[i]);
+        channel->last = entries[i].at;
+        if (frame == NULL)
+            continue;
+        ring_append(&channel->ring, frame, &channel->shared->limits);
+        frame_unref(frame);
+    }
+    channel->past = PAST_KNOWN;
+    channel->settled = channel->asked_held;
+}
+
+/* What the ring holds is what follows this, and is not older than it but for nobody's events. */
+static struct position ring_begin(const struct channel *channel)
+{
+    return channel->ring.count == 0 ? channel->last : ring_at(&channel->ring, 0)->prev;
+}
+
+/* A deeper read: what is older than the ring goes in front of it. False: there is no room for all. */
+static bool take_older(struct channel *channel, const struct history_entry *entries, size_t count)
+{
+    bool room = true;
+    struct position reached = channel->reached;
+    for (size_t i = count; i-- != 0 && room;) {
+        reached = entries[i].at;
+        if (position_compare(entries[i].at, ring_begin(channel)) > 0)
+            continue;
+        struct frame *frame = channel_frame(channel, &entries[i]);
+        if (frame == NULL)
+            continue;
+        room = ring_prepend(&channel->ring, frame, &channel->shared->limits);
+        frame_unref(frame);
+    }
+    channel->reached = reached;
+    channel->reached_begin = ring_begin(channel);
+    return room;
+}
+
+/* The deeper read goes on with what stands before this. */
+static struct position deeper_before(const struct channel *channel)
+{
+    struct position begin = ring_begin(channel);
+    bool reached = !position_is_none(channel->reached) && position_compare(channel->reached_begin, begin) == 0;
+    return reached ? channel->reached : position_next(begin);
+}
+
+/* True when the callback of a read has something to go on with. */
+static bool read_ended(struct channel *channel, const char *why)
+{
+    channel->reading = READING_NONE;
+    if (why != NULL)
+        channel->shared->on_read_failed(channel->owner, why);
+    return why == NULL;
+}
+
+static bool read_due(const struct channel *channel)
+{
+    return channel->state == READING ||
+           (channel->state == LIVE && (channel->marker != MARKER_NONE || channel->doubted || channel->wanted > channel->depth));
+}
+
+/* After a read: on to the next, or live. */
+static void go_on(struct channel *channel, bool complete)
+{
+    switch (channel->state) {
+    case SUBSCRIBING:
+        break;
+    case READING:
+        if (channel->again || !complete) {
+            channel->again = false;
+            channel_start_read(channel);
+        } else {
+            channel_catch_up(channel);
+        }
+        break;
+    case LIVE:
+        if (read_due(channel))
+            channel_start_read(channel);
+        else
+            channel->shared->on_live(channel->owner);
+        break;
+    }
+}
+
+/* The data set's birth, or its stand-in; 0: nobody has noted one yet. */
+static uint64_t born_of(const struct channel *channel, const struct marker *marker)
+{
+    return marker->born_ms != 0 ? marker->born_ms : channel->shard->denied ? channel->shard->born_ms : 0;
+}
+
+static void take_marker(struct channel *channel, const struct marker *marker)
+{
+    bool absent = channel->marker == MARKER_FOR_ABSENCE && marker->bare && !channel->again;
+    channel->born_ms = born_of(channel, marker);
+    channel->seen_ms = marker->now_ms > channel->proof_ms ? marker->now_ms : channel->proof_ms;
+    channel->marker = MARKER_NONE;
+    if (absent)
+        take_absence(channel, marker);
+    go_on(channel, absent);
+}
+
+static void on_marker(void *data, const struct marker *marker, const char *why)
+{
+    struct channel *channel = data;
+    channel->reading = READING_NONE;
+    if (why == NULL && channel->state != SUBSCRIBING && born_of(channel, marker) == 0)
+        why = "nobody has noted yet since when the data in Redis tells";
+    if (why != NULL)
+        channel->shared->on_read_failed(channel->owner, why);
+    else if (channel->state != SUBSCRIBING)
+        take_marker(channel, marker);
+}
+
+static void on_newest(void *data, const struct history_entry *entries, size_t count, bool more, const char *why)
+{
+    struct channel *channel = data;
+    if (!read_ended(channel, why))
+        return;
+    if (count == 0) {
+        want_absence(channel);
+        go_on(channel, false);
+        return;
+    }
+    take_newest(channel, entries, count);
+    channel->depth = more ? (uint32_t)count : UINT32_MAX;
+    channel->verified_ms = channel->asked_ms;
+    go_on(channel, true);
+}
+
+/* Where the history begins: the ring does not go back further. What came since the question was asked may be dropped, too: it is in the history, and is read there. */
+static void on_first(void *data, const struct history_entry *entries, size_t count, bool more, const char *why)
+{
+    struct channel *channel = data;
+    (void)more;
+    if (!read_ended(channel, why))
+        return;
+    uint32_t had = channel->ring.count;
+    ring_drop_before(&channel->ring, count == 0 ? POSITION_MAX : entries[0].at);
+    if (channel->ring.count != had) {
+        channel->depth = UINT32_MAX;
+        channel_forget_history(channel);
+    }
+    channel->doubted = false;
+    channel->verified_ms = channel->asked_ms;
+    go_on(channel, false);
+}
+
+/* The next answer follows at once, until the ring is as deep as was asked for. */
+static void on_older(void *data, const struct history_entry *entries, size_t count, bool more, const char *why)
+{
+    struct channel *channel = data;
+    if (!read_ended(channel, why))
+        return;
+    if (position_compare(ring_begin(channel), channel->older_begin) ==
+        0) { /* else it lost events meanwhile, and these don't join on */
+        bool room = take_older(channel, entries, count);
+        channel->depth = more && room ? channel->depth + (uint32_t)count : UINT32_MAX;
+    }
+    go_on(channel, false);
+}
+
+/* The streams are told, since their clients' ids stand for nothing now, and go on from here. Nothing in the history tells of what was lost behind `at`, so it is remembered. */
+static void go_back_to(struct channel *channel, struct position at, uint64_t time_ms)
+{
+    channel_emit_gap(channel, at, time_ms);
+    channel->last = at;
+    channel->broken = true;
+    channel->broken_at = at;
+    channel->broken_ms =
+        channel->shard != NULL && channel->shard->clock_known ? (uint64_t)((int64_t)monotonic_ms() + channel->shard->clock_ms) : 0;
+}
+
+/* What was missed. True when all of it was taken. */
+static bool take_missed(struct channel *channel, const struct history_entry *entries, size_t count, bool more)
+{
+    const struct divergence_past past = {channel_name(channel), &channel->ring, channel->last};
+    bool about_last = channel->divergence.asked == DIVERGENCE_DOUBTED || channel->divergence.asked == DIVERGENCE_CHALLENGED;
+    struct divergence_answer answer = divergence_judge(&channel->divergence, &past, entries, count, !more);
+    switch (answer.what) {
+    case DIVERGENCE_ASK_AGAIN:
+        return false;
+    case DIVERGENCE_START_OVER:
+        channel_start_over(channel, answer.at);
+        return false;
+    case DIVERGENCE_GO_BACK:
+        channel->settled = 0;
+        go_back_to(channel, answer.at, answer.from < count ? entries[answer.from].at.ms : 0);
+        break;
+    case DIVERGENCE_TAKE:
+        channel->settled = about_last && count != 0 ? channel->asked_held : channel->settled;
+        break;
+    }
+    for (size_t i = answer.from; i < count; ++i)
+        take_entry(channel, &entries[i]);
+    return !more;
+}
+
+static void on_missed(void *data, const struct history_entry *entries, size_t count, bool more, const char *why)
+{
+    struct channel *channel = data;
+    bool from_start = channel->reading == READING_MISSED_FROM_START;
+    if (!read_ended(channel, why))
+        return;
+    if (lacks_proof(channel, entries, count)) {
+        want_proof(channel, entries[0].at.ms);
+        go_on(channel, false);
+        return;
+    }
+    bool complete = !channel->again && take_missed(channel, entries, count, more);
+    bool absent = complete && count == 0 && from_start && channel->interrupted;
+    if (absent)
+        want_absence(channel);
+    go_on(channel, complete && !absent);
+}
+
+static enum channel_read what_to_read(const struct channel *channel)
+{
+    if (channel->marker != MARKER_NONE)
+        return READING_MARKER;
+    if (channel->past == PAST_UNKNOWN)
+        return READING_NEWEST;
+    if (channel->state == READING)
+        return READING_MISSED;
+    return channel->doubted ? READING_BEGIN : READING_OLDER;
+}
+
+static struct history_read *read_missed(struct channel *channel)
+{
+    struct divergence_question question = divergence_ask(&channel->divergence, channel->last);
+    if (question.newest || position_is_none(question.after))
+        channel->reading = READING_MISSED_FROM_START;
+    if (question.newest)
+        return channel_read_before(channel, POSITION_MAX, 1, on_missed, channel);
+    return channel_read_after(channel, question.after, PAGE, on_missed, channel);
+}
+
+static struct history_read *read_history(struct channel *channel)
+{
+    switch (channel->reading) {
+    case READING_NEWEST:
+        return channel_read_before(channel, POSITION_MAX, channel->wanted, on_newest, channel);
+    case READING_MISSED:
+        return read_missed(channel);
+    case READING_BEGIN:
+        return channel_read_after(channel, POSITION_NONE, 1, on_first, channel);
+    default:
+        channel->older_begin = ring_begin(channel);
+        return channel_read_before(channel, deeper_before(channel), channel->wanted - channel->depth, on_older, channel);
+    }
+}
+
+static bool send_read(struct channel *channel)
+{
+    struct redis *commands = channel->shard == NULL ? NULL : channel->shard->commands;
+    if (channel->reading == READING_MARKER) {
+        channel->marker_read =
+            commands == NULL ? NULL : marker_read(commands, channel_name(channel), channel->shard->born_key, on_marker, channel);
+        return channel->marker_read != NULL;
+    }
+    channel->asked_held = channel->held.count;
+    channel->asked_ms = monotonic_ms();
+    channel->history_read = read_history(channel);
+    if (channel->history_read != NULL)
+        history_hurry(channel->history_read); /* before those of single streams */
+    return channel->history_read != NULL;
+}
+
+void channel_start_read(struct channel *channel)
+{
+    if (channel->reading != READING_NONE || !read_due(channel))
+        return;
+    const char *why = channel_left_alone(channel);
+    channel->reading = what_to_read(channel);
+    if (send_read(channel)) {
+        metric_add(COUNT_HISTORY_READS, 1);
+        return;
+    }
+    channel->reading = READING_NONE;
+    if (why != NULL)
+        channel->shared->on_read_failed(channel->owner, why);
+}
+
+bool channel_horizon(struct channel *channel, const struct frame *first, bool in_ring, uint64_t *horizon_ms)
+{
+    uint64_t born_ms;
+    bool own = (first == NULL || in_ring) && channel->horizon_ms != 0;
+    if (own) {
+        *horizon_ms = channel->horizon_ms;
+        return true;
+    }
+    uint64_t time_ms = first == NULL ? 0 : first->at.ms;
+    if (proof_of(channel, time_ms, &born_ms)) {
+        *horizon_ms = horizon_of(born_ms, time_ms);
+        return true;
+    }
+    want_proof(channel, time_ms);
+    channel_start_read(channel);
+    return false;
+}

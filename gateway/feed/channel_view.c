@@ -1,0 +1,104 @@
+#include "gateway/feed/channel_view.h"
+
+#include "gateway/feed/decode.h"
+#include "gateway/feed/channel_inside.h"
+
+struct slice channel_name(const struct channel *channel)
+{
+    return slice_make(channel->name, channel->name_len);
+}
+
+void *channel_owner(const struct channel *channel)
+{
+    return channel->owner;
+}
+
+struct channel_shared *channel_shared(const struct channel *channel)
+{
+    return channel->shared;
+}
+
+const struct channel_shard *channel_shard(const struct channel *channel)
+{
+    return channel->shard;
+}
+
+bool channel_live(const struct channel *channel)
+{
+    return channel->state == LIVE;
+}
+
+bool channel_bare(const struct channel *channel)
+{
+    return channel->past == PAST_BARE;
+}
+
+const struct ring *channel_ring(const struct channel *channel)
+{
+    return &channel->ring;
+}
+
+struct position channel_newest(const struct channel *channel)
+{
+    return channel->last;
+}
+
+bool channel_covers(const struct channel *channel, struct position after)
+{
+    return channel_bare(channel) || position_compare(channel->last, after) <= 0 ||
+           (channel->ring.count != 0 && position_compare(ring_at(&channel->ring, 0)->prev, after) <= 0);
+}
+
+bool channel_lost_after(const struct channel *channel, struct position after, bool exact)
+{
+    return channel->broken && (exact ? position_compare(after, channel->broken_at) <= 0 : after.ms < channel->broken_ms);
+}
+
+struct history_read *channel_read_after(const struct channel *channel, struct position after, size_t limit, history_cb cb,
+                                        void *data)
+{
+    return channel->shard == NULL ? NULL : history_after(channel->shard->history, channel_name(channel), after, limit, cb, data);
+}
+
+struct history_read *channel_read_before(const struct channel *channel, struct position before, size_t limit, history_cb cb,
+                                         void *data)
+{
+    return channel->shard == NULL ? NULL : history_before(channel->shard->history, channel_name(channel), before, limit, cb, data);
+}
+
+size_t channel_entry_size(const struct channel *channel)
+{
+    return channel->shard == NULL ? 1 : history_entry_size(channel->shard->history, channel_name(channel));
+}
+
+const char *channel_left_alone(const struct channel *channel)
+{
+    return channel->shard == NULL ? NULL : history_left_alone(channel->shard->history, channel_name(channel));
+}
+
+struct frame *channel_frame(const struct channel *channel, const struct history_entry *entry)
+{
+    return payload_entry_frame(channel_name(channel), entry);
+}
+
+size_t channel_frames(struct channel *channel, const struct history_entry *entries, size_t count, struct frame **out)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < count; ++i) {
+        struct frame *frame = channel_frame(channel, &entries[i]);
+        if (frame != NULL)
+            out[n++] = frame;
+    }
+    return n;
+}
+
+void channel_wake(struct channel *channel)
+{
+    if (channel->state == LIVE)
+        channel->shared->on_live(channel->owner);
+}
+
+void channel_read_failed(struct channel *channel, const char *why)
+{
+    channel->shared->on_read_failed(channel->owner, why);
+}
