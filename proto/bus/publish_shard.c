@@ -35,7 +35,7 @@ struct publish_shard {
     void *data;
     struct redis *redis;
     char born_key[CHANNEL_KEY_MAX];
-    struct wait_replicas confirm; /* replicas: 0 if none need to have it */
+    struct wait_replicas wait; /* replicas: 0 if none need to have it */
     enum library library;
     const char *why; /* why the last load failed; NULL: it did not */
     const char *unwritable; /* why Redis took no write, by the newest answer; NULL: it did */
@@ -135,7 +135,7 @@ static void on_lost(void *data, const char *why)
     struct publish_shard *shard = data;
     (void)why;
     shard->library = LIBRARY_ABSENT;
-    wait_replicas_lost(&shard->confirm, LOST_SENTENCE);
+    wait_replicas_lost(&shard->wait, LOST_SENTENCE);
 }
 
 /* ---- answers ---- */
@@ -226,7 +226,7 @@ static void hold(struct publish_send *send, const struct publish_answer *answer)
     send->answer.id = slice_make(send->bytes, answer->id.n);
     h2o_memcpy(send->bytes, answer->id.p, answer->id.n);
     send->held = (struct wait_replicas_item){.cb = on_confirmed, .data = send};
-    wait_replicas_hold(&send->shard->confirm, &send->held);
+    wait_replicas_hold(&send->shard->wait, &send->held);
 }
 
 static bool queue(struct publish_send *send);
@@ -253,7 +253,7 @@ static void on_answer(void *data, const redisReply *reply, const char *why)
         learn(send->shard, reply);
     if (reply == NULL)
         publish_send_fail(send, PUBLISH_BUS_DOWN, LOST_SENTENCE);
-    else if (read_answer(&answer, reply) && answer.id.n <= send->room && send->shard->confirm.replicas != 0)
+    else if (read_answer(&answer, reply) && answer.id.n <= send->room && send->shard->wait.replicas != 0)
         hold(send, &answer);
     else if (read_answer(&answer, reply))
         publish_send_answer(send, &answer);
@@ -280,8 +280,8 @@ static bool queue(struct publish_send *send)
     struct publish_shard *shard = send->shard;
     if (!redis_command(shard->redis, send->argv, send->argc, on_answer, send))
         return false;
-    if (shard->confirm.replicas != 0)
-        wait_replicas_sent(&shard->confirm);
+    if (shard->wait.replicas != 0)
+        wait_replicas_sent(&shard->wait);
     return true;
 }
 
@@ -307,7 +307,7 @@ struct publish_shard *publish_shard_open(const struct publish_shard_options *opt
     timer_init(&shard->probe, redis.loop, on_probe, shard);
     timer_start(&shard->probe, PROBE_MS);
     shard->redis = redis_open(&redis);
-    shard->confirm = (struct wait_replicas){
+    shard->wait = (struct wait_replicas){
         .redis = shard->redis, .replicas = options->replicas, .timeout_ms = replicas_timeout(options->redis)};
     return shard;
 }
@@ -316,7 +316,7 @@ void publish_shard_close(struct publish_shard *shard)
 {
     shard->library = LIBRARY_ABSENT;
     redis_close(shard->redis);
-    wait_replicas_lost(&shard->confirm, LOST_SENTENCE);
+    wait_replicas_lost(&shard->wait, LOST_SENTENCE);
     timer_dispose(&shard->probe);
     free(shard);
 }

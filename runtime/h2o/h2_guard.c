@@ -39,7 +39,7 @@ struct h2_guard {
     enum h2_abuse abuse; /* what it is closed for */
     h2o_socket_t *sock;
     h2o_http2_conn_t *conn;
-    struct h2_rates budget;
+    struct h2_rates rates;
     uint64_t sent_bytes; /* as the kernel counted them when WINDOW_UPDATEs were last allowed for it */
     uint64_t requests;
     uint32_t body_bytes; /* since the bodies were last added up */
@@ -47,7 +47,7 @@ struct h2_guard {
     uint32_t head_stream;
     bool head_ends_request;
     struct h2_work work;
-    struct h2_timeouts patience;
+    struct h2_timeouts timeouts;
     h2o_timeout_entry_t turn;
     struct pace pace;
 };
@@ -128,7 +128,7 @@ static void begin(struct h2_guard *guard)
     guard->state = GUARD_ON;
     guard->conn = guard->sock->data;
     guard->turn.cb = on_turn;
-    h2_rates_init(&guard->budget, monotonic_ms());
+    h2_rates_init(&guard->rates, monotonic_ms());
     h2_work_init(&guard->work);
     h2o_timeout_link(guard->conn->super.ctx->loop, &guard->conn->super.ctx->one_sec_timeout, &guard->turn);
 }
@@ -221,10 +221,10 @@ static uint64_t earn_window_updates(struct h2_guard *guard)
 
 static enum h2_abuse spend(struct h2_guard *guard, enum h2_abuse kind)
 {
-    if (h2_rates_take(&guard->budget, kind))
+    if (h2_rates_take(&guard->rates, kind))
         return H2_NO_ABUSE;
     uint64_t earned = kind == H2_WINDOW_UPDATES ? earn_window_updates(guard) : 0;
-    if (h2_rates_refill(&guard->budget, kind, monotonic_ms(), earned) || is_left_out(kind))
+    if (h2_rates_refill(&guard->rates, kind, monotonic_ms(), earned) || is_left_out(kind))
         return H2_NO_ABUSE;
     return kind;
 }
@@ -508,7 +508,7 @@ static void say_goodbye(h2o_http2_conn_t *conn)
     conn->state = H2O_HTTP2_CONN_STATE_HALF_CLOSED;
 }
 
-static void lose_patience(struct h2_guard *guard, const struct h2_timeouts_found *found)
+static void end_slow(struct h2_guard *guard, const struct h2_timeouts_found *found)
 {
     if (found->abuse == H2_IDLE && guard->conn->state == H2O_HTTP2_CONN_STATE_OPEN) {
         report(guard, H2_IDLE, "an HTTP/2 connection without requests was closed");
@@ -531,7 +531,7 @@ static void on_turn(h2o_timeout_entry_t *entry)
     h2o_timeout_link(ctx->loop, &ctx->one_sec_timeout, &guard->turn);
     if (guard->conn->state == H2O_HTTP2_CONN_STATE_IS_CLOSING)
         return;
-    h2_timeouts_turn(&guard->patience, guard->conn, guard->requests, connection_of(guard->sock)->owner->user_timeout_ms, &found);
+    h2_timeouts_turn(&guard->timeouts, guard->conn, guard->requests, connection_of(guard->sock)->owner->user_timeout_ms, &found);
     if (found.abuse != H2_NO_ABUSE && !is_left_out(found.abuse))
-        lose_patience(guard, &found);
+        end_slow(guard, &found);
 }

@@ -15,15 +15,15 @@ static const struct {
     [H2_OTHER_FRAMES] = {2000, 200},
 };
 
-void h2_rates_init(struct h2_rates *budget, uint64_t now_ms)
+void h2_rates_init(struct h2_rates *rates, uint64_t now_ms)
 {
     for (size_t i = 0; i < H2_BUDGETS; ++i)
-        budget->buckets[i] = (struct h2_bucket){.allowed = limits[i].burst, .since_ms = now_ms};
+        rates->buckets[i] = (struct h2_bucket){.allowed = limits[i].burst, .since_ms = now_ms};
 }
 
-bool h2_rates_refill(struct h2_rates *budget, enum h2_abuse kind, uint64_t now_ms, uint64_t earned)
+bool h2_rates_refill(struct h2_rates *rates, enum h2_abuse kind, uint64_t now_ms, uint64_t earned)
 {
-    struct h2_bucket *bucket = &budget->buckets[kind];
+    struct h2_bucket *bucket = &rates->buckets[kind];
     uint64_t fresh = (now_ms - bucket->since_ms) * limits[kind].per_second / 1000 + earned;
     if (fresh == 0)
         return false;

@@ -17,12 +17,12 @@ struct h2_rates {
     } buckets[H2_BUDGETS];
 };
 
-void h2_rates_init(struct h2_rates *budget, uint64_t now_ms);
+void h2_rates_init(struct h2_rates *rates, uint64_t now_ms);
 
 /* Takes one. True when there was one; false: the caller looks at its clock and may fill the bucket with h2_rates_refill(). */
-static inline bool h2_rates_take(struct h2_rates *budget, enum h2_abuse kind)
+static inline bool h2_rates_take(struct h2_rates *rates, enum h2_abuse kind)
 {
-    struct h2_bucket *bucket = &budget->buckets[kind];
+    struct h2_bucket *bucket = &rates->buckets[kind];
     if (bucket->spent == bucket->allowed)
         return false;
     ++bucket->spent;
@@ -31,4 +31,4 @@ static inline bool h2_rates_take(struct h2_rates *budget, enum h2_abuse kind)
 
 /* For an empty bucket: what time brought since it was last filled, and `earned` (things done for the client that allow it more
  * frames). False when that is nothing. */
-bool h2_rates_refill(struct h2_rates *budget, enum h2_abuse kind, uint64_t now_ms, uint64_t earned);
+bool h2_rates_refill(struct h2_rates *rates, enum h2_abuse kind, uint64_t now_ms, uint64_t earned);

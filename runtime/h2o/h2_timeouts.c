@@ -10,7 +10,7 @@ enum {
 static void find(struct h2_timeouts_found *found, enum h2_abuse abuse, h2o_http2_stream_t *stream)
 {
     found->abuse = abuse;
-    if (found->count < H2_PATIENCE_FINDS)
+    if (found->count < H2_TIMEOUTS_FOUND_MAX)
         found->requests[found->count++] = &stream->req;
 }
 
@@ -66,25 +66,25 @@ static void check_streams(h2o_http2_conn_t *conn, uint32_t looks, struct h2_time
     }
 }
 
-static void check_idle(struct h2_timeouts *patience, h2o_http2_conn_t *conn, uint64_t requests, struct h2_timeouts_found *found)
+static void check_idle(struct h2_timeouts *timeouts, h2o_http2_conn_t *conn, uint64_t requests, struct h2_timeouts_found *found)
 {
-    bool idle = conn->num_streams.pull.open == 0 && requests == patience->requests;
-    patience->requests = requests;
-    patience->idle_turns = idle ? patience->idle_turns + 1 : 0;
-    if (patience->idle_turns * (uint64_t)H2_PATIENCE_PERIOD_MS > conn->super.ctx->globalconf->http2.idle_timeout) {
+    bool idle = conn->num_streams.pull.open == 0 && requests == timeouts->requests;
+    timeouts->requests = requests;
+    timeouts->idle_turns = idle ? timeouts->idle_turns + 1 : 0;
+    if (timeouts->idle_turns * (uint64_t)H2_TIMEOUTS_PERIOD_MS > conn->super.ctx->globalconf->http2.idle_timeout) {
         found->abuse = H2_IDLE;
         found->all = true;
     }
 }
 
-void h2_timeouts_turn(struct h2_timeouts *patience, struct st_h2o_http2_conn_t *conn, uint64_t requests, uint32_t answer_ms,
+void h2_timeouts_turn(struct h2_timeouts *timeouts, struct st_h2o_http2_conn_t *conn, uint64_t requests, uint32_t answer_ms,
                       struct h2_timeouts_found *found)
 {
-    bool look = ++patience->turns % ANSWER_TURNS == 0 && conn->num_streams.pull.send_body != 0;
-    uint32_t looks = look ? answer_ms / (ANSWER_TURNS * H2_PATIENCE_PERIOD_MS) : 0;
+    bool look = ++timeouts->turns % ANSWER_TURNS == 0 && conn->num_streams.pull.send_body != 0;
+    uint32_t looks = look ? answer_ms / (ANSWER_TURNS * H2_TIMEOUTS_PERIOD_MS) : 0;
     *found = (struct h2_timeouts_found){.abuse = H2_NO_ABUSE};
     if (look || conn->num_streams.pull.open > conn->num_streams.pull.half_closed)
         check_streams(conn, looks, found);
     if (found->abuse == H2_NO_ABUSE)
-        check_idle(patience, conn, requests, found);
+        check_idle(timeouts, conn, requests, found);
 }

@@ -6,7 +6,7 @@
 
 struct st_h2o_http2_conn_t;
 
-enum { H2_PATIENCE_PERIOD_MS = 1000, H2_PATIENCE_FINDS = 32 };
+enum { H2_TIMEOUTS_PERIOD_MS = 1000, H2_TIMEOUTS_FOUND_MAX = 32 };
 
 struct h2_timeouts {
     uint32_t turns;
@@ -18,11 +18,11 @@ struct h2_timeouts {
 struct h2_timeouts_found {
     enum h2_abuse abuse; /* H2_NO_ABUSE: nothing */
     bool all; /* the whole connection */
-    h2o_req_t *requests[H2_PATIENCE_FINDS]; /* else these */
+    h2o_req_t *requests[H2_TIMEOUTS_FOUND_MAX]; /* else these */
     size_t count;
 };
 
-/* Call it every H2_PATIENCE_PERIOD_MS. `requests`: how many there were on the connection so far; `answer_ms`: how long an answer
+/* Call it every H2_TIMEOUTS_PERIOD_MS. `requests`: how many there were on the connection so far; `answer_ms`: how long an answer
  * may lie untaken. */
-void h2_timeouts_turn(struct h2_timeouts *patience, struct st_h2o_http2_conn_t *conn, uint64_t requests, uint32_t answer_ms,
+void h2_timeouts_turn(struct h2_timeouts *timeouts, struct st_h2o_http2_conn_t *conn, uint64_t requests, uint32_t answer_ms,
                       struct h2_timeouts_found *found);

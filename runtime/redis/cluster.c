@@ -34,15 +34,15 @@ struct link {
 };
 
 /* One shard. */
-struct part {
+struct member {
     struct shard shard;
     struct cluster *cluster;
     struct topology topology;
-    struct reading reading;
+    struct read_preference preference;
     char id[CLUSTER_ID_MAX]; /* of its primary */
     struct redis_node node; /* where that is */
     bool claimed; /* in the walk of apply(): it has slots */
-    struct part *next;
+    struct member *next;
 };
 
 struct cluster {
@@ -50,7 +50,7 @@ struct cluster {
     struct link *links[LINKS_MAX];
     size_t link_count;
     struct cluster_view view; /* what they say together */
-    struct part *parts;
+    struct member *members;
     size_t orphans; /* slots that nobody has */
     bool known;
     uint64_t opened_ms, refreshed_ms, eager_until_ms;
@@ -61,9 +61,9 @@ struct cluster {
 
 /* ---- the shards ---- */
 
-static void ask_part(struct topology *topology);
-static const char *late_part(struct topology *topology);
-static void doubt_part(struct topology *topology);
+static void ask_member(struct topology *topology);
+static const char *late_member(struct topology *topology);
+static void doubt_member(struct topology *topology);
 static void ask_reader(struct topology *topology);
 static const char *late_reader(struct topology *topology);
 static void doubt_reader(struct topology *topology);
@@ -73,116 +73,116 @@ static const char *place_of(char place[272], const struct cluster *cluster, cons
     return redis_node_place(place, 272, cluster->shards.options.url, node);
 }
 
-static struct part *create_part(struct cluster *cluster, const struct cluster_node *primary)
+static struct member *create_member(struct cluster *cluster, const struct cluster_node *primary)
 {
     char place[272];
-    struct part *part = h2o_mem_alloc(sizeof(*part));
-    *part = (struct part){.cluster = cluster, .node = primary->at, .next = cluster->parts};
-    memcpy(part->id, primary->id, sizeof(part->id));
-    topology_init_node(&part->topology, cluster->shards.options.url, &part->node, TOPOLOGY_PRIMARY);
-    part->topology.ask = ask_part;
-    part->topology.late = late_part;
-    part->topology.doubt = doubt_part;
-    read_preference_init(&part->reading, cluster->shards.options.url, &cluster->shards.options.weights);
-    part->reading.topology.ask = ask_reader;
-    part->reading.topology.late = late_reader;
-    part->reading.topology.doubt = doubt_reader;
-    part->shard = (struct shard){.topology = &part->topology, .reading = &part->reading.topology, .primary = part->id};
-    cluster->parts = part;
-    log_info("the cluster names a shard", log_str("place", place_of(place, cluster, &part->node)));
-    cluster->shards.options.on_shard(cluster->shards.options.data, &part->shard);
-    return part;
+    struct member *member = h2o_mem_alloc(sizeof(*member));
+    *member = (struct member){.cluster = cluster, .node = primary->at, .next = cluster->members};
+    memcpy(member->id, primary->id, sizeof(member->id));
+    topology_init_node(&member->topology, cluster->shards.options.url, &member->node, TOPOLOGY_PRIMARY);
+    member->topology.ask = ask_member;
+    member->topology.late = late_member;
+    member->topology.doubt = doubt_member;
+    read_preference_init(&member->preference, cluster->shards.options.url, &cluster->shards.options.weights);
+    member->preference.topology.ask = ask_reader;
+    member->preference.topology.late = late_reader;
+    member->preference.topology.doubt = doubt_reader;
+    member->shard = (struct shard){.topology = &member->topology, .reading = &member->preference.topology, .primary = member->id};
+    cluster->members = member;
+    log_info("the cluster names a shard", log_str("place", place_of(place, cluster, &member->node)));
+    cluster->shards.options.on_shard(cluster->shards.options.data, &member->shard);
+    return member;
 }
 
-static struct part *part_of_id(const struct cluster *cluster, const char *id)
+static struct member *member_of_id(const struct cluster *cluster, const char *id)
 {
-    struct part *part = cluster->parts;
-    while (part != NULL && strcmp(part->id, id) != 0)
-        part = part->next;
-    return part;
+    struct member *member = cluster->members;
+    while (member != NULL && strcmp(member->id, id) != 0)
+        member = member->next;
+    return member;
 }
 
 /* The shard whose primary this was not before: one of its slots was another's, who has none left. */
-static struct part *heir_of(const struct cluster *cluster, const struct cluster_view *next, uint16_t primary)
+static struct member *heir_of(const struct cluster *cluster, const struct cluster_view *next, uint16_t primary)
 {
     for (size_t slot = 0; slot < SLOTS; ++slot) {
         struct shard *shard = cluster->shards.by_slot[slot];
-        struct part *part = shard == NULL ? NULL : H2O_STRUCT_FROM_MEMBER(struct part, shard, shard);
-        if (next->owner[slot] == primary && part != NULL && !part->claimed)
-            return part;
+        struct member *member = shard == NULL ? NULL : H2O_STRUCT_FROM_MEMBER(struct member, shard, shard);
+        if (next->owner[slot] == primary && member != NULL && !member->claimed)
+            return member;
     }
     return NULL;
 }
 
-/* Where the part's primary is now: its connections follow. */
-static void move_part(struct part *part, const struct cluster_node *primary)
+/* Where the member's primary is now: its connections follow. */
+static void move_member(struct member *member, const struct cluster_node *primary)
 {
     char place[272];
-    bool moved = !redis_node_eq(&part->node, &primary->at);
-    memcpy(part->id, primary->id, sizeof(part->id));
-    part->node = primary->at;
+    bool moved = !redis_node_eq(&member->node, &primary->at);
+    memcpy(member->id, primary->id, sizeof(member->id));
+    member->node = primary->at;
     if (!moved)
         return;
-    log_info("the cluster names another primary", log_str("place", place_of(place, part->cluster, &part->node)));
-    topology_moved(&part->topology, &part->node);
+    log_info("the cluster names another primary", log_str("place", place_of(place, member->cluster, &member->node)));
+    topology_moved(&member->topology, &member->node);
 }
 
 /* Whose the primaries' slots are: first those who were primaries before, then those who took over from one, then new ones. */
-static void claim(struct cluster *cluster, const struct cluster_view *next, struct part **parts)
+static void claim(struct cluster *cluster, const struct cluster_view *next, struct member **members)
 {
-    for (struct part *part = cluster->parts; part != NULL; part = part->next)
-        part->claimed = false;
+    for (struct member *member = cluster->members; member != NULL; member = member->next)
+        member->claimed = false;
     for (size_t i = 0; i < next->count; ++i) {
-        parts[i] = next->nodes[i].primary != 0 ? NULL : part_of_id(cluster, next->nodes[i].id);
-        if (parts[i] != NULL)
-            parts[i]->claimed = true;
+        members[i] = next->nodes[i].primary != 0 ? NULL : member_of_id(cluster, next->nodes[i].id);
+        if (members[i] != NULL)
+            members[i]->claimed = true;
     }
     for (size_t i = 0; i < next->count; ++i) {
         if (next->nodes[i].primary != 0)
             continue;
-        if (parts[i] == NULL)
-            parts[i] = heir_of(cluster, next, (uint16_t)(i + 1));
-        if (parts[i] == NULL)
-            parts[i] = create_part(cluster, &next->nodes[i]);
-        parts[i]->claimed = true;
+        if (members[i] == NULL)
+            members[i] = heir_of(cluster, next, (uint16_t)(i + 1));
+        if (members[i] == NULL)
+            members[i] = create_member(cluster, &next->nodes[i]);
+        members[i]->claimed = true;
     }
 }
 
 /* The primary at index i, and its replicas. */
-static void set_readers(struct part *part, const struct cluster_view *next, size_t i)
+static void set_readers(struct member *member, const struct cluster_view *next, size_t i)
 {
     struct redis_node nodes[READING_NODES_MAX] = {next->nodes[i].at};
     size_t count = 1;
     for (size_t j = 0; j < next->count && count < READING_NODES_MAX; ++j)
         if (next->nodes[j].primary == i + 1)
             nodes[count++] = next->nodes[j].at;
-    read_preference_set(&part->reading, nodes, count);
+    read_preference_set(&member->preference, nodes, count);
 }
 
 static void drop_unclaimed(struct cluster *cluster)
 {
     char place[272];
-    for (struct part **at = &cluster->parts, *part; (part = *at) != NULL;) {
-        if (part->claimed) {
-            at = &part->next;
+    for (struct member **at = &cluster->members, *member; (member = *at) != NULL;) {
+        if (member->claimed) {
+            at = &member->next;
             continue;
         }
-        log_info("a shard has no slots left", log_str("place", place_of(place, cluster, &part->node)));
-        cluster->shards.options.on_gone(cluster->shards.options.data, &part->shard);
-        assert(h2o_linklist_is_empty(&part->topology.seekers) && h2o_linklist_is_empty(&part->reading.topology.seekers));
-        *at = part->next;
-        free(part);
+        log_info("a shard has no slots left", log_str("place", place_of(place, cluster, &member->node)));
+        cluster->shards.options.on_gone(cluster->shards.options.data, &member->shard);
+        assert(h2o_linklist_is_empty(&member->topology.seekers) && h2o_linklist_is_empty(&member->preference.topology.seekers));
+        *at = member->next;
+        free(member);
     }
 }
 
 static void apply(struct cluster *cluster, const struct cluster_view *next)
 {
-    struct part **parts = h2o_mem_alloc((next->count + 1) * sizeof(*parts));
+    struct member **members = h2o_mem_alloc((next->count + 1) * sizeof(*members));
     size_t moved = 0;
-    claim(cluster, next, parts);
+    claim(cluster, next, members);
     cluster->orphans = 0;
     for (size_t slot = 0; slot < SLOTS; ++slot) {
-        struct shard *shard = next->owner[slot] == 0 ? NULL : &parts[next->owner[slot] - 1]->shard;
+        struct shard *shard = next->owner[slot] == 0 ? NULL : &members[next->owner[slot] - 1]->shard;
         moved += cluster->shards.by_slot[slot] != shard;
         cluster->orphans += shard == NULL;
         cluster->shards.by_slot[slot] = shard;
@@ -190,10 +190,10 @@ static void apply(struct cluster *cluster, const struct cluster_view *next)
     for (size_t i = 0; i < next->count; ++i) {
         if (next->nodes[i].primary != 0)
             continue;
-        move_part(parts[i], &next->nodes[i]);
-        set_readers(parts[i], next, i);
+        move_member(members[i], &next->nodes[i]);
+        set_readers(members[i], next, i);
     }
-    free(parts);
+    free(members);
     drop_unclaimed(cluster);
     if (moved != 0) {
         log_info(cluster->known ? "slots have moved" : "the cluster's slots are known", log_int("slots", (int64_t)moved));
@@ -233,9 +233,9 @@ static void judge(struct cluster *cluster, bool news)
         free(next);
         choose_links(cluster);
     }
-    for (struct part *part = cluster->parts; part != NULL; part = part->next) {
-        topology_found(&part->topology, &part->node, NULL);
-        read_preference_answer(&part->reading);
+    for (struct member *member = cluster->members; member != NULL; member = member->next) {
+        topology_found(&member->topology, &member->node, NULL);
+        read_preference_answer(&member->preference);
     }
 }
 
@@ -393,9 +393,9 @@ static void ask_all(struct cluster *cluster)
     }
     if (any)
         return;
-    for (struct part *part = cluster->parts; part != NULL; part = part->next) {
-        topology_found(&part->topology, NULL, silence(cluster));
-        topology_found(&part->reading.topology, NULL, silence(cluster));
+    for (struct member *member = cluster->members; member != NULL; member = member->next) {
+        topology_found(&member->topology, NULL, silence(cluster));
+        topology_found(&member->preference.topology, NULL, silence(cluster));
     }
 }
 
@@ -414,40 +414,40 @@ static void refresh(struct cluster *cluster)
     timer_start(&cluster->poll, since < REFRESH_MS ? REFRESH_MS - since : 0);
 }
 
-static void ask_part(struct topology *topology)
+static void ask_member(struct topology *topology)
 {
-    refresh(H2O_STRUCT_FROM_MEMBER(struct part, topology, topology)->cluster);
+    refresh(H2O_STRUCT_FROM_MEMBER(struct member, topology, topology)->cluster);
 }
 
-static void doubt_part(struct topology *topology)
+static void doubt_member(struct topology *topology)
 {
-    refresh(H2O_STRUCT_FROM_MEMBER(struct part, topology, topology)->cluster);
+    refresh(H2O_STRUCT_FROM_MEMBER(struct member, topology, topology)->cluster);
 }
 
-static const char *late_part(struct topology *topology)
+static const char *late_member(struct topology *topology)
 {
-    return silence(H2O_STRUCT_FROM_MEMBER(struct part, topology, topology)->cluster);
+    return silence(H2O_STRUCT_FROM_MEMBER(struct member, topology, topology)->cluster);
 }
 
-static struct part *part_of_reader(struct topology *topology)
+static struct member *member_of_reader(struct topology *topology)
 {
-    return H2O_STRUCT_FROM_MEMBER(struct part, reading.topology, topology);
+    return H2O_STRUCT_FROM_MEMBER(struct member, preference.topology, topology);
 }
 
 static void ask_reader(struct topology *topology)
 {
-    read_preference_ask(&part_of_reader(topology)->reading);
-    refresh(part_of_reader(topology)->cluster);
+    read_preference_ask(&member_of_reader(topology)->preference);
+    refresh(member_of_reader(topology)->cluster);
 }
 
 static const char *late_reader(struct topology *topology)
 {
-    return silence(part_of_reader(topology)->cluster);
+    return silence(member_of_reader(topology)->cluster);
 }
 
 static void doubt_reader(struct topology *topology)
 {
-    refresh(part_of_reader(topology)->cluster);
+    refresh(member_of_reader(topology)->cluster);
 }
 
 /* ---- the shards' kind ---- */
@@ -468,10 +468,10 @@ static void close_cluster(struct shards *shards)
     struct cluster *cluster = H2O_STRUCT_FROM_MEMBER(struct cluster, shards, shards);
     while (cluster->link_count != 0)
         close_link(cluster, cluster->link_count - 1);
-    for (struct part *part = cluster->parts, *next; part != NULL; part = next) {
-        next = part->next;
-        assert(h2o_linklist_is_empty(&part->topology.seekers) && h2o_linklist_is_empty(&part->reading.topology.seekers));
-        free(part);
+    for (struct member *member = cluster->members, *next; member != NULL; member = next) {
+        next = member->next;
+        assert(h2o_linklist_is_empty(&member->topology.seekers) && h2o_linklist_is_empty(&member->preference.topology.seekers));
+        free(member);
     }
     timer_dispose(&cluster->poll);
     cluster_view_dispose(&cluster->view);

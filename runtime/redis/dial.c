@@ -50,7 +50,7 @@ static const char *handshake_sentence(struct dial *dial, const char *err)
 static void on_handshake(h2o_socket_t *sock, const char *err)
 {
     struct dial *dial = sock->data;
-    dial->greeting = false;
+    dial->handshaking = false;
     if (err == NULL || err == h2o_socket_error_ssl_cert_name_mismatch) {
         finish(dial, sock, NULL);
         return;
@@ -71,7 +71,7 @@ static bool is_address(const char *host)
 static void start_handshake(struct dial *dial, h2o_socket_t *sock)
 {
     const char *host = dial->node.host;
-    dial->greeting = true;
+    dial->handshaking = true;
     redis_tls_expect(dial->url->tls, host, is_address(host));
     h2o_socket_ssl_handshake(sock, dial->url->tls, is_address(host) ? "" : host, on_handshake);
 }
@@ -167,7 +167,7 @@ static void on_lookup(h2o_hostinfo_getaddr_req_t *lookup, const char *error, str
 void dial_start(struct dial *dial, const struct redis_node *node)
 {
     dial->count = dial->tried = 0;
-    dial->greeting = false;
+    dial->handshaking = false;
     ++dial->first;
     if (node != NULL)
         dial->node = *node;
@@ -198,5 +198,5 @@ const char *dial_late(const struct dial *dial)
 {
     if (dial->lookup != NULL)
         return "looking the host name up took too long";
-    return dial->greeting ? "the TLS handshake took too long: is this Redis's TLS port?" : "connecting took too long";
+    return dial->handshaking ? "the TLS handshake took too long: is this Redis's TLS port?" : "connecting took too long";
 }

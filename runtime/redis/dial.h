@@ -22,7 +22,7 @@ struct dial {
     struct sockaddr_storage addresses[DIAL_ADDRESSES_MAX];
     socklen_t lengths[DIAL_ADDRESSES_MAX];
     size_t count, tried;
-    bool greeting; /* in the TLS handshake */
+    bool handshaking; /* in the TLS handshake */
     char why[160];
     size_t first; /* moves on with each attempt, so that an address that swallows everything doesn't hide the others */
 };

@@ -13,17 +13,17 @@ struct handshake {
     char why[160];
 };
 
-void handshake_begin(struct handshake *greeting, const struct topology *topology, const char *name);
+void handshake_begin(struct handshake *handshake, const struct topology *topology, const char *name);
 
 /* Appends the commands to the buffer; returns how many answers they will have. */
-size_t handshake_write(struct handshake *greeting, h2o_buffer_t **out);
+size_t handshake_write(struct handshake *handshake, h2o_buffer_t **out);
 
 enum handshake_result {
     HANDSHAKE_MORE, /* answers are to come */
     HANDSHAKE_DONE, /* ready */
     HANDSHAKE_AGAIN, /* it wants a password: to be written once more */
-    HANDSHAKE_FAILED, /* greeting->why says it */
+    HANDSHAKE_FAILED, /* handshake->why says it */
 };
 
 /* The answers, in order. */
-enum handshake_result handshake_answer(struct handshake *greeting, const redisReply *reply);
+enum handshake_result handshake_answer(struct handshake *handshake, const redisReply *reply);

@@ -39,42 +39,43 @@ const char *read_preference_weights_parse(struct read_preference_weights *out, c
     return out->primary + out->replica == 0 ? "not all weights may be 0" : NULL;
 }
 
-void read_preference_init(struct reading *reading, const struct redis_url *url, const struct read_preference_weights *weights)
+void read_preference_init(struct read_preference *preference, const struct redis_url *url,
+                          const struct read_preference_weights *weights)
 {
-    *reading = (struct reading){.weights = *weights};
-    topology_init_node(&reading->topology, url, NULL, TOPOLOGY_NODE);
+    *preference = (struct read_preference){.weights = *weights};
+    topology_init_node(&preference->topology, url, NULL, TOPOLOGY_NODE);
 }
 
-void read_preference_ask(struct reading *reading)
+void read_preference_ask(struct read_preference *preference)
 {
-    if (monotonic_ms() - reading->chosen_ms > LIVED_MS) {
-        reading->chosen_ms = monotonic_ms();
-        reading->asks = 0;
+    if (monotonic_ms() - preference->chosen_ms > LIVED_MS) {
+        preference->chosen_ms = monotonic_ms();
+        preference->asks = 0;
     }
-    ++reading->asks;
+    ++preference->asks;
 }
 
-static unsigned weight_of(const struct reading *reading, size_t i)
+static unsigned weight_of(const struct read_preference *preference, size_t i)
 {
-    return i == 0 ? reading->weights.primary : reading->weights.replica;
+    return i == 0 ? preference->weights.primary : preference->weights.replica;
 }
 
-static bool is_current(const struct reading *reading, size_t i)
+static bool is_current(const struct read_preference *preference, size_t i)
 {
-    return reading->topology.node != NULL && redis_node_eq(&reading->node, &reading->nodes[i]);
+    return preference->topology.node != NULL && redis_node_eq(&preference->node, &preference->nodes[i]);
 }
 
 /* The index of one of them by the weights, `but` not counted; where that leaves none: of the primary. */
-static size_t draw(const struct reading *reading, bool but_current)
+static size_t draw(const struct read_preference *preference, bool but_current)
 {
     unsigned total = 0;
-    for (size_t i = 0; i < reading->count; ++i)
-        total += but_current && is_current(reading, i) ? 0 : weight_of(reading, i);
+    for (size_t i = 0; i < preference->count; ++i)
+        total += but_current && is_current(preference, i) ? 0 : weight_of(preference, i);
     if (total == 0)
         return 0;
     unsigned ticket = arc4random_uniform(total);
-    for (size_t i = 0; i < reading->count; ++i) {
-        unsigned weight = but_current && is_current(reading, i) ? 0 : weight_of(reading, i);
+    for (size_t i = 0; i < preference->count; ++i) {
+        unsigned weight = but_current && is_current(preference, i) ? 0 : weight_of(preference, i);
         if (ticket < weight)
             return i;
         ticket -= weight;
@@ -82,57 +83,57 @@ static size_t draw(const struct reading *reading, bool but_current)
     return 0;
 }
 
-static void choose(struct reading *reading, bool but_current)
+static void choose(struct read_preference *preference, bool but_current)
 {
-    size_t i = draw(reading, but_current);
-    bool moved = reading->topology.node != NULL && !is_current(reading, i);
-    reading->node = reading->nodes[i];
-    reading->topology.node = &reading->node;
-    reading->chosen_ms = monotonic_ms();
-    reading->asks = 0;
+    size_t i = draw(preference, but_current);
+    bool moved = preference->topology.node != NULL && !is_current(preference, i);
+    preference->node = preference->nodes[i];
+    preference->topology.node = &preference->node;
+    preference->chosen_ms = monotonic_ms();
+    preference->asks = 0;
     if (moved)
-        topology_moved(&reading->topology, &reading->node);
+        topology_moved(&preference->topology, &preference->node);
 }
 
 /* Whether it is at one that should not be listened at while there are others: those were not there, or did not work. */
-static bool is_makeshift(const struct reading *reading)
+static bool is_makeshift(const struct read_preference *preference)
 {
     bool others = false, itself = false;
-    for (size_t i = 0; i < reading->count; ++i) {
-        others = others || weight_of(reading, i) != 0;
-        itself = itself || (is_current(reading, i) && weight_of(reading, i) != 0);
+    for (size_t i = 0; i < preference->count; ++i) {
+        others = others || weight_of(preference, i) != 0;
+        itself = itself || (is_current(preference, i) && weight_of(preference, i) != 0);
     }
     return others && !itself;
 }
 
-static bool is_same(const struct reading *reading, const struct redis_node *nodes, size_t count)
+static bool is_same(const struct read_preference *preference, const struct redis_node *nodes, size_t count)
 {
-    bool same = reading->count == count;
+    bool same = preference->count == count;
     for (size_t i = 0; same && i < count; ++i)
-        same = redis_node_eq(&reading->nodes[i], &nodes[i]);
+        same = redis_node_eq(&preference->nodes[i], &nodes[i]);
     return same;
 }
 
-void read_preference_set(struct reading *reading, const struct redis_node *nodes, size_t count)
+void read_preference_set(struct read_preference *preference, const struct redis_node *nodes, size_t count)
 {
     bool here = false;
-    if (is_same(reading, nodes, count))
+    if (is_same(preference, nodes, count))
         return;
-    memcpy(reading->nodes, nodes, count * sizeof(*nodes));
-    reading->count = count;
+    memcpy(preference->nodes, nodes, count * sizeof(*nodes));
+    preference->count = count;
     for (size_t i = 0; i < count; ++i)
-        here = here || is_current(reading, i);
-    if (!here || is_makeshift(reading))
-        choose(reading, false);
+        here = here || is_current(preference, i);
+    if (!here || is_makeshift(preference))
+        choose(preference, false);
 }
 
-void read_preference_answer(struct reading *reading)
+void read_preference_answer(struct read_preference *preference)
 {
-    if (reading->count == 0)
+    if (preference->count == 0)
         return;
-    if (reading->asks > ASKS_MAX && reading->count > 1)
-        choose(reading, true);
-    else if (is_makeshift(reading) && monotonic_ms() - reading->chosen_ms > MAKESHIFT_MS)
-        choose(reading, false);
-    topology_found(&reading->topology, &reading->node, NULL);
+    if (preference->asks > ASKS_MAX && preference->count > 1)
+        choose(preference, true);
+    else if (is_makeshift(preference) && monotonic_ms() - preference->chosen_ms > MAKESHIFT_MS)
+        choose(preference, false);
+    topology_found(&preference->topology, &preference->node, NULL);
 }

@@ -11,7 +11,7 @@ struct read_preference_weights {
     unsigned primary, replica;
 };
 
-struct reading {
+struct read_preference {
     struct topology topology; /* its `node` is the one that was chosen; NULL: none was yet */
     struct read_preference_weights weights;
     struct redis_node nodes[READING_NODES_MAX]; /* the primary first */
@@ -25,11 +25,11 @@ struct reading {
 const char *read_preference_weights_parse(struct read_preference_weights *out, const char *text);
 
 /* topology's ask, late and doubt are the caller's to set; ask has to call read_preference_ask(). */
-void read_preference_init(struct reading *reading, const struct redis_url *url, const struct read_preference_weights *weights);
-void read_preference_ask(struct reading *reading);
+void read_preference_init(struct read_preference *preference, const struct redis_url *url, const struct read_preference_weights *weights);
+void read_preference_ask(struct read_preference *preference);
 
 /* Who is in the shard now; the primary first, at most READING_NODES_MAX count. Connections to one that is not leave. */
-void read_preference_set(struct reading *reading, const struct redis_node *nodes, size_t count);
+void read_preference_set(struct read_preference *preference, const struct redis_node *nodes, size_t count);
 
 /* Answers who has asked. One that is asked for again and again does not work: another is chosen, if there is one. */
-void read_preference_answer(struct reading *reading);
+void read_preference_answer(struct read_preference *preference);

@@ -39,7 +39,7 @@ struct redis {
     struct topology_seeker seeker;
     bool located; /* dial.node is where it is, or was */
     struct dial dial;
-    struct handshake greeting;
+    struct handshake handshake;
     h2o_socket_t *sock;
     redisReader *reader;
     struct pipeline pipeline;
@@ -56,7 +56,7 @@ struct redis {
     bool listening; /* a push command was sent on this connection: messages may arrive */
     unsigned walking; /* callbacks of the owner that are running */
     const char *why;
-    char why_text[160]; /* of TLS, or of the greeting */
+    char why_text[160]; /* of TLS, or of the handshake */
     struct log_limit ready_limit, lost_limit;
 };
 
@@ -325,7 +325,7 @@ static void on_read(h2o_socket_t *sock, const char *err)
         lose(redis, end_sentence(redis, err));
 }
 
-/* ---- the greeting ---- */
+/* ---- the handshake ---- */
 
 static void check_replies(struct redis *redis);
 static void greet(struct redis *redis);
@@ -347,7 +347,7 @@ static void on_greeting(void *data, const redisReply *reply, const char *why)
     (void)why;
     if (reply == NULL)
         return;
-    switch (handshake_answer(&redis->greeting, reply)) {
+    switch (handshake_answer(&redis->handshake, reply)) {
     case HANDSHAKE_MORE:
         return;
     case HANDSHAKE_DONE:
@@ -357,7 +357,7 @@ static void on_greeting(void *data, const redisReply *reply, const char *why)
         greet(redis);
         return;
     case HANDSHAKE_FAILED:
-        snprintf(redis->why_text, sizeof(redis->why_text), "%s", redis->greeting.why); /* the next greeting begins with none */
+        snprintf(redis->why_text, sizeof(redis->why_text), "%s", redis->handshake.why); /* the next handshake begins with none */
         drop(redis, redis->why_text);
         return;
     }
@@ -366,7 +366,7 @@ static void on_greeting(void *data, const redisReply *reply, const char *why)
 static void greet(struct redis *redis)
 {
     struct pipeline_item item = {.cb = on_greeting, .data = redis, .since_ms = monotonic_ms(), .left = 1};
-    for (size_t left = handshake_write(&redis->greeting, &redis->queued); left != 0; --left)
+    for (size_t left = handshake_write(&redis->handshake, &redis->queued); left != 0; --left)
         pipeline_add(&redis->pipeline, &item);
     send_soon(redis);
 }
@@ -401,7 +401,7 @@ static void on_dialed(void *data, h2o_socket_t *sock, const char *why)
     redis->reader->maxbuf = READER_KEEP;
     set_state(redis, GREETING);
     h2o_socket_read_start(sock, on_read);
-    handshake_begin(&redis->greeting, redis->topology, redis->options.name);
+    handshake_begin(&redis->handshake, redis->topology, redis->options.name);
     greet(redis);
 }
 

@@ -18,7 +18,7 @@ struct redis_options {
     struct topology
         *topology; /* where Redis is, shared with others, which outlives the connection; NULL: the only node, or socket, of `url` */
     const char *name; /* "subscriber" or "commands": for logs and CLIENT SETNAME ("sse-gateway:subscriber"); [A-Za-z0-9:-] */
-    uint64_t connect_timeout_ms; /* where it is, look-up, connect and greeting together */
+    uint64_t connect_timeout_ms; /* where it is, look-up, connect and handshake together */
     uint64_t
         reply_timeout_ms; /* when commands are unanswered and no answer came for so long, the connection counts as dead and is dropped: much that is under way takes its time, and
                                   is no fault while the answers go on. A PING is sent whenever nothing was received for half of it, so a silent peer is found as well */

@@ -22,10 +22,10 @@ struct wait_replicas {
 };
 
 /* Right after a write was queued. */
-void wait_replicas_sent(struct wait_replicas *confirm);
+void wait_replicas_sent(struct wait_replicas *wait);
 
 /* Redis has answered the write: the item's callback runs once, when the replicas have it or not. */
-void wait_replicas_hold(struct wait_replicas *confirm, struct wait_replicas_item *item);
+void wait_replicas_hold(struct wait_replicas *wait, struct wait_replicas_item *item);
 
 /* The connection is gone, and all commands were called back. */
-void wait_replicas_lost(struct wait_replicas *confirm, const char *why);
+void wait_replicas_lost(struct wait_replicas *wait, const char *why);

@@ -61,20 +61,21 @@ static void on_moved(void *data, const struct redis_node *node)
 
 static void ask(struct topology *topology)
 {
-    read_preference_ask(H2O_STRUCT_FROM_MEMBER(struct reading, topology, topology));
+    read_preference_ask(H2O_STRUCT_FROM_MEMBER(struct read_preference, topology, topology));
 }
 
-static void open_reading(struct reading *reading, struct seeker *seeker, unsigned primary, unsigned replica, size_t count)
+static void open_preference(struct read_preference *preference, struct seeker *seeker, unsigned primary, unsigned replica,
+                            size_t count)
 {
     static struct redis_url url;
-    read_preference_init(reading, &url, &(struct read_preference_weights){primary, replica});
-    reading->topology.ask = ask;
+    read_preference_init(preference, &url, &(struct read_preference_weights){primary, replica});
+    preference->topology.ask = ask;
     *seeker = (struct seeker){.super = {.on_found = on_found, .on_moved = on_moved, .data = seeker}};
-    topology_join(&reading->topology, &seeker->super);
-    topology_ask(&reading->topology, &seeker->super);
-    read_preference_answer(reading);
-    read_preference_set(reading, nodes, count);
-    read_preference_answer(reading);
+    topology_join(&preference->topology, &seeker->super);
+    topology_ask(&preference->topology, &seeker->super);
+    read_preference_answer(preference);
+    read_preference_set(preference, nodes, count);
+    read_preference_answer(preference);
 }
 
 static bool is(const struct seeker *seeker, size_t i)
@@ -91,9 +92,9 @@ static void check_shares(void)
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); ++i) {
         size_t hits = 0;
         for (int n = 0; n < DRAWS; ++n) {
-            struct reading reading;
+            struct read_preference preference;
             struct seeker seeker;
-            open_reading(&reading, &seeker, rows[i].primary, rows[i].replica, 3);
+            open_preference(&preference, &seeker, rows[i].primary, rows[i].replica, 3);
             hits += is(&seeker, 0);
         }
         double share = (double)hits / DRAWS;
@@ -104,29 +105,29 @@ static void check_shares(void)
 
 static void check_changes(void)
 {
-    struct reading reading;
+    struct read_preference preference;
     struct seeker seeker;
-    open_reading(&reading, &seeker, 0, 1, 1);
+    open_preference(&preference, &seeker, 0, 1, 1);
     check(is(&seeker, 0), "without a replica it is the primary");
-    read_preference_set(&reading, nodes, 2);
+    read_preference_set(&preference, nodes, 2);
     check(is(&seeker, 1) && seeker.moved == 1, "a replica that comes is taken");
-    read_preference_set(&reading, nodes, 3);
+    read_preference_set(&preference, nodes, 3);
     check(is(&seeker, 1) && seeker.moved == 1, "another one changes nothing");
-    read_preference_set(&reading, (struct redis_node[]){nodes[1], nodes[0], nodes[2]}, 3);
+    read_preference_set(&preference, (struct redis_node[]){nodes[1], nodes[0], nodes[2]}, 3);
     check(seeker.moved == 2 && !is(&seeker, 1), "the replica became the primary, which has no weight");
-    read_preference_set(&reading, (struct redis_node[]){nodes[1]}, 1);
+    read_preference_set(&preference, (struct redis_node[]){nodes[1]}, 1);
     check(is(&seeker, 1) && seeker.moved == 3, "the last one is taken, whatever it is");
 
-    open_reading(&reading, &seeker, 0, 1, 3);
+    open_preference(&preference, &seeker, 0, 1, 3);
     struct redis_node first = *seeker.at;
     for (int i = 0; i < 3; ++i) {
-        topology_ask(&reading.topology, &seeker.super);
-        read_preference_answer(&reading);
+        topology_ask(&preference.topology, &seeker.super);
+        read_preference_answer(&preference);
     }
     check(redis_node_eq(seeker.at, &first), "a node that is lost is tried again");
     for (int i = 0; i < 3; ++i) {
-        topology_ask(&reading.topology, &seeker.super);
-        read_preference_answer(&reading);
+        topology_ask(&preference.topology, &seeker.super);
+        read_preference_answer(&preference);
     }
     check(!redis_node_eq(seeker.at, &first) && !is(&seeker, 0), "one that goes on failing is left for the other replica");
 }
