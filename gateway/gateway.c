@@ -6,6 +6,7 @@
 #include "gateway/announcement.h"
 #include "gateway/counters.h"
 #include "gateway/http/routes.h"
+#include "gateway/stream_log.h"
 #include "proto/channel.h"
 #include "runtime/file_limit.h"
 #include "runtime/h2o/h2_work.h"
@@ -102,6 +103,7 @@ const char *gateway_prepare(void *options)
     struct service *service = &gateway->options.service;
     channel_set_prefix(service->redis_prefix);
     const char *error = service_prepare(service, &rows, channel_prefix_is_own(service->redis_prefix));
+    stream_log_init(gateway->options.log_streams);
     if (error == NULL)
         error = parse_options(gateway);
     if (error == NULL)

@@ -90,6 +90,7 @@ static const struct config_option table[] = {
     SERVICE_ACCESS,
     SERVICE_SANDBOX,
     SERVICE_LOG,
+    FLAG("LOG_STREAMS", log_streams, "off", "log each stream that opens, resumes, is refused or closes, at info; off: at debug"),
 };
 
 const char *options_check(const struct options *options)

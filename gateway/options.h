@@ -14,6 +14,7 @@ struct options {
     int64_t max_connections, max_channels;
     int64_t queue_bytes, memory_limit, coalesce_ms;
     int64_t write_timeout_s, drain_s, max_stream_s;
+    bool log_streams; /* at info */
     int64_t ring_len, ring_bytes, ring_memory;
 };
 

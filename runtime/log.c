@@ -168,6 +168,11 @@ void log_set_level(enum log_level level)
     threshold = level;
 }
 
+bool log_wants(enum log_level level)
+{
+    return level >= threshold;
+}
+
 bool log_format_parse(enum log_format *out, const char *text)
 {
     if (strcmp(text, "text") != 0 && strcmp(text, "json") != 0)
@@ -194,7 +199,7 @@ void log_starting(void)
 
 void log_write(enum log_level level, const char *msg, const struct log_field *fields)
 {
-    if (level < threshold)
+    if (!log_wants(level))
         return;
     struct line line;
     line.n = 0;

@@ -20,6 +20,9 @@ struct log_field {
 /* Lines below `level` are dropped. Call once, before threads start; the default is LOG_INFO. */
 void log_set_level(enum log_level level);
 
+/* Whether lines of this level are written. */
+bool log_wants(enum log_level level);
+
 /* Reads "debug", "info", "warn" or "error"; false for anything else. */
 static inline bool log_level_parse(enum log_level *out, const char *text)
 {

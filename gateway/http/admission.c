@@ -1,7 +1,6 @@
 #include "gateway/http/admission.h"
 
 #include "gateway/counters.h"
-#include "runtime/http.h"
 #include "runtime/monotonic.h"
 #include "runtime/net/connection.h"
 #include "runtime/seeded_hash.h"
@@ -25,16 +24,16 @@ static void on_request_gone(void *data)
 }
 
 /* True when no limit was hit. */
-static bool verdict(h2o_req_t *req, enum limit limit, unsigned retry_s)
+static bool verdict(enum limit limit, unsigned retry_s, struct refusal *why)
 {
     if (limit == LIMIT_NONE)
         return true;
     metric_add((size_t)COUNT_LIMITED + limit - 1, 1);
-    http_error_later(req, limit == LIMIT_CHANNELS ? 503 : 429, retry_s, limit_sentence(limit));
+    *why = (struct refusal){limit == LIMIT_CHANNELS ? 503 : 429, retry_s, limit_sentence(limit)};
     return false;
 }
 
-bool admission_open(h2o_req_t *req, struct limits_place **place)
+bool admission_open(h2o_req_t *req, struct limits_place **place, struct refusal *why)
 {
     const struct site *site = site_of(req);
     unsigned retry_s = 0;
@@ -43,18 +42,18 @@ bool admission_open(h2o_req_t *req, struct limits_place **place)
         return true;
     struct client_address client = proxies_client(site->proxies, req);
     enum limit limit = limits_enter(site->limits, &client, monotonic_us(), place, &retry_s);
-    if (!verdict(req, limit, retry_s))
+    if (!verdict(limit, retry_s, why))
         return false;
     struct held *held = h2o_mem_alloc_shared(&req->pool, sizeof(*held), on_request_gone);
     *held = (struct held){*place, req->version >= 0x200 ? NULL : connection_of_request(req)};
     return true;
 }
 
-bool admission_subject(h2o_req_t *req, struct limits_place *place, struct slice subject)
+bool admission_subject(struct limits_place *place, struct slice subject, struct refusal *why)
 {
     unsigned retry_s = 0;
     enum limit limit = place == NULL ? LIMIT_NONE : limits_enter_subject(place, subject, &retry_s);
-    return verdict(req, limit, retry_s);
+    return verdict(limit, retry_s, why);
 }
 
 static void on_stream_gone(void *data)
@@ -62,13 +61,13 @@ static void on_stream_gone(void *data)
     --(*(struct connection **)data)->streams;
 }
 
-bool admission_connection(h2o_req_t *req)
+bool admission_connection(h2o_req_t *req, struct refusal *why)
 {
     if (req->version < 0x200)
         return true;
     struct connection *connection = connection_of_request(req);
     if (connection->streams >= CONNECTION_STREAMS_MAX)
-        return verdict(req, LIMIT_CONNECTION_STREAMS, CONNECTION_RETRY_S);
+        return verdict(LIMIT_CONNECTION_STREAMS, CONNECTION_RETRY_S, why);
     ++connection->streams;
     struct connection **hook = h2o_mem_alloc_shared(&req->pool, sizeof(*hook), on_stream_gone);
     *hook = connection;
@@ -100,7 +99,7 @@ static enum limit limit_channels(h2o_req_t *req, const struct client_address *ad
     return limit;
 }
 
-bool admission_channels(h2o_req_t *req, struct hub_spec *spec)
+bool admission_channels(h2o_req_t *req, struct hub_spec *spec, struct refusal *why)
 {
     unsigned retry_s = 0;
     if (hub_count_fresh(site_worker_of(req)->hub, spec->channels, spec->count, 1) == 0)
@@ -108,10 +107,10 @@ bool admission_channels(h2o_req_t *req, struct hub_spec *spec)
     struct client_address address = proxies_client(site_of(req)->proxies, req), network = client_address_network(address);
     spec->client = seeded_hash(&network, sizeof(network));
     enum limit limit = limit_channels(req, &address, spec, &retry_s);
-    return verdict(req, limit, retry_s);
+    return verdict(limit, retry_s, why);
 }
 
-bool admission_publish(h2o_req_t *req)
+bool admission_publish(h2o_req_t *req, struct refusal *why)
 {
     const struct site *site = site_of(req);
     unsigned retry_s = 0;
@@ -119,5 +118,5 @@ bool admission_publish(h2o_req_t *req)
         return true;
     struct client_address client = proxies_client(site->proxies, req);
     enum limit limit = limits_publish(site->limits, &client, monotonic_us(), &retry_s);
-    return verdict(req, limit, retry_s);
+    return verdict(limit, retry_s, why);
 }

@@ -2,6 +2,7 @@
 
 #include "gateway/http/admission.h"
 #include "gateway/http/edge.h"
+#include "gateway/stream_log.h"
 #include "proto/channel.h"
 #include "proto/event.h"
 #include "proto/sse.h"
@@ -120,29 +121,52 @@ static void serve_head(h2o_req_t *req)
     h2o_send(req, NULL, 0, H2O_SEND_STATE_FINAL);
 }
 
-void stream_serve(h2o_req_t *req, struct stream_request *stream)
+static struct stream_facts facts_of(h2o_req_t *req, const struct stream_request *stream)
+{
+    return (struct stream_facts){.channels = stream->channels,
+                                 .count = stream->count,
+                                 .client = proxies_client(site_of(req)->proxies, req),
+                                 .protocol = req->version >= 0x200   ? "HTTP/2"
+                                             : req->version == 0x101 ? "HTTP/1.1"
+                                                                     : "HTTP/1.0",
+                                 .subject = stream->subject,
+                                 .mode = stream->spec.mode,
+                                 .last_event_id = stream->spec.resume_id};
+}
+
+void stream_refuse(h2o_req_t *req, const struct stream_request *stream, const struct refusal *why)
+{
+    struct stream_facts facts = facts_of(req, stream);
+    stream_log_refused(&facts, why);
+    http_error_later(req, why->status, why->retry_s, why->sentence);
+}
+
+bool stream_serve(h2o_req_t *req, struct stream_request *stream, struct refusal *why)
 {
     const struct site *site = site_of(req);
     const struct site_worker *worker = site_worker_of(req);
     if (http_method_is(req, "HEAD")) {
         serve_head(req);
-        return;
+        return true;
     }
     if (worker->draining) {
-        http_error_later(req, 503, 1, "this gateway is shutting down; connect again");
-        return;
+        *why = (struct refusal){503, 1, "this gateway is shutting down; connect again"};
+        return false;
     }
     stream->spec.channels = stream->channels;
     stream->spec.count = stream->count;
-    if (!admission_connection(req) || !admission_channels(req, &stream->spec))
-        return;
+    if (!admission_connection(req, why) || !admission_channels(req, &stream->spec, why))
+        return false;
     h2_guard_stream(req);
     add_stream_headers(req);
     if (req->version < 0x200) { /* h2o's filters don't see a head that we write */
         edge_add_headers(req);
         edge_count_stream(req);
     }
-    stream->spec.address = proxies_client(site->proxies, req);
+    struct stream_facts facts = facts_of(req, stream);
+    stream->spec.address = facts.client;
+    stream->spec.log = stream_log_opened(&facts);
     stream->spec.head_first = !site->bus.usable(site->bus.feed);
     hub_open(worker->hub, req, &stream->spec);
+    return true;
 }

@@ -19,5 +19,8 @@ const char *stream_add_channel(struct stream_request *stream, struct slice name)
 /* Reads the Last-Event-ID header, else `last_event_id`, then `last` (a stream that resumes has no use for it), and with `many` every `channel`, of which there must be one at least. */
 const char *stream_read_query(struct stream_request *stream, h2o_req_t *req, bool many);
 
-/* Opens it: the head at once, the events as soon as the bus has answered. A HEAD request gets the head alone. */
-void stream_serve(h2o_req_t *req, struct stream_request *stream);
+/* Opens it: the head at once, the events as soon as the bus has answered. A HEAD request gets the head alone. False, with *why, when it cannot be. */
+bool stream_serve(h2o_req_t *req, struct stream_request *stream, struct refusal *why);
+
+/* Answers the request with the refusal, and logs it. */
+void stream_refuse(h2o_req_t *req, const struct stream_request *stream, const struct refusal *why);

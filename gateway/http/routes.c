@@ -50,14 +50,13 @@ static const struct route *find(struct slice path, bool demo)
     return NULL;
 }
 
-/* False when the request was answered with a refusal. */
-static bool may_subscribe(h2o_req_t *req, struct stream_request *stream)
+static bool may_subscribe(h2o_req_t *req, struct stream_request *stream, struct refusal *why)
 {
     struct access_pass pass;
     const char *error = access_check(site_worker_of(req)->access, req, ACCESS_SUBSCRIBE, stream->channels, stream->count, &pass);
     if (error != NULL) {
         metric_add((size_t)COUNT_REFUSED + pass.outcome - 1, 1);
-        http_error(req, pass.status, error);
+        *why = (struct refusal){pass.status, 0, error};
         return false;
     }
     stream->subject = pass.subject;
@@ -73,20 +72,19 @@ static void serve_stream(h2o_req_t *req, const struct route *route, struct slice
         return;
     }
     struct stream_request stream = {
-        .spec = {.mode = route->replay == 0 ? START_FRESH : START_LAST, .last = route->replay, .welcome = route->welcome},
+        .spec = {.welcome = route->welcome, .mode = route->replay == 0 ? START_FRESH : START_LAST, .last = route->replay},
     };
     struct limits_place *place;
-    const char *error = NULL;
+    struct refusal why = {400, 0, NULL};
     if (route->kind == ROUTE_CHANNEL)
-        error = stream_add_channel(&stream, slice_of(route->channel));
+        why.sentence = stream_add_channel(&stream, slice_of(route->channel));
     else if (route->kind == ROUTE_NAMED)
-        error = stream_add_channel(&stream, slice_from(path, strlen(route->path)));
-    if (error == NULL)
-        error = stream_read_query(&stream, req, route->kind == ROUTE_SUBSCRIBE);
-    if (error != NULL)
-        http_error(req, 400, error);
-    else if (admission_open(req, &place) && may_subscribe(req, &stream) && admission_subject(req, place, stream.subject))
-        stream_serve(req, &stream);
+        why.sentence = stream_add_channel(&stream, slice_from(path, strlen(route->path)));
+    if (why.sentence == NULL)
+        why.sentence = stream_read_query(&stream, req, route->kind == ROUTE_SUBSCRIBE);
+    if (why.sentence != NULL || !admission_open(req, &place, &why) || !may_subscribe(req, &stream, &why) ||
+        !admission_subject(place, stream.subject, &why) || !stream_serve(req, &stream, &why))
+        stream_refuse(req, &stream, &why);
 }
 
 static void serve_page(h2o_req_t *req)
@@ -112,7 +110,12 @@ static int pass_on(h2o_req_t *req, const struct route *route, struct slice path)
         return 0;
     }
     struct slice channel = route->kind == ROUTE_NAMED ? slice_from(path, strlen(route->path)) : slice_of(route->channel);
-    return admission_publish(req) && upstream_begin(req, channel) ? -1 : 0;
+    struct refusal why;
+    if (!admission_publish(req, &why)) {
+        http_error_later(req, why.status, why.retry_s, why.sentence);
+        return 0;
+    }
+    return upstream_begin(req, channel) ? -1 : 0;
 }
 
 static int on_req(h2o_handler_t *handler, h2o_req_t *req)

@@ -230,6 +230,7 @@ void hub_open(struct hub *hub, h2o_req_t *req, const struct hub_spec *spec)
 {
     struct subscriber *subscriber = subscriber_create(&owner, hub, transport_of(req), spec->count, spec->welcome);
     subscriber->client = spec->address;
+    subscriber->log = spec->log;
     subscriber->key = spec->key;
     join(hub, subscriber, spec);
     set_end(hub, subscriber, spec->life_ms);

@@ -45,6 +45,7 @@ struct hub_spec {
     uint64_t client; /* see struct ask */
     uint32_t promised; /* likewise */
     struct client_address address; /* for the log */
+    struct stream_log *log; /* the stream's from here on; NULL: it is not logged */
 };
 
 /* How many of these channels nobody listens to at this worker; counted only until there are `enough`. */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "gateway/stream/transport.h"
+#include "gateway/stream_log.h"
 #include "runtime/http.h"
 #include "runtime/log.h"
 
@@ -296,6 +297,8 @@ static void close_for(struct subscriber *subscriber, enum close_reason reason, c
     } else if (!subscriber->detached) {
         subscriber->transport->close(subscriber, written);
     }
+    stream_log_closed(subscriber->log, reason);
+    subscriber->log = NULL;
     queue_clear(subscriber); /* no transport reads it any more */
     release(subscriber);
 }

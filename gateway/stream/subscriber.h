@@ -8,6 +8,7 @@
 
 struct fanout;
 struct hub;
+struct stream_log;
 struct subscriber;
 struct transport;
 
@@ -63,6 +64,7 @@ struct subscriber {
     uint16_t member_count;
     uint32_t key; /* by which the token is known that let it in; 0: none was needed */
     struct client_address client; /* for the log */
+    struct stream_log *log; /* NULL: it is not logged */
     uint32_t received; /* bytes the client sent although it has nothing to say */
     uint32_t behind_ms; /* since when it is too far behind, see slow.h: the lower half of the time; 0: it is not */
     struct { /* a ring; memory only while frames wait */

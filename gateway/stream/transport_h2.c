@@ -1,6 +1,7 @@
 #include "gateway/stream/transport.h"
 
 #include "gateway/stream/subscriber.h"
+#include "gateway/stream_log.h"
 #include "runtime/h2o/h2_data.h"
 #include "runtime/h2o/h2_reset.h"
 
@@ -69,6 +70,7 @@ static void on_gone(void *data)
 {
     struct h2_stream *stream = data;
     struct subscriber *subscriber = stream->subscriber;
+    stream_log_bytes(subscriber->log, stream->req->bytes_sent);
     subscriber->h2 = NULL;
     subscriber_detach(subscriber);
 }
@@ -77,6 +79,7 @@ static void h2_close(struct subscriber *subscriber, bool written)
 {
     if (subscriber->h2 == NULL)
         return;
+    stream_log_bytes(subscriber->log, subscriber->h2->req->bytes_sent);
     if (written)
         h2o_send(subscriber->h2->req, NULL, 0, H2O_SEND_STATE_FINAL);
     else

@@ -1,8 +1,10 @@
 #include "gateway/stream/transport.h"
 
+#include <linux/tcp.h>
 #include <sys/socket.h>
 
 #include "gateway/stream/subscriber.h"
+#include "gateway/stream_log.h"
 #include "runtime/h2o/takeover.h"
 #include "runtime/net/connection.h"
 #include "runtime/net/tls_wire.h"
@@ -150,12 +152,23 @@ static void on_tls_readable(h2o_socket_t *sock, const char *err)
 
 /* ---- opening and closing ---- */
 
+/* What the client's kernel has acknowledged on this connection, head and TLS included: nothing is counted while the stream is open. */
+static uint64_t bytes_acked(int fd)
+{
+    struct tcp_info info = {.tcpi_bytes_acked = 0};
+    socklen_t size = sizeof(info);
+    getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size);
+    return info.tcpi_bytes_acked;
+}
+
 static void http1_close(struct subscriber *subscriber, bool written)
 {
     h2o_socket_t *sock = subscriber->sock;
     (void)written; /* the last chunk stood in the queue; a stream that is cut ends without one, so its client knows */
     if (sock == NULL)
         return; /* still with h2o: on_taken_over() ends it */
+    if (subscriber->log != NULL)
+        stream_log_bytes(subscriber->log, bytes_acked(h2o_socket_get_fd(sock)));
     subscriber->sock = NULL;
     h2o_socket_close(sock);
     subscriber_detach(subscriber);

@@ -4,10 +4,10 @@ import assert from 'node:assert/strict';
 import { createServer } from 'node:net';
 import { execFile } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
-import { X509Certificate } from 'node:crypto';
+import { X509Certificate, createHmac } from 'node:crypto';
 import { join } from 'node:path';
 import { Stack, binary, tempFolder, until } from './stack.mjs';
-import { openStream, request } from './sse.mjs';
+import { H2, openStream, request } from './sse.mjs';
 import { Raw } from './raw.mjs';
 
 const folder = tempFolder();
@@ -57,6 +57,63 @@ test('a stream that is closed by force is logged with its reason and client, one
     (await openStream(`${s.gw[0].url}/channels/a`)).close();
     await s.gw[0].waitMetric('sse_streams', 0);
     assert.equal(s.gw[0].logged({ msg: 'stream closed by force' }).length, 1);
+});
+
+// What a line of a stream says of it.
+const facts = line => [line.channels, line.client, line.protocol, line.subject, line.mode];
+
+function token(sub) {
+    const part = value => Buffer.from(JSON.stringify(value)).toString('base64url');
+    const text = `${part({ alg: 'HS256' })}.${part({ sub, exp: Math.floor(Date.now() / 1000) + 600, sse: { subscribe: ['a', 'b'], publish: ['*'] } })}`;
+    return `${text}.${createHmac('sha256', readFileSync(JWT_KEY_FILE)).update(text).digest('base64url')}`;
+}
+
+test('LOG_STREAMS: a stream that opens, resumes, is refused or closes has a line with all that is known of it', async () => {
+    const s = await Stack.start({ tls: true, env: { JWT_KEY_FILE, TRUSTED_PROXIES: '127.0.0.1' }, gatewayEnv: [{ LOG_STREAMS: 'on', THREADS: 1 }] });
+    const [gw] = s.gw;
+    const headers = { authorization: `Bearer ${token('alice')}`, 'x-forwarded-for': '192.0.2.7' };
+    const alice = ['192.0.2.7', 'HTTP/1.1', 'alice'];
+
+    const stream = await openStream(`${gw.httpsUrl}/subscribe?channel=a&channel=b`, { headers });
+    const opened = await gw.waitLogged({ msg: 'stream opened' });
+    assert.deepEqual([opened.level, ...facts(opened)], ['info', 'a,b', ...alice, 'fresh']);
+    assert.equal((await post(`${gw.url}/channels/a`, { ...headers, 'content-type': 'text/plain' })).status, 200);
+    const { lastEventId: id } = await stream.waitEvent('x', ({ data }) => data === 'x');
+    stream.close();
+    const closed = await gw.waitLogged({ msg: 'stream closed' });
+    assert.deepEqual([closed.stream, closed.reason, ...facts(closed)], [opened.stream, 'client closed', 'a,b', ...alice, 'fresh']);
+    assert.ok(Number(closed.seconds) >= 0 && Number(closed.seconds) < 60 && Number(closed.bytes) > 100, JSON.stringify(closed));
+
+    const h2 = await H2.connect(gw.httpsUrl);
+    const again = await h2.open('/channels/a?last=5', { headers: { ...headers, 'last-event-id': id } });
+    const resumed = await gw.waitLogged({ msg: 'stream resumed' });
+    assert.deepEqual([resumed.last_event_id, ...facts(resumed)], [id, 'a', '192.0.2.7', 'HTTP/2', 'alice', 'resume']);
+    assert.notEqual(resumed.stream, opened.stream);
+    assert.equal((await post(`${gw.url}/channels/a`, { ...headers, 'content-type': 'text/plain' })).status, 200);
+    await again.waitEvent('x', ({ data }) => data === 'x');
+    again.close();
+    await gw.wait('the second is closed', () => gw.logged({ msg: 'stream closed' }).length === 2);
+    const last = gw.logged({ msg: 'stream closed' })[1];
+    assert.deepEqual([last.stream, last.reason, last.protocol, last.mode], [resumed.stream, 'client closed', 'HTTP/2', 'resume']);
+    assert.ok(Number(last.bytes) > 20, JSON.stringify(last));
+    h2.close();
+
+    assert.equal((await openStream(`${gw.url}/channels/secret`, { headers })).status, 403);
+    const refused = await gw.waitLogged({ msg: 'stream refused' });
+    assert.deepEqual([refused.status, refused.channels, refused.client, refused.mode], ['403', 'secret', '192.0.2.7', 'fresh']);
+    assert.match(refused.why, /token/);
+    assert.ok(!gw.log.includes(headers.authorization), 'no token is logged');
+});
+
+test('streams are not logged at info, and are at debug', async () => {
+    const s = await Stack.start({ gateways: 2, publishers: 0, gatewayEnv: [{}, { LOG_LEVEL: 'debug' }] });
+    for (const gw of s.gw) {
+        (await openStream(`${gw.url}/channels/a`)).close();
+        await gw.waitMetric('sse_stream_closes_total', 1, { labels: { reason: 'client closed' } });
+    }
+    assert.equal(s.gw[0].logged({ msg: 'stream opened' }).length, 0);
+    assert.equal((await s.gw[1].waitLogged({ msg: 'stream opened' })).level, 'debug');
+    assert.equal((await s.gw[1].waitLogged({ msg: 'stream closed' })).level, 'debug');
 });
 
 test('a gap is logged with its channel and the id that came', async () => {
