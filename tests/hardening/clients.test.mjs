@@ -13,7 +13,7 @@ import { HARDENING_SCALE, Stage } from './stage.mjs';
 const run = promisify(execFile);
 const LIMIT = { timeout: 120000 * SCALE };
 const REQUESTS = (SANITIZED ? 10000 : 100000) * HARDENING_SCALE;
-const stage = await Stage.start();
+const stage = await Stage.start({ publisher: { BODIES_LIMIT: 1 << 28 } }); // one address may send a quarter of it at once
 const { gw, pub } = stage;
 
 const body = join(stage.stack.folder, 'body.json');
