@@ -23,8 +23,6 @@ void ask_free(struct ask *ask)
     if (atomic_fetch_sub_explicit(&ask->holders, 1, memory_order_acq_rel) != 1)
         return;
     free(ask->resume_id);
-    free(ask->replay);
-    free(ask->opening);
     free(ask);
 }
 

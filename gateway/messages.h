@@ -12,7 +12,6 @@ struct hub_channel; /* a worker's end of a channel; the bus thread only hands th
 struct subscriber; /* likewise */
 struct feed_channel; /* the bus thread's end of a channel */
 struct opening;
-struct replay;
 
 /* What a stream asks for when it opens. */
 enum start_mode {
@@ -27,7 +26,8 @@ struct ask {
     /* ASK_JOIN: a stream opens, or has written a page of its replay and wants the next. Answered by exactly one tell, however long the bus
      * is down, with which the ask comes back: TELL_PAGE, to be sent again, TELL_WELCOME or TELL_REFUSED.
      * ASK_LEAVE: the worker has no listener of these channels left; comes back with TELL_LEFT.
-     * ASK_CANCEL: the stream of the ask `cancelled` is gone: if that ask is not answered yet, it is to be refused now. Not answered itself. */
+     * ASK_CANCEL: the stream of the ask `cancelled` is gone: if that ask is not answered yet, it is to be refused now, and if it is away with a page, its opening is
+     * freed. Not answered itself. */
     enum { ASK_JOIN, ASK_LEAVE, ASK_CANCEL } kind;
     atomic_uint holders; /* see ask_hold() */
     uint32_t worker;
@@ -44,8 +44,7 @@ struct ask {
     enum { ASK_AWAY, ASK_AT_GATE, ASK_OPENING } place; /* bus thread only: where it waits for its answer */
     bool listens; /* set by the bus thread: its channels are listened to from now on, until the worker leaves them */
     char *resume_id; /* START_RESUME: malloc'd, NUL-terminated, freed with the ask */
-    struct opening *opening; /* bus thread only, see feed.c; freed with the ask */
-    struct replay *replay; /* bus thread only, see replay.h; freed with the ask */
+    struct opening *opening; /* bus thread only, which frees it: NULL before the first answer is sought, and after the last */
     uint32_t count;
     struct ask_channel {
         struct hub_channel *local; /* lives until the worker has the answer */

@@ -1,11 +1,13 @@
 #include "gateway/feed/feed.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "gateway/counters.h"
 #include "gateway/feed/channel.h"
-#include "gateway/feed/feed_parts.h"
+#include "gateway/feed/gate.h"
 #include "gateway/feed/opening.h"
+#include "gateway/outbox.h"
 #include "proto/bus/channel_slot.h"
 #include "runtime/announce.h"
 #include "runtime/limits.h"
@@ -19,23 +21,49 @@ enum {
     ASKS_US = 1000, /* of a turn, for what workers ask */
 };
 
-void feed_tell(struct feed *feed, uint32_t worker, struct tell message)
+struct feed {
+    struct feed_options options;
+    h2o_multithread_receiver_t asks;
+    h2o_linklist_t inbox; /* struct ask, in order: what feed_take_asks() has not taken yet */
+    struct outbox *outboxes; /* one a worker */
+    struct uplinks *uplinks;
+    struct ring_memory memory;
+    struct page_budget pages;
+    struct channel_shared shared;
+    struct feed_channel *channels; /* uthash by name */
+    struct gate *gate;
+    atomic_size_t spoken_for; /* channels there are, and new ones that wait at the gate */
+    atomic_size_t promised; /* new ones of asks that are on their way here */
+    bool hears_nodes;
+    struct uplink *nodes; /* where ANNOUNCE_CHANNEL is subscribed; NULL: nowhere */
+    struct subscription nodes_subscription;
+    struct openings openings;
+    struct timer retry;
+    uint64_t retry_ms; /* the next wait */
+    atomic_bool behind; /* the inbox was not emptied */
+    atomic_bool usable; /* the same, for all threads: answers come at once */
+};
+
+static void tell(void *data, uint32_t worker, struct tell message)
 {
+    struct feed *feed = data;
     struct tell *copy = h2o_mem_alloc(sizeof(*copy));
     *copy = message;
     outbox_put(&feed->outboxes[worker], &copy->super);
 }
 
 /* Soon, and each time later while nothing succeeds. */
-void feed_retry_soon(struct feed *feed)
+static void retry_soon(void *data)
 {
+    struct feed *feed = data;
     if (timer_running(&feed->retry))
         return;
     timer_start(&feed->retry, feed->retry_ms);
     feed->retry_ms = feed->retry_ms * 2 < RETRY_MAX_MS ? feed->retry_ms * 2 : RETRY_MAX_MS;
 }
 
-struct feed_channel *feed_find(struct feed *feed, struct slice name)
+/* NULL: nobody listens to it. */
+static struct feed_channel *find(const struct feed *feed, struct slice name)
 {
     struct feed_channel *entry;
     HASH_FIND(hh, feed->channels, name.p, name.n, entry);
@@ -56,7 +84,7 @@ static void on_event(void *owner, struct frame *frame)
             continue;
         event.event.channel = entry->locals[w];
         frame_ref(frame);
-        feed_tell(feed, w, event);
+        tell(feed, w, event);
     }
 }
 
@@ -64,7 +92,7 @@ static void on_live(void *owner)
 {
     struct feed_channel *entry = owner;
     entry->feed->retry_ms = RETRY_MS;
-    opening_advance_all(&entry->waiting);
+    openings_advance(entry);
 }
 
 /* Ends this channel's streams, and those only, with a reason; until the last of them is gone there are no others of it. */
@@ -75,24 +103,12 @@ static void refuse_channel(struct feed_channel *entry, const struct refusal *why
     if (entry->refused != NULL)
         return;
     entry->refused = why;
-    ++feed->refused;
     if (log_allowed(&limit))
         log_warn("channel refused", log_slice("channel", channel_name(entry->channel)), log_str("why", why->sentence));
     for (uint32_t w = 0; w < feed->options.worker_count; ++w)
         if (entry->locals[w] != NULL)
-            feed_tell(feed, w, (struct tell){.kind = TELL_CHANNEL_REFUSED, .refused = {.channel = entry->locals[w], .why = why}});
-    opening_advance_all(&entry->waiting);
-}
-
-/* The channel's open streams need nothing of its history; those that wait do, and can't have it. */
-static void refuse_waiting(struct feed_channel *entry, const struct refusal *why)
-{
-    channel_drop_wishes(entry->channel);
-    while (!h2o_linklist_is_empty(&entry->waiting)) {
-        struct opening *opening = H2O_STRUCT_FROM_MEMBER(struct opening, link, entry->waiting.next);
-        h2o_linklist_unlink(&opening->link);
-        opening_refuse(entry->feed, opening->ask, why);
-    }
+            tell(feed, w, (struct tell){.kind = TELL_CHANNEL_REFUSED, .refused = {.channel = entry->locals[w], .why = why}});
+    openings_advance(entry);
 }
 
 static void on_read_failed(void *owner, const char *why)
@@ -101,7 +117,9 @@ static void on_read_failed(void *owner, const char *why)
     struct feed *feed = ((struct feed_channel *)owner)->feed;
     const struct refusal *refusal = opening_refusal(history_fault(why));
     if (refusal != NULL && channel_live(((struct feed_channel *)owner)->channel)) {
-        refuse_waiting(owner, refusal);
+        channel_drop_wishes(
+            ((struct feed_channel *)owner)->channel); /* open streams need nothing of its history; those that wait do */
+        openings_refuse(owner, refusal);
         return;
     }
     if (refusal != NULL) {
@@ -110,7 +128,7 @@ static void on_read_failed(void *owner, const char *why)
     }
     if (log_allowed(&limit))
         log_warn("history not read, trying again", log_str("why", why));
-    feed_retry_soon(feed);
+    retry_soon(feed);
 }
 
 static void on_retry(void *data)
@@ -121,7 +139,7 @@ static void on_retry(void *data)
         next = entry->hh.next;
         channel_retry(entry->channel);
     }
-    opening_advance_all(&feed->retrying);
+    openings_retry(&feed->openings);
 }
 
 /* ---- a channel's subscription ---- */
@@ -198,7 +216,6 @@ static void drop_channel(struct feed_channel *entry)
     if (entry->uplink != NULL)
         uplink_unsubscribe(entry->uplink, channel_name(entry->channel));
     HASH_DEL(feed->channels, entry);
-    feed->refused -= entry->refused != NULL;
     channel_destroy(entry->channel);
     free(entry);
     count_channels(feed, -1);
@@ -221,7 +238,7 @@ static void move_channel(struct feed_channel *entry)
 /* The channel of this name, known to be listened to by the asking worker from now on. */
 static struct feed_channel *listen_for(struct feed *feed, uint32_t worker, const struct ask_channel *asked)
 {
-    struct feed_channel *entry = feed_find(feed, asked->name);
+    struct feed_channel *entry = find(feed, asked->name);
     if (entry == NULL)
         entry = create_channel(feed, asked->name);
     if (entry->locals[worker] == NULL)
@@ -232,14 +249,10 @@ static struct feed_channel *listen_for(struct feed *feed, uint32_t worker, const
 
 static void begin(struct feed *feed, struct ask *ask)
 {
-    struct channel **channels = h2o_mem_alloc(ask->count * sizeof(*channels));
-    for (uint32_t i = 0; i < ask->count; ++i) {
+    for (uint32_t i = 0; i < ask->count; ++i)
         ask->channels[i].entry = listen_for(feed, ask->worker, &ask->channels[i]);
-        channels[i] = ask->channels[i].entry->channel;
-    }
     ask->listens = true;
-    opening_start(feed, ask, channels);
-    free(channels);
+    opening_start(&feed->openings, ask);
 }
 
 static void let_in(void *data, struct ask *ask)
@@ -258,7 +271,7 @@ static uint32_t count_fresh(struct feed *feed, const struct ask *ask)
 {
     uint32_t fresh = 0;
     for (uint32_t i = 0; i < ask->count; ++i)
-        fresh += feed_find(feed, ask->channels[i].name) == NULL;
+        fresh += find(feed, ask->channels[i].name) == NULL;
     return fresh;
 }
 
@@ -271,7 +284,7 @@ static void join_anew(struct feed *feed, struct ask *ask)
         begin(feed, ask);
     } else if (fresh > feed_room(feed) + promised) {
         metric_add(COUNT_LIMITED + LIMIT_CHANNELS - 1, 1);
-        opening_refuse(feed, ask, &full);
+        opening_refuse(&feed->openings, ask, &full);
     } else {
         ask->place = ASK_AT_GATE;
         gate_put(feed->gate, ask, fresh);
@@ -289,35 +302,35 @@ static void join(struct feed *feed, struct ask *ask)
         join_anew(feed, ask);
     } else {
         feed_give_back(feed, ask->opening == NULL ? ask->promised : 0);
-        opening_refuse(feed, ask, gone);
+        opening_refuse(&feed->openings, ask, gone);
     }
 }
 
 static void leave(struct feed *feed, struct ask *ask)
 {
     for (uint32_t i = 0; i < ask->count; ++i) {
-        struct feed_channel *entry = feed_find(feed, ask->channels[i].name);
+        struct feed_channel *entry = find(feed, ask->channels[i].name);
         if (entry == NULL || entry->locals[ask->worker] != ask->channels[i].local)
             continue;
         entry->locals[ask->worker] = NULL;
         if (--entry->listeners == 0)
             drop_channel(entry);
     }
-    feed_tell(feed, ask->worker, (struct tell){.kind = TELL_LEFT, .left = ask});
+    tell(feed, ask->worker, (struct tell){.kind = TELL_LEFT, .left = ask});
 }
 
 static void cancel(struct feed *feed, struct ask *ask)
 {
     switch (ask->place) {
-    case ASK_AWAY: /* its answer is on the way */
+    case ASK_AWAY: /* its answer is on the way, or a page is being written */
+    case ASK_OPENING:
+        if (ask->opening != NULL)
+            opening_cancel(ask->opening);
         break;
     case ASK_AT_GATE:
         gate_take_out(feed->gate, ask);
         count_spoken_for(feed);
-        opening_refuse(feed, ask, opening_abandoned(ask));
-        break;
-    case ASK_OPENING:
-        opening_cancel(ask->opening);
+        opening_refuse(&feed->openings, ask, opening_abandoned(ask));
         break;
     }
 }
@@ -425,7 +438,6 @@ struct feed *feed_open(const struct feed_options *options)
 {
     struct feed *feed = h2o_mem_alloc(sizeof(*feed));
     *feed = (struct feed){.options = *options, .retry_ms = RETRY_MS, .nodes_subscription = {&nodes_events}};
-    h2o_linklist_init_anchor(&feed->retrying);
     h2o_linklist_init_anchor(&feed->inbox);
     feed->outboxes = h2o_mem_alloc(options->worker_count * sizeof(*feed->outboxes));
     for (uint32_t w = 0; w < options->worker_count; ++w)
@@ -435,7 +447,7 @@ struct feed *feed_open(const struct feed_options *options)
     feed->pages = (struct page_budget){.most = options->ring_memory / 4};
     metric_set(COUNT_RING_LIMIT, (int64_t)options->ring_memory);
     timer_init(&feed->retry, options->loop, on_retry, feed);
-    opening_init(feed);
+    openings_init(&feed->openings, &feed->shared, tell, retry_soon, feed);
     feed->gate = gate_open(&(struct gate_options){.loop = options->loop, .is_busy = is_busy, .let_in = let_in, .data = feed});
     feed->uplinks = uplinks_open(&(struct uplinks_options){.loop = options->loop,
                                                            .getaddr = options->getaddr,

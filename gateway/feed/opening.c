@@ -2,9 +2,18 @@
 
 #include <stdlib.h>
 
-#include "gateway/feed/feed_parts.h"
 #include "gateway/feed/replay.h"
 #include "runtime/monotonic.h"
+
+/* A stream on its way to live. */
+struct opening {
+    struct openings *all;
+    struct ask *ask;
+    struct replay *replay;
+    h2o_linklist_t link; /* in the list where it waits for a channel, its turn or a retry */
+    uint32_t barriers; /* that it waits for: one at each shard that has a channel of its */
+    struct canary_wait waits[]; /* one a channel, at most */
+};
 
 const struct refusal *opening_refusal(enum history_fault fault)
 {
@@ -19,23 +28,23 @@ const struct refusal *opening_refusal(enum history_fault fault)
 static void advance(struct opening *opening);
 
 /* Those that waited for room longest go on first. */
-static void give_turns(struct feed *feed)
+static void give_turns(struct openings *openings)
 {
-    if (feed->giving_turns)
+    if (openings->giving_turns)
         return;
-    feed->giving_turns = true;
-    while (!h2o_linklist_is_empty(&feed->turns) && page_budget_room(&feed->pages)) {
-        struct opening *opening = H2O_STRUCT_FROM_MEMBER(struct opening, link, feed->turns.next);
+    openings->giving_turns = true;
+    while (!h2o_linklist_is_empty(&openings->turns) && page_budget_room(openings->shared->pages)) {
+        struct opening *opening = H2O_STRUCT_FROM_MEMBER(struct opening, link, openings->turns.next);
         h2o_linklist_unlink(&opening->link);
         advance(opening);
     }
-    feed->giving_turns = false;
+    openings->giving_turns = false;
 }
 
 static void retry_later(struct opening *opening)
 {
-    h2o_linklist_insert(&opening->feed->retrying, &opening->link);
-    feed_retry_soon(opening->feed);
+    h2o_linklist_insert(&opening->all->retrying, &opening->link);
+    opening->all->retry_soon(opening->all->data);
 }
 
 static void on_barrier(void *data)
@@ -89,27 +98,38 @@ static bool is_settled(const struct opening *opening)
     return settled || !several;
 }
 
+static void free_opening(struct opening *opening)
+{
+    opening->ask->opening = NULL;
+    replay_abandon(opening->replay);
+    free(opening->replay);
+    free(opening);
+}
+
 /* From the last page on the worker's queue carries every event of these channels behind it, so the seam between replay and live is the queue's
  * own order. */
 static void answer(struct opening *opening)
 {
+    struct openings *openings = opening->all;
     struct ask *ask = opening->ask;
     struct tell page = {.kind = TELL_PAGE, .page = {.subscriber = ask->subscriber, .ask = ask}};
     ask->place = ASK_AWAY;
-    if (replay_page(ask->replay, &page))
+    if (replay_page(opening->replay, &page)) {
         page.kind = TELL_WELCOME;
-    feed_tell(opening->feed, ask->worker, page);
-    give_turns(opening->feed);
+        free_opening(opening);
+    }
+    openings->tell(openings->data, ask->worker, page);
+    give_turns(openings);
 }
 
-void opening_refuse(struct feed *feed, struct ask *ask, const struct refusal *why)
+void opening_refuse(struct openings *openings, struct ask *ask, const struct refusal *why)
 {
     ask->place = ASK_AWAY;
     if (ask->opening != NULL)
-        replay_abandon(ask->replay);
-    feed_tell(feed, ask->worker,
-              (struct tell){.kind = TELL_REFUSED, .refused = {.subscriber = ask->subscriber, .ask = ask, .why = why}});
-    give_turns(feed);
+        free_opening(ask->opening);
+    openings->tell(openings->data, ask->worker,
+                   (struct tell){.kind = TELL_REFUSED, .refused = {.subscriber = ask->subscriber, .ask = ask, .why = why}});
+    give_turns(openings);
 }
 
 const struct refusal *opening_abandoned(const struct ask *ask)
@@ -122,7 +142,7 @@ static const struct refusal *refusal_of(const struct opening *opening)
 {
     const struct ask *ask = opening->ask;
     const struct refusal *why = opening_abandoned(ask);
-    for (uint32_t i = 0; i < ask->count && why == NULL && opening->feed->refused != 0; ++i)
+    for (uint32_t i = 0; i < ask->count && why == NULL; ++i)
         why = ask->channels[i].entry->refused;
     return why;
 }
@@ -131,14 +151,14 @@ static const struct refusal *refusal_of(const struct opening *opening)
 static void wait_at_channel(struct opening *opening, struct channel *channel)
 {
     if (channel_live(channel) && channel_left_alone(channel) != NULL) {
-        opening_refuse(opening->feed, opening->ask, opening_refusal(HISTORY_DEADLY));
+        opening_refuse(opening->all, opening->ask, opening_refusal(HISTORY_DEADLY));
         return;
     }
     h2o_linklist_insert(&((struct feed_channel *)channel_owner(channel))->waiting, &opening->link);
     if (channel_live(channel))
         return;
-    replay_abandon(opening->ask->replay);
-    give_turns(opening->feed);
+    replay_abandon(opening->replay);
+    give_turns(opening->all);
 }
 
 /* Takes the opening stream one step on, or leaves it where it will be called again. */
@@ -147,10 +167,10 @@ static void advance(struct opening *opening)
     struct channel *wait_at;
     const struct refusal *why = refusal_of(opening);
     if (why != NULL) {
-        opening_refuse(opening->feed, opening->ask, why);
+        opening_refuse(opening->all, opening->ask, why);
         return;
     }
-    switch (replay_prepare(opening->ask->replay, &wait_at)) {
+    switch (replay_prepare(opening->replay, &wait_at)) {
     case REPLAY_READY:
         if (is_settled(opening))
             answer(opening);
@@ -161,7 +181,7 @@ static void advance(struct opening *opening)
         wait_at_channel(opening, wait_at);
         break;
     case REPLAY_TURN:
-        h2o_linklist_insert(&opening->feed->turns, &opening->link);
+        h2o_linklist_insert(&opening->all->turns, &opening->link);
         break;
     case REPLAY_BARRIER:
         wait_for_barriers(opening);
@@ -169,18 +189,18 @@ static void advance(struct opening *opening)
     case REPLAY_READ:
         break;
     case REPLAY_REFUSED:
-        opening_refuse(opening->feed, opening->ask, opening_refusal(replay_fault(opening->ask->replay)));
+        opening_refuse(opening->all, opening->ask, opening_refusal(replay_fault(opening->replay)));
         break;
     case REPLAY_RETRY:
-        replay_abandon(opening->ask->replay);
+        replay_abandon(opening->replay);
         retry_later(opening);
-        give_turns(opening->feed);
+        give_turns(opening->all);
         break;
     }
 }
 
 /* Those that have to wait there again do so behind the others. */
-void opening_advance_all(h2o_linklist_t *list)
+static void advance_all(h2o_linklist_t *list)
 {
     h2o_linklist_t now;
     h2o_linklist_init_anchor(&now);
@@ -189,6 +209,25 @@ void opening_advance_all(h2o_linklist_t *list)
         struct opening *opening = H2O_STRUCT_FROM_MEMBER(struct opening, link, now.next);
         h2o_linklist_unlink(&opening->link);
         advance(opening);
+    }
+}
+
+void openings_advance(struct feed_channel *entry)
+{
+    advance_all(&entry->waiting);
+}
+
+void openings_retry(struct openings *openings)
+{
+    advance_all(&openings->retrying);
+}
+
+void openings_refuse(struct feed_channel *entry, const struct refusal *why)
+{
+    while (!h2o_linklist_is_empty(&entry->waiting)) {
+        struct opening *opening = H2O_STRUCT_FROM_MEMBER(struct opening, link, entry->waiting.next);
+        h2o_linklist_unlink(&opening->link);
+        opening_refuse(opening->all, opening->ask, why);
     }
 }
 
@@ -203,7 +242,9 @@ void opening_cancel(struct opening *opening)
     bool waits = h2o_linklist_is_linked(&opening->link);
     if (waits)
         h2o_linklist_unlink(&opening->link);
-    if (waits || replay_reading(opening->ask->replay))
+    if (opening->ask->place == ASK_AWAY)
+        free_opening(opening);
+    else if (waits || replay_reading(opening->replay))
         advance(opening);
 }
 
@@ -213,15 +254,23 @@ void opening_go_on(struct opening *opening)
     advance(opening);
 }
 
-void opening_start(struct feed *feed, struct ask *ask, struct channel *const *channels)
+void opening_start(struct openings *openings, struct ask *ask)
 {
-    ask->opening = h2o_mem_alloc(sizeof(*ask->opening) + ask->count * sizeof(ask->opening->waits[0]));
-    *ask->opening = (struct opening){.feed = feed, .ask = ask};
-    ask->replay = replay_create(ask, channels, &feed->shared, on_own_read, ask->opening);
-    opening_go_on(ask->opening);
+    struct channel **channels = h2o_mem_alloc(ask->count * sizeof(*channels));
+    struct opening *opening = h2o_mem_alloc(sizeof(*opening) + ask->count * sizeof(opening->waits[0]));
+    for (uint32_t i = 0; i < ask->count; ++i)
+        channels[i] = ask->channels[i].entry->channel;
+    *opening = (struct opening){.all = openings, .ask = ask};
+    opening->replay = replay_create(ask, channels, openings->shared, on_own_read, opening);
+    ask->opening = opening;
+    free(channels);
+    opening_go_on(opening);
 }
 
-void opening_init(struct feed *feed)
+void openings_init(struct openings *openings, struct channel_shared *shared,
+                   void (*tell)(void *data, uint32_t worker, struct tell message), void (*retry_soon)(void *data), void *data)
 {
-    h2o_linklist_init_anchor(&feed->turns);
+    *openings = (struct openings){.shared = shared, .tell = tell, .retry_soon = retry_soon, .data = data};
+    h2o_linklist_init_anchor(&openings->turns);
+    h2o_linklist_init_anchor(&openings->retrying);
 }

@@ -1,28 +1,41 @@
 /* Streams on their way to live: each waits for its channels, for what was published before it, and for its reads, and is answered page by page. Bus thread only. */
 #pragma once
 
-#include "gateway/messages.h"
+#include "gateway/feed/feed_channel.h"
 #include "proto/bus/history.h"
 
-struct feed;
-struct channel;
+/* What all openings of a feed share. */
+struct openings {
+    struct channel_shared *shared;
+    void (*tell)(void *data, uint32_t worker, struct tell message);
+    void (*retry_soon)(void *data); /* openings_retry() is to be called, soon, and each time later while nothing succeeds */
+    void *data;
+    h2o_linklist_t turns; /* those that wait for room for their pages */
+    bool giving_turns;
+    h2o_linklist_t retrying; /* those whose read failed */
+};
 
-void opening_init(struct feed *feed);
+void openings_init(struct openings *openings, struct channel_shared *shared,
+                   void (*tell)(void *data, uint32_t worker, struct tell message), void (*retry_soon)(void *data), void *data);
 
-/* Begins with an ask that has none; channels[i] is its channel i. */
-void opening_start(struct feed *feed, struct ask *ask, struct channel *const *channels);
+/* Begins one for an ask that has none; channels are known to be listened to. It goes with its last answer, or when it is cancelled. */
+void opening_start(struct openings *openings, struct ask *ask);
 
 /* Its ask came back, for the next page. */
 void opening_go_on(struct opening *opening);
 
-/* Goes on with all openings of a list where they waited. */
-void opening_advance_all(h2o_linklist_t *waiting);
+/* Goes on with all that wait for this channel; or refuses them. */
+void openings_advance(struct feed_channel *entry);
+void openings_refuse(struct feed_channel *entry, const struct refusal *why);
 
-/* Its client is gone: answered at once, wherever it waits. */
+/* Goes on with those whose reads failed. */
+void openings_retry(struct openings *openings);
+
+/* Its client is gone: answered at once, wherever it waits. If its ask is away with a page, there is nothing to answer. */
 void opening_cancel(struct opening *opening);
 
 /* Answers an ask, with or without an opening, that there will be no stream. */
-void opening_refuse(struct feed *feed, struct ask *ask, const struct refusal *why);
+void opening_refuse(struct openings *openings, struct ask *ask, const struct refusal *why);
 
 /* What streams of a channel are told whose history can't be read; NULL: nothing, it may be read later. */
 const struct refusal *opening_refusal(enum history_fault fault);

@@ -7,14 +7,14 @@
 /* A fresh stream whose place is told no later than this after it asked has not had its head before (see hub_hold()). */
 enum { REPLAY_HEAD_MS = 700 };
 
-/* Begins the replay of ask->replay's ask; channels[i] is the channel of channel i. `on_read(data)` is called when a read of its own has ended. */
+/* Begins the replay of an ask; channels[i] is the channel of channel i. `on_read(data)` is called when a read of its own has ended. */
 struct replay *replay_create(const struct ask *ask, struct channel *const *channels, const struct channel_shared *shared,
                              void (*on_read)(void *data), void *data);
 
 /* Whether it waits for a read of its own. */
 bool replay_reading(const struct replay *replay);
 
-/* Lets go what it holds and waits for: before its ask is freed without an end, or a long wait. */
+/* Lets go what it holds and waits for: before it is freed, or a long wait. */
 void replay_abandon(struct replay *replay);
 
 /* One step on the way to the next page. */

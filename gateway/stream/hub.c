@@ -172,7 +172,7 @@ static void on_drained(struct subscriber *subscriber)
     outbox_put(&subscriber->hub->asks, &subscriber->ask->super);
 }
 
-/* The answer comes all the sooner. */
+/* The feed frees what it keeps of the opening; an answer that is still owed comes all the sooner. */
 static void cancel(struct subscriber *subscriber)
 {
     struct ask *ask = ask_create(0);
@@ -190,10 +190,10 @@ static void on_left(struct subscriber *subscriber)
         h2o_linklist_unlink(&subscriber->link);
     else
         keepalive_remove(&subscriber->hub->keepalive, subscriber);
-    if (subscriber->join == JOIN_ASKED) { /* the channels stay until the answer */
+    if (subscriber->join != JOIN_NONE)
         cancel(subscriber);
-        return;
-    }
+    if (subscriber->join == JOIN_ASKED)
+        return; /* the channels stay until the answer */
     if (subscriber->join == JOIN_PAGE)
         ask_free(subscriber->ask);
     subscriber->join = JOIN_NONE;

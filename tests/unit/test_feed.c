@@ -1,0 +1,570 @@
+/* The feed between its workers and the bus: who hears what, in which order, and what every request is answered. The bus, the histories, the timers and the workers are this file. */
+#include "gateway/feed/feed.h"
+
+#include <stdlib.h>
+
+#include "gateway/counters.h"
+#include "gateway/feed/uplink.h"
+#include "gateway/outbox.h"
+#include "proto/bus/channel_slot.h"
+#include "runtime/log.h"
+#include "runtime/monotonic.h"
+#include "tests/unit/fake_history.h"
+
+enum { WORKERS = 2, SUBSCRIPTIONS = 8, WAITS = 8, TIMERS = 8 };
+
+/* ---- the bus ---- */
+
+static struct uplinks_options bus;
+static struct clock_steps steps;
+static struct uplink uplinks[2];
+static struct uplink *home; /* of all channels; NULL: no shard has them */
+static size_t under_way;
+static bool up, settled;
+
+static struct {
+    char name[CHANNEL_NAME_MAX + 1];
+    struct subscription *subscription;
+    struct uplink *uplink;
+} subscriptions[SUBSCRIPTIONS];
+
+static struct canary_wait *waits[WAITS];
+static size_t wait_count;
+
+struct uplinks *uplinks_open(const struct uplinks_options *options)
+{
+    bus = *options;
+    return (struct uplinks *)&bus;
+}
+
+struct uplink *uplinks_of(const struct uplinks *of, uint16_t slot)
+{
+    (void)of, (void)slot;
+    return home;
+}
+
+bool uplinks_ready(const struct uplinks *of)
+{
+    (void)of;
+    return up;
+}
+
+size_t uplinks_under_way(const struct uplinks *of)
+{
+    (void)of;
+    return under_way;
+}
+
+const char *uplinks_why(struct uplinks *of)
+{
+    (void)of;
+    return up ? NULL : "away";
+}
+
+bool uplink_settled(const struct uplink *uplink, uint64_t now_us)
+{
+    (void)uplink, (void)now_us;
+    return settled;
+}
+
+bool uplinks_settled(const struct uplinks *of, uint64_t now_us)
+{
+    (void)of, (void)now_us;
+    return settled;
+}
+
+uint64_t uplinks_margin_ms(const struct uplinks *of)
+{
+    (void)of;
+    return 2000;
+}
+
+void uplinks_publish(struct uplinks *of, struct slice channel, struct slice text)
+{
+    (void)of, (void)channel, (void)text;
+}
+
+static int index_of(struct slice channel)
+{
+    for (int i = 0; i < SUBSCRIPTIONS; ++i)
+        if (slice_eq(slice_of(subscriptions[i].name), channel))
+            return i;
+    return -1;
+}
+
+static struct subscription *subscription_of(const char *channel)
+{
+    int i = index_of(slice_of(channel));
+    return i < 0 ? NULL : subscriptions[i].subscription;
+}
+
+void uplink_subscribe(struct uplink *uplink, struct slice channel, struct subscription *subscription)
+{
+    int i = index_of(SLICE(""));
+    memcpy(subscriptions[i].name, channel.p, channel.n);
+    subscriptions[i].subscription = subscription;
+    subscriptions[i].uplink = uplink;
+}
+
+void uplink_unsubscribe(struct uplink *uplink, struct slice channel)
+{
+    (void)uplink;
+    memset(&subscriptions[index_of(channel)], 0, sizeof(subscriptions[0]));
+}
+
+void canary_barrier(struct canary *canary, struct canary_wait *wait)
+{
+    (void)canary;
+    waits[wait_count++] = wait;
+}
+
+static void run_barriers(void)
+{
+    while (wait_count != 0) {
+        struct canary_wait *wait = waits[--wait_count];
+        wait->cb(wait->data);
+    }
+}
+
+/* ---- libh2o's loop ---- */
+
+static struct timer *timers[TIMERS]; /* that run */
+
+static int timer_at(const struct timer *timer)
+{
+    int i = 0;
+    while (i < TIMERS && timers[i] != timer)
+        ++i;
+    return i;
+}
+
+void timer_init(struct timer *timer, h2o_loop_t *loop, void (*cb)(void *data), void *data)
+{
+    *timer = (struct timer){.loop = loop, .cb = cb, .data = data};
+}
+
+void timer_stop(struct timer *timer)
+{
+    if (timer_running(timer))
+        timers[timer_at(timer)] = NULL;
+}
+
+void timer_start(struct timer *timer, uint64_t ms)
+{
+    (void)ms;
+    if (!timer_running(timer))
+        timers[timer_at(NULL)] = timer;
+}
+
+bool timer_running(const struct timer *timer)
+{
+    return timer_at(timer) < TIMERS;
+}
+
+static void run_timers(void)
+{
+    for (int i = 0; i < TIMERS; ++i) {
+        struct timer *timer = timers[i];
+        timers[i] = NULL;
+        if (timer != NULL)
+            timer->cb(timer->data);
+    }
+}
+
+void h2o_multithread_register_receiver(h2o_multithread_queue_t *queue, h2o_multithread_receiver_t *receiver,
+                                       h2o_multithread_receiver_cb cb)
+{
+    (void)queue;
+    receiver->cb = cb;
+}
+
+/* ---- the workers ---- */
+
+static char told[WORKERS][512]; /* what each was told, in order */
+static h2o_multithread_receiver_t receivers[WORKERS];
+static struct ask *page; /* the last one that came with a page */
+static struct feed *feed, *feeds[16]; /* there is no end to a feed */
+static size_t feed_count;
+static char locals[WORKERS][SUBSCRIPTIONS]; /* as struct hub_channel, which the feed only hands back */
+
+static struct hub_channel *local_of(uint32_t worker, const char *channel)
+{
+    return (struct hub_channel *)&locals[worker][channel[0] - 'a'];
+}
+
+__attribute__((format(printf, 2, 3))) static void note(uint32_t worker, const char *fmt, ...)
+{
+    va_list args;
+    size_t n = strlen(told[worker]);
+    va_start(args, fmt);
+    vsnprintf(told[worker] + n, sizeof(told[worker]) - n, fmt, args);
+    va_end(args);
+}
+
+static void note_frames(uint32_t worker, const struct tell *tell)
+{
+    for (uint32_t i = 0; i < tell->page.count; ++i)
+        fake_note(told[worker], sizeof(told[worker]), tell->page.frames[i]);
+}
+
+static void take(uint32_t worker, struct tell *tell)
+{
+    switch (tell->kind) {
+    case TELL_EVENT:
+        note(worker, "%s%u ", tell->event.unsettled ? "?" : "", (unsigned)tell->event.frame->at.ms);
+        break;
+    case TELL_PAGE:
+        note(worker, "page ");
+        note_frames(worker, tell);
+        page = tell->page.ask;
+        tell->page.ask = NULL;
+        break;
+    case TELL_WELCOME:
+        note(worker, "welcome%d ", (int)(intptr_t)tell->page.subscriber);
+        note_frames(worker, tell);
+        break;
+    case TELL_REFUSED:
+        note(worker, "refused%d:%d ", (int)(intptr_t)tell->refused.subscriber, tell->refused.why->status);
+        break;
+    case TELL_CHANNEL_REFUSED:
+        note(worker, "channel:%d ", tell->refused.why->status);
+        break;
+    case TELL_LEFT:
+        note(worker, "left ");
+        break;
+    }
+    tell_free(tell);
+}
+
+static void on_tells(h2o_multithread_receiver_t *receiver, h2o_linklist_t *received)
+{
+    h2o_linklist_t tells;
+    h2o_linklist_init_anchor(&tells);
+    outbox_open(received, &tells);
+    while (!h2o_linklist_is_empty(&tells)) {
+        struct tell *tell = H2O_STRUCT_FROM_MEMBER(struct tell, super.link, tells.next);
+        h2o_linklist_unlink(&tell->super.link);
+        take((uint32_t)(receiver - receivers), tell);
+    }
+}
+
+static void turn(void)
+{
+    while (feed_take_asks(feed))
+        continue;
+    feed_turn(feed);
+}
+
+static void post(struct ask *ask)
+{
+    struct outbox outbox = {.to = feed_asks(feed), .local = true};
+    outbox_put(&outbox, &ask->super);
+    outbox_send(&outbox);
+    turn();
+}
+
+/* Of these channels, each named by one letter. */
+static struct ask *ask_of(uint32_t worker, const char *channels)
+{
+    struct ask *ask = ask_create((uint32_t)strlen(channels));
+    ask->worker = worker;
+    for (uint32_t i = 0; i < ask->count; ++i)
+        ask->channels[i] = (struct ask_channel){.local = local_of(worker, channels + i), .name = slice_make(channels + i, 1)};
+    return ask;
+}
+
+/* Stream number `stream` of this worker opens; `after`: the event of the first channel that it resumes after, 0: it is fresh. */
+static struct ask *open_stream(uint32_t worker, int stream, const char *channels, uint64_t after)
+{
+    char id[EVENT_ID_LEN + 1];
+    struct ask *ask = ask_of(worker, channels);
+    event_id_format(id, slice_make(channels, 1), fake_at(after));
+    ask->kind = ASK_JOIN;
+    ask->subscriber = (struct subscriber *)(intptr_t)stream;
+    ask->mode = after == 0 ? START_FRESH : START_RESUME;
+    ask->resume_id = after == 0 ? NULL : strdup(id);
+    ask->asked_ms = monotonic_ms();
+    post(ask);
+    return ask;
+}
+
+static void leave(uint32_t worker, const char *channels)
+{
+    struct ask *ask = ask_of(worker, channels);
+    ask->kind = ASK_LEAVE;
+    post(ask);
+}
+
+static void cancel(struct ask *cancelled)
+{
+    struct ask *ask = ask_create(0);
+    ask->kind = ASK_CANCEL;
+    ask->cancelled = ask_hold(cancelled);
+    atomic_store(&cancelled->abandoned, true);
+    post(ask);
+}
+
+static void confirm(const char *channel)
+{
+    struct subscription *subscription = subscription_of(channel);
+    subscription->events->on_subscribed(subscription);
+    while (fake_answer(NULL))
+        continue;
+    turn();
+}
+
+static void publish(const char *channel, uint64_t event)
+{
+    struct subscription *subscription = subscription_of(channel);
+    struct slice payload = fake_publish(fake_stream(slice_of(channel)), event);
+    if (subscription != NULL)
+        subscription->events->on_message(subscription, payload);
+    turn();
+}
+
+static void answer_reads(void)
+{
+    while (fake_answer(NULL))
+        continue;
+    turn();
+}
+
+/* What worker 0 was told since the last call. */
+static void told_is(const char *want, const char *fact)
+{
+    check_slice(slice_of(told[0]), slice_of(want), "%s", fact);
+    told[0][0] = told[1][0] = 0;
+}
+
+static void start(size_t max_channels)
+{
+    static h2o_multithread_receiver_t *const to[WORKERS] = {&receivers[0], &receivers[1]};
+    memset(&fake, 0, sizeof(fake));
+    memset(subscriptions, 0, sizeof(subscriptions));
+    memset(timers, 0, sizeof(timers));
+    fake.now_ms = 2000;
+    fake.born_ms = 1;
+    steps = (struct clock_steps){.known = true, .most_ms = 2000 - (int64_t)monotonic_ms()};
+    steps.least_ms = steps.most_ms;
+    for (int i = 0; i < 2; ++i) {
+        uplinks[i] = (struct uplink){.shard = {.commands = (struct redis *)&fake,
+                                               .history = &fake,
+                                               .clock_known = true,
+                                               .steps = &steps,
+                                               .proven_ms = 1900,
+                                               .born_ms = 1,
+                                               .seen_ms = 1900}};
+    }
+    home = &uplinks[0];
+    up = settled = true;
+    under_way = 0;
+    for (int w = 0; w < WORKERS; ++w)
+        receivers[w].cb = on_tells;
+    told[0][0] = told[1][0] = 0;
+    feeds[feed_count++] = feed = feed_open(&(struct feed_options){.ring_frames = 4,
+                                                                  .ring_bytes = 1 << 20,
+                                                                  .ring_memory = 1 << 20,
+                                                                  .workers = to,
+                                                                  .worker_count = WORKERS,
+                                                                  .max_channels = max_channels,
+                                                                  .local = true});
+}
+
+static void test_stream(void)
+{
+    start(0);
+    open_stream(0, 1, "a", 0);
+    told_is("", "a stream waits until its channel is subscribed");
+    check(subscription_of("a") != NULL, "… at its shard");
+    confirm("a");
+    told_is("welcome1 ", "then it is welcome");
+    publish("a", 1);
+    told_is("1 ", "and what is published comes");
+    open_stream(0, 2, "a", 0);
+    told_is("welcome2 ", "a second one is welcome at once");
+    publish("a", 2);
+    told_is("2 ", "a worker is told of each event once, whatever streams it has");
+    open_stream(1, 3, "a", 1);
+    answer_reads();
+    check_slice(slice_of(told[1]), SLICE("welcome3 2 "), "another worker's stream resumes from memory");
+    told_is("", "… which concerns this one not at all");
+    publish("a", 3);
+    check_slice(slice_of(told[1]), SLICE("3 "), "both workers hear what comes");
+    told_is("3 ", "…");
+    leave(0, "a");
+    publish("a", 4);
+    told_is("left ", "who left hears no more");
+    check(subscription_of("a") != NULL, "the other still does");
+    leave(1, "a");
+    check(subscription_of("a") == NULL && feed_room(feed) == SIZE_MAX, "with the last worker the subscription goes");
+}
+
+static void test_several(void)
+{
+    start(0);
+    open_stream(0, 1, "ab", 0);
+    confirm("a");
+    told_is("", "a stream of two channels waits for both");
+    confirm("b");
+    told_is("welcome1 ", "…");
+    publish("a", 1);
+    publish("b", 2);
+    told_is("1 2 ", "and hears both");
+    subscription_of("a")->events->on_unsubscribed(subscription_of("a"));
+    publish("b", 3);
+    told_is("?3 ", "while one has lost its subscription, events of the others are not settled");
+    confirm("a");
+    publish("b", 4);
+    told_is("4 ", "… until it is back");
+    settled = false;
+    open_stream(0, 2, "ab", 0);
+    told_is("welcome2 ", "of one shard, its own order is enough");
+    leave(0, "ab");
+    settled = true;
+}
+
+static void test_refusals(void)
+{
+    start(2);
+    open_stream(0, 1, "abc", 0);
+    told_is("refused1:503 ", "more channels than there may be are refused");
+    open_stream(0, 2, "ab", 0);
+    check(feed_room(feed) == 0 && !feed_promise(feed, 1), "what there may be is counted");
+    subscription_of("b")->events->on_refused(subscription_of("b"), "no right");
+    turn();
+    told_is("channel:403 ", "a channel that may not be subscribed is refused to its open streams");
+    confirm("a");
+    told_is("refused2:403 ", "… and to those that wait");
+    open_stream(0, 3, "b", 0);
+    told_is("refused3:403 ", "… and to those that come");
+    leave(0, "ab");
+    check(feed_room(feed) == 2, "until they are gone");
+    told_is("left ", "…");
+    open_stream(0, 4, "b", 0);
+    confirm("b");
+    told_is("welcome4 ", "a new one may have it");
+    leave(0, "b");
+}
+
+static void test_cancel(void)
+{
+    start(0);
+    struct ask *ask = open_stream(0, 1, "a", 0);
+    cancel(ask);
+    told_is("refused1:503 ", "a stream whose client is gone is answered at once");
+    confirm("a");
+    told_is("", "and not welcome later");
+    under_way = SIZE_MAX;
+    ask = open_stream(0, 2, "b", 0);
+    check(subscription_of("b") == NULL, "while the bus is busy, new channels wait");
+    cancel(ask);
+    told_is("refused2:503 ", "… and so does nobody who is gone");
+    ask = open_stream(0, 3, "c", 0);
+    under_way = 0;
+    run_timers();
+    turn();
+    confirm("c");
+    told_is("welcome3 ", "they come when it is not busy any more");
+    leave(0, "ac");
+}
+
+static void fill(const char *channel, uint64_t events)
+{
+    for (uint64_t event = 1; event <= events; ++event)
+        fake_publish(fake_stream(slice_of(channel)), event);
+}
+
+static void test_pages(void)
+{
+    start(0);
+    fill("a", 9);
+    open_stream(0, 1, "a", 1);
+    fake.page_most = 3;
+    confirm("a");
+    told_is("page 2 3 ", "a long history comes page by page");
+    publish("a", 10);
+    told_is("10 ", "… and live events behind it");
+    post(page);
+    answer_reads();
+    post(page);
+    answer_reads();
+    told_is("page 4 5 6 welcome1 7 8 9 10 ", "each page when the one before it was written");
+    open_stream(0, 2, "a", 1);
+    answer_reads();
+    told_is("page 2 3 ", "a stream that goes away between two pages");
+    cancel(page);
+    ask_free(page);
+    told_is("", "… is not answered");
+    leave(0, "a");
+}
+
+static void test_trouble(void)
+{
+    start(0);
+    fill("a", 3);
+    open_stream(0, 1, "a", 1);
+    subscription_of("a")->events->on_subscribed(subscription_of("a"));
+    fake_answer("gone");
+    turn();
+    told_is("", "a history that can't be read now");
+    run_timers();
+    answer_reads();
+    told_is("welcome1 2 3 ", "… is read later");
+    fill("b", 3);
+    open_stream(0, 2, "b", 1);
+    subscription_of("b")->events->on_subscribed(subscription_of("b"));
+    fake_answer("forbidden");
+    turn();
+    told_is("channel:403 refused2:403 ", "one that never can be is refused");
+    home = &uplinks[1];
+    bus.on_moved(bus.data);
+    check(subscriptions[index_of(SLICE("a"))].uplink == home, "a channel that moved is subscribed at its new shard");
+    fake_publish(fake_stream(SLICE("a")), 4);
+    confirm("a");
+    told_is("?4 ", "… and goes on where it was");
+    bus.on_subscriber_lost(bus.data, &uplinks[0]);
+    publish("a", 5);
+    told_is("5 ", "the old shard is none of its concerns");
+    bus.on_subscriber_lost(bus.data, &uplinks[1]);
+    fake_publish(fake_stream(SLICE("a")), 6);
+    confirm("a");
+    told_is("?6 ", "what its own missed is read");
+    up = false;
+    bus.on_change(bus.data);
+    check(!feed_usable(feed) && feed_why(feed) != NULL, "a bus that is away is not usable");
+    leave(0, "ab");
+}
+
+/* An id that may be newer than what has come waits behind a canary. */
+static void test_barrier(void)
+{
+    start(0);
+    open_stream(0, 1, "a", 0);
+    confirm("a");
+    publish("a", 1);
+    told_is("welcome1 1 ", "…");
+    open_stream(0, 2, "a", 2);
+    answer_reads();
+    check(wait_count == 1, "an id of the future waits for what is on its way");
+    publish("a", 2);
+    publish("a", 3);
+    run_barriers();
+    turn();
+    told_is("2 3 welcome2 3 ", "and goes on when it has come");
+    leave(0, "a");
+}
+
+int main(void)
+{
+    counters_init();
+    metrics_thread();
+    log_set_level(LOG_ERROR);
+    test_stream();
+    test_several();
+    test_refusals();
+    test_cancel();
+    test_pages();
+    test_trouble();
+    test_barrier();
+    return check_end();
+}
