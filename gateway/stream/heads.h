@@ -11,5 +11,5 @@ struct heads {
 
 void heads_init(struct heads *heads, h2o_loop_t *loop);
 
-/* Until it is opened or closed; opened when that takes too long. It waits for its client no longer than until that has hung up. */
+/* Holds the request's head until the stream is opened or closed; opens it when that takes too long, and closes it when its client has hung up. */
 void heads_hold(struct heads *heads, struct subscriber *subscriber, h2o_req_t *req);

@@ -12,7 +12,7 @@
 
 enum {
     SLICE_DELIVERIES = 1000, /* in one go before the worker looks at its other sockets again */
-    REFUSAL_COST = 10, /* of an answer, in deliveries; a client that is gone gets none */
+    REFUSAL_COST = 10, /* of an answer, in deliveries; a stream that is gone gets none */
     LEAVE_US = 1000, /* of a turn, for streams that leave their channels */
     TICK_MS = 100, /* how often waits are looked at */
     TOKEN_SPREAD_MS = 60000, /* a stream ends before its token by a tenth of its life at most, and this */
@@ -29,8 +29,8 @@ struct hub {
     size_t batch_bytes; /* events joined into one frame, at most */
     struct timer coalesce; /* runs while events wait for others to leave with */
     bool due; /* they have waited long enough: the inbox is to be emptied */
-    h2o_linklist_t leaving; /* streams that are over, by subscriber->link, until their channels are let go */
-    h2o_linklist_t graveyard;
+    h2o_linklist_t leaving; /* streams that are over, by subscriber->link, until their channels are left */
+    h2o_linklist_t graveyard; /* by subscriber->link, until the end of the turn */
     struct heads heads;
     struct slow slow;
     struct keepalive keepalive;
@@ -75,37 +75,6 @@ static char *copy_text(struct slice text)
     return copy;
 }
 
-static struct ask *leave_nothing(const struct hub *hub, uint32_t room)
-{
-    struct ask *ask = ask_create(room);
-    ask->kind = ASK_LEAVE;
-    ask->worker = hub->options.worker;
-    ask->count = 0;
-    return ask;
-}
-
-bool hub_is_behind(struct hub *hub)
-{
-    return !h2o_linklist_is_empty(&hub->leaving);
-}
-
-/* The channels that now have no stream are left together. */
-static void release_channels(struct hub *hub, struct subscriber *subscriber)
-{
-    struct ask *ask = NULL;
-    for (struct member *member = subscriber->members; member != subscriber->members + subscriber->member_count; ++member) {
-        struct hub_channel *channel = channel_of(member);
-        member->fanout = NULL;
-        if (!hub_channel_release(&hub->channels, channel, subscriber->listens))
-            continue;
-        if (ask == NULL)
-            ask = leave_nothing(hub, subscriber->member_count);
-        ask->channels[ask->count++] = (struct ask_channel){.local = channel, .name = hub_channel_name(channel)};
-    }
-    if (ask != NULL)
-        outbox_put(&hub->asks, &ask->super);
-}
-
 /* ---- streams come and go ---- */
 
 /* The end of a life that may be cut short by chance, so that streams which began together don't end together; 0 lives for ever. */
@@ -146,6 +115,7 @@ static void join(struct hub *hub, struct subscriber *subscriber, const struct hu
     ask->mode = spec->mode;
     ask->last = spec->last;
     ask->client = spec->client;
+    ask->promised = spec->promised;
     ask->head_sent = spec->head_first;
     ask->asked_ms = monotonic_ms();
     if (spec->mode == START_RESUME)
@@ -156,7 +126,6 @@ static void join(struct hub *hub, struct subscriber *subscriber, const struct hu
         subscriber->members[i].fanout = &channel->fanout;
         ask->channels[i] = (struct ask_channel){.local = channel, .name = hub_channel_name(channel)};
     }
-    ask->promised = spec->promised;
     subscriber->join = JOIN_ASKED;
     subscriber->ask = ask;
     outbox_put(&hub->asks, &ask->super);
@@ -182,6 +151,12 @@ static void cancel(struct subscriber *subscriber)
     outbox_put(&subscriber->hub->asks, &ask->super);
 }
 
+static void leave_soon(struct subscriber *subscriber)
+{
+    subscriber->join = JOIN_LEAVING;
+    h2o_linklist_insert(&subscriber->hub->leaving, &subscriber->link);
+}
+
 static void on_left(struct subscriber *subscriber)
 {
     for (struct member *member = subscriber->members; member != subscriber->members + subscriber->member_count; ++member)
@@ -190,14 +165,21 @@ static void on_left(struct subscriber *subscriber)
         h2o_linklist_unlink(&subscriber->link);
     else
         keepalive_remove(&subscriber->hub->keepalive, subscriber);
-    if (subscriber->join != JOIN_NONE)
+    switch ((enum join)subscriber->join) {
+    case JOIN_ASKED: /* the channels stay until the answer */
         cancel(subscriber);
-    if (subscriber->join == JOIN_ASKED)
-        return; /* the channels stay until the answer */
-    if (subscriber->join == JOIN_PAGE)
+        break;
+    case JOIN_PAGE:
+        cancel(subscriber);
         ask_free(subscriber->ask);
-    subscriber->join = JOIN_NONE;
-    h2o_linklist_insert(&subscriber->hub->leaving, &subscriber->link);
+        leave_soon(subscriber);
+        break;
+    case JOIN_NONE:
+        leave_soon(subscriber);
+        break;
+    case JOIN_LEAVING:
+        break;
+    }
 }
 
 /* The fan-out writes straight to streams that wait for nothing. */
@@ -217,10 +199,10 @@ static void on_changed(struct subscriber *subscriber)
     slow_update(&hub->slow, subscriber, now);
 }
 
-/* Frees it at the end of the turn, unless its channels are still to be left, or the answer of the feed is to come, which is for it. */
+/* Frees it at the end of the turn, unless the feed's answer is to come, which is for it, or it has channels to leave. */
 static void on_released(struct subscriber *subscriber)
 {
-    if (subscriber->join == JOIN_NONE && !h2o_linklist_is_linked(&subscriber->link))
+    if (subscriber->join == JOIN_NONE)
         h2o_linklist_insert(&subscriber->hub->graveyard, &subscriber->link);
 }
 
@@ -240,13 +222,39 @@ void hub_open(struct hub *hub, h2o_req_t *req, const struct hub_spec *spec)
         subscriber_open(subscriber);
 }
 
+bool hub_is_behind(struct hub *hub)
+{
+    return !h2o_linklist_is_empty(&hub->leaving);
+}
+
+/* The channels that now have no stream are left together. */
+static void leave_channels(struct hub *hub, struct subscriber *subscriber)
+{
+    struct ask *ask = NULL;
+    for (struct member *member = subscriber->members; member != subscriber->members + subscriber->member_count; ++member) {
+        struct hub_channel *channel = channel_of(member);
+        if (!hub_channel_release(&hub->channels, channel, subscriber->listens))
+            continue;
+        if (ask == NULL) {
+            ask = ask_create(subscriber->member_count);
+            ask->kind = ASK_LEAVE;
+            ask->worker = hub->options.worker;
+            ask->count = 0;
+        }
+        ask->channels[ask->count++] = (struct ask_channel){.local = channel, .name = hub_channel_name(channel)};
+    }
+    if (ask != NULL)
+        outbox_put(&hub->asks, &ask->super);
+}
+
 /* A client may hang up on thousands of streams of a hundred channels at once. */
 static void leave_some(struct hub *hub)
 {
     for (uint64_t until_us = monotonic_us() + LEAVE_US; hub_is_behind(hub) && monotonic_us() < until_us;) {
         struct subscriber *subscriber = H2O_STRUCT_FROM_MEMBER(struct subscriber, link, hub->leaving.next);
         h2o_linklist_unlink(&subscriber->link);
-        release_channels(hub, subscriber);
+        leave_channels(hub, subscriber);
+        subscriber->join = JOIN_NONE;
         if (subscriber->state == SUBSCRIBER_RELEASED)
             on_released(subscriber);
     }
@@ -263,19 +271,12 @@ static void reap(struct hub *hub)
 
 /* ---- what the feed tells ---- */
 
-/* The answer to the ask of a stream that was closed meanwhile. */
-static void let_go(struct subscriber *subscriber)
-{
-    subscriber->join = JOIN_NONE;
-    h2o_linklist_insert(&subscriber->hub->leaving, &subscriber->link);
-}
-
 static void take_refusal(const struct tell *tell)
 {
     struct subscriber *subscriber = tell->refused.subscriber;
     subscriber->listens = tell->refused.ask->listens;
-    if (subscriber->state >= SUBSCRIBER_ENDING) {
-        let_go(subscriber);
+    if (subscriber->state >= SUBSCRIBER_ENDING) { /* it was closed meanwhile */
+        leave_soon(subscriber);
     } else {
         subscriber->join = JOIN_NONE;
         subscriber_refuse(subscriber, tell->refused.why);
@@ -309,7 +310,7 @@ static void take_page(struct hub *hub, struct tell *tell)
     subscriber->listens = true;
     subscriber_open(subscriber);
     if (subscriber->state != SUBSCRIBER_OPENING) { /* closed meanwhile, or by a head that could not be sent */
-        let_go(subscriber);
+        leave_soon(subscriber);
         return;
     }
     if (tell->kind == TELL_PAGE) {
@@ -483,8 +484,7 @@ static void end_withdrawn(struct hub *hub)
 static void on_tick(void *data)
 {
     struct hub *hub = data;
-    uint64_t now = hub_now(hub);
-    slow_check(&hub->slow, now);
+    slow_check(&hub->slow, hub_now(hub));
     end_withdrawn(hub);
     if (hub->drain.until_ms != 0)
         drain_some(hub);
@@ -549,14 +549,14 @@ struct hub *hub_create(const struct hub_options *options)
     struct hub *hub = h2o_mem_alloc(sizeof(*hub));
     *hub = (struct hub){.options = *options, .seed = (unsigned)monotonic_us() ^ options->worker << 24};
     h2o_linklist_init_anchor(&hub->inbox);
-    h2o_linklist_init_anchor(&hub->leaving);
     h2o_linklist_init_anchor(&hub->graveyard);
+    h2o_linklist_init_anchor(&hub->leaving);
     h2o_linklist_init_anchor(&hub->withdrawn.streams);
+    heads_init(&hub->heads, options->loop);
     slow_init(&hub->slow, &options->limits);
     keepalive_init(&hub->keepalive, options->loop, options->keepalive_ms, on_rotate, hub);
     hub->batch_bytes = options->limits.queue_bytes / 2 < BATCH_BYTES ? options->limits.queue_bytes / 2 : BATCH_BYTES;
     timer_init(&hub->coalesce, options->loop, on_coalesced, hub);
-    heads_init(&hub->heads, options->loop);
     timer_init(&hub->tick, options->loop, on_tick, hub);
     timer_start(&hub->tick, TICK_MS);
     h2o_multithread_register_receiver(options->queue, &hub->tells, on_tells);

@@ -28,7 +28,7 @@ void hub_connect(struct hub *hub, h2o_multithread_receiver_t *asks, bool local);
  * is more, so that the loop must not sleep. */
 bool hub_turn(struct hub *hub);
 
-/* Whether streams that are over still have channels to leave. */
+/* True while streams that are over still have channels to leave. */
 bool hub_is_behind(struct hub *hub);
 
 /* What a stream wants when it opens. */

@@ -33,6 +33,7 @@ enum join {
     JOIN_NONE,
     JOIN_ASKED, /* the answer to `ask` is to come */
     JOIN_PAGE, /* one page is being written; `ask` is for the next one */
+    JOIN_LEAVING, /* it is over and has channels to leave */
 };
 
 /* A subscriber's place in one channel's fan-out. */
@@ -59,8 +60,8 @@ struct subscriber {
     bool busy; /* the transport is writing or not open yet: frames queue */
     bool waits; /* for its client: busy, or with a queue; as the owner was last told */
     bool progress; /* its client has taken bytes; the owner clears it */
-    bool listens; /* for the owner: the feed listens to its channels for it */
     bool detached; /* nothing of libh2o refers to it any more */
+    bool listens; /* the feed listens to its channels for it */
     uint16_t member_count;
     uint32_t key; /* by which the token is known that let it in; 0: none was needed */
     struct client_address client; /* for the log */
@@ -79,7 +80,7 @@ struct subscriber {
     uint64_t rotate_ms; /* when it is to be ended, by MAX_STREAM_SECONDS or with its token, see `reason`; UINT64_MAX: never */
     struct subscriber_request *request; /* its head is not sent yet; see subscriber_hold() */
     struct ask *ask; /* see `join` */
-    h2o_linklist_t link; /* for the owner: keep-alive slot, then graveyard */
+    h2o_linklist_t link; /* for the owner: keep-alive slot, then its list of those that leave, then graveyard */
     h2o_linklist_t slow; /* see slow.h; while the head is held: the list of those */
     struct member members[];
 };
@@ -95,11 +96,11 @@ void subscriber_hold(struct subscriber *subscriber, h2o_req_t *req, h2o_linklist
 /* Sends the held head, if there is one. */
 void subscriber_open(struct subscriber *subscriber);
 
+/* While its head is held: its HTTP/1.1 connection; NULL over HTTP/2. */
+h2o_socket_t *subscriber_held_on(const struct subscriber *subscriber);
+
 /* Its place is told and its replay is on the way: from OPENING to LIVE. */
 void subscriber_go_live(struct subscriber *subscriber);
-
-/* While its head is held: its HTTP/1.1 connection, NULL over HTTP/2. */
-h2o_socket_t *subscriber_held_on(const struct subscriber *subscriber);
 
 /* Queues a frame (taking a reference) and writes if the transport is free. A stream that is too far behind is closed later, by slow_check(). */
 void subscriber_push(struct subscriber *subscriber, struct frame *frame);

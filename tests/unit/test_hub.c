@@ -1,0 +1,503 @@
+/* A worker's hub between a feed and transports that are this file: what it asks of the one and makes the others write, in scripts of steps. */
+#include "gateway/stream/hub.h"
+
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#include "gateway/outbox.h"
+#include "gateway/stream/heads.h"
+#include "gateway/stream/transport.h"
+#include "tests/check.h"
+#include "tests/unit/fake_stream.h"
+
+enum { STREAMS = 600, FD = 1000, KEEPALIVE_MS = 15000, COALESCE_MS = 50 };
+
+static h2o_req_t reqs[STREAMS];
+static struct subscriber *streams[STREAMS]; /* the one of each request; dangling once it is freed */
+static uint32_t opened;
+static bool stuck; /* transports take nothing */
+static uint32_t written; /* frames */
+
+/* ---- the transports ---- */
+
+static void on_open(h2o_req_t *req, struct subscriber *subscriber)
+{
+    (void)req, (void)subscriber;
+    fake_happened("open");
+}
+
+static void tell_body(const char *how, const char *body, size_t n)
+{
+    char word[64];
+    snprintf(word, sizeof(word), "%s%.*s", how, (int)n, body);
+    fake_happened(word);
+}
+
+static void on_flush(struct subscriber *subscriber)
+{
+    subscriber->busy = stuck;
+    while (!stuck && subscriber->queue.count != 0) {
+        struct slice body = frame_body(subscriber_queued(subscriber, 0));
+        if (body.n == 1 || body.n == 2)
+            tell_body("queue:", body.p, body.n);
+        ++written;
+        subscriber_written(subscriber, 1, 0);
+    }
+}
+
+static void on_close(struct subscriber *subscriber, bool all)
+{
+    fake_happened(all ? "end" : "cut");
+    subscriber_detach(subscriber);
+}
+
+static int no_fd(const struct subscriber *subscriber)
+{
+    (void)subscriber;
+    return -1;
+}
+
+static int through_queue(const struct subscriber *subscriber)
+{
+    (void)subscriber;
+    return TRANSPORT_QUEUE;
+}
+
+static int its_fd(const struct subscriber *subscriber)
+{
+    (void)subscriber;
+    return FD;
+}
+
+static const void *no_connection(const struct subscriber *subscriber)
+{
+    (void)subscriber;
+    return NULL;
+}
+
+static void no_prefetch(const struct subscriber *subscriber)
+{
+    (void)subscriber;
+}
+
+#define COMMON \
+    .open = on_open, .flush = on_flush, .close = on_close, .fd = no_fd, .connection = no_connection, .prefetch = no_prefetch
+const struct transport transport_plain = {.name = "plain", .direct = its_fd, COMMON};
+const struct transport transport_tls = {.name = "tls", .direct = through_queue, COMMON};
+const struct transport transport_h2 = {.name = "h2", .direct = through_queue, COMMON};
+
+ssize_t send(int fd, const void *bytes, size_t n, int flags)
+{
+    if (fd != FD || (flags & MSG_DONTWAIT) == 0)
+        return -1;
+    tell_body("socket:", (const char *)bytes + 3, n - 5); /* of one chunk below 16 bytes */
+    return (ssize_t)n;
+}
+
+/* ---- the feed ---- */
+
+void h2o_multithread_register_receiver(h2o_multithread_queue_t *queue, h2o_multithread_receiver_t *receiver,
+                                       h2o_multithread_receiver_cb cb)
+{
+    (void)queue;
+    receiver->cb = cb;
+}
+
+void h2o_multithread_send_message(h2o_multithread_receiver_t *receiver, h2o_multithread_message_t *message)
+{
+    (void)receiver, (void)message;
+    abort(); /* the feed is on this thread */
+}
+
+void heads_init(struct heads *heads, h2o_loop_t *loop)
+{
+    (void)loop;
+    h2o_linklist_init_anchor(&heads->streams);
+}
+
+void heads_hold(struct heads *heads, struct subscriber *subscriber, h2o_req_t *req)
+{
+    subscriber_hold(subscriber, req, &heads->streams);
+}
+
+static struct ask *joins[STREAMS]; /* the last one of each stream */
+static struct ask *leave; /* the last one */
+static struct hub_channel *channel; /* of the name "a" */
+
+static void take_ask(struct ask *ask)
+{
+    char word[32];
+    switch (ask->kind) {
+    case ASK_JOIN:
+        if (joins[opened - 1] != NULL) {
+            fake_happened("next");
+            break;
+        }
+        joins[opened - 1] = ask;
+        streams[opened - 1] = ask->subscriber;
+        for (uint32_t i = 0; i != ask->count; ++i)
+            channel = slice_eq(ask->channels[i].name, SLICE("a")) ? ask->channels[i].local : channel;
+        fake_happened(ask->worker == 3 ? "join" : "join-of-another");
+        break;
+    case ASK_LEAVE:
+        leave = ask;
+        snprintf(word, sizeof(word), "leave:%u", ask->count);
+        fake_happened(word);
+        break;
+    case ASK_CANCEL:
+        fake_happened(ask->cancelled == joins[opened - 1] && ask->cancelled->abandoned ? "cancel" : "cancel-another");
+        ask_free(ask->cancelled);
+        ask_free(ask);
+        break;
+    }
+}
+
+static void on_asks(h2o_multithread_receiver_t *receiver, h2o_linklist_t *messages)
+{
+    (void)receiver;
+    h2o_linklist_t asks;
+    h2o_linklist_init_anchor(&asks);
+    outbox_open(messages, &asks);
+    while (!h2o_linklist_is_empty(&asks)) {
+        struct ask *ask = H2O_STRUCT_FROM_MEMBER(struct ask, super.link, asks.next);
+        h2o_linklist_unlink(&ask->super.link);
+        take_ask(ask);
+    }
+}
+
+static h2o_multithread_receiver_t asks = {.cb = on_asks};
+
+static void tell(struct hub *hub, struct tell what)
+{
+    struct outbox outbox = {.to = hub_tells(hub), .local = true};
+    struct tell *message = h2o_mem_alloc(sizeof(*message));
+    *message = what;
+    outbox_put(&outbox, &message->super);
+    outbox_send(&outbox);
+}
+
+/* ---- steps ---- */
+
+static struct hub_spec spec; /* of the next stream */
+static const struct slice names[] = {{"a", 1}, {"b", 1}};
+
+static h2o_socket_t plain_socket;
+
+static h2o_socket_t *socket_of(h2o_conn_t *conn)
+{
+    (void)conn;
+    return &plain_socket;
+}
+
+static void open_stream(struct hub *hub, uint32_t count, int version)
+{
+    static const h2o_conn_callbacks_t callbacks = {.get_socket = socket_of};
+    static h2o_conn_t conn = {.callbacks = &callbacks};
+    h2o_req_t *req = &reqs[opened];
+    *req = (h2o_req_t){.conn = &conn, .version = version};
+    h2o_mem_init_pool(&req->pool);
+    joins[opened++] = NULL;
+    spec.channels = names;
+    spec.count = count;
+    hub_open(hub, req, &spec);
+}
+
+/* The answer to the last stream's join, with one event of history when there is a text. */
+static void answer(struct hub *hub, int kind, const char *text)
+{
+    struct ask *ask = joins[opened - 1];
+    ask->listens = true;
+    struct tell page = {.kind = TELL_PAGE, .page = {.subscriber = ask->subscriber, .ask = ask}};
+    if (kind == 'w')
+        page.kind = TELL_WELCOME;
+    if (text != NULL) {
+        page.page.count = 1;
+        page.page.frames = h2o_mem_alloc(sizeof(struct frame *));
+        page.page.frames[0] = frame_of_bytes(slice_of(text));
+    }
+    tell(hub, page);
+}
+
+static void event(struct hub *hub, const char *text)
+{
+    tell(hub, (struct tell){.kind = TELL_EVENT, .event = {.channel = channel, .frame = frame_of_bytes(slice_of(text))}});
+}
+
+static void go(struct subscriber *subscriber, h2o_req_t *req)
+{
+    if (subscriber->request == NULL) {
+        subscriber_detach(subscriber);
+        return;
+    }
+    h2o_mem_clear_pool(&req->pool);
+    h2o_mem_init_pool(&req->pool);
+}
+
+static void step(struct hub *hub, const char *word)
+{
+    static const struct refusal why = {429, 1, "no"};
+    struct subscriber *last = opened == 0 ? NULL : streams[opened - 1];
+    if (strcmp(word, "h2") == 0) {
+        open_stream(hub, 1, 0x200);
+    } else if (strcmp(word, "first") == 0) {
+        spec.head_first = true;
+    } else if (strcmp(word, "plain") == 0) {
+        open_stream(hub, 1, 0x101);
+    } else if (strcmp(word, "both") == 0) {
+        open_stream(hub, 2, 0x200);
+    } else if (strcmp(word, "page") == 0) {
+        answer(hub, 'p', "p");
+    } else if (strcmp(word, "welcome") == 0) {
+        answer(hub, 'w', "w");
+    } else if (strcmp(word, "refuse") == 0) {
+        tell(hub, (struct tell){.kind = TELL_REFUSED, .refused = {.subscriber = last, .ask = joins[opened - 1], .why = &why}});
+    } else if (strcmp(word, "refuse-a") == 0) {
+        tell(hub, (struct tell){.kind = TELL_CHANNEL_REFUSED, .refused = {.channel = channel, .why = &why}});
+    } else if (strcmp(word, "left") == 0) {
+        tell(hub, (struct tell){.kind = TELL_LEFT, .left = leave});
+    } else if (strcmp(word, "e1") == 0 || strcmp(word, "e2") == 0) {
+        event(hub, word + 1);
+    } else if (strcmp(word, "ready") == 0) {
+        subscriber_writable(last);
+    } else if (strcmp(word, "gone") == 0) {
+        go(last, &reqs[opened - 1]);
+    } else if (strcmp(word, "stuck") == 0) {
+        stuck = true;
+    } else if (strcmp(word, "reads") == 0) {
+        stuck = false;
+        subscriber_writable(last);
+    } else if (strcmp(word, "turn") == 0) {
+        if (hub_turn(hub))
+            fake_happened("more");
+    } else if (strcmp(word, "50ms") == 0) {
+        fake_pass(COALESCE_MS);
+    } else {
+        check(false, "no such step: %s", word);
+    }
+}
+
+static void begin(void)
+{
+    for (; opened != 0; --opened)
+        h2o_mem_clear_pool(&reqs[opened - 1].pool);
+    spec = (struct hub_spec){.mode = START_FRESH, .welcome = WELCOME_NOTHING};
+    channel = NULL;
+    stuck = false;
+    written = 0;
+    fake_trace[0] = '\0';
+}
+
+static void run(struct hub *hub, const char *steps)
+{
+    char text[256], *rest = text;
+    strcpy(text, steps);
+    for (char *word; (word = strsep(&rest, " ")) != NULL;)
+        step(hub, word);
+}
+
+static const struct {
+    const char *name, *steps, *says;
+} rows[] = {
+    {"the head waits for the answer", "h2 turn welcome turn ready gone turn left turn", "join open queue:w leave:1 "},
+    {"history comes page by page, each when the last one is written",
+     "h2 turn page turn ready turn welcome turn gone turn left turn", "join open queue:p next queue:w leave:1 "},
+    {"a page that the client does not take brings no next one", "h2 turn page turn stuck ready turn gone turn left turn",
+     "join open cancel leave:1 "},
+    {"… until it is taken", "h2 turn page turn stuck ready turn reads turn welcome turn gone turn left turn",
+     "join open queue:p next queue:w leave:1 "},
+    {"a refusal is the answer while the head is held", "h2 turn refuse turn", "join 429 "},
+    {"… and closes the stream after the head", "h2 turn page turn ready turn refuse turn left turn",
+     "join open queue:p next cut leave:1 "},
+    {"a client that goes before the answer cancels it", "h2 turn gone turn refuse turn", "join cancel "},
+    {"… after the head, too", "h2 turn page turn ready turn gone turn refuse turn left turn",
+     "join open queue:p next cancel leave:1 "},
+    {"an answer for a client that is gone leaves the channels", "h2 turn gone turn welcome turn left turn", "join cancel leave:1 "},
+    {"… as does a page", "h2 turn gone turn page turn left turn", "join cancel leave:1 "},
+    {"live events wait behind the history", "h2 turn welcome e1 turn ready gone turn left turn",
+     "join open queue:w queue:1 leave:1 "},
+    {"and come to streams that are live only", "h2 turn e1 welcome turn ready e2 turn gone turn left turn",
+     "join open queue:w queue:2 leave:1 "},
+    {"an event that came before a stream joined does not take a later one with it",
+     "h2 turn welcome turn ready h2 turn e1 welcome e2 turn ready gone turn",
+     "join open queue:w join queue:1 open queue:2 queue:w queue:2 "},
+    {"a head that is sent first asks for no page", "first h2 turn ready turn welcome turn gone turn left turn",
+     "open join queue:w leave:1 "},
+    {"events that wait together leave together", "h2 turn welcome turn ready e1 e2 turn gone turn left turn",
+     "join open queue:w queue:12 leave:1 "},
+    {"a stream over a plain socket is written to at once", "plain turn welcome turn ready e1 turn gone turn left turn",
+     "join open queue:w socket:1 leave:1 "},
+    {"… through its queue while it waits for its client", "plain turn welcome turn e1 turn ready e2 turn gone turn left turn",
+     "join open queue:w queue:1 socket:2 leave:1 "},
+    {"a stream of two channels leaves both together", "both turn welcome turn ready e1 turn gone turn left turn",
+     "join open queue:w queue:1 leave:2 "},
+    {"a channel that another stream has is not left", "both turn welcome turn ready h2 turn welcome turn ready gone turn",
+     "join open queue:w join open queue:w "},
+    {"a channel that is refused closes its streams", "h2 turn welcome turn ready refuse-a turn left turn",
+     "join open queue:w cut leave:1 "},
+    {"a channel comes back while it is being left",
+     "h2 turn welcome turn ready gone turn h2 turn left turn welcome turn ready e1 turn gone turn left turn",
+     "join open queue:w leave:1 join open queue:w queue:1 leave:1 "},
+};
+
+static void test_scripts(struct hub *hub)
+{
+    for (size_t i = 0; i != sizeof(rows) / sizeof(rows[0]); ++i) {
+        begin();
+        run(hub, rows[i].steps);
+        check_slice(slice_of(fake_trace), slice_of(rows[i].says), "%s", rows[i].name);
+        if (metric_sum(COUNT_STREAMS) != 0) { /* one script leaves one */
+            go(streams[0], &reqs[0]);
+            run(hub, "turn left turn");
+        }
+        check(metric_sum(COUNT_STREAMS) == 0, "… no stream is left");
+        check(hub_count_fresh(hub, names, 2, 2) == 2, "… no channel is left");
+        check(metric_sum(COUNT_QUEUED_BYTES) == 0 && metric_sum(COUNT_STREAMS_WAITING) == 0, "… nothing is queued");
+    }
+}
+
+/* ---- many streams ---- */
+
+static void open_live(struct hub *hub, uint32_t count)
+{
+    for (uint32_t i = 0; i != count; ++i) {
+        open_stream(hub, 1, 0x200);
+        hub_turn(hub);
+        answer(hub, 'w', NULL);
+        while (hub_turn(hub))
+            ;
+        subscriber_writable(streams[i]);
+    }
+}
+
+static void close_all(struct hub *hub, uint32_t count)
+{
+    leave = NULL;
+    for (uint32_t i = 0; i != count; ++i)
+        subscriber_detach(streams[i]);
+    while (hub_turn(hub))
+        ;
+    if (leave != NULL)
+        run(hub, "left turn");
+}
+
+static void test_slices(struct hub *hub)
+{
+    begin();
+    open_live(hub, STREAMS);
+    int turns = 1;
+    written = 0;
+    event(hub, "a large fan-out");
+    for (; hub_turn(hub); ++turns)
+        check(written < STREAMS, "it is done in slices");
+    check(written == STREAMS, "and each stream has it once: %u", written);
+    check(turns == 3, "600 streams that queue make three: %d", turns);
+    close_all(hub, STREAMS);
+    check(metric_sum(COUNT_STREAMS) == 0 && hub_count_fresh(hub, names, 1, 1) == 1, "all leave");
+}
+
+static int64_t closes(enum close_reason reason)
+{
+    return metric_sum(COUNT_CLOSES + (size_t)reason);
+}
+
+static bool knows(void *data, uint32_t key)
+{
+    (void)data;
+    return key != 1;
+}
+
+static bool is_closed(void *data, struct slice name)
+{
+    return data != NULL && slice_eq(name, SLICE("b"));
+}
+
+static void test_judge(struct hub *hub)
+{
+    begin();
+    int64_t before = closes(CLOSE_WITHDRAWN);
+    struct hub_access access = {.knows = knows, .closed = is_closed, .data = hub};
+    spec.key = 1;
+    run(hub, "h2 turn welcome turn ready");
+    spec.key = 2;
+    run(hub, "h2 turn welcome turn ready both turn welcome turn ready");
+    hub_judge(hub, &access);
+    check(closes(CLOSE_WITHDRAWN) == before, "nothing is closed at once");
+    fake_pass(2000);
+    hub_turn(hub);
+    check(closes(CLOSE_WITHDRAWN) - before == 2, "a key that is gone and a channel that was closed end their streams");
+    run(hub, "left turn");
+    check(metric_sum(COUNT_STREAMS) == 1, "the other stays");
+    go(streams[1], &reqs[1]);
+    run(hub, "turn left turn");
+}
+
+static void test_expiry(struct hub *hub)
+{
+    begin();
+    int64_t before = closes(CLOSE_EXPIRED);
+    spec.life_ms = 60000;
+    run(hub, "h2 turn welcome turn ready");
+    fake_pass(60000 - 60000 / 5 - 2 * KEEPALIVE_MS / 16);
+    check(closes(CLOSE_EXPIRED) == before, "a stream lasts four fifths of its token at least");
+    fake_pass(60000 / 5 + 2 * KEEPALIVE_MS / 16);
+    check(closes(CLOSE_EXPIRED) - before == 1, "and not longer than that");
+    run(hub, "turn left turn");
+}
+
+static void test_coalesce(struct hub *hub)
+{
+    begin();
+    run(hub, "h2 turn 50ms turn welcome turn 50ms turn ready");
+    fake_trace[0] = '\0';
+    run(hub, "e1 turn e2 turn");
+    check_slice(slice_of(fake_trace), SLICE(""), "events wait for COALESCE_MS");
+    run(hub, "50ms turn");
+    check_slice(slice_of(fake_trace), SLICE("queue:12 "), "and leave together then");
+    run(hub, "gone turn left turn 50ms turn");
+    check(metric_sum(COUNT_STREAMS) == 0 && hub_count_fresh(hub, names, 2, 2) == 2, "nothing is left");
+}
+
+static void test_drain(struct hub *hub)
+{
+    enum { COUNT = 100, DRAIN_MS = 10000 };
+    begin();
+    open_live(hub, COUNT);
+    int64_t before = closes(CLOSE_DRAIN);
+    hub_drain(hub, DRAIN_MS);
+    for (int i = 1; i <= 10; ++i) {
+        fake_pass(DRAIN_MS / 10);
+        hub_turn(hub);
+        int64_t done = closes(CLOSE_DRAIN) - before;
+        check(done >= i * COUNT / 10 - 2 && done <= i * COUNT / 10, "after %d tenths of the time so many streams are ended: %d", i,
+              (int)done);
+    }
+    fake_pass(200);
+    while (hub_turn(hub))
+        ;
+    check(metric_sum(COUNT_STREAMS) == 0, "then all are");
+    run(hub, "left turn");
+}
+
+int main(void)
+{
+    counters_init();
+    metrics_thread();
+    struct hub_options options = {.loop = &fake_loop,
+                                  .worker = 3,
+                                  .limits = {.timeout_ms = 30000, .queue_bytes = 1 << 20, .memory = 1 << 30},
+                                  .keepalive_ms = KEEPALIVE_MS,
+                                  .retry_ms = 1000};
+    struct hub *hub = hub_create(&options);
+    options.coalesce_ms = COALESCE_MS;
+    struct hub *coalescing = hub_create(&options);
+    hub_connect(hub, &asks, true);
+    hub_connect(coalescing, &asks, true);
+    test_scripts(hub);
+    test_slices(hub);
+    test_judge(hub);
+    test_expiry(hub);
+    test_coalesce(coalescing);
+    test_drain(hub);
+    begin();
+    return check_end();
+}
