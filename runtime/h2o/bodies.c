@@ -1,5 +1,6 @@
 #include "runtime/h2o/bodies.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stddef.h>
 
@@ -19,6 +20,7 @@ struct client {
     h2o_buffer_prototype_t input; /* of a connection */
     h2o_buffer_prototype_t body; /* of a request over HTTP/2 */
     atomic_size_t bytes;
+    atomic_bool ready; /* the prototypes are set, for good */
 };
 
 static struct {
@@ -95,12 +97,20 @@ static bool has_room(const struct client *client, size_t before, size_t capacity
     return client == &all.proxied || fits(&client->bytes, more, share);
 }
 
-/* Also of one that is in use: it writes what is there. */
+/* When it is wanted first: all of them at the start would take 10 MB of a machine that few clients come to. */
 static void client_init(struct client *client)
 {
-    client->input._initial_buf.capacity = client->body._initial_buf.capacity = BODIES_FIRST_BYTES;
-    client->input.mmap_settings = &input_mark;
-    client->body.mmap_settings = &body_mark;
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    if (atomic_load_explicit(&client->ready, memory_order_acquire))
+        return;
+    pthread_mutex_lock(&lock);
+    if (!atomic_load_explicit(&client->ready, memory_order_relaxed)) {
+        client->input._initial_buf.capacity = client->body._initial_buf.capacity = BODIES_FIRST_BYTES;
+        client->input.mmap_settings = &input_mark;
+        client->body.mmap_settings = &body_mark;
+        atomic_store_explicit(&client->ready, true, memory_order_release);
+    }
+    pthread_mutex_unlock(&lock);
 }
 
 static struct client *client_at(h2o_socket_t *sock)

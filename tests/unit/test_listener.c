@@ -1,6 +1,7 @@
 /* runtime/listener: real sockets on ports the kernel picks. That per-connection memory is freed shows under the asan preset. */
 #include "runtime/net/listener.h"
 
+#include <malloc.h>
 #include <netinet/tcp.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -274,6 +275,7 @@ static void test_no_descriptors(void)
 
 int main(void)
 {
+    mallopt(M_PERTURB, 0x55); /* memory that is not set holds something */
     signal(SIGPIPE, SIG_IGN);
     test_bind();
     test_cap();
