@@ -8,6 +8,7 @@
 #include <yajl/yajl_parse.h>
 
 #include "proto/event.h"
+#include "runtime/digits.h"
 
 static _Thread_local char sentence[200];
 
@@ -319,8 +320,7 @@ static const char *parse(struct walk *walk, struct slice json)
 
 static unsigned hex4(const char *p)
 {
-    char digits[5] = {p[0], p[1], p[2], p[3], 0};
-    return (unsigned)strtoul(digits, NULL, 16);
+    return (unsigned)(digits_hex(p[0]) << 12 | digits_hex(p[1]) << 8 | digits_hex(p[2]) << 4 | digits_hex(p[3]));
 }
 
 /* A "\ud800" without its other half stands for no character, and yajl makes something else of it. `json` has passed the parser, so

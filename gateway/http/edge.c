@@ -91,12 +91,18 @@ bool edge_redirect(h2o_req_t *req)
     return true;
 }
 
+bool edge_refuse_origin(h2o_req_t *req)
+{
+    if (judge(req) != CORS_REFUSED)
+        return false;
+    http_error(req, 403, "this origin is not in CORS_ORIGINS");
+    return true;
+}
+
 void edge_options(h2o_req_t *req, const char *allow)
 {
-    if (judge(req) == CORS_REFUSED) {
-        http_error(req, 403, "this origin is not in CORS_ORIGINS");
+    if (edge_refuse_origin(req))
         return;
-    }
     http_add_header(req, "allow", slice_of(allow));
     if (http_header(req, "access-control-request-method").p != NULL) {
         http_add_header(req, "access-control-allow-methods", slice_of(allow));
@@ -108,9 +114,4 @@ void edge_options(h2o_req_t *req, const char *allow)
     req->res.reason = "No Content";
     h2o_start_response(req, &none);
     h2o_send(req, NULL, 0, H2O_SEND_STATE_FINAL);
-}
-
-bool edge_may_write(h2o_req_t *req)
-{
-    return judge(req) != CORS_REFUSED;
 }

@@ -19,5 +19,5 @@ bool edge_redirect(h2o_req_t *req);
 /* Answers OPTIONS: a CORS preflight, or just which methods there are. */
 void edge_options(h2o_req_t *req, const char *allow);
 
-/* Whether the page that sent this request may change something here: no origin, our own, or one of CORS_ORIGINS. */
-bool edge_may_write(h2o_req_t *req);
+/* True when the request was answered with 403: the page that sent it is neither of our own host nor of CORS_ORIGINS, and may change nothing here. */
+bool edge_refuse_origin(h2o_req_t *req);

@@ -105,10 +105,8 @@ static int pass_on(h2o_req_t *req, const struct route *route, struct slice path)
                                   : "only GET, HEAD and OPTIONS are for this path");
         return 0;
     }
-    if (!edge_may_write(req)) {
-        http_error(req, 403, "this origin is not in CORS_ORIGINS");
+    if (edge_refuse_origin(req))
         return 0;
-    }
     struct slice channel = route->kind == ROUTE_NAMED ? slice_from(path, strlen(route->path)) : slice_of(route->channel);
     struct refusal why;
     if (!admission_publish(req, &why)) {
