@@ -18,7 +18,7 @@ enum {
     RETRY_MS = 250,
     RETRY_MAX_MS = 4000,
     BUSY_CHANNELS = 1000, /* unconfirmed at one shard: new ones wait */
-    ASKS_US = 1000, /* of a turn, for what workers ask */
+    ASKS_US = 1000, /* of a turn, for what workers ask; and as much for openings that have what they waited for */
 };
 
 struct feed {
@@ -92,7 +92,7 @@ static void on_live(void *owner)
 {
     struct feed_channel *entry = owner;
     entry->feed->retry_ms = RETRY_MS;
-    openings_advance(entry);
+    openings_set_ready(&entry->feed->openings, entry);
 }
 
 /* Ends this channel's streams, and those only, with a reason; until the last of them is gone there are no others of it. */
@@ -108,7 +108,7 @@ static void refuse_channel(struct feed_channel *entry, const struct refusal *why
     for (uint32_t w = 0; w < feed->options.worker_count; ++w)
         if (entry->locals[w] != NULL)
             tell(feed, w, (struct tell){.kind = TELL_CHANNEL_REFUSED, .refused = {.channel = entry->locals[w], .why = why}});
-    openings_advance(entry);
+    openings_set_ready(&feed->openings, entry);
 }
 
 static void on_read_failed(void *owner, const char *why)
@@ -258,8 +258,8 @@ static void begin(struct feed *feed, struct ask *ask)
 static void let_in(void *data, struct ask *ask)
 {
     struct feed *feed = data;
-    count_spoken_for(feed);
     begin(feed, ask);
+    count_spoken_for(feed); /* its channels are counted now, and it is no longer at the gate */
 }
 
 static bool is_busy(void *data)
@@ -478,12 +478,13 @@ h2o_multithread_receiver_t *feed_asks(struct feed *feed)
 
 bool feed_take_asks(struct feed *feed)
 {
+    bool more = openings_run(&feed->openings, monotonic_us() + ASKS_US);
     for (uint64_t until_us = monotonic_us() + ASKS_US; !h2o_linklist_is_empty(&feed->inbox) && monotonic_us() < until_us;) {
         struct ask *ask = H2O_STRUCT_FROM_MEMBER(struct ask, super.link, feed->inbox.next);
         h2o_linklist_unlink(&ask->super.link);
         take_ask(feed, ask);
     }
-    bool more = !h2o_linklist_is_empty(&feed->inbox);
+    more = more || !h2o_linklist_is_empty(&feed->inbox);
     atomic_store_explicit(&feed->behind, more, memory_order_relaxed);
     return more;
 }

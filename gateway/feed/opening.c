@@ -10,7 +10,7 @@ struct opening {
     struct openings *all;
     struct ask *ask;
     struct replay *replay;
-    h2o_linklist_t link; /* in the list where it waits for a channel, its turn or a retry */
+    h2o_linklist_t link; /* in the list where it waits for a channel, its turn or a retry, or is ready */
     uint32_t barriers; /* that it waits for: one at each shard that has a channel of its */
     struct canary_wait waits[]; /* one a channel, at most */
 };
@@ -47,11 +47,17 @@ static void retry_later(struct opening *opening)
     opening->all->retry_soon(opening->all->data);
 }
 
+/* One canary may be awaited by thousands, and a flood of them must not keep the bus thread from what Redis sends. */
+static void set_ready(struct opening *opening)
+{
+    h2o_linklist_insert(&opening->all->ready, &opening->link);
+}
+
 static void on_barrier(void *data)
 {
     struct opening *opening = data;
     if (--opening->barriers == 0)
-        advance(opening);
+        set_ready(opening);
 }
 
 static bool waits_at(const struct opening *opening, const struct canary *canary, struct canary *const *canaries)
@@ -199,27 +205,24 @@ static void advance(struct opening *opening)
     }
 }
 
-/* Those that have to wait there again do so behind the others. */
-static void advance_all(h2o_linklist_t *list)
+bool openings_run(struct openings *openings, uint64_t until_us)
 {
-    h2o_linklist_t now;
-    h2o_linklist_init_anchor(&now);
-    h2o_linklist_insert_list(&now, list);
-    while (!h2o_linklist_is_empty(&now)) {
-        struct opening *opening = H2O_STRUCT_FROM_MEMBER(struct opening, link, now.next);
+    while (!h2o_linklist_is_empty(&openings->ready) && monotonic_us() < until_us) {
+        struct opening *opening = H2O_STRUCT_FROM_MEMBER(struct opening, link, openings->ready.next);
         h2o_linklist_unlink(&opening->link);
         advance(opening);
     }
+    return !h2o_linklist_is_empty(&openings->ready);
 }
 
-void openings_advance(struct feed_channel *entry)
+void openings_set_ready(struct openings *openings, struct feed_channel *entry)
 {
-    advance_all(&entry->waiting);
+    h2o_linklist_insert_list(&openings->ready, &entry->waiting);
 }
 
 void openings_retry(struct openings *openings)
 {
-    advance_all(&openings->retrying);
+    h2o_linklist_insert_list(&openings->ready, &openings->retrying);
 }
 
 void openings_refuse(struct feed_channel *entry, const struct refusal *why)
@@ -233,7 +236,7 @@ void openings_refuse(struct feed_channel *entry, const struct refusal *why)
 
 static void on_own_read(void *data)
 {
-    advance(data);
+    set_ready(data);
 }
 
 /* Only a barrier can't be taken back: it calls soon, unless the bus is down. */
@@ -273,4 +276,5 @@ void openings_init(struct openings *openings, struct channel_shared *shared,
     *openings = (struct openings){.shared = shared, .tell = tell, .retry_soon = retry_soon, .data = data};
     h2o_linklist_init_anchor(&openings->turns);
     h2o_linklist_init_anchor(&openings->retrying);
+    h2o_linklist_init_anchor(&openings->ready);
 }

@@ -13,6 +13,7 @@ struct openings {
     h2o_linklist_t turns; /* those that wait for room for their pages */
     bool giving_turns;
     h2o_linklist_t retrying; /* those whose read failed */
+    h2o_linklist_t ready; /* those that have what they waited for: openings_run() goes on with them */
 };
 
 void openings_init(struct openings *openings, struct channel_shared *shared,
@@ -24,11 +25,14 @@ void opening_start(struct openings *openings, struct ask *ask);
 /* Its ask came back, for the next page. */
 void opening_go_on(struct opening *opening);
 
-/* Goes on with all that wait for this channel; or refuses them. */
-void openings_advance(struct feed_channel *entry);
+/* Goes on with those that have what they waited for, the first one first, until `until_us` of monotonic_us(): one step may look through 100 channels' events. True: some are left. */
+bool openings_run(struct openings *openings, uint64_t until_us);
+
+/* All that wait for this channel have what they waited for; or they are refused. */
+void openings_set_ready(struct openings *openings, struct feed_channel *entry);
 void openings_refuse(struct feed_channel *entry, const struct refusal *why);
 
-/* Goes on with those whose reads failed. */
+/* Those whose reads failed may try again. */
 void openings_retry(struct openings *openings);
 
 /* Its client is gone: answered at once, wherever it waits. If its ask is away with a page, there is nothing to answer. */

@@ -197,7 +197,7 @@ static enum replay_need find_time(struct replay *replay, struct slice id, struct
     const struct channel_shard *of = spans_shards(replay) ? NULL : shard_at(replay, 0);
     struct position at;
     for (uint32_t i = 0; i < replay->ask->count; ++i)
-        if (search_ring(channel_ring(replay->places[i].channel), id, &at))
+        if (ring_find(channel_ring(replay->places[i].channel), id, &at))
             stand_at(replay, i, at);
     if (replay->state == REPLAY_RESOLVING && time.ms > places_newest(replay, of).ms)
         return REPLAY_BARRIER;

@@ -4,8 +4,9 @@
 
 #include "gateway/counters.h"
 #include "runtime/monotonic.h"
+#include "runtime/seeded_hash.h"
 
-enum { LATELY_MS = 10000 };
+enum { LATELY_MS = 10000, PLACE_BYTES = sizeof(struct frame *) + sizeof(uint32_t) /* of the arrays, for one frame */ };
 
 /* ---- what all rings take ---- */
 
@@ -44,13 +45,18 @@ static void drop_oldest(struct ring *ring)
 
 static void set_capacity(struct ring *ring, uint32_t capacity)
 {
-    struct frame **frames = capacity == 0 ? NULL : h2o_mem_alloc(capacity * sizeof(*frames));
-    for (uint32_t i = 0; i < ring->count; ++i)
-        frames[i] = ring_at(ring, i);
+    struct frame **frames = capacity == 0 ? NULL : h2o_mem_alloc((size_t)capacity * PLACE_BYTES);
+    uint32_t *ids = (uint32_t *)(frames + capacity);
+    for (uint32_t i = 0; i < ring->count; ++i) {
+        uint32_t from = (ring->first + i) & (ring->capacity - 1);
+        frames[i] = ring->frames[from];
+        ids[i] = ring->ids[from];
+    }
     free(ring->frames);
     ring->frames = frames;
-    ring->memory->bytes += capacity * sizeof(*frames);
-    ring->memory->bytes -= ring->capacity * sizeof(*frames);
+    ring->ids = ids;
+    ring->memory->bytes += (size_t)capacity * PLACE_BYTES;
+    ring->memory->bytes -= (size_t)ring->capacity * PLACE_BYTES;
     ring->capacity = capacity;
     ring->first = 0;
 }
@@ -96,7 +102,7 @@ void ring_memory_give(struct ring_memory *memory, size_t bytes)
 static size_t size_with(const struct ring *ring, const struct frame *frame)
 {
     size_t more = ring->count < ring->capacity ? 0 : ring->capacity == 0 ? 4 : ring->capacity;
-    return frame_memory(frame) + more * sizeof(frame);
+    return frame_memory(frame) + more * PLACE_BYTES;
 }
 
 /* One more, at either end: the caller writes where it belongs. */
@@ -107,6 +113,17 @@ static void add(struct ring *ring, const struct frame *frame)
     ++ring->count;
     ring->bytes += frame->body;
     ring->memory->bytes += frame_memory(frame);
+}
+
+static uint32_t hash_of(struct slice id)
+{
+    return (uint32_t)seeded_hash(id.p, id.n);
+}
+
+static void put(struct ring *ring, uint32_t at, struct frame *frame)
+{
+    ring->frames[at] = frame_ref(frame);
+    ring->ids[at] = hash_of(frame_id(frame));
 }
 
 void ring_use(struct ring *ring)
@@ -124,7 +141,7 @@ void ring_append(struct ring *ring, struct frame *frame, const struct ring_limit
         drop_oldest(ring);
     make_room(ring->memory, size_with(ring, frame), UINT64_MAX);
     add(ring, frame);
-    ring->frames[(ring->first + ring->count - 1) & (ring->capacity - 1)] = frame_ref(frame);
+    put(ring, (ring->first + ring->count - 1) & (ring->capacity - 1), frame);
     link_ring(ring);
 }
 
@@ -141,7 +158,7 @@ bool ring_prepend(struct ring *ring, struct frame *frame, const struct ring_limi
     }
     add(ring, frame);
     ring->first = (ring->first - 1) & (ring->capacity - 1);
-    ring->frames[ring->first] = frame_ref(frame);
+    put(ring, ring->first, frame);
     link_ring(ring);
     return true;
 }
@@ -152,6 +169,19 @@ bool ring_forget_cut(struct ring *ring)
         return false;
     ring->cut_ms = 0;
     return true;
+}
+
+/* Of a stream that comes back with an id that nobody knows, all frames of 100 channels are looked at: their hashes stand side by side, their ids would each be waited for. */
+bool ring_find(const struct ring *ring, struct slice id, struct position *at)
+{
+    uint32_t hash = hash_of(id);
+    for (uint32_t i = 0; i < ring->count; ++i) {
+        if (ring->ids[(ring->first + i) & (ring->capacity - 1)] != hash || !slice_eq(frame_id(ring_at(ring, i)), id))
+            continue;
+        *at = ring_at(ring, i)->at;
+        return true;
+    }
+    return false;
 }
 
 uint32_t ring_after(const struct ring *ring, struct position position)

@@ -21,6 +21,7 @@ void ring_memory_give(struct ring_memory *memory, size_t bytes);
 /* Zeroed memory is an empty ring. */
 struct ring {
     struct frame **frames; /* capacity is a power of two */
+    uint32_t *ids; /* hashes of their ids, in the same order */
     uint32_t capacity, first, count;
     size_t bytes; /* of the events */
     struct ring_memory *memory; /* once it holds something */
@@ -53,6 +54,9 @@ static inline struct frame *ring_at(const struct ring *ring, uint32_t index)
 {
     return ring->frames[(ring->first + index) & (ring->capacity - 1)];
 }
+
+/* True and its position in *at: the oldest frame with this id. */
+bool ring_find(const struct ring *ring, struct slice id, struct position *at);
 
 /* Index of the first frame after `position`, ring->count when there is none. */
 uint32_t ring_after(const struct ring *ring, struct position position);

@@ -177,17 +177,6 @@ void search_retry(struct search *search)
 
 /* ---- asking ---- */
 
-bool search_ring(const struct ring *ring, struct slice id, struct position *at)
-{
-    for (uint32_t i = 0; i < ring->count; ++i) {
-        if (slice_eq(frame_id(ring_at(ring, i)), id)) {
-            *at = ring_at(ring, i)->at;
-            return true;
-        }
-    }
-    return false;
-}
-
 /* Whether the ring holds all that the history has after `upto`. */
 static bool ring_holds_after(const struct channel *channel, struct position upto)
 {
@@ -212,7 +201,7 @@ static struct wanted *want(struct search *search, struct slice id)
 
 enum search_result search_find(struct search *search, struct slice id, struct position *at)
 {
-    bool in_ring = search_ring(channel_ring(search->channel), id, at);
+    bool in_ring = ring_find(channel_ring(search->channel), id, at);
     if (ring_holds_after(search->channel, POSITION_NONE))
         return in_ring ? SEARCH_FOUND : SEARCH_NOT_FOUND;
     struct wanted *wanted = want(search, id);

@@ -20,8 +20,5 @@ enum search_result {
 /* The earliest event that has this id, if several have. Only while channel_live(). */
 enum search_result search_find(struct search *search, struct slice id, struct position *at);
 
-/* The same in a ring alone. */
-bool search_ring(const struct ring *ring, struct slice id, struct position *at);
-
 /* See channel_retry(). */
 void search_retry(struct search *search);

@@ -20,7 +20,8 @@ export const setting = (name, value) => frame(TYPE.SETTINGS, 0, 0, String.fromCh
 
 // A header block of literal fields: the four pseudo-headers, then `fields` ([name, value]).
 export function block(method, path, fields = []) {
-    const text = s => String.fromCharCode(s.length) + s; // up to 126 bytes
+    const rest = n => (n < 128 ? String.fromCharCode(n) : String.fromCharCode(n % 128 + 128) + rest(Math.floor(n / 128)));
+    const text = s => (s.length < 127 ? String.fromCharCode(s.length) : `\x7f${rest(s.length - 127)}`) + s; // RFC 7541 section 5.1
     return [['\x02', method], ['\x04', path], ['\x06', 'http'], ['\x01', 'localhost']].map(([index, value]) => index + text(value)).join('') +
         fields.map(([name, value]) => `\0${text(name)}${text(value)}`).join('');
 }

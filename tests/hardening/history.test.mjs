@@ -2,7 +2,9 @@
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
 import { createConnection } from 'node:net';
+import { openStream } from '../integration/sse.mjs';
 import { SCALE } from '../integration/stack.mjs';
+import { Frames } from './frames.mjs';
 import { HARDENING_SCALE, Stage, costs, megabytes } from './stage.mjs';
 
 const MB = 1 << 20, EVENT = 65536, REDIS_MORE = 256 * MB;
@@ -66,4 +68,24 @@ test('clients that ask for the newest events of a hundred channels', { timeout: 
     await asks(t, `${clients} clients with ?last=1000 of 100 channels, ${100 * Math.ceil(4 * HARDENING_SCALE)} MB`,
         `/subscribe?last=1000&${channels.map(channel => `channel=${channel}`).join('&')}`, (64 + 64 + 64) * 1024);
     assert.ok(await stage.gw.metric('sse_ring_bytes') <= LIMITS.RING_MEMORY);
+});
+
+// 12 KB, were the paths of all but the first request of a connection one byte of HPACK. The events are small and in memory, so neither reads nor bytes bound it.
+test('clients that resume a hundred channels from an id that no gateway gave', { timeout: 120000 * SCALE }, async t => {
+    const query = Array.from({ length: 100 }, (_, i) => `channel=known${i}`).join('&'), streams = 90 * Math.ceil(5 * HARDENING_SCALE);
+    for (let i = 0; i < 100; ++i)
+        await Promise.all(Array.from({ length: 1000 }, () => redis.command(['FCALL', 'sse_publish', '1', `sse:known${i}`, 'x'])));
+    const keep = await openStream(`${stage.gw.url}/subscribe?${query}&last=1000`);
+    await keep.take(100000);
+    const before = await stage.gw.metric('sse_resumes_total');
+    await costs(t, stage, stage.gw, { what: `${streams} streams over HTTP/2 of 100 channels with 1,000 events each in memory, an id from the future`, bound: 'ids found by their hashes; 1 ms of a turn' }, async () => {
+        const connections = await Promise.all(Array.from({ length: streams / 90 }, () => Frames.connect(stage.gw.port)));
+        for (const connection of connections)
+            for (let i = 0; i < 90; ++i)
+                connection.request('GET', `/subscribe?last_event_id=7fffffff-ffff-4000-8001-cba23c6ef35f&${query}`);
+        await stage.gw.waitMetric('sse_resumes_total', resumes => resumes >= before + streams, { ms: 20000 });
+        connections.forEach(connection => connection.close());
+        return streams * query.length;
+    });
+    keep.close();
 });

@@ -58,6 +58,39 @@ static void test_limits(void)
     check(ring.count == 0 && ring.bytes == 0 && ring.frames == NULL, "a cleared ring holds nothing");
 }
 
+static void append_with_id(struct ring *ring, uint64_t ms, struct slice id, bool in_front)
+{
+    struct frame *frame = frame_of_bytes(id); /* its id is all it holds */
+    frame->durable = true;
+    frame->at = (struct position){ms, 0};
+    frame->id = 0;
+    frame->id_len = (uint8_t)id.n;
+    if (in_front)
+        ring_prepend(ring, frame, &roomy);
+    else
+        ring_append(ring, frame, &roomy);
+    frame_unref(frame);
+}
+
+static void test_ids(void)
+{
+    struct ring ring = {.count = 0};
+    struct position at;
+    check(!ring_find(&ring, SLICE("a"), &at), "an empty ring has no id");
+    for (uint64_t ms = 51; ms <= 60; ++ms)
+        append_with_id(&ring, ms, ms == 55 || ms == 58 ? SLICE("twice") : SLICE("other"), false);
+    append_with_id(&ring, 50, SLICE("front"), true);
+    check(ring_find(&ring, SLICE("twice"), &at) && at.ms == 55, "of two events with an id the older one is found");
+    check(ring_find(&ring, SLICE("front"), &at) && at.ms == 50, "also one that was put in front");
+    check(!ring_find(&ring, SLICE("twic"), &at) && !ring_find(&ring, SLICE(""), &at), "no other id is");
+    ring_drop_before(&ring, (struct position){56, 0});
+    for (uint64_t ms = 61; ms <= 90; ++ms)
+        append_with_id(&ring, ms, SLICE("more"), false);
+    check(ring_find(&ring, SLICE("twice"), &at) && at.ms == 58, "ids move with their events when the ring grows");
+    check(!ring_find(&ring, SLICE("front"), &at), "and go with them");
+    ring_clear(&ring);
+}
+
 static void test_order(void)
 {
     struct ring ring = {.count = 0};
@@ -92,7 +125,7 @@ static size_t bytes_of(const struct ring *rings, size_t count)
 {
     size_t bytes = 0;
     for (size_t r = 0; r < count; ++r) {
-        bytes += rings[r].capacity * sizeof(struct frame *);
+        bytes += rings[r].capacity * (sizeof(struct frame *) + sizeof(uint32_t));
         for (uint32_t i = 0; i < rings[r].count; ++i)
             bytes += frame_memory(ring_at(&rings[r], i));
     }
@@ -105,7 +138,7 @@ static void test_memory(void)
     struct ring_memory small;
     static struct ring rings[RINGS];
     struct frame *one = event_at(1);
-    size_t size = frame_memory(one), limit = RINGS * (size + 4 * sizeof(struct frame *)) + 40 * size, most = 0;
+    size_t size = frame_memory(one), limit = RINGS * (size + 4 * (sizeof(struct frame *) + sizeof(uint32_t))) + 40 * size, most = 0;
     bool exact = true, newest = true;
     ring_memory_init(&small, limit);
     const struct ring_limits limits = {.frames = 100, .bytes = 1 << 20, .memory = &small};
@@ -125,7 +158,7 @@ static void test_memory(void)
     check(small.bytes == 0, "what is let go is given back");
 
     struct ring old = {.count = 0}, young = {.count = 0};
-    small.limit = 40 * size;
+    small.limit = 44 * size;
     for (uint64_t ms = 1; ms <= 20; ++ms)
         append(&old, ms, &limits);
     for (uint64_t ms = 11; ms <= 40; ++ms)
@@ -133,6 +166,7 @@ static void test_memory(void)
     check(young.count == 30 && old.count < 10 && old.count > 0 && ring_at(&old, old.count - 1)->at.ms == 20,
           "the ring used longest ago is shortened, its oldest events first (%u are left)", old.count);
     uint32_t left = old.count;
+    small.limit = small.bytes;
     check(!prepend(&young, 10, &limits) && old.count == left, "but one that was used lately makes no room for what is older");
     check(!ring_forget_cut(&old), "and is not read again at once");
     old.used_ms = old.cut_ms = 1;
@@ -173,6 +207,7 @@ int main(void)
     test_drop();
     test_limits();
     test_order();
+    test_ids();
     test_references();
     return check_end();
 }
