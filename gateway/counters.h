@@ -17,7 +17,7 @@ enum close_reason {
     CLOSE_QUEUE_FULL, /* too far behind for too long, see slow.h */
     CLOSE_MEMORY, /* the slowest when all queues together pass MEMORY_LIMIT */
     CLOSE_WRITE_TIMEOUT,
-    CLOSE_VANISHED, /* the peer acknowledges nothing any more */
+    CLOSE_VANISHED, /* the peer no longer acknowledges anything */
     CLOSE_ROTATE, /* MAX_STREAM_SECONDS */
     CLOSE_DRAIN,
     CLOSE_EXPIRED, /* its token */

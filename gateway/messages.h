@@ -38,7 +38,7 @@ struct ask {
     uint32_t last; /* START_LAST */
     bool head_sent; /* the client already counts on what comes from asked_ms on */
     uint64_t asked_ms; /* monotonic_ms() when it was first asked */
-    uint64_t client; /* a number for who asks; 0: not known, since no channel was new to the worker */
+    uint64_t client; /* a number for the client; 0: not known, since no channel was new to the worker */
     uint32_t promised; /* new channels that feed_promise() gave it room for */
     uint32_t fresh; /* bus thread only, see gate.h */
     enum { ASK_AWAY, ASK_AT_GATE, ASK_OPENING } place; /* bus thread only: where it waits for its answer */

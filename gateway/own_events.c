@@ -43,7 +43,7 @@ static void count_gap(struct slice channel, struct slice last_event_id, enum gap
     int64_t left_out;
     metric_add((size_t)COUNT_GAPS + cause, 1);
     if (log_budget_take(&budget, &left_out))
-        log_info("gap told", log_slice("cause", counters_gap_cause(cause)), log_slice("channel", channel),
+        log_info("gap sent", log_slice("cause", counters_gap_cause(cause)), log_slice("channel", channel),
                  log_slice("last_event_id", last_event_id), log_int("left_out", left_out));
 }
 

@@ -15,12 +15,11 @@ enum {
 };
 
 /* The row of REDIS_PREFIX for a table of settings. */
-#define CHANNEL_PREFIX_SETTING(at_)                                                                                          \
-    {                                                                                                                        \
-        .name = "REDIS_PREFIX", .kind = CONFIG_TEXT, .fallback = CHANNEL_PREFIX_DEFAULT, .check = channel_prefix_check,      \
-        .at = at_,                                                                                                           \
-        .doc = "what the names of all keys and channels in Redis begin with, the same for all gateways and publishers of a " \
-               "deployment: 1 to 32 letters, digits, `_` or `-`, and a `:`"                                                  \
+#define CHANNEL_PREFIX_SETTING(at_)                                                                                                \
+    {                                                                                                                              \
+        .name = "REDIS_PREFIX", .kind = CONFIG_TEXT, .fallback = CHANNEL_PREFIX_DEFAULT, .check = channel_prefix_check, .at = at_, \
+        .doc = "prefix of all keys and channels in Redis, the same for all gateways and publishers of a deployment: 1 to 32 "      \
+               "letters, digits, `_` or `-`, and a `:`"                                                                            \
     }
 
 /* NULL when `prefix` can begin the names of a deployment: 1-32 bytes of A-Z a-z 0-9 _ - and one ':', so that a key's first colon ends its prefix. Else a static

@@ -1,4 +1,4 @@
-/* What travels on Redis pub/sub and stands in the stream's entries: a header line and the event's ready bytes, or plain data.
+/* The message on Redis pub/sub and in the stream's entries: a header line and the event's ready bytes, or plain data.
  *
  *     RS "sse1 " POSITION " " PREVIOUS LF  SSE-BYTES
  *

@@ -36,11 +36,11 @@ static const char *read_route(struct reading *reading)
         return "the path holds a broken percent escape";
     if (!is_channel && !(reading->options->service.demo && slice_eq(path, SLICE("/post"))))
         return fail(reading, 404,
-                    reading->options->service.demo ? "no such path; there are /post and /channels/{name}"
-                                                   : "no such path; there is /channels/{name}");
+                    reading->options->service.demo ? "no such path; publish to /post or /channels/{name}"
+                                                   : "no such path; publish to /channels/{name}");
     if (!http_method_is(reading->req, "POST")) {
         http_add_header(reading->req, "allow", SLICE("POST"));
-        return fail(reading, 405, "this path takes POST only");
+        return fail(reading, 405, "this path allows only POST");
     }
     reading->post->route = is_channel ? POST_CHANNEL : POST_LEGACY;
     reading->post->publish.channel = is_channel ? slice_from(path, prefix.n) : SLICE("post");
@@ -71,14 +71,14 @@ static const char *check_access(struct reading *reading)
 static const char *check_size(struct reading *reading)
 {
     if (reading->req->entity.len > (size_t)reading->options->service.body_limit)
-        return fail(reading, 413, "the body is larger than this server takes");
+        return fail(reading, 413, "the body is larger than this server accepts (BODY_LIMIT)");
     struct slice encoding = http_header(reading->req, "content-encoding");
     if (encoding.n != 0 && !(encoding.n == 8 && strncasecmp(encoding.p, "identity", 8) == 0))
         return fail(reading, 415, "the body must come without a Content-Encoding");
     return NULL;
 }
 
-/* Where tokens count, one that came this way, wanted here or not, must not be sent to everyone who listens. */
+/* Where tokens are used, one in the query must not become part of an event. */
 static const char *add_param(struct reading *reading, struct slice name, struct slice value)
 {
     if (reading->options->service.access != NULL && slice_eq(name, SLICE("access_token")))
@@ -134,7 +134,7 @@ static const char *read_form(struct reading *reading)
     const char *why = NULL;
     bool broken = false;
     if (!is_form(rest))
-        return fail(reading, 415, "the body is no form; say what it is with Content-Type: application/json or text/plain");
+        return fail(reading, 415, "the body is not a form; name its type with Content-Type: application/json or text/plain");
     while (why == NULL && http_form_next(reading->req, &rest, &name, &value, &broken)) {
         if (!utf8_valid(name) || !utf8_valid(value))
             return "the form is not UTF-8";

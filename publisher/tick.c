@@ -34,7 +34,7 @@ static const char *add_item(struct tick_plan *plan, struct slice item)
     enum tick_kind kind = kind_of(slice_trim(slice_split(&rest, ':')));
     uint32_t interval = interval_of(slice_trim(rest));
     if (kind == TICK_KINDS)
-        return "names a ticker that is none of letters, counter, usd_eur";
+        return "names an unknown ticker; the tickers are letters, counter and usd_eur";
     if (interval < TICK_INTERVAL_MIN || interval > TICK_INTERVAL_MAX)
         return "each ticker needs an interval of 10 to 86400000 ms, as in letters:5000";
     for (size_t i = 0; i != plan->count; ++i) {

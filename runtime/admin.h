@@ -14,7 +14,7 @@ struct admin_check {
 struct admin_options {
     const struct admin_check *ready; /* whether it should get traffic: these fail at once */
     size_t ready_count;
-    const struct admin_check *alive; /* whether it must be started anew: these fail only when nothing else can help */
+    const struct admin_check *alive; /* whether the process must be restarted: these fail only when nothing else helps */
     size_t alive_count;
     bool has_status; /* the caller serves /status, which the index then names */
 };

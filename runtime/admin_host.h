@@ -1,4 +1,4 @@
-/* By which names the admin port may be asked for. A page of another site can make a browser ask it under that site's own name, once its DNS
+/* Checks the Host of requests to the admin port. A page of another site can make a browser ask it under that site's own name, once its DNS
  * says that the name is this address (DNS rebinding), and would read the answers. */
 #pragma once
 
@@ -7,11 +7,11 @@
 #include "runtime/slice.h"
 
 /* The row of ADMIN_HOSTS for a table of settings. */
-#define ADMIN_HOSTS_SETTING(at_)                                                                                              \
-    {                                                                                                                         \
-        .name = "ADMIN_HOSTS", .kind = CONFIG_TEXT, .fallback = "", .at = at_, .check = admin_hosts_check,                    \
-        .doc = "further names by which the admin port may be asked for, comma-separated, `*.example.org` for all below one, " \
-               "`*` for any; addresses, localhost, names without a dot and the host's own name always may"                    \
+#define ADMIN_HOSTS_SETTING(at_)                                                                                                  \
+    {                                                                                                                             \
+        .name = "ADMIN_HOSTS", .kind = CONFIG_TEXT, .fallback = "", .at = at_, .check = admin_hosts_check,                        \
+        .doc = "further host names that the admin port accepts, comma-separated; `*.example.org`: all names below it; `*`: any; " \
+               "addresses, localhost, names without a dot and the host's own name are always accepted"                            \
     }
 const char *admin_hosts_check(const char *hosts);
 

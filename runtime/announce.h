@@ -1,4 +1,4 @@
-/* What a process tells the others about itself: a small JSON object every few seconds, which its owner sends (proto/README.md, "Nodes"). Costs a
+/* What a process announces about itself: a small JSON object every few seconds, which its owner sends (proto/README.md, "Nodes"). Costs a
  * sum over the counters each time, and nothing in between. One loop's thread. */
 #pragma once
 
@@ -36,7 +36,7 @@ struct announce_options {
 
 struct announce {
     struct announce_options options;
-    char id[17]; /* by chance: one for each life of a process */
+    char id[17]; /* random: one for each run of a process */
     uint64_t seq; /* of the announcement that was sent last */
     uint64_t started_ms;
     struct timer timer;

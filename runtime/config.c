@@ -109,7 +109,7 @@ static const char *set_int(const struct config_option *option, const char *text,
 {
     const char *digits = text[0] == '-' ? text + 1 : text;
     if (digits[0] == '\0' || digits[strspn(digits, "0123456789")] != '\0')
-        return fail("%s: '%.40s' is no whole number", option->name, text);
+        return fail("%s: '%.40s' is not a whole number", option->name, text);
     errno = 0;
     long long number = strtoll(text, NULL, 10);
     if (number > option->max || (errno == ERANGE && text[0] != '-'))

@@ -34,21 +34,21 @@ static enum action parse_arguments(int argc, char **argv)
         return ACTION_RUN;
     if (strcmp(argv[1], "healthcheck") == 0) {
         if (argc > 3 || (argc == 3 && strcmp(argv[2], "--live") != 0))
-            die("healthcheck takes --live or nothing");
+            die("healthcheck accepts only --live");
         return argc == 2 ? ACTION_HEALTHCHECK : ACTION_HEALTHCHECK_LIVE;
     }
     if (argc > 2)
-        die("one argument at a time; --help lists them");
+        die("only one argument is accepted; --help lists them");
     for (size_t i = ACTION_HELP; i < sizeof(names) / sizeof(names[0]); ++i)
         if (strcmp(argv[1], names[i]) == 0)
             return (enum action)i;
-    die("unknown argument '%.100s'; --help lists those there are", argv[1]);
+    die("unknown argument '%.100s'; --help lists the arguments", argv[1]);
 }
 
 _Noreturn static void finish(int status)
 {
     if (fflush(stdout) != 0)
-        die("standard output can't be written: %s", strerror(errno));
+        die("cannot write to standard output: %s", strerror(errno));
     exit(status);
 }
 
@@ -87,7 +87,7 @@ static int check_health(const struct config_table *table, void *settings, const 
     if (why != NULL)
         die("%s", why);
     if (host == NULL || port <= 0)
-        die("ADMIN_PORT: healthcheck must know which, and 0 lets the kernel choose");
+        die("ADMIN_PORT: healthcheck needs a fixed port, and 0 lets the kernel choose");
     return healthcheck(host, port, path);
 }
 

@@ -80,13 +80,13 @@ static void print_arguments(void)
     static const struct {
         const char *name, *doc;
     } arguments[] = {
-        {"healthcheck", "asks the running program for /readyz: one line, exit status 0 or 1"},
+        {"healthcheck", "ask the running program for /readyz: prints one line, exit status 0 or 1"},
         {"healthcheck --live", "the same for /healthz"},
         {"--help", "this text"},
         {"--version", "the version"},
-        {"--check-config", "exit status 0 when settings and files are good, else 1 and the first fault"},
-        {"--print-config", "every setting and its value, secrets masked"},
-        {"--print-settings", "the table of settings in Markdown"},
+        {"--check-config", "check settings and files: exit status 0, or 1 and the first fault"},
+        {"--print-config", "print every setting and its value, secrets masked"},
+        {"--print-settings", "print the table of settings in Markdown"},
     };
     puts("Arguments (without one the program runs):");
     for (size_t i = 0; i < sizeof(arguments) / sizeof(arguments[0]); ++i)

@@ -36,6 +36,6 @@ const char *file_limit_for_connections(size_t wanted, size_t reserve, size_t *fi
 void file_limit_warn(size_t wanted, size_t fit)
 {
     if (wanted > fit)
-        log_warn("the limit on open files lowers MAX_CONNECTIONS", log_int("wanted", (int64_t)wanted),
+        log_warn("MAX_CONNECTIONS lowered to fit the limit on open files", log_int("wanted", (int64_t)wanted),
                  log_int("max_connections", (int64_t)fit));
 }

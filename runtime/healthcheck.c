@@ -32,7 +32,7 @@ static void start_clock(void)
               &(struct itimerval){.it_value = {.tv_sec = HEALTHCHECK_MS / 1000, .tv_usec = HEALTHCHECK_MS % 1000 * 1000}}, NULL);
 }
 
-/* An address to listen on everywhere is none to connect to everywhere. */
+/* An address that listens everywhere is not one to connect to. */
 static void prefer_loopback(struct sockaddr *address)
 {
     struct sockaddr_in6 *six = (struct sockaddr_in6 *)address;
@@ -99,11 +99,11 @@ static int judge(const char *answer)
     const char *body = strstr(answer, "\r\n\r\n");
     bool is_http = strncmp(answer, "HTTP/1.", 7) == 0 && strlen(answer) > 12 && body != NULL;
     if (!is_http)
-        printf("what answers is no HTTP server\n");
+        printf("the program that answered is not an HTTP server\n");
     else if (body[4] != '\0')
         print_line(body + 4);
     else
-        printf("the answer is %.3s, without a word\n", answer + 9);
+        printf("the answer is %.3s, without a body\n", answer + 9);
     return is_http && strncmp(answer + 8, " 200 ", 5) == 0 ? 0 : 1;
 }
 

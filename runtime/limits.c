@@ -310,13 +310,12 @@ enum limit limits_channels(struct limits *limits, const struct client_address *c
 const char *limit_sentence(enum limit limit)
 {
     static const char *const sentences[] = {
-        [LIMIT_STREAMS] = "this gateway has all the streams it may have",
-        [LIMIT_ADDRESS_STREAMS] = "your address has all the streams it may have; several channels can share one: /subscribe",
-        [LIMIT_SUBJECT_STREAMS] =
-            "the subject of your token has all the streams it may have; several channels can share one: /subscribe",
+        [LIMIT_STREAMS] = "too many streams on this gateway (MAX_STREAMS)",
+        [LIMIT_ADDRESS_STREAMS] = "too many streams from your address; several channels can share one: /subscribe",
+        [LIMIT_SUBJECT_STREAMS] = "too many streams of the subject of your token; several channels can share one: /subscribe",
         [LIMIT_CONNECTION_STREAMS] = "more than 90 streams on one HTTP/2 connection; open another connection, or use /subscribe",
-        [LIMIT_STREAM_RATE] = "your address opens streams faster than it may",
-        [LIMIT_PUBLISH_RATE] = "your address publishes faster than it may",
+        [LIMIT_STREAM_RATE] = "too many new streams from your address; retry later",
+        [LIMIT_PUBLISH_RATE] = "too many publish requests from your address; retry later",
         [LIMIT_CHANNEL_RATE] = "too many new channels from your address; retry later",
         [LIMIT_CHANNELS] = CHANNELS_SENTENCE,
     };

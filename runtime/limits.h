@@ -1,7 +1,7 @@
 /* How many streams the process, a client's address and a token's subject may have, and how often an address may open streams, bring up channels and publish.
  * Shared by all threads: a short lock on one of many parts of the table when a stream opens or closes and for each publish, none in
  * between. It holds only addresses and subjects that have a stream, or did something within the last LIMITS_BURST_S seconds, and of the
- * latter at most LIMITS_IDLE_MAX: above that the oldest are forgotten, and may begin anew. */
+ * latter at most LIMITS_IDLE_MAX: above that the oldest are forgotten, and start from zero again. */
 #pragma once
 
 #include "runtime/metrics.h"
@@ -26,8 +26,8 @@ enum limit {
     LIMIT_KINDS = LIMIT_CHANNELS, /* without LIMIT_NONE */
 };
 
-/* For who finds that out elsewhere. */
-#define CHANNELS_SENTENCE "this gateway listens to as many channels as it may (MAX_CHANNELS)"
+/* For callers that find this out elsewhere. */
+#define CHANNELS_SENTENCE "too many channels on this gateway (MAX_CHANNELS)"
 enum { CHANNELS_RETRY_S = 5 };
 
 /* Rows of a metrics table: row `first` + limit - 1 counts the refusals of one. */

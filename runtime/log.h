@@ -45,7 +45,7 @@ bool log_format_parse(enum log_format *out, const char *text);
 #define LOG_FORMAT_SETTING(at_)                                                                              \
     {                                                                                                        \
         .name = "LOG_FORMAT", .kind = CONFIG_TEXT, .fallback = "text", .at = at_, .check = log_format_check, \
-        .doc = "the form of the log's lines: `text`, key=value, or `json`, one object a line"                \
+        .doc = "format of log lines: `text` (key=value) or `json` (one object per line)"                     \
     }
 const char *log_format_check(const char *value);
 

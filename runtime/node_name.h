@@ -1,4 +1,4 @@
-/* NODE_NAME: what people call this process, on the page, in the header sse-gateway and at /status. */
+/* NODE_NAME: the name of this process on the page, in the header sse-gateway and at /status. */
 #pragma once
 
 enum { NODE_NAME_MAX = 64 };

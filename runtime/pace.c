@@ -6,7 +6,7 @@
 enum { TURN_US = 2000, PAUSE_MS = 1 };
 
 static _Thread_local struct {
-    h2o_linklist_t waiting; /* who waits longest first */
+    h2o_linklist_t waiting; /* the one that waits longest first */
     struct timer timer;
     uint64_t turn_ms, since_us; /* this turn, by the loop's clock, and when its first request was begun */
     bool is_held; /* see pace_hold() */

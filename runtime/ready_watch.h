@@ -1,4 +1,4 @@
-/* Logs each change of what /readyz answers, with the reason when it is not ready. One loop's thread. */
+/* Logs each change of the /readyz answer, with the reason when it is not ready. One loop's thread. */
 #pragma once
 
 #include "runtime/admin.h"

@@ -1,4 +1,4 @@
-/* What SIGHUP reads anew, in numbers: how it came out, and until when the certificates that are in force are good. */
+/* Counts the reloads at SIGHUP, and says when the certificates in force expire. */
 #pragma once
 
 #include <openssl/ssl.h>

@@ -50,7 +50,7 @@ void sandbox_enter(const struct sandbox_options *options)
         log_info("sandbox", log_str("off", "built with a sanitizer"));
         return;
     }
-    const char *core_dumps = options->core_dumps ? "as the system has it" : stop_core_dumps();
+    const char *core_dumps = options->core_dumps ? "system default" : stop_core_dumps();
     const char *capabilities = drop_capabilities();
     const char *privileges = outcome(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
     const char *seccomp = options->seccomp ? sandbox_calls_restrict() : NULL;

@@ -27,7 +27,7 @@ static const char *const allowed[] = {
     "setitimer", "getitimer", "pause",
     /* time and chance */
     "clock_gettime", "clock_getres", "clock_nanosleep", "nanosleep", "gettimeofday", "time", "times", "getrandom",
-    /* files, see add_files(): certificates anew, names to look up, large bodies on disk, shared objects that the look-up of names loads */
+    /* files, see add_files(): certificates again, names to resolve, large bodies on disk, shared objects that the look-up of names loads */
     "stat", "fstat", "lstat", "newfstatat", "statx", "statfs", "fstatfs", "lseek", "pread64", "pwrite64", "preadv", "pwritev",
     "access", "faccessat", "readlink", "readlinkat", "getdents", "getdents64", "getcwd", "unlink", "unlinkat", "ftruncate",
     "fallocate", "fadvise64", "fsync", "fdatasync", "flock",

@@ -1,5 +1,5 @@
-/* The hash of our tables whose keys strangers choose: keyed with a secret of the process, so that nobody can choose keys that all meet in
- * one place. SipHash-1-3 (Aumasson and Bernstein), what Rust, Python and Ruby take for the same end. Include it in the place of uthash.h. */
+/* Hash for tables whose keys come from outside: keyed with a secret of the process, so that nobody can choose keys that all collide. SipHash-1-3 (Aumasson
+ * and Bernstein), what Rust, Python and Ruby take for the same end. Include it in the place of uthash.h. */
 #pragma once
 
 #include <endian.h>

@@ -45,98 +45,95 @@ struct service {
 
 /* ---- rows for the table of settings of a program whose struct is `struct options` ---- */
 
-#define SETTING(kind_, name_, field_, fallback_, check_, doc_)                        \
-    {                                                                                 \
-        .name = name_, .kind = kind_, .fallback = fallback_, .check = check_,         \
-        .at = offsetof(struct options, field_), .doc = doc_                           \
+#define SETTING(kind_, name_, field_, fallback_, check_, doc_)                                                                    \
+    {                                                                                                                             \
+        .name = name_, .kind = kind_, .fallback = fallback_, .check = check_, .at = offsetof(struct options, field_), .doc = doc_ \
     }
 #define TEXT(name_, field_, fallback_, doc_) SETTING(CONFIG_TEXT, name_, field_, fallback_, NULL, doc_)
 #define FLAG(name_, field_, fallback_, doc_) SETTING(CONFIG_FLAG, name_, field_, fallback_, NULL, doc_)
-#define INT(name_, field_, fallback_, min_, max_, doc_)                                           \
-    {                                                                                             \
-        .name = name_, .kind = CONFIG_INT, .fallback = fallback_, .min = min_, .max = max_,       \
-        .at = offsetof(struct options, field_), .doc = doc_                                       \
+#define INT(name_, field_, fallback_, min_, max_, doc_)                                     \
+    {                                                                                       \
+        .name = name_, .kind = CONFIG_INT, .fallback = fallback_, .min = min_, .max = max_, \
+        .at = offsetof(struct options, field_), .doc = doc_                                 \
     }
 
-#define SERVICE_PORT(fallback_)                                                                                        \
-    INT("PORT", service.port, fallback_, 0, 65535, "the public port: TLS when `TLS_CERT` is set, else plain; 0 picks a free one"), \
+#define SERVICE_PORT(fallback_)                                                                                                   \
+    INT("PORT", service.port, fallback_, 0, 65535, "public port; TLS when `TLS_CERT` is set, else plain HTTP; 0: any free port"), \
         TEXT("HOST", service.host, "", "address the public ports listen on; empty: all, IPv4 and IPv6")
 
 /* `paths` is what comes before the paths that both have. */
-#define SERVICE_ADMIN(fallback_, paths)                                                                    \
-    INT("ADMIN_PORT", service.admin_port, fallback_, 0, 65535,                                             \
-        "port of " paths "`/healthz`, `/readyz` and `/metrics`; keep it private"),                         \
-        TEXT("ADMIN_HOST", service.admin_host, "127.0.0.1", "address the admin port listens on"),          \
+#define SERVICE_ADMIN(fallback_, paths)                                                           \
+    INT("ADMIN_PORT", service.admin_port, fallback_, 0, 65535,                                    \
+        "port of " paths "`/healthz`, `/readyz` and `/metrics`; keep it private"),                \
+        TEXT("ADMIN_HOST", service.admin_host, "127.0.0.1", "address the admin port listens on"), \
         ADMIN_HOSTS_SETTING(offsetof(struct options, service.admin_hosts))
 
-#define SERVICE_TLS                                                                                        \
-    TEXT("TLS_CERT", service.tls_cert, "", "PEM file with the certificate chain; empty: no TLS"),          \
+#define SERVICE_TLS                                                                               \
+    TEXT("TLS_CERT", service.tls_cert, "", "PEM file with the certificate chain; empty: no TLS"), \
         TEXT("TLS_KEY", service.tls_key, "", "PEM file with its private key")
 
 #define SERVICE_TICKET_KEYS                                                                                                  \
     TEXT("TLS_TICKET_KEYS_FILE", service.tls_ticket_keys, "",                                                                \
-         "keys of session tickets, the same file for all replicas: 80 random bytes each, in base64; the first seals, all open; " \
-         "empty: one made by the process")
+         "file with the keys of TLS session tickets, the same for all replicas: 80 random bytes each, in base64; the first " \
+         "encrypts, all decrypt; empty: the process makes a key of its own")
 
-#define SERVICE_REDIS                                                                                                        \
-    SETTING(CONFIG_URL, "REDIS_URL", service.redis_url, "redis://127.0.0.1:6379", service_check_redis_url,                   \
-            "the bus, Redis 7 or Valkey: `redis://[[user]:password@]host[:port][/db]`, `unix://[[user]:password@]/path[?db=N]`, " \
-            "`redis-sentinel://[[user]:password@]host[:port],host[:port]/name[/db]`, or "                                    \
-            "`redis-cluster://[[user]:password@]host[:port],host[:port]`; "                                                  \
-            "with TLS `rediss://`, `rediss-sentinel://` and `rediss-cluster://`"),                                           \
-        SETTING(CONFIG_SECRET, "REDIS_SENTINEL_PASSWORD", service.redis_sentinel_password, "", service_check_redis_login,    \
-                "`password` or `user:password` for the sentinels, percent-encoded; empty: those of `REDIS_URL`, if a "       \
-                "sentinel wants any")
+#define SERVICE_REDIS                                                                                                           \
+    SETTING(CONFIG_URL, "REDIS_URL", service.redis_url, "redis://127.0.0.1:6379", service_check_redis_url,                      \
+            "Redis 7 or Valkey: `redis://[[user]:password@]host[:port][/db]`, `unix://[[user]:password@]/path[?db=N]`, "        \
+            "`redis-sentinel://[[user]:password@]host[:port],host[:port]/name[/db]`, or "                                       \
+            "`redis-cluster://[[user]:password@]host[:port],host[:port]`; "                                                     \
+            "with TLS `rediss://`, `rediss-sentinel://` and `rediss-cluster://`"),                                              \
+        SETTING(CONFIG_SECRET, "REDIS_SENTINEL_PASSWORD", service.redis_sentinel_password, "", service_check_redis_login,       \
+                "`password` or `user:password` for the sentinels, percent-encoded; empty: those of `REDIS_URL`, if a sentinel " \
+                "asks for a password")
 
-#define SERVICE_REDIS_TLS                                                                                                    \
-    TEXT("REDIS_CA", service.redis_tls.ca, "",                                                                               \
-         "CA certificates (PEM) that verify Redis's certificate (`rediss://`); empty: the system's"),                        \
-        TEXT("REDIS_CERT", service.redis_tls.cert, "", "PEM file with the certificate shown to Redis; empty: none"),         \
+#define SERVICE_REDIS_TLS                                                                                  \
+    TEXT("REDIS_CA", service.redis_tls.ca, "",                                                             \
+         "CA certificates (PEM) that verify Redis's certificate (`rediss://`); empty: the system's"),      \
+        TEXT("REDIS_CERT", service.redis_tls.cert, "", "client certificate (PEM) for Redis; empty: none"), \
         TEXT("REDIS_KEY", service.redis_tls.key, "", "PEM file with its private key")
 
-#define SERVICE_REDIS_TIMEOUT                                         \
+#define SERVICE_REDIS_TIMEOUT                                              \
     INT("REDIS_TIMEOUT_MS", service.redis_timeout_ms, "5000", 100, 600000, \
-        "milliseconds of silence after which a Redis connection counts as dead")
+        "milliseconds of silence after which a Redis connection is considered dead")
 
-#define SERVICE_BODIES                                                                              \
-    INT("BODY_LIMIT", service.body_limit, "1048576", 1, 67108864,                                   \
-        "largest request body, bytes; the event made of it may take a quarter more"),               \
+#define SERVICE_BODIES                                                                   \
+    INT("BODY_LIMIT", service.body_limit, "1048576", 1, 67108864,                        \
+        "largest request body, in bytes; the event made of it may take a quarter more"), \
         BODIES_SETTING(offsetof(struct options, service.bodies_limit))
 
-#define SERVICE_CORS                                                                                                          \
-    SETTING(CONFIG_TEXT, "CORS_ORIGINS", service.cors_origins, "", cors_origins_check,                                        \
-            "origins whose pages may read and publish, comma-separated; `*`: any, without credentials; `none`; empty: "       \
-            "`http://localhost:3000,https://front-end.surge.sh` while `DEMO` is on, else none; pages of the server's own "    \
+#define SERVICE_CORS                                                                                                       \
+    SETTING(CONFIG_TEXT, "CORS_ORIGINS", service.cors_origins, "", cors_origins_check,                                     \
+            "origins whose pages may read and publish, comma-separated; `*`: any, without credentials; `none`; empty: "    \
+            "`http://localhost:3000,https://front-end.surge.sh` while `DEMO` is on, else none; pages of the server's own " \
             "host always may; the same for gateways and publishers")
 
-#define SERVICE_PROXIES                                                                                                       \
-    SETTING(CONFIG_TEXT, "TRUSTED_PROXIES", service.trusted_proxies, "", proxies_check,                                       \
-            "addresses or networks whose `X-Forwarded-*` headers count, e.g. `10.0.0.0/8,::1`; for a publisher the gateways " \
-            "are among them"),                                                                                                \
-        FLAG("PROXY_PROTOCOL", service.proxy_protocol, "off",                                                                 \
-             "connections from `TRUSTED_PROXIES` to the public ports begin with a PROXY header, version 1 or 2, and no other does")
+#define SERVICE_PROXIES                                                                                                          \
+    SETTING(CONFIG_TEXT, "TRUSTED_PROXIES", service.trusted_proxies, "", proxies_check,                                          \
+            "addresses or networks of proxies whose `X-Forwarded-*` headers are trusted, e.g. `10.0.0.0/8,::1`; at a publisher " \
+            "also those of the gateways"),                                                                                       \
+        FLAG("PROXY_PROTOCOL", service.proxy_protocol, "off",                                                                    \
+             "expect a PROXY header, version 1 or 2, on each connection from `TRUSTED_PROXIES` to a public port, and on no other")
 
-#define SERVICE_PUBLISH_RATE                                                                                                  \
-    INT("PUBLISH_RATE", service.limits.publish_rate, "0", 0, 100000,                                                          \
-        "requests to publish that one client address (IPv6: one /64) may send a second, at once up to ten seconds' worth; "   \
-        "0: no limit")
+#define SERVICE_PUBLISH_RATE                                         \
+    INT("PUBLISH_RATE", service.limits.publish_rate, "0", 0, 100000, \
+        "publish requests per second and client address (IPv6: per /64), with bursts of ten seconds' worth; 0: no limit")
 
-#define SERVICE_STATUS                                                                                                        \
-    SETTING(CONFIG_TEXT, "NODE_NAME", service.node_name, "", node_name_check,                                                 \
-            "what this process is called at `/status`, and a gateway in the response header `sse-gateway`; empty: the "       \
-            "host's name"),                                                                                                   \
-        INT("STATUS_MS", service.status_ms, "2000", 0, ANNOUNCE_INTERVAL_MAX_MS,                                              \
-            "how often it tells all nodes how it is, ms, at least 100; 0: not at all, and a gateway has no `/status`")
+#define SERVICE_STATUS                                                                                                         \
+    SETTING(CONFIG_TEXT, "NODE_NAME", service.node_name, "", node_name_check,                                                  \
+            "name of this process at `/status`, and of a gateway in the response header `sse-gateway`; empty: the host name"), \
+        INT("STATUS_MS", service.status_ms, "2000", 0, ANNOUNCE_INTERVAL_MAX_MS,                                               \
+            "interval at which the process announces its state to all nodes, in milliseconds, at least 100; 0: never, and a "  \
+            "gateway has no `/status`")
 
-#define SERVICE_ACCESS                                                \
-    ACCESS_SETTINGS(offsetof(struct options, service.access_options)), \
-        DEMO_SETTING(offsetof(struct options, service.demo_setting))
+#define SERVICE_ACCESS \
+    ACCESS_SETTINGS(offsetof(struct options, service.access_options)), DEMO_SETTING(offsetof(struct options, service.demo_setting))
 
-#define SERVICE_SANDBOX                                                                                         \
-    FLAG("SECCOMP", service.sandbox.seccomp, "on", "the kernel refuses all system calls but those a running program needs"), \
-        FLAG("CORE_DUMPS", service.sandbox.core_dumps, "off", "allow core dumps, which hold keys, passwords and tokens")
+#define SERVICE_SANDBOX                                                                                                            \
+    FLAG("SECCOMP", service.sandbox.seccomp, "on", "let the kernel refuse all system calls that a running program does not need"), \
+        FLAG("CORE_DUMPS", service.sandbox.core_dumps, "off", "allow core dumps; they contain keys, passwords and tokens")
 
-#define SERVICE_LOG                                                                                                        \
+#define SERVICE_LOG                                                                                                              \
     SETTING(CONFIG_TEXT, "LOG_LEVEL", service.log_level, "info", service_check_log_level, "`debug`, `info`, `warn` or `error`"), \
         LOG_FORMAT_SETTING(offsetof(struct options, service.log_format))
 

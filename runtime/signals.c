@@ -49,7 +49,7 @@ void signals_watch(h2o_loop_t *loop, void (*cb)(void *data, int signo), void *da
     sigset_t set = watched();
     int fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
     if (fd < 0)
-        die("signals can't be watched: %s", strerror(errno));
+        die("cannot watch signals: %s", strerror(errno));
     watcher.cb = cb;
     watcher.data = data;
     watcher.sock = h2o_evloop_socket_create(loop, fd, 0);

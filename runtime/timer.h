@@ -14,7 +14,7 @@ struct timer {
 /* Registers the timer with the loop, not started. Its memory must stay until timer_dispose(). */
 void timer_init(struct timer *timer, h2o_loop_t *loop, void (*cb)(void *data), void *data);
 
-/* Starts it, or starts it anew: cb runs once, `ms` from now. May be called from its own callback. */
+/* Starts or restarts it: cb runs once, `ms` from now. May be called from its own callback. */
 void timer_start(struct timer *timer, uint64_t ms);
 void timer_stop(struct timer *timer);
 bool timer_running(const struct timer *timer);

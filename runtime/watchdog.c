@@ -14,11 +14,11 @@ static void on_watch(void *data)
     struct watchdog *pulse = data;
     uint32_t beats = atomic_load_explicit(&pulse->beats, memory_order_relaxed);
     if (beats != pulse->seen && pulse->missed >= PULSE_MISSED)
-        log_warn("a thread's loop turns again", log_str("thread", pulse->name));
+        log_warn("event loop runs again", log_str("thread", pulse->name));
     pulse->missed = beats != pulse->seen ? 0 : pulse->missed + 1;
     pulse->seen = beats;
     if (pulse->missed == PULSE_MISSED)
-        log_error("a thread's loop does not turn any more", log_str("thread", pulse->name));
+        log_error("event loop is stuck", log_str("thread", pulse->name));
     timer_start(&pulse->watch, pulse->interval_ms);
 }
 
@@ -36,5 +36,5 @@ void watchdog_watch(struct watchdog *pulse, h2o_loop_t *loop)
 
 const char *watchdog_why(void *data)
 {
-    return ((const struct watchdog *)data)->missed < PULSE_MISSED ? NULL : "its loop has not turned for 30 s";
+    return ((const struct watchdog *)data)->missed < PULSE_MISSED ? NULL : "its event loop has been stuck for 30 s";
 }

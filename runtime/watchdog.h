@@ -1,5 +1,5 @@
-/* Whether a thread's loop still turns: it beats once an interval, and another thread's loop counts the beats that are missing. A process that stood still as a
- * whole (SIGSTOP, a paused machine) misses none: who watches stood still with it. */
+/* Detects a stuck event loop: a thread's loop beats once an interval, and another thread's loop counts the missing beats. A process that stood still as a
+ * whole (SIGSTOP, a paused machine) misses none: the watching thread stood still with it. */
 #pragma once
 
 #include <stdatomic.h>

@@ -16,7 +16,7 @@ enum {
 struct canary {
     struct canary_options options;
     struct subscription subscription;
-    char name[CHANNEL_KEY_MAX]; /* of its pub/sub channel, chosen by chance; "" while it has none */
+    char name[CHANNEL_KEY_MAX]; /* of its pub/sub channel, chosen at random; "" while it has none */
     bool subscribed;
     uint64_t sent; /* number of the newest that left */
     uint64_t sent_us[SENT_KEPT]; /* when, by number */

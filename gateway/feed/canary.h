@@ -26,7 +26,7 @@ struct canary_options {
 
 struct canary *canary_open(const struct canary_options *options);
 
-/* After the connections are closed. Who waits is called: what they wait for is read anew elsewhere. */
+/* After the connections are closed. Runs all waiting callbacks; they check their condition again. */
 void canary_close(struct canary *canary);
 
 /* Gives it a channel that the shard has, where it has none: at the start, and when slots have moved. */

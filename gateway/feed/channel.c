@@ -89,7 +89,7 @@ void channel_emit_gap(struct channel *channel, struct position until, uint64_t t
     else
         event_id_format(own_id, channel_name(channel), until);
     struct frame *gap = gap_frame(channel_name(channel), slice_of(last_id), slice_of(own_id), until, GAP_WHILE_OPEN);
-    log_warn("the history does not reach back: gap", log_slice("channel", channel_name(channel)));
+    log_warn("the history does not reach back far enough: sending a gap", log_slice("channel", channel_name(channel)));
     channel->shared->on_event(channel->owner, gap);
     frame_unref(gap);
     ring_clear(&channel->ring);
@@ -142,7 +142,7 @@ static bool is_stray(const struct channel *channel, const struct frame *frame)
 
 static void drop_stray(const struct channel *channel)
 {
-    payload_dropped(channel_name(channel), "its history is no more");
+    payload_dropped(channel_name(channel), "its history is gone");
 }
 
 /* The frame waits for what the history says. */

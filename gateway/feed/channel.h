@@ -14,7 +14,7 @@ struct search;
 /* A channel that waits for its subscription. `name` is copied; `owner` comes back in the callbacks. `shard`: NULL where none has the channel now. */
 struct channel *channel_create(struct channel_shared *shared, const struct channel_shard *shard, void *owner, struct slice name);
 
-/* The channel has moved: its subscription there is to come. The shard before is not used any more, but for a read under way. */
+/* The channel has moved: its subscription there is to come. The shard before is no longer used, except by a read under way. */
 void channel_move(struct channel *channel, const struct channel_shard *shard);
 
 /* Of authors' own ids in its history; only while channel_live(), and for that turn. */

@@ -215,7 +215,7 @@ static void on_marker(void *data, const struct marker *marker, const char *why)
     struct channel *channel = data;
     channel->reading = READING_NONE;
     if (why == NULL && channel->state != SUBSCRIBING && born_of(channel, marker) == 0)
-        why = "nobody has noted yet since when the data in Redis tells";
+        why = "the birth of the data in Redis is not known yet";
     if (why != NULL)
         channel->shared->on_read_failed(channel->owner, why);
     else if (channel->state != SUBSCRIBING)

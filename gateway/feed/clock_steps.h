@@ -24,7 +24,7 @@ struct clock_steps {
     uint64_t heard_ms; /* the greatest time of an event that came */
 };
 
-/* The clock said now_ms to who asked for it at asked_ms and had the answer at came_ms, both of monotonic_ms(). True: it has gone back since it was read last. */
+/* The clock read now_ms; it was asked at asked_ms and answered at came_ms, both of monotonic_ms(). True: it has gone back since it was read last. */
 bool clock_steps_read(struct clock_steps *steps, uint64_t now_ms, uint64_t asked_ms, uint64_t came_ms);
 
 /* An event of this position's time came at mono_ms of monotonic_ms(), the newest of its channel and of all that the shard sent. True: it looks as if the clock had gone back since it was read. */

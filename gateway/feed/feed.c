@@ -127,7 +127,7 @@ static void on_read_failed(void *owner, const char *why)
         return;
     }
     if (log_allowed(&limit))
-        log_warn("history not read, trying again", log_str("why", why));
+        log_warn("history not read; retrying", log_str("why", why));
     retry_soon(feed);
 }
 
@@ -368,7 +368,7 @@ static void on_node(struct subscription *subscription, struct slice payload)
 static void on_nodes_refused(struct subscription *subscription, const char *why)
 {
     (void)subscription;
-    log_warn("other nodes are not heard", log_str("why", why));
+    log_warn("cannot receive the state of other nodes", log_str("why", why));
 }
 
 static void on_nodes_change(struct subscription *subscription)

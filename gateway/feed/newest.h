@@ -8,7 +8,7 @@ struct newest;
 
 struct newest *newest_create(struct channel *channel);
 
-/* Frees it; what was read does not come any more. */
+/* Frees it; its result is dropped. */
 void newest_close(struct newest *newest);
 
 /* Sets *after to what the newest `n` events follow, or all where there are fewer. `handed_on`: how many events the channel has handed on. False: the channel's on_live tells

@@ -8,7 +8,7 @@ struct search;
 
 struct search *search_create(struct channel *channel);
 
-/* Frees it; what was read does not come any more. */
+/* Frees it; its result is dropped. */
 void search_close(struct search *search);
 
 enum search_result {

@@ -79,7 +79,8 @@ static void watch_clocks(const struct uplinks *uplinks)
     static struct log_limit limit;
     int64_t differ = clocks_differ_ms(uplinks);
     if (differ > CLOCKS_MS && log_allowed(&limit))
-        log_warn("the clocks of the shards differ: who resumes several channels gets more of them twice", log_int("ms", differ));
+        log_warn("the clocks of the shards differ; clients that resume several channels may receive more duplicates",
+                 log_int("ms", differ));
 }
 
 /* ---- one uplink ---- */
@@ -89,10 +90,9 @@ static void on_born_set(void *data, bool denied)
 {
     struct uplink *uplink = data;
     if (denied && !uplink->shard.denied)
-        log_warn(
-            "the Redis user may not read or set the birth of the data (+get, and the selector for +set); clients may be told of "
-            "gaps that are none",
-            log_str("key", uplink->shard.born_key));
+        log_warn("the Redis user may not read or set the birth of the data (needs +get, and the selector for +set); clients may "
+                 "get gaps where nothing is missing",
+                 log_str("key", uplink->shard.born_key));
     uplink->shard.denied = uplink->shard.denied || denied;
 }
 
@@ -115,7 +115,7 @@ static void take_clock(struct uplink *uplink, uint64_t now_ms)
         prove(uplink); /* a canary may have come before the clock was known */
     }
     if (clock_steps_read(&uplink->steps, now_ms, uplink->clock_asked_ms, mono_ms))
-        log_warn("the clock of Redis was set back: who resumes several channels gets more of them twice",
+        log_warn("the clock of Redis was set back; clients that resume several channels may receive more duplicates",
                  log_str("key", shard->born_key));
     if (shard->proven_ms > now_ms)
         shard->proven_ms = now_ms;
@@ -219,7 +219,7 @@ static void on_beat(void *data)
     struct uplink *uplink = data;
     const struct uplinks_options *options = &uplink->uplinks->options;
     if (redis_ready(uplink->shard.commands) && !read_clock(uplink))
-        redis_drop(uplink->shard.commands, "too much waits to be sent to Redis");
+        redis_drop(uplink->shard.commands, "too many bytes are waiting to be sent to Redis");
     look(uplink->uplinks);
     watch_clocks(uplink->uplinks);
     options->on_beat(options->data);
@@ -375,7 +375,7 @@ static const char *why_one(const struct uplink *uplink)
     if (why != NULL)
         return why;
     bool late = proven == 0 || (monotonic_us() - proven) / 1000 > canary_late_ms(uplink->uplinks);
-    return late ? "no message comes back from Redis" : NULL;
+    return late ? "messages do not come back from Redis" : NULL;
 }
 
 const char *uplinks_why(struct uplinks *uplinks)

@@ -34,7 +34,7 @@ struct uplinks_options {
     void (*on_change)(void *data);
     /* Channels may have another uplink, or none: see uplinks_of(). The one they had may go after this. */
     void (*on_moved)(void *data);
-    /* The clocks were read anew, and what is proven is known: every second or so. */
+    /* The clocks were read again, and with them what is proven: every second or so. */
     void (*on_beat)(void *data);
     void *data;
 };

@@ -68,7 +68,7 @@ static bool may_subscribe(h2o_req_t *req, struct stream_request *stream, struct 
 static void serve_stream(h2o_req_t *req, const struct route *route, struct slice path)
 {
     if (!http_accepts(http_header(req, "accept"), SLICE("text"), SLICE("event-stream"))) {
-        http_error(req, 406, "this is a text/event-stream, which the Accept header excludes");
+        http_error(req, 406, "this path answers with text/event-stream, which the Accept header excludes");
         return;
     }
     struct stream_request stream = {
@@ -92,7 +92,7 @@ static void serve_page(h2o_req_t *req)
     if (http_accepts(http_header(req, "accept"), SLICE("text"), SLICE("html")))
         page_serve(req, "index.html");
     else
-        http_error(req, 406, "this is a text/html page, which the Accept header excludes");
+        http_error(req, 406, "this path answers with text/html, which the Accept header excludes");
 }
 
 /* What only the publisher can answer. -1 lets the next handler, the proxy, have it. */
@@ -101,8 +101,8 @@ static int pass_on(h2o_req_t *req, const struct route *route, struct slice path)
     if (!route->publish || !http_method_is(req, "POST")) {
         http_add_header(req, "allow", slice_of(route->publish ? METHODS_CHANNEL : METHODS_STREAM));
         http_error(req, 405,
-                   route->publish ? "only GET, HEAD, OPTIONS and POST are for this path"
-                                  : "only GET, HEAD and OPTIONS are for this path");
+                   route->publish ? "this path allows only GET, HEAD, OPTIONS and POST"
+                                  : "this path allows only GET, HEAD and OPTIONS");
         return 0;
     }
     if (edge_refuse_origin(req))

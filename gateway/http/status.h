@@ -13,5 +13,5 @@ struct status *status_register(h2o_hostconf_t *host, void (*on_watched)(void *da
 /* An announcement of this gateway; the newest is what a stream begins with. Trusted. */
 void status_own(struct status *status, struct slice json);
 
-/* What came over the bus: anybody who may publish there can have written it. What can't be an announcement is dropped; its text is for the page to check. */
+/* An announcement from the bus. Anyone who may publish there can have written it: text that cannot be an announcement is dropped, the page checks the rest. */
 void status_heard(struct status *status, struct slice text);

@@ -121,8 +121,7 @@ static bool take_place(h2o_req_t *req)
     if (atomic_fetch_add(&site->publisher.under_way, 1) >= site->publisher.max_under_way) {
         atomic_fetch_sub(&site->publisher.under_way, 1);
         count(FORWARD_BUSY);
-        http_error_later(req, 503, 1,
-                         "too many requests to publish are under way at this gateway; nothing was published, try again");
+        http_error_later(req, 503, 1, "too many publish requests are under way at this gateway; nothing was published, try again");
         return false;
     }
     struct site **hook = h2o_mem_alloc_shared(&req->pool, sizeof(*hook), on_request_gone);
@@ -150,9 +149,9 @@ static const char *on_library_error(h2o_req_t *req, int status, const char *why)
     count(reached ? FORWARD_BROKEN : FORWARD_UNREACHED);
     failed(site_of(req), why);
     http_add_header(req, "retry-after", SLICE("1"));
-    return reached
-               ? "the publisher gave no whole answer; the event may have been published, so repeat it with the same Idempotency-Key"
-               : "the publisher cannot be reached; nothing was published, try again";
+    return reached ? "the publisher's answer was cut off; the event may have been published, so send it again with the same "
+                     "Idempotency-Key"
+                   : "the publisher cannot be reached; nothing was published, try again";
 }
 
 void upstream_answered(h2o_req_t *req)

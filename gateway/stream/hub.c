@@ -16,7 +16,7 @@ enum {
     LEAVE_US = 1000, /* of a turn, for streams that leave their channels */
     TICK_MS = 100, /* how often waits are looked at */
     TOKEN_SPREAD_MS = 60000, /* a stream ends before its token by a tenth of its life at most, and this */
-    WITHDRAW_TICKS = 20, /* streams that are not let in any more are ended over so many */
+    WITHDRAW_TICKS = 20, /* streams that are no longer allowed are ended over so many */
     RETRY_AFTER_DRAIN_MS = 1000, /* a stream ended by a drain comes back after this and as much chance again */
 };
 
@@ -77,7 +77,7 @@ static char *copy_text(struct slice text)
 
 /* ---- streams come and go ---- */
 
-/* The end of a life that may be cut short by chance, so that streams which began together don't end together; 0 lives for ever. */
+/* The end of a life that may be cut short at random, so that streams which began together don't end together; 0 lives for ever. */
 static uint64_t end_of(struct hub *hub, uint64_t life_ms, uint64_t less_ms)
 {
     return life_ms == 0 ? UINT64_MAX : hub_now(hub) + life_ms - less_ms * (uint64_t)(rand_r(&hub->seed) % 1000) / 1000;

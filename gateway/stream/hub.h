@@ -57,12 +57,12 @@ void hub_open(struct hub *hub, h2o_req_t *req, const struct hub_spec *spec);
 /* Ends all streams in order, spread evenly over duration_ms, each with a retry of its own; none may be opened after this. */
 void hub_drain(struct hub *hub, uint64_t duration_ms);
 
-/* What keys and policy let in now, for streams that they let in before. */
+/* The keys and policy now in force, for streams that were opened under older ones. */
 struct hub_access {
     bool (*knows)(void *data, uint32_t key);
-    bool (*closed)(void *data, struct slice channel); /* it was open to anyone, and is not any more */
+    bool (*closed)(void *data, struct slice channel); /* it was open to anyone, and no longer is */
     void *data;
 };
 
-/* Ends the streams that would not be let in any more, evenly over two seconds: those whose key is gone, and those with a channel that was closed. */
+/* Ends the streams that are no longer allowed, evenly over two seconds: those whose key is gone, and those with a channel that was closed. */
 void hub_judge(struct hub *hub, const struct hub_access *access);

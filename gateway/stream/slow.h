@@ -1,5 +1,5 @@
-/* The streams of a worker that wait for their client to read, and who of them is closed for it: a client that reads nothing for too long, a client too far behind
- * for too long, and the slowest while all queues of the process hold too much. Each event counts once in that sum, however many queues hold it. Worker thread only. */
+/* Tracks the streams of a worker that wait for their client to read, and closes those that make no progress, those that are too far behind for too long, and
+ * the slowest while all queues of the process hold too much. Each event counts once in that sum, however many queues hold it. Worker thread only. */
 #pragma once
 
 #include "gateway/stream/subscriber.h"

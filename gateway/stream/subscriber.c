@@ -299,7 +299,7 @@ static void close_for(struct subscriber *subscriber, enum close_reason reason, c
     }
     stream_log_closed(subscriber->log, reason);
     subscriber->log = NULL;
-    queue_clear(subscriber); /* no transport reads it any more */
+    queue_clear(subscriber); /* no transport reads it from now on */
     release(subscriber);
 }
 

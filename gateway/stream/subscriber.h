@@ -60,7 +60,7 @@ struct subscriber {
     bool busy; /* the transport is writing or not open yet: frames queue */
     bool waits; /* for its client: busy, or with a queue; as the owner was last told */
     bool progress; /* its client has taken bytes; the owner clears it */
-    bool detached; /* nothing of libh2o refers to it any more */
+    bool detached; /* libh2o no longer refers to it */
     bool listens; /* the feed listens to its channels for it */
     uint16_t member_count;
     uint32_t key; /* by which the token is known that let it in; 0: none was needed */
@@ -121,7 +121,7 @@ void subscriber_written(struct subscriber *subscriber, uint32_t written, uint32_
 /* For transports: a write failed for good, with this errno. Closes it. */
 void subscriber_broken(struct subscriber *subscriber, int error);
 
-/* For transports: nothing of libh2o refers to it any more. Closes it if that has not happened. */
+/* For transports: libh2o no longer refers to it. Closes it if that has not happened. */
 void subscriber_detach(struct subscriber *subscriber);
 
 static inline struct frame *subscriber_queued(const struct subscriber *subscriber, uint32_t index)

@@ -187,10 +187,9 @@ static void block(struct lane *lane)
     uint64_t ms = lane->block_ms == 0 ? BLOCK_MIN_MS : lane->block_ms * 2;
     lane->block_ms = ms < BLOCK_MAX_MS ? ms : BLOCK_MAX_MS;
     lane->blocked_until_ms = monotonic_ms() + lane->block_ms;
-    log_warn(
-        "a history can't be read: each time its next event is, Redis closes the connection (is its client-output-buffer-limit or "
-        "maxmemory-clients too small?)",
-        log_slice("channel", name_of(lane)), log_int("again_in_ms", (int64_t)lane->block_ms));
+    log_warn("a history cannot be read: Redis closes the connection whenever its next event is read (is client-output-buffer-limit "
+             "or maxmemory-clients too small?)",
+             log_slice("channel", name_of(lane)), log_int("again_in_ms", (int64_t)lane->block_ms));
 }
 
 /* Returns why the read failed: `why`, unless it is known better. */
@@ -311,8 +310,9 @@ static void on_answer(void *data, const struct history_answer *answer)
         send_what_fits(history);
     if (history->reads == 0) {
         history->losing = false;
-        fail_waiting(history, answer->lost ? answer->why
-                                           : "too much waits to be sent to Redis"); /* if any wait though nothing is under way */
+        fail_waiting(history, answer->lost
+                                  ? answer->why
+                                  : "too many bytes are waiting to be sent to Redis"); /* if any wait though nothing is under way */
     }
 }
 

@@ -39,8 +39,8 @@ const char *history_left_alone(const struct history *history, struct slice chann
 /* Bytes of an entry of this channel, about: what was seen lately, or a guess. */
 size_t history_entry_size(const struct history *history, struct slice channel);
 
-/* Puts a read that waits before the others of its channel: for what many wait for. */
+/* Moves a waiting read to the front of its channel's queue: for reads that many wait for. */
 void history_hurry(struct history_read *read);
 
-/* Nobody waits for it any more: it is not sent if it was not, and not called back. */
+/* Cancels the read: it is not sent if it was not yet, and its callback does not run. */
 void history_cancel(struct history_read *read);

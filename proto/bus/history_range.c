@@ -34,7 +34,7 @@ static bool read_entry(struct history_entry *out, size_t *bytes, const redisRepl
     return position_parse(&out->at, resp_text(entry->element[0]));
 }
 
-/* Callers rely on the order and the number: who pages on from the last entry must not come back to it. */
+/* Callers rely on the order and the number: paging on from the last entry must not return to it. */
 static const char *read_entries(struct history_entry *out, size_t *bytes, const redisReply *reply, const struct request *request)
 {
     struct position before = request->after;

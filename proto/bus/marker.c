@@ -37,7 +37,7 @@ static const char *take_born(struct marker *marker, const redisReply *reply)
     return NULL;
 }
 
-/* A marker that is none is as good as absent. */
+/* An invalid marker counts as absent. */
 static const char *take_last(struct marker *marker, const redisReply *reply)
 {
     struct slice text = resp_text(reply);
@@ -100,7 +100,7 @@ static void send_more(struct redis *redis, struct marker_read *read, const struc
     if (read->why == NULL && redis_command(redis, argv, argc, on_reply, read))
         ++read->sent;
     else
-        read->why = "too much waits to be sent to Redis";
+        read->why = "too many bytes are waiting to be sent to Redis";
 }
 
 /* ---- interface ---- */

@@ -1,4 +1,4 @@
-/* What is known of a channel whose history is not there, or began anew: where its last event stood, and since when the data set tells.
+/* What is known of a channel whose history is missing or started over: the position of its last event, and since when the data set exists.
  *
  * A history alone proves nothing by its absence: it may have expired, been deleted or evicted, or all of Redis emptied. The marker {sse:NAME}:last outlives it by
  * MARKER_MS. One key for each data set, {sse:!born.N}, holds the time at which the data set was first seen: nothing is known of what was published before. */
@@ -9,7 +9,7 @@
 #include "runtime/redis/redis.h"
 #include "runtime/redis/shards.h"
 
-/* So long at least the marker is there after each event: what sse.lua adds to the history's time to live. */
+/* The marker lives at least this long after each event: what sse.lua adds to the history's time to live. */
 #define MARKER_MS (UINT64_C(7) * 24 * 3600 * 1000)
 
 struct marker {

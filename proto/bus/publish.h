@@ -24,5 +24,6 @@ bool publish_serves(struct publish *publish, struct slice channel);
 void publish_tell(struct publish *publish, struct slice channel, struct slice text);
 
 /* Sends it; cb always runs exactly once, perhaps before this returns (bus down). "Function not found" (someone flushed the functions), or an option unknown to
- * it (an older publisher loaded its own), loads the library anew and sends once more; while the channel is on its way to another shard it is sent again and again, for two seconds at most. */
+* it (an older publisher loaded its own), loads the library again and sends once more; while the channel is on its way to another shard it is sent again and
+ * again, for two seconds at most. */
 void publish_send(struct publish *publish, const struct publish_request *request, publish_cb cb, void *data);

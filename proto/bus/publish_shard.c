@@ -58,7 +58,7 @@ static void learn(struct publish_shard *shard, const redisReply *reply)
     if (shard->unwritable != NULL && before == NULL)
         log_error("redis refuses writes", log_str("why", shard->unwritable), log_str("error", reply->str));
     else if (shard->unwritable == NULL && before != NULL)
-        log_info("redis takes writes again");
+        log_info("redis accepts writes again");
 }
 
 static void on_probed(void *data, const redisReply *reply, const char *why)
@@ -75,7 +75,7 @@ static void on_probe(void *data)
     struct slice argv[] = {SLICE("FCALL"), SLICE("sse_publish"), SLICE("0")};
     bool asks = publish_shard_why(shard) == NULL && monotonic_ms() - shard->answered_ms >= PROBE_MS;
     if (asks && !redis_command(shard->redis, argv, 3, on_probed, shard))
-        redis_drop(shard->redis, "too much waits to be sent to Redis");
+        redis_drop(shard->redis, "too many bytes are waiting to be sent to Redis");
     timer_start(&shard->probe, PROBE_MS);
 }
 
@@ -122,7 +122,7 @@ static void load(struct publish_shard *shard, enum library state)
     struct slice argv[] = {SLICE("FUNCTION"), SLICE("LOAD"), SLICE("REPLACE"), slice_make((const char *)sse_lua, sse_lua_len)};
     shard->library = state;
     if (!redis_command(shard->redis, argv, 4, on_loaded, shard))
-        fail_load(shard, "too much waits to be sent to Redis");
+        fail_load(shard, "too many bytes are waiting to be sent to Redis");
 }
 
 static void on_ready(void *data)
@@ -206,7 +206,7 @@ static void answer_error(struct publish_send *send, const redisReply *reply)
         why = failure(reply);
     }
     if (outcome == PUBLISH_FAILED && log_allowed(&send->shard->limit))
-        log_error("publish failed", log_str("error", redis_error(reply) ? reply->str : "an answer of another form"));
+        log_error("publish failed", log_str("error", redis_error(reply) ? reply->str : "unexpected reply"));
     publish_send_fail(send, outcome, why);
 }
 

@@ -28,7 +28,7 @@ const char *publish_shard_unwritable(const struct publish_shard *shard);
 /* Only while it is ready: calls back and frees it once Redis has answered. */
 void publish_shard_send(struct publish_shard *shard, struct publish_send *send);
 
-/* Notes since when the shard's data tell, where nobody has yet: see marker.h. */
+/* Writes the birth of the shard's data where there is none yet: see marker.h. */
 void publish_shard_note_birth(struct publish_shard *shard, const char *born_key);
 
 /* Redis's answer is of no interest. */

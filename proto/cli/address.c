@@ -23,7 +23,7 @@ const char *address_check(const char *text)
     if (strncasecmp(text, "http://", 7) != 0 && strncasecmp(text, "https://", 8) != 0)
         fault = "must begin with http:// or https://";
     else if (curl_url_set(url, CURLUPART_URL, text, 0) != CURLUE_OK)
-        fault = "is no URL";
+        fault = "is not a URL";
     else if (has_part(url, CURLUPART_USER) || has_part(url, CURLUPART_PASSWORD))
         fault = "must hold no user or password: use --token-file or SSE_TOKEN";
     curl_url_cleanup(url);

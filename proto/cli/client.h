@@ -23,7 +23,7 @@ struct request {
 enum client_end {
     CLIENT_DONE, /* the transfer or the wait is over */
     CLIENT_STOPPED, /* SIGINT or SIGTERM */
-    CLIENT_NO_READER, /* nobody reads our standard output any more */
+    CLIENT_NO_READER, /* nobody reads our standard output */
     CLIENT_IDLE, /* nothing came for too long */
 };
 
@@ -61,5 +61,5 @@ enum client_end client_wait(struct client *client, int64_t ms);
 /* Adds why a request failed: curl's own words. */
 void request_print_fault(const struct request *request, struct buffer *out, CURLcode code);
 
-/* Whether another try may go better: false for a certificate that nobody vouches for, for example. */
+/* Whether another try may succeed: false for a certificate that cannot be verified, for example. */
 bool request_may_pass(CURLcode code);

@@ -1,4 +1,4 @@
-/* What comes from the standard input, whole or line by line. */
+/* Reads standard input, whole or line by line. */
 #pragma once
 
 #include "proto/cli/buffer.h"

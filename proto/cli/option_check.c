@@ -33,7 +33,7 @@ static void check_header(const struct options *options, const char *line)
     static const struct {
         const char *name, *instead;
     } ours[] = {
-        {"authorization:", "a command line is no place for secrets: use --token-file or SSE_TOKEN"},
+        {"authorization:", "do not put secrets on a command line: use --token-file or SSE_TOKEN"},
         {"last-event-id:", "use --from"},
         {"idempotency-key:", "use --idempotency-key"},
         {"content-type:", "use --text or --json"},
@@ -81,7 +81,7 @@ static void check_tail(struct options *options)
     const struct option_list *arguments = &options->arguments;
     bool address = arguments->count == 1 && address_is(arguments->items[0]);
     if (options->channels.count + arguments->count == 0)
-        options_fault(options, "which stream? a channel, a path like /sse, or a URL");
+        options_fault(options, "name a stream: a channel, a path like /sse, or a URL");
     if (address && options->channels.count != 0)
         options_fault(options, "a URL or channels, not both");
     if (address && arguments->items[0][0] != '/')
@@ -118,7 +118,7 @@ static void check_publish(const struct options *options)
     enum { KEY_MAX = 200, LINE_DIGITS = 11 }; /* bytes that a publisher takes */
     const char *key = options->idempotency_key;
     if (options->arguments.count == 0)
-        options_fault(options, "to which channel?");
+        options_fault(options, "name a channel");
     if (options->arguments.count > 2)
         options_fault(options, "too many arguments: data with spaces needs quotes");
     check_channel(options, options->arguments.items[0]);
@@ -154,5 +154,5 @@ void option_check(struct options *options)
     else if (options->command == COMMAND_PUBLISH)
         check_publish(options);
     else if (options->arguments.count != 0)
-        options_fault(options, "no argument goes with bench, and '%s' is one", options->arguments.items[0]);
+        options_fault(options, "bench takes no arguments, and '%s' is one", options->arguments.items[0]);
 }

@@ -1,4 +1,4 @@
-/* What sse-cli was asked for, and the table of every option and command, which drives parsing, bounds, --help, the manual page and the test of the shell
+/* The parsed command line of sse-cli, and the table of every option and command, which drives parsing, bounds, --help, the manual page and the test of the shell
  * completion. */
 #pragma once
 

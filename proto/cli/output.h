@@ -1,4 +1,4 @@
-/* What people and programs see. Results go to stdout: with colour on a terminal, as JSON lines elsewhere. What happened goes to stderr as
+/* The program's output. Results go to stdout: with colour on a terminal, as JSON lines elsewhere. What happened goes to stderr as
  * "sse-cli: sentence" lines. Bytes from outside can't steer a terminal: control characters are shown as \xNN. */
 #pragma once
 
@@ -18,7 +18,7 @@ void output_event(const struct sse_event *event);
 /* A line of its own, as it stands but for control characters. */
 void output_line(struct slice text);
 
-/* Hands on what was written. False when nobody takes it any more: a pipe's reader is gone, the disk is full. */
+/* Flushes the output. False when it cannot be written: a pipe's reader is gone, the disk is full. */
 bool output_flush(void);
 
 /* After that: the exit status, 0 when it was the reader's or a signal's wish, else 1 and a sentence. */

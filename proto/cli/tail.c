@@ -135,7 +135,7 @@ static void describe_other(struct tail *tail)
     curl_easy_getinfo(tail->request.easy, CURLINFO_CONTENT_TYPE, &type);
     curl_easy_getinfo(tail->request.easy, CURLINFO_REDIRECT_URL, &to);
     if (status == 200)
-        buffer_print(&tail->why, "no event stream, but %s", type == NULL ? "something without a type" : type);
+        buffer_print(&tail->why, "not an event stream, but %s", type == NULL ? "an answer without a type" : type);
     else
         reply_print(&tail->why, status, buffer_slice(&tail->body), to);
 }
@@ -199,7 +199,7 @@ static enum client_end read_stream(struct tail *tail, enum verdict *verdict)
     tail->after_s = 0;
     if (end == CLIENT_IDLE) {
         tail->failures += !tail->had_event;
-        buffer_print(&tail->why, "nothing came for %" PRId64 " s", tail->options->idle);
+        buffer_print(&tail->why, "no data for %" PRId64 " s", tail->options->idle);
         *verdict = VERDICT_AGAIN;
         end = CLIENT_DONE;
     } else if (end == CLIENT_DONE) {
@@ -242,7 +242,7 @@ int tail_run(const struct options *options)
     sse_parser_init(&tail.parser, options->from == NULL ? SLICE("") : slice_of(options->from), on_event, &tail);
     int status = run(&tail);
     if (output_is_watched() && tail.parser.id.n != 0)
-        output_note("the last id is %s; go on after it with --from", tail.parser.id.p);
+        output_note("the last id is %s; resume after it with --from", tail.parser.id.p);
     sse_parser_free(&tail.parser);
     buffer_free(&tail.url);
     buffer_free(&tail.body);

@@ -1,4 +1,4 @@
-/* The texts made from the tables of options and commands. All of it goes to stdout. */
+/* Prints the texts made from the tables of options and commands, on stdout. */
 #pragma once
 
 #include "proto/cli/options.h"

@@ -59,7 +59,7 @@ const char *access_check_cookie(const char *value)
 {
     for (const char *p = value; *p != '\0'; ++p)
         if (*p <= ' ' || *p >= 0x7f || strchr("()<>@,;:\\\"/[]?={}", *p) != NULL)
-            return "a cookie's name has no space and none of ()<>@,;:\\\"/[]?={}";
+            return "a cookie's name must not contain a space or any of ()<>@,;:\\\"/[]?={}";
     return NULL;
 }
 
@@ -133,7 +133,7 @@ struct access *access_load(const struct access_options *options, const char *ori
 
 void access_warn_open(void)
 {
-    log_warn("everything is open: whoever reaches the public port may read and publish on every channel",
+    log_warn("everything is open: anyone who reaches the public port may read and publish on every channel",
              log_str("setting", "JWT_KEY_FILE"));
 }
 
@@ -256,7 +256,7 @@ const char *access_check(const struct access *access, h2o_req_t *req, enum acces
     if (why != NULL)
         return refuse(req, pass, ACCESS_BAD_REQUEST, why);
     if (bearer.token.p == NULL)
-        return refuse(req, pass, ACCESS_NO_TOKEN, "this needs a token: Authorization: Bearer TOKEN");
+        return refuse(req, pass, ACCESS_NO_TOKEN, "a token is required: Authorization: Bearer TOKEN");
     if (bearer.by_cookie && action == ACCESS_PUBLISH && !from_own_page(access->files, req))
         return refuse(req, pass, ACCESS_FOREIGN_ORIGIN,
                       "a token in a cookie publishes only for pages of this host or of CORS_ORIGINS");

@@ -17,40 +17,39 @@ struct access_options {
 };
 
 /* Their rows for a table of settings whose struct holds a struct access_options at offset `base`. */
-#define ACCESS_SETTINGS(base)                                                                                                    \
-    {.name = "JWT_KEY_FILE",                                                                                                     \
-     .kind = CONFIG_TEXT,                                                                                                        \
-     .fallback = "",                                                                                                             \
-     .at = (base) + offsetof(struct access_options, key_file),                                                                   \
-     .check = access_check_key_file,                                                                                             \
-     .doc = "file with the key for tokens: PEM public key or certificate, JWKS, or a secret of 32 bytes at least; empty: "       \
-            "everything is open"},                                                                                               \
-        {.name = "JWT_ISSUER",                                                                                                   \
-         .kind = CONFIG_TEXT,                                                                                                    \
-         .fallback = "",                                                                                                         \
-         .at = (base) + offsetof(struct access_options, issuer),                                                                 \
-         .doc = "what the `iss` of a token must be; empty: anything"},                                                           \
-        {.name = "JWT_AUDIENCE",                                                                                                 \
-         .kind = CONFIG_TEXT,                                                                                                    \
-         .fallback = "",                                                                                                         \
-         .at = (base) + offsetof(struct access_options, audience),                                                               \
-         .doc = "what the `aud` of a token must be or hold; empty: anything"},                                                   \
-        {.name = "JWT_COOKIE",                                                                                                   \
-         .kind = CONFIG_TEXT,                                                                                                    \
-         .fallback = "",                                                                                                         \
-         .at = (base) + offsetof(struct access_options, cookie),                                                                 \
-         .check = access_check_cookie,                                                                                           \
-         .doc = "name of a cookie that may carry the token; empty: none"},                                                       \
-        {.name = "JWT_QUERY",                                                                                                    \
-         .kind = CONFIG_FLAG,                                                                                                    \
-         .fallback = "off",                                                                                                      \
-         .at = (base) + offsetof(struct access_options, query),                                                                  \
-         .doc = "take tokens from the `access_token` parameter, too; proxies log URLs"},                                         \
-    {                                                                                                                            \
-        .name = "POLICY_FILE", .kind = CONFIG_TEXT, .fallback = "", .at = (base) + offsetof(struct access_options, policy_file), \
-        .check = access_check_policy_file,                                                                                       \
-        .doc = "file that says which channels are open without a token; empty: none to write, and none to read but the demo's "  \
-               "while `DEMO` is on"                                                                                              \
+#define ACCESS_SETTINGS(base)                                                                                                     \
+    {.name = "JWT_KEY_FILE",                                                                                                      \
+     .kind = CONFIG_TEXT,                                                                                                         \
+     .fallback = "",                                                                                                              \
+     .at = (base) + offsetof(struct access_options, key_file),                                                                    \
+     .check = access_check_key_file,                                                                                              \
+     .doc = "file with the key that verifies tokens: PEM public key or certificate, JWKS, or a secret of at least 32 bytes; "     \
+            "empty: everything is open"},                                                                                         \
+        {.name = "JWT_ISSUER",                                                                                                    \
+         .kind = CONFIG_TEXT,                                                                                                     \
+         .fallback = "",                                                                                                          \
+         .at = (base) + offsetof(struct access_options, issuer),                                                                  \
+         .doc = "required `iss` of tokens; empty: any"},                                                                          \
+        {.name = "JWT_AUDIENCE",                                                                                                  \
+         .kind = CONFIG_TEXT,                                                                                                     \
+         .fallback = "",                                                                                                          \
+         .at = (base) + offsetof(struct access_options, audience),                                                                \
+         .doc = "required `aud` of tokens (the value, or one of its list); empty: any"},                                          \
+        {.name = "JWT_COOKIE",                                                                                                    \
+         .kind = CONFIG_TEXT,                                                                                                     \
+         .fallback = "",                                                                                                          \
+         .at = (base) + offsetof(struct access_options, cookie),                                                                  \
+         .check = access_check_cookie,                                                                                            \
+         .doc = "name of a cookie that may carry the token; empty: none"},                                                        \
+        {.name = "JWT_QUERY",                                                                                                     \
+         .kind = CONFIG_FLAG,                                                                                                     \
+         .fallback = "off",                                                                                                       \
+         .at = (base) + offsetof(struct access_options, query),                                                                   \
+         .doc = "also accept tokens in the query parameter `access_token`; note that proxies log URLs"},                          \
+    {                                                                                                                             \
+        .name = "POLICY_FILE", .kind = CONFIG_TEXT, .fallback = "", .at = (base) + offsetof(struct access_options, policy_file),  \
+        .check = access_check_policy_file,                                                                                        \
+        .doc = "file that lists the channels open without a token; empty: none, except the demo's for reading while `DEMO` is on" \
     }
 const char *access_check_key_file(const char *value);
 const char *access_check_policy_file(const char *value);
@@ -109,7 +108,7 @@ struct access_pass {
 const char *access_check(const struct access *access, h2o_req_t *req, enum access_action action, const struct slice *channels,
                          size_t count, struct access_pass *pass);
 
-/* Whether the key by which a pass was given is a key of `access`, too: the files were read anew. */
+/* Whether the key by which a pass was given is a key of `access`, too: the files were read again. */
 bool access_knows(const struct access *access, uint32_t key);
 
 /* Whether anyone may do this on the channel. */

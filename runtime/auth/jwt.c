@@ -33,12 +33,12 @@ static struct jwt_key choose_key(const struct jwt_keys *keys, cjose_jws_t *jws, 
         return (struct jwt_key){NULL, 0};
     }
     if (json_object_get(head, "crit") != NULL) {
-        *why = "the token demands an extension that is not known here";
+        *why = "the token requires an extension that is not supported";
         return (struct jwt_key){NULL, 0};
     }
     struct jwt_key key = jwt_keys_find(keys, json_string_value(algorithm), json_string_value(kid));
     if (key.jwk == NULL)
-        *why = "there is no key here for the algorithm and key id of the token";
+        *why = "no key matches the algorithm and key id of the token";
     return key;
 }
 
@@ -59,7 +59,7 @@ static const char *open_token(json_t **json, uint32_t *print, const struct jwt_k
         bool got = cjose_jws_get_plaintext(jws, &text, &n, NULL);
         *json = got ? json_loadb((const char *)text, n, JSON_REJECT_DUPLICATES, NULL) : NULL;
         if (!json_is_object(*json))
-            why = "the claims of the token are no JSON object";
+            why = "the claims of the token are not a JSON object";
     }
     cjose_jws_release(jws);
     return why;
@@ -108,10 +108,10 @@ static const char *check_parties(const json_t *json, const struct jwt_options *o
 {
     const json_t *subject = json_object_get(json, "sub");
     if (options->issuer[0] != '\0' && !is_text(json_object_get(json, "iss"), options->issuer))
-        return "the token is not of the issuer that is trusted here";
+        return "the token is not from the trusted issuer";
     if (options->audience[0] != '\0' && !is_or_holds(json_object_get(json, "aud"), options->audience))
         return "the token is for another audience";
-    return subject == NULL || json_is_string(subject) ? NULL : "the sub of the token is no string";
+    return subject == NULL || json_is_string(subject) ? NULL : "the sub of the token is not a string";
 }
 
 /* Of patterns, at most GRANTS_MAX; NULL is none. */
@@ -130,9 +130,9 @@ static bool is_list(const json_t *list)
 static const char *check_grants(const json_t *sse)
 {
     if (sse != NULL && !json_is_object(sse))
-        return "the sse claim of the token is no object";
+        return "the sse claim of the token is not an object";
     if (!is_list(json_object_get(sse, "subscribe")) || !is_list(json_object_get(sse, "publish")))
-        return "the sse claim of the token holds something else than lists of at most 100 channel patterns";
+        return "the sse claim of the token must hold lists of at most 100 channel patterns";
     return NULL;
 }
 
@@ -185,7 +185,7 @@ static void pack(struct jwt_claims *claims, const json_t *json)
 static const char *read_claims(struct jwt_claims *claims, const json_t *json, const struct jwt_options *options, int64_t now_s)
 {
     if (!read_times(claims, json))
-        return "the exp or nbf of the token is no number";
+        return "the exp or nbf of the token is not a number";
     const char *why = jwt_check_times(claims, now_s);
     if (why == NULL)
         why = check_parties(json, options);

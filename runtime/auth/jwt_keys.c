@@ -83,7 +83,7 @@ static uint32_t print_of(const struct key *key)
 static const char *add(struct jwt_keys *keys, cjose_jwk_t *jwk, const struct algorithm *only)
 {
     if (jwk == NULL)
-        return "a key in it can't be used";
+        return "it contains a key that cannot be used";
     if (keys->count == JWT_KEYS_MAX) {
         cjose_jwk_release(jwk);
         return "there are more than 100 keys";
@@ -208,32 +208,32 @@ static const char *read_jwk(struct jwt_keys *keys, json_t *jwk)
 {
     const json_t *alg = json_object_get(jwk, "alg");
     if (!json_is_object(jwk))
-        return "a key in it is no JSON object";
+        return "it contains a key that is not a JSON object";
     if (!is_ours(jwk))
         return NULL;
     if (json_object_get(jwk, "d") != NULL)
         return "holds a private key; give only the public members";
     if (!is_decodable(jwk))
-        return "a key in it is not in base64url";
+        return "it contains a key that is not in base64url";
     return add(keys, cjose_jwk_import_json(jwk, NULL), alg == NULL ? NULL : algorithm_of(json_string_value(alg)));
 }
 
 static const char *read_json(struct jwt_keys *keys, struct slice text)
 {
     json_t *root = json_loadb(text.p, text.n, JSON_REJECT_DUPLICATES, NULL), *list = json_object_get(root, "keys"), *jwk;
-    const char *why = root == NULL ? "is no valid JSON" : NULL;
+    const char *why = root == NULL ? "is not valid JSON" : NULL;
     size_t i;
     if (why == NULL && list == NULL)
         why = read_jwk(keys, root);
     else if (why == NULL && !json_is_array(list))
-        why = "its \"keys\" is no list";
+        why = "its \"keys\" is not a list";
     json_array_foreach(list, i, jwk)
     {
         if (why == NULL)
             why = read_jwk(keys, jwk);
     }
     json_decref(root);
-    return why != NULL || keys->count != 0 ? why : "holds no key that can check a token";
+    return why != NULL || keys->count != 0 ? why : "holds no key that can verify a token";
 }
 
 /* ---- all of them ---- */

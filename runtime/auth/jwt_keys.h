@@ -16,7 +16,7 @@ struct jwt_keys;
  *     "{…"                a JWK Set {"keys":[…]} (RFC 7517), or a single JWK; keys of other types or curves or for encryption
  *                         are left out, as that RFC asks
  *     anything else       an HMAC secret of at least 32 bytes, as it stands but for one line break at its end
- * Private keys are refused: who checks tokens need not be able to make them. NULL and *error, a static sentence that shows nothing of
+ * Private keys are refused: they are not needed to verify tokens. NULL and *error, a static sentence that shows nothing of
  * the content. One thread at a time. jwt_keys_free() it. */
 struct jwt_keys *jwt_keys_parse(struct slice text, const char **error);
 struct jwt_keys *jwt_keys_load(const char *path, const char **error);
@@ -25,7 +25,7 @@ void jwt_keys_free(struct jwt_keys *keys);
 
 struct jwt_key {
     const cjose_jwk_t *jwk;
-    uint32_t print; /* tells it from others, also after the file was read anew: of its bytes, its kid and its alg; never 0 */
+    uint32_t print; /* tells it from others, also after the file was read again: of its bytes, its kid and its alg; never 0 */
 };
 
 /* The key for a token of this algorithm: the one of its kid, or else the only one that has no kid; for a token without kid (NULL)

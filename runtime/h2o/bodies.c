@@ -266,8 +266,8 @@ const char *bodies_refusal(const h2o_req_t *req, int *status)
         return NULL;
     refused.req = NULL;
     *status = refused.why == BODIES_REFUSED ? 503 : 429;
-    return refused.why == BODIES_REFUSED ? "this server is receiving as many bytes of requests as it may; retry later"
-                                         : "your address is sending as many bytes of requests at once as it may; retry later";
+    return refused.why == BODIES_REFUSED ? "this server is receiving too many bytes of requests (BODIES_LIMIT); retry later"
+                                         : "your address is sending too many bytes of requests at once; retry later";
 }
 
 void bodies_on_data(h2o_socket_t *sock, h2o_buffer_t **slot)

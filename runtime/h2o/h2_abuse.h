@@ -13,7 +13,7 @@ enum h2_abuse {
     H2_OTHER_FRAMES, /* of types that mean nothing here */
     H2_HEAD_BYTES, /* of one header block */
     H2_HEAD_FIELDS,
-    H2_CONTINUATIONS, /* of one header block; or any at all while the connection drains, where libh2o would turn in a circle */
+    H2_CONTINUATIONS, /* of one header block; or any at all while the connection drains, where libh2o would loop forever */
     H2_BODIES, /* of requests that are not complete, all together */
     H2_WORK, /* heads and answers of requests under way; see h2_work.h */
     H2_SLOW_REQUEST, /* not complete within h2o_globalconf_t's http1.req_timeout; only its stream is reset, unless it is a head */

@@ -20,7 +20,7 @@
 #include "runtime/pace.h"
 
 enum {
-    HEAD_BYTES_MAX = 65536, /* of a header block as it comes; a head of HTTP_HEADERS_MAX takes less however it is coded */
+    HEAD_BYTES_MAX = 65536, /* of a header block as it comes; a head of HTTP_HEADERS_MAX takes less in any encoding */
     HEAD_FIELDS_MAX = 256, /* browsers send every cookie as a field of its own, and keep at most 180 for a site */
     HEAD_FRAMES_MAX = 64,
     BODIES_MAX = 16, /* as large as one may be */
@@ -244,7 +244,7 @@ static void open_ended_windows(h2o_http2_conn_t *conn)
     }
 }
 
-/* The library opens a body's window again as fast as it comes, and keeps it all until it is whole. */
+/* The library reopens a body's window as fast as it arrives, and buffers the body until it is complete. */
 static bool are_bodies_too_large(h2o_http2_conn_t *conn)
 {
     size_t sum = 0;
@@ -327,7 +327,7 @@ static enum h2_abuse judge(struct h2_guard *guard, h2o_http2_frame_t *frame)
 static int refuse(struct h2_guard *guard, enum h2_abuse abuse, const char **why)
 {
     if (guard->abuse == H2_NO_ABUSE)
-        report(guard, abuse, "an HTTP/2 connection was closed for what its client did");
+        report(guard, abuse, "HTTP/2 connection closed: the client exceeded a limit");
     guard->abuse = abuse;
     *why = "this client asks for too much";
     return H2O_HTTP2_ERROR_ENHANCE_YOUR_CALM;
@@ -383,7 +383,7 @@ void h2o_http2__encode_rst_stream_frame(h2o_buffer_t **buf, uint32_t stream_id, 
         spend(current, H2_RESETS) == H2_NO_ABUSE)
         return;
     current->abuse = H2_RESETS;
-    report(current, H2_RESETS, "an HTTP/2 connection was closed for what its client did");
+    report(current, H2_RESETS, "HTTP/2 connection closed: the client exceeded a limit");
 }
 
 /* --- what requests under way take --- */
@@ -408,7 +408,7 @@ static void make_room(const h2o_req_t *req)
         struct h2_guard *guard = H2O_STRUCT_FROM_MEMBER(struct h2_guard, work, work);
         h2_work_close(work);
         guard->abuse = H2_WORK;
-        report(guard, H2_WORK, "an HTTP/2 connection was closed for the requests that it has under way");
+        report(guard, H2_WORK, "HTTP/2 connection closed: too many requests under way");
         if (&guard->conn->super != req->conn)
             drop_requests(guard);
         cut(guard);
@@ -429,7 +429,7 @@ void h2_guard_answer(h2o_req_t *req, size_t bytes, bool copied)
     h2_work_answer(&guard->work, req, bytes, copied);
     if (guard->work.bytes > H2_WORK_CONNECTION_BYTES && guard->abuse == H2_NO_ABUSE) {
         guard->abuse = H2_WORK; /* the next frame ends the connection */
-        report(guard, H2_WORK, "an HTTP/2 connection was closed for what its client did");
+        report(guard, H2_WORK, "HTTP/2 connection closed: the client exceeded a limit");
     }
     make_room(req);
 }
@@ -511,13 +511,13 @@ static void say_goodbye(h2o_http2_conn_t *conn)
 static void end_slow(struct h2_guard *guard, const struct h2_timeouts_found *found)
 {
     if (found->abuse == H2_IDLE && guard->conn->state == H2O_HTTP2_CONN_STATE_OPEN) {
-        report(guard, H2_IDLE, "an HTTP/2 connection without requests was closed");
+        report(guard, H2_IDLE, "HTTP/2 connection closed: no requests");
         say_goodbye(guard->conn);
     } else if (found->all) {
-        report(guard, found->abuse, "an HTTP/2 connection was closed for what its client did");
+        report(guard, found->abuse, "HTTP/2 connection closed: the client exceeded a limit");
         cut(guard);
     } else {
-        report(guard, found->abuse, "HTTP/2 streams were reset because their client is too slow");
+        report(guard, found->abuse, "HTTP/2 streams reset: the client is too slow");
         for (size_t i = 0; i < found->count; ++i)
             h2_reset(found->requests[i]);
     }

@@ -1,5 +1,5 @@
 /* Stands between libh2o 2.2.5's HTTP/2 and its clients. The library predates rapid reset and its kin, can be made to abort by
- * window arithmetic and to turn in a circle while it drains, reads on for a connection that it is closing, and waits without end
+ * window arithmetic and to loop forever while it drains, reads on for a connection that it is closing, and waits without end
  * for slow clients; runtime/h2o/README.md has the list. The guard sees each frame before the library acts on it
  * and each reset the library sends, keeps budgets (h2_rates.h), and looks at slow streams once a second (h2_timeouts.h). Over a
  * budget the whole connection ends: GOAWAY with ENHANCE_YOUR_CALM, a count, a line in the log.

@@ -10,7 +10,7 @@ enum {
 /* In the request's memory, and gone with it. */
 struct request {
     h2o_linklist_t on_connection, on_thread; /* the oldest first */
-    struct h2_work *work; /* NULL: not counted any more */
+    struct h2_work *work; /* NULL: no longer counted */
     const h2o_req_t *req;
     size_t bytes, borrowed;
 };

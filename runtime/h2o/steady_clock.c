@@ -1,5 +1,5 @@
 /* The clock that libh2o's timers run by. libh2o 2.2.5 asks gettimeofday() alone, so a clock that is set back by an hour would stop
- * every timer for an hour, and one that is set forward would end every connection. This program defines gettimeofday() anew: the
+ * every timer for an hour, and one that is set forward would end every connection. This program defines gettimeofday() itself: the
  * time of day at its start, and from then on what CLOCK_MONOTONIC counts. Only durations may be taken from it. Who wants the time of
  * day (tokens, the log, the Date header) asks clock_gettime(CLOCK_REALTIME). Nothing to call: linking it does it. */
 #include "runtime/h2o/library.h"

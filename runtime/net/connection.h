@@ -25,7 +25,7 @@ struct connection {
     struct h1_pace *h1_pace; /* of h1_pace.c; NULL unless it has waited */
     struct limits_place *place; /* … of the stream it is, or NULL; left when it closes */
     uint32_t streams; /* HTTP/2: requests that are open and are streams */
-    bool taken_over; /* HTTP/1.1: it is a stream now, and nothing else any more */
+    bool taken_over; /* HTTP/1.1: it is a stream from now on, and nothing else */
 };
 
 /* Makes the record of a socket that was just accepted, zeroed. */

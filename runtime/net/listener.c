@@ -87,7 +87,7 @@ static const char *bind_sentence(const char *host, int port, const char *unknown
 {
     static char sentence[512];
     if (unknown != NULL)
-        snprintf(sentence, sizeof(sentence), "host '%.200s' can't be looked up: %s", host, unknown);
+        snprintf(sentence, sizeof(sentence), "cannot resolve host '%.200s': %s", host, unknown);
     else if (errno == EADDRINUSE)
         snprintf(sentence, sizeof(sentence), "port %d is in use", port);
     else if (errno == EACCES)
@@ -95,7 +95,7 @@ static const char *bind_sentence(const char *host, int port, const char *unknown
     else if (errno == EADDRNOTAVAIL)
         snprintf(sentence, sizeof(sentence), "'%.200s' is no address of this machine", host);
     else
-        snprintf(sentence, sizeof(sentence), "port %d can't be listened on: %s", port, strerror(errno));
+        snprintf(sentence, sizeof(sentence), "cannot listen on port %d: %s", port, strerror(errno));
     return sentence;
 }
 
@@ -120,7 +120,7 @@ const char *listener_check_host(const char *setting, const char *host)
     struct addrinfo *found, hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
     int failure = host[0] == '\0' ? 0 : getaddrinfo(host, "0", &hints, &found);
     if (failure != 0)
-        snprintf(sentence, sizeof(sentence), "%s: '%.200s' can't be looked up: %s", setting, host, gai_strerror(failure));
+        snprintf(sentence, sizeof(sentence), "%s: cannot resolve '%.200s': %s", setting, host, gai_strerror(failure));
     else if (host[0] != '\0')
         freeaddrinfo(found);
     return failure == 0 ? NULL : sentence;
@@ -173,7 +173,7 @@ static void pause_accepting(struct listener *listener, int error)
 {
     h2o_context_t *ctx = listener->options.accept->ctx;
     if (log_allowed(&listener->fault_limit))
-        log_error("connections can't be accepted", log_str("error", strerror(error)), log_int("open", (int64_t)listener->open));
+        log_error("cannot accept connections", log_str("error", strerror(error)), log_int("open", (int64_t)listener->open));
     h2o_timeout_link(ctx->loop, &ctx->hundred_ms_timeout, &listener->pause);
 }
 
@@ -264,7 +264,7 @@ struct listener *listener_start(int fd, const struct listener_options *options)
     listener->owner.user_timeout_ms = options->user_timeout_ms != 0 ? options->user_timeout_ms : USER_TIMEOUT_MS;
     int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
     if (own < 0)
-        die("a listening socket can't be duplicated: %s", strerror(errno));
+        die("cannot duplicate a listening socket: %s", strerror(errno));
     set_options(own, listener->owner.user_timeout_ms);
     listener->sock = h2o_evloop_socket_create(options->accept->ctx->loop, own, H2O_SOCKET_FLAG_DONT_READ);
     listener->sock->data = listener;

@@ -12,8 +12,8 @@ enum { PROXY_PROTOCOL_MAX = 2048 };
 enum proxy_protocol {
     PROXY_PROTOCOL_MORE, /* more bytes must come: *used is 0 */
     PROXY_PROTOCOL_BAD,
-    PROXY_PROTOCOL_OWN, /* the proxy speaks for itself, or does not say for whom: its own address counts */
-    PROXY_PROTOCOL_CLIENT, /* *client is who it speaks for */
+    PROXY_PROTOCOL_OWN, /* the proxy speaks for itself, or names no client: its own address counts */
+    PROXY_PROTOCOL_CLIENT, /* *client is the client that it names */
 };
 
 /* Reads the header at the front of `bytes`, *used long. */

@@ -48,7 +48,7 @@ static const char *load(SSL_CTX *ctx, const struct tls_file *cert, const struct 
     if (SSL_CTX_use_PrivateKey_file(ctx, key->path, SSL_FILETYPE_PEM) != 1)
         return sentence(key, "the private key can't be used");
     if (SSL_CTX_check_private_key(ctx) != 1)
-        return sentence(key, "the private key is not that of the certificate");
+        return sentence(key, "the private key does not match the certificate");
     return NULL;
 }
 
@@ -102,10 +102,9 @@ static void log_refused(const SSL *tls)
     long fault = SSL_get_verify_result(tls);
     X509 *shown = SSL_get0_peer_certificate(tls);
     if (log_allowed(&limit))
-        log_warn("a client without a good certificate was refused",
-                 log_str("why", fault != X509_V_OK ? X509_verify_cert_error_string(fault)
-                                : shown == NULL    ? "it showed none"
-                                                   : "the handshake failed"));
+        log_warn("client refused: no valid certificate", log_str("why", fault != X509_V_OK ? X509_verify_cert_error_string(fault)
+                                                                        : shown == NULL    ? "none was presented"
+                                                                                           : "the handshake failed"));
 }
 
 /* OpenSSL then takes what else came for the end of the session, and libh2o finds the connection closed. */
@@ -113,7 +112,7 @@ static void refuse_key_update(SSL *tls, h2o_socket_t *sock)
 {
     static _Thread_local struct log_limit limit;
     if (log_allowed(&limit))
-        log_warn("a TLS connection was closed: its client changes keys too often");
+        log_warn("TLS connection closed: the client updates keys too often");
     SSL_set_shutdown(tls, SSL_RECEIVED_SHUTDOWN);
     shutdown(h2o_socket_get_fd(sock), SHUT_RDWR);
 }

@@ -19,7 +19,7 @@ struct tls_server_files {
 SSL_CTX *tls_server(const struct tls_server_files *files, const char **error);
 
 struct tls_client_files {
-    struct tls_file ca; /* who vouches for the server; none: the system's */
+    struct tls_file ca; /* CA certificates that verify the server; none: the system's */
     struct tls_file cert, key; /* what we show; none: nothing */
 };
 

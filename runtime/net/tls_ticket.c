@@ -52,7 +52,7 @@ static const char *add_key(struct keys *keys, const char *base64)
     OPENSSL_cleanse(bytes, sizeof(bytes));
     for (size_t i = 0; i < keys->count; ++i)
         if (memcmp(keys->all[i].name, key->name, sizeof(key->name)) == 0)
-            return "a key stands there twice";
+            return "it contains a key twice";
     ++keys->count;
     return NULL;
 }
@@ -78,7 +78,7 @@ static const char *parse(struct keys *keys, char *text)
     OPENSSL_cleanse(base64, sizeof(base64));
     if (n != 0)
         return "a key is not 80 bytes in base64";
-    return keys->count == 0 ? "no key in it" : NULL;
+    return keys->count == 0 ? "it contains no key" : NULL;
 }
 
 static const char *read_keys(struct keys *keys, const char *path)
@@ -92,7 +92,7 @@ static const char *read_keys(struct keys *keys, const char *path)
     const char *fault = ferror(file) ? strerror(errno) : n > FILE_MAX_BYTES ? "longer than 16384 bytes" : NULL;
     fclose(file);
     if (fault == NULL && memchr(text, '\0', n) != NULL)
-        fault = "a NUL byte in it";
+        fault = "it contains a NUL byte";
     if (fault == NULL) {
         text[n] = '\0';
         fault = parse(keys, text);

@@ -1,4 +1,4 @@
-/* Session tickets: what lets a client resume its session at every replica that has the same keys. */
+/* Session tickets: a client resumes its TLS session at every replica that has the same keys. */
 #pragma once
 
 #include <openssl/ssl.h>

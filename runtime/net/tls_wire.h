@@ -7,7 +7,7 @@
 #include <sys/types.h>
 
 /* Takes the session from libh2o: from now on it reads and writes descriptor `fd` itself, and what libh2o had read and not decrypted is dropped. False when the
- * session is of no use any more. */
+ * session is no longer usable. */
 bool tls_wire_adopt(SSL *tls, int fd);
 
 /* After EAGAIN only bytes that begin with the same ones may be sent. */

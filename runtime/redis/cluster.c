@@ -89,7 +89,7 @@ static struct member *create_member(struct cluster *cluster, const struct cluste
     member->preference.topology.doubt = doubt_reader;
     member->shard = (struct shard){.topology = &member->topology, .reading = &member->preference.topology, .primary = member->id};
     cluster->members = member;
-    log_info("the cluster names a shard", log_str("place", place_of(place, cluster, &member->node)));
+    log_info("cluster: new shard", log_str("place", place_of(place, cluster, &member->node)));
     cluster->shards.options.on_shard(cluster->shards.options.data, &member->shard);
     return member;
 }
@@ -123,7 +123,7 @@ static void move_member(struct member *member, const struct cluster_node *primar
     member->node = primary->at;
     if (!moved)
         return;
-    log_info("the cluster names another primary", log_str("place", place_of(place, member->cluster, &member->node)));
+    log_info("the cluster has a new primary for this shard", log_str("place", place_of(place, member->cluster, &member->node)));
     topology_moved(&member->topology, &member->node);
 }
 
@@ -167,7 +167,7 @@ static void drop_unclaimed(struct cluster *cluster)
             at = &member->next;
             continue;
         }
-        log_info("a shard has no slots left", log_str("place", place_of(place, cluster, &member->node)));
+        log_info("cluster: a shard has no slots left", log_str("place", place_of(place, cluster, &member->node)));
         cluster->shards.options.on_gone(cluster->shards.options.data, &member->shard);
         assert(h2o_linklist_is_empty(&member->topology.seekers) && h2o_linklist_is_empty(&member->preference.topology.seekers));
         *at = member->next;
@@ -296,7 +296,7 @@ static void on_lost(void *data, const char *why)
     take_fault(link, NULL);
 }
 
-/* ---- whom to ask ---- */
+/* ---- which nodes to ask ---- */
 
 static void open_link(struct cluster *cluster, const struct redis_node *node, bool seed)
 {
@@ -342,7 +342,7 @@ static void name_node(struct cluster *cluster, const struct redis_node *node)
         open_link(cluster, node, false);
 }
 
-/* Those of REDIS_URL always; then primaries, then replicas, as far as there is room. Who is named no more, and says nothing, is not asked any more. */
+/* Those of REDIS_URL always; then primaries, then replicas, as far as there is room. A node that is no longer named and does not answer is no longer asked. */
 static void choose_links(struct cluster *cluster)
 {
     for (size_t i = 0; i < cluster->link_count; ++i)
@@ -375,7 +375,7 @@ static const char *common_fault(const struct cluster *cluster)
 static const char *silence(struct cluster *cluster)
 {
     const char *why = common_fault(cluster);
-    snprintf(cluster->why, sizeof(cluster->why), "no node of the cluster says who has which slots%s%s", why == NULL ? "" : ": ",
+    snprintf(cluster->why, sizeof(cluster->why), "no node of the cluster answers with the slot map%s%s", why == NULL ? "" : ": ",
              why == NULL ? "" : why);
     return cluster->why;
 }

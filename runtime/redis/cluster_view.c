@@ -7,7 +7,7 @@
 #include "runtime/redis/redis_error.h"
 #include "runtime/redis/resp.h"
 
-static const char no_map[] = "a node of the cluster did not answer with who has which slots";
+static const char no_map[] = "a node of the cluster did not answer with the slot map";
 
 void cluster_view_dispose(struct cluster_view *view)
 {
@@ -78,7 +78,7 @@ static bool read_range(struct cluster_view *out, const redisReply *range, const 
 const char *cluster_view_read_slots(struct cluster_view *out, const redisReply *reply, const struct redis_node *asked)
 {
     if (redis_error_is(reply, "NOPERM "))
-        return "the Redis user may not ask who has which slots: it needs +cluster|slots and +cluster|nodes";
+        return "the Redis user may not read the slot map: it needs +cluster|slots and +cluster|nodes";
     if (reply->type != REDIS_REPLY_ARRAY)
         return redis_error_down(reply) != NULL ? redis_error_down(reply) : no_map;
     for (size_t i = 0; i < reply->elements; ++i)
@@ -114,7 +114,7 @@ const char *cluster_view_read_epochs(struct cluster_view *view, const redisReply
 {
     struct slice rest = resp_text(reply);
     if (redis_error_is(reply, "NOPERM "))
-        return "the Redis user may not ask who has which slots: it needs +cluster|slots and +cluster|nodes";
+        return "the Redis user may not read the slot map: it needs +cluster|slots and +cluster|nodes";
     if (rest.n == 0)
         return redis_error_down(reply) != NULL ? redis_error_down(reply) : no_map;
     while (rest.p != NULL)

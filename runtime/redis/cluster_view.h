@@ -1,4 +1,4 @@
-/* What one node of a cluster says of it: who has which slots, and where they are; and what several of them say together. Pure. */
+/* One node's view of a Redis Cluster (which node has which slots, and where the nodes are), and the merged view of several nodes. Pure. */
 #pragma once
 
 #include <hiredis/hiredis.h>
@@ -28,7 +28,7 @@ void cluster_view_dispose(struct cluster_view *view);
 /* Reads the answer to CLUSTER SLOTS of the node at `asked` into an empty view, epochs 0. NULL, or a static sentence. */
 const char *cluster_view_read_slots(struct cluster_view *out, const redisReply *reply, const struct redis_node *asked);
 
-/* … and the epochs, and who says it, from that to CLUSTER NODES. */
+/* Reads the epochs, and the answering node, from the answer to CLUSTER NODES. */
 const char *cluster_view_read_epochs(struct cluster_view *view, const redisReply *reply);
 
 bool cluster_view_eq(const struct cluster_view *a, const struct cluster_view *b);

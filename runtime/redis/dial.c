@@ -197,6 +197,6 @@ void dial_cancel(struct dial *dial)
 const char *dial_late(const struct dial *dial)
 {
     if (dial->lookup != NULL)
-        return "looking the host name up took too long";
+        return "resolving the host name took too long";
     return dial->handshaking ? "the TLS handshake took too long: is this Redis's TLS port?" : "connecting took too long";
 }

@@ -9,7 +9,7 @@
  * can't serve. */
 enum step { AUTH, MODE, ROLE, SELECT, SETNAME, PING, STEPS };
 
-/* The sentinels' own, if one was set; else who wants a password is told that of the URL. */
+/* The sentinels' own login, if one was set; otherwise a sentinel that requires a password gets that of the URL. */
 static const struct redis_login *login_of(const struct handshake *handshake)
 {
     const struct redis_url *url = handshake->topology->url;
@@ -96,7 +96,7 @@ static const char *auth_fault(struct handshake *handshake, const redisReply *rep
     if (!redis_error(reply))
         return NULL;
     if (redis_error_is(reply, "ERR AUTH <password> called without") || redis_error_is(reply, "ERR Client sent AUTH, but no"))
-        return "a password is given, but Redis has none";
+        return "a password is set, but Redis has none";
     if (redis_error_is(reply, "WRONGPASS ") || redis_error_is(reply, "ERR invalid password"))
         return login_of(handshake)->user[0] != 0 ? "user or password was refused" : "the password was refused";
     return redis_error_down(reply) != NULL ? redis_error_down(reply) : "Redis refused AUTH";
@@ -111,8 +111,8 @@ static const char *mode_fault(struct handshake *handshake, const redisReply *rep
             is_cluster = slice_eq(resp_text(reply->element[i + 1]), SLICE("cluster"));
     if (is_cluster == wanted || redis_error_down(reply) != NULL)
         return redis_error_down(reply);
-    return wanted ? "this Redis is no node of a cluster: REDIS_URL must begin with redis:// or rediss://, not with -cluster://"
-                  : "this Redis is a node of a cluster: REDIS_URL must begin with redis-cluster:// or rediss-cluster://";
+    return wanted ? "this Redis is not a cluster node: REDIS_URL must begin with redis:// or rediss://, not with -cluster://"
+                  : "this Redis is a cluster node: REDIS_URL must begin with redis-cluster:// or rediss-cluster://";
 }
 
 /* "master", or "slave", and more. */
@@ -126,8 +126,8 @@ static const char *role_fault(struct handshake *handshake, const redisReply *rep
         return "Redis does not say whether it is the primary";
     if (slice_eq(resp_text(reply->element[0]), SLICE("master")))
         return NULL;
-    return handshake->topology->url->kind == REDIS_CLUSTER ? "what the cluster names as a primary is none"
-                                                           : "what the sentinels name as the primary is none";
+    return handshake->topology->url->kind == REDIS_CLUSTER ? "the node that the cluster names as a primary is not a primary"
+                                                           : "the node that the sentinels name as the primary is not a primary";
 }
 
 static const char *select_fault(struct handshake *handshake, const redisReply *reply)

@@ -1,4 +1,4 @@
-/* What is said first on a new connection, and what the answers mean: AUTH, HELLO, ROLE, SELECT, CLIENT SETNAME, PING, as far as they are needed. */
+/* The handshake on a new connection, and what its answers mean: AUTH, HELLO, ROLE, SELECT, CLIENT SETNAME, PING, as far as they are needed. */
 #pragma once
 
 #include <hiredis/hiredis.h>
@@ -8,7 +8,7 @@
 struct handshake {
     const struct topology *topology;
     const char *name;
-    bool authenticate; /* else a sentinel is told the password of REDIS_URL when it asks for one, and no sooner: few have one */
+    bool authenticate; /* else a sentinel is told the password of REDIS_URL when it asks for one, and not before: few have one */
     unsigned steps; /* whose answers are to come; the lowest bit first */
     char why[160];
 };

@@ -1,4 +1,5 @@
-/* At which node of a shard messages are listened for: at its primary or one of its replicas, chosen by chance and weights, and kept as long as it is one of them. Redis passes
+/* At which node of a shard messages are listened for: at its primary or one of its replicas, chosen at random by weight, and kept as long as it is one of
+ * them. Redis passes
  * what is published at the primary on to the replicas. */
 #pragma once
 
@@ -31,5 +32,5 @@ void read_preference_ask(struct read_preference *preference);
 /* Who is in the shard now; the primary first, at most READING_NODES_MAX count. Connections to one that is not leave. */
 void read_preference_set(struct read_preference *preference, const struct redis_node *nodes, size_t count);
 
-/* Answers who has asked. One that is asked for again and again does not work: another is chosen, if there is one. */
+/* Answers the caller. A node that is asked for repeatedly does not work: another one is chosen, if there is one. */
 void read_preference_answer(struct read_preference *preference);

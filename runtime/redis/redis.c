@@ -18,7 +18,7 @@
 enum {
     BACKOFF_MIN_MS = 50,
     BACKOFF_MAX_MS = 5000,
-    STEADY_MS = 10000, /* a connection that lived this long starts the back-off anew */
+    STEADY_MS = 10000, /* a connection that lived this long resets the back-off */
     FEED_MAX = 16384, /* bytes given to the reader at once: it moves the unread rest to the front after each reply */
     READER_KEEP = 65536, /* bytes of buffer the reader keeps when idle */
     QUEUE_MAX = 64 << 20, /* bytes that may wait to be sent */
@@ -144,7 +144,7 @@ static void lose(struct redis *redis, const char *why)
     if (ready_ms != 0 && monotonic_ms() - ready_ms >= STEADY_MS)
         redis->backoff_ms = BACKOFF_MIN_MS;
     if (log_allowed(&redis->lost_limit))
-        log_state(redis, LOG_WARN, ready_ms != 0 ? "redis lost" : "redis is out of reach", why);
+        log_state(redis, LOG_WARN, ready_ms != 0 ? "redis lost" : "redis unreachable", why);
     schedule_attempt(redis);
     fail_commands(redis, why);
     if (ready_ms != 0 && redis->options.on_lost != NULL) {
@@ -254,7 +254,7 @@ static void answer(struct redis *redis, const redisReply *reply)
 {
     struct pipeline_item *oldest = answered_by(redis, reply);
     if (oldest == NULL) {
-        drop(redis, redis_error_down(reply) != NULL ? redis_error_down(reply) : "Redis answered what nobody asked");
+        drop(redis, redis_error_down(reply) != NULL ? redis_error_down(reply) : "Redis sent a reply that was not asked for");
     } else if (oldest->push) {
         bool loose = oldest->loose;
         if (redis_error(reply) || --oldest->left == 0)
@@ -288,7 +288,7 @@ static void feed(struct redis *redis, const char *bytes, size_t n)
     redisReaderFeed(redis->reader, bytes, n);
     while (redis->state != DROPPING) {
         if (redisReaderGetReply(redis->reader, &reply) != REDIS_OK) {
-            drop(redis, "what came from Redis is not its protocol");
+            drop(redis, "Redis sent something that is not its protocol");
             return;
         }
         if (reply == NULL)

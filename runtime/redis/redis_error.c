@@ -31,7 +31,7 @@ static const struct class *class_of(const redisReply *reply)
         {"MOVED ", "the Redis cluster has moved this channel", false},
         {"BUSY ", "Redis is busy running a script", false},
         {"UNKILLABLE ", "Redis is busy running a script", false},
-        {"NOAUTH ", "Redis wants a password", false},
+        {"NOAUTH ", "Redis requires a password", false},
         {"DENIED ", "Redis is in protected mode: it refuses other machines until it has a password", false},
         {"ERR max number of clients", "Redis has reached its limit of clients", false},
     };

@@ -9,6 +9,6 @@ enum redis_reload {
     REDIS_RELOAD_FAILED, /* nothing has changed */
 };
 
-/* Reads them anew: connections made from now on log in as they say; open ones stay. Only users and passwords may have changed. `url_text` and `sentinel_password` are the settings
+/* Reloads them: new connections log in with them; open ones stay. Only users and passwords may have changed. `url_text` and `sentinel_password` are the settings
  * as they were read at the start. Logs how it came out. On the connections' thread. */
 enum redis_reload redis_reload(struct redis_url *url, const char *url_text, const char *sentinel_password);

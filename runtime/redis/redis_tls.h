@@ -8,7 +8,8 @@ struct redis_tls {
     const char *ca, *cert, *key;
 };
 
-/* Reads the files, also anew: url->tls is for the connections made from now on. NULL, or a sentence that names the setting; url->tls stays as it was then. Files without
+/* Reads the files, at the start and at a reload: url->tls is for the connections made from now on. NULL, or a sentence that names the setting; url->tls stays
+ * as it was then. Files without
  * rediss:// are a fault: whoever names them believes in TLS. On the connection's thread. */
 const char *redis_tls_load(struct redis_url *url, const struct redis_tls *files) __attribute__((warn_unused_result));
 

@@ -18,7 +18,7 @@ static const char *percent_decode(char *out, size_t size, struct slice text, con
         if (c == '%') {
             int high = text.n < 3 ? -1 : digits_hex(text.p[1]), low = text.n < 3 ? -1 : digits_hex(text.p[2]);
             if (high < 0 || low < 0)
-                return "a '%' in the user or password is not followed by two hex digits (a '%' itself is spelt %25)";
+                return "a '%' in the user or password is not followed by two hex digits (write '%' itself as %25)";
             c = high << 4 | low;
             used = 3;
         }
@@ -46,7 +46,7 @@ static const char *parse_user(struct redis_url *out, struct slice text)
 {
     struct slice rest = text, user = slice_split(&rest, ':');
     if (rest.p == NULL)
-        return "what stands before '@' must be user:password or :password";
+        return "the part before '@' must be user:password or :password";
     return decode_login(&out->login, user, rest);
 }
 
@@ -94,18 +94,18 @@ static const char *parse_host(struct redis_node *out, struct slice *text)
     } else {
         const char *end = host.n == 0 ? NULL : memchr(host.p, ':', host.n);
         if (end != NULL && end != memrchr(host.p, ':', host.n))
-            return "an IPv6 address goes into brackets";
+            return "an IPv6 address must be in brackets";
         host.n = end == NULL ? host.n : (size_t)(end - host.p);
         *text = slice_from(*text, host.n);
     }
     if (host.n == 0)
         return "the host is missing";
     if (bracketed && memchr(host.p, ':', host.n) == NULL)
-        return "what stands in brackets must be an IPv6 address";
+        return "the brackets must contain an IPv6 address";
     if (host.n >= sizeof(out->host))
         return "the host is longer than 255 bytes";
     if (!is_host(host, bracketed ? ":.%-_" : ".-_"))
-        return "the host holds a character that no host name has";
+        return "the host holds a character that a host name cannot have";
     memcpy(out->host, host.p, host.n);
     out->host[host.n] = 0;
     return NULL;
@@ -173,7 +173,7 @@ static const char *parse_cluster(struct redis_url *out, struct slice authority, 
     const char *error = parse_nodes(out, authority, REDIS_PORT);
     if (error == NULL && rest.n > 1)
         error = parse_db(out, slice_from(rest, 1));
-    return error == NULL && out->db != 0 ? "a cluster has no database but 0: leave it away" : error;
+    return error == NULL && out->db != 0 ? "a cluster has only database 0: leave it out" : error;
 }
 
 static const char *parse_sentinel(struct redis_url *out, struct slice authority, struct slice rest)
@@ -218,7 +218,7 @@ static const char *parse_parts(struct redis_url *out, struct slice text,
         authority = slice_from(authority, user.n + 1);
     bool may_hold_at = parse == parse_unix && authority.n == 0; /* a path */
     if (!may_hold_at && rest.n != 0 && memchr(rest.p, '@', rest.n) != NULL)
-        return "a '/' in the user or password must be spelt %2F";
+        return "a '/' in the user or password must be written as %2F";
     const char *error = at == NULL ? NULL : parse_user(out, user);
     return error != NULL ? error : parse(out, authority, rest);
 }
@@ -254,9 +254,8 @@ static const char *check_database(const struct redis_url *url, bool own_names)
 {
     if (url->db == 0 || own_names)
         return NULL;
-    return "names a database other than 0, which does not keep deployments apart, since pub/sub knows no databases: set "
-           "REDIS_PREFIX, "
-           "too, to one of this deployment's own";
+    return "names a database other than 0, which does not separate deployments, since pub/sub ignores databases: also set "
+           "REDIS_PREFIX to one of this deployment's own";
 }
 
 const char *redis_url_load(struct redis_url *out, const char *url, const char *sentinel_password, bool own_names)

@@ -15,7 +15,7 @@ struct redis_node {
     uint16_t port;
 };
 
-/* Who we say we are; "" where there is none. */
+/* The login; "" where there is none. */
 struct redis_login {
     char user[128];
     char password[512];

@@ -70,7 +70,7 @@ static void move(struct sentinel *sentinel, const struct link *said)
     bool moved = sentinel->known;
     sentinel->node = said->node;
     sentinel->known = true;
-    log_info(moved ? "the sentinels name another primary" : "the sentinels name the primary",
+    log_info(moved ? "the sentinels name a new primary" : "the sentinels name the primary",
              log_str("place", redis_node_place(primary, sizeof(primary), url, &said->node)),
              log_str("sentinel", redis_node_place(by, sizeof(by), url, said->at.node)));
     if (moved)
@@ -98,7 +98,7 @@ static void judge(struct sentinel *sentinel)
         move(sentinel, best);
     const char *fault = best != NULL ? NULL : common_fault(sentinel);
     if (best != NULL && sentinel->silent)
-        topology_moved(&sentinel->topology, &sentinel->node); /* who waits for his next attempt need not */
+        topology_moved(&sentinel->topology, &sentinel->node); /* those that wait for their next attempt need not */
     sentinel->silent = sentinel->silent && best == NULL;
     if (best != NULL)
         topology_found(&sentinel->topology, &sentinel->node, NULL);
@@ -115,8 +115,8 @@ static const char *fault_of(const redisReply *reply)
     if (redis_error_is(reply, "NOPERM "))
         return "the sentinels' user may not ask where the primary is";
     if (redis_error_is(reply, "ERR unknown command"))
-        return "what REDIS_URL names as a sentinel is none";
-    return redis_error_down(reply) != NULL ? redis_error_down(reply) : "a sentinel answered with no address";
+        return "a node that REDIS_URL names as a sentinel is not a sentinel";
+    return redis_error_down(reply) != NULL ? redis_error_down(reply) : "a sentinel answered without an address";
 }
 
 /* What SENTINEL MASTER answers is a list of names and values. Who may not ask is as good as one that knows of no failover. */
@@ -178,7 +178,7 @@ static const char *late(struct topology *topology)
     const char *why = NULL;
     for (size_t i = 0; i < sentinel->count && why == NULL; ++i)
         why = redis_why(sentinel->links[i].redis);
-    snprintf(sentinel->why, sizeof(sentinel->why), "no sentinel says where Redis is%s%s", why == NULL ? "" : ": ",
+    snprintf(sentinel->why, sizeof(sentinel->why), "no sentinel names the primary%s%s", why == NULL ? "" : ": ",
              why == NULL ? "" : why);
     return sentinel->why;
 }

@@ -1,4 +1,4 @@
-/* Where the Redis is that sentinels watch over: asks all of them, again and again, and believes the one that knows of the latest failover.
+/* Finds the Redis that sentinels watch over: asks all of them again and again, and believes the one that knows of the latest failover.
  * https://redis.io/docs/latest/develop/reference/sentinel-clients/
  *
  * One connection to each sentinel, whatever the number of connections to Redis. Their +switch-master messages are not subscribed to: one that is cut off, or was

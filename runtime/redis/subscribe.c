@@ -103,7 +103,7 @@ static void send_subscribe(struct subscribe *subscribe, const struct slice *argv
         ++members[i]->awaited;
     subscribe->awaited += count;
     if (!redis_push_command(subscribe->redis, argv, 1 + count))
-        redis_drop(subscribe->redis, "too much waits to be sent to Redis");
+        redis_drop(subscribe->redis, "too many bytes are waiting to be sent to Redis");
 }
 
 static void send_unsubscribe(struct subscribe *subscribe, const struct slice *argv, size_t count)
@@ -111,7 +111,7 @@ static void send_unsubscribe(struct subscribe *subscribe, const struct slice *ar
     bool queued = subscribe->words->sharded ? redis_push_loose(subscribe->redis, argv, 1 + count)
                                             : redis_push_command(subscribe->redis, argv, 1 + count);
     if (!queued)
-        redis_drop(subscribe->redis, "too much waits to be sent to Redis");
+        redis_drop(subscribe->redis, "too many bytes are waiting to be sent to Redis");
 }
 
 static int compare_slots(const void *a, const void *b)
@@ -287,7 +287,7 @@ static void on_confirmation(struct subscribe *subscribe, struct slice name)
     struct batch *batch = oldest_batch(subscribe);
     struct member *member = batch == NULL ? NULL : batch->members[batch->count - batch->left];
     if (member == NULL || !slice_eq(slice_make(member->name, member->name_len), name)) {
-        redis_drop(subscribe->redis, "Redis confirmed what it was not asked for");
+        redis_drop(subscribe->redis, "Redis confirmed a subscription that was not asked for");
         return;
     }
     if (--batch->left == 0)
@@ -323,7 +323,7 @@ static void on_elsewhere(struct subscribe *subscribe)
     redis_doubt(subscribe->redis);
 }
 
-/* Sends anew, in two commands, what of a refused one is still to be subscribed. */
+/* Sends again, in two commands, the channels of a refused one that are still to be subscribed. */
 static void halve(struct subscribe *subscribe, struct batch *batch)
 {
     struct slice argv[1 + BATCH_MAX] = {subscribe->words->subscribe};

@@ -12,7 +12,7 @@ struct subscription {
 };
 
 struct subscription_events {
-    /* Redis confirmed: what is published to the channel from now on will arrive. Called anew after each reconnect. */
+    /* Redis confirmed: what is published to the channel from now on will arrive. Called again after each reconnect. */
     void (*on_subscribed)(struct subscription *subscription);
     /* A message, as published. The payload dies after the callback. */
     void (*on_message)(struct subscription *subscription, struct slice payload);

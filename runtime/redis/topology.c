@@ -57,10 +57,11 @@ void topology_doubt(struct topology *topology)
 
 const char *topology_elsewhere(const struct topology *topology)
 {
-    return topology->url->kind == REDIS_CLUSTER ? "the cluster names another primary" : "the sentinels name another primary";
+    return topology->url->kind == REDIS_CLUSTER ? "the cluster has a new primary for this shard"
+                                                : "the sentinels name a new primary";
 }
 
-/* Whom the call makes ask anew is not answered by it. */
+/* Those whom the call makes ask again are not answered by it. */
 void topology_found(struct topology *topology, const struct redis_node *node, const char *why)
 {
     h2o_linklist_t asking;

@@ -1,4 +1,5 @@
-/* Where a Redis is now: what REDIS_URL says, what its sentinels say (sentinel.h), or what its cluster says of one shard (shards.h). One serves all connections of a process to
+/* The current address of a Redis: what REDIS_URL says, what its sentinels say (sentinel.h), or what its cluster says of one shard (shards.h). One serves all
+ * connections of a process to
  * it, on their loop's thread. */
 #pragma once
 
@@ -17,7 +18,7 @@ enum topology_role {
 struct topology_seeker {
     /* The answer to topology_ask(): the node to dial, which dies after the call, NULL for the socket of the URL; or a sentence why there is none now. */
     void (*on_found)(void *data, const struct redis_node *node, const char *why);
-    /* Redis is at `node` from now on: a connection to another one is of no use any more. Not while it is asking. */
+    /* Redis is at `node` from now on: a connection to another one is no longer usable. Not while it is asking. */
     void (*on_moved)(void *data, const struct redis_node *node);
     void *data;
     /* the topology's own */
@@ -51,7 +52,7 @@ void topology_forget(struct topology_seeker *seeker);
 /* A sentence for an answer that takes too long. */
 const char *topology_late(struct topology *topology);
 
-/* An answer tells that things are not where they were said to be: to be asked anew, soon. */
+/* An answer tells that things are not where they were said to be: to be asked again, soon. */
 void topology_doubt(struct topology *topology);
 
 /* A static sentence: why a connection goes when Redis is elsewhere. */

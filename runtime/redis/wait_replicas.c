@@ -54,7 +54,7 @@ static void send_wait(struct wait_replicas *wait)
     wait->behind = false;
     wait->waiting = redis_command(wait->redis, argv, 3, on_waited, wait);
     if (!wait->waiting)
-        redis_drop(wait->redis, "too much waits to be sent to Redis");
+        redis_drop(wait->redis, "too many bytes are waiting to be sent to Redis");
 }
 
 void wait_replicas_sent(struct wait_replicas *wait)

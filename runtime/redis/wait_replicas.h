@@ -1,4 +1,4 @@
-/* Answers that are held back until enough replicas have what was written: one WAIT at a time goes behind the writes, on their connection, and answers all that
+/* Holds answers back until enough replicas have the written event: one WAIT at a time goes behind the writes, on their connection, and answers all that
  * were sent before it. The writes that come meanwhile share the next one, so the more there are, the fewer WAITs each costs. One loop's thread. */
 #pragma once
 

@@ -13,7 +13,8 @@ static uint64_t number(const char *name, const char *text, uint64_t min, uint64_
     errno = 0;
     uint64_t value = strtoull(text, &end, 10);
     if (errno != 0 || *text < '0' || *text > '9' || *end != 0 || value < min || value > max)
-        bench_fail("--%s: %s is no whole number from %llu to %llu", name, text, (unsigned long long)min, (unsigned long long)max);
+        bench_fail("--%s: %s is not a whole number from %llu to %llu", name, text, (unsigned long long)min,
+                   (unsigned long long)max);
     return value;
 }
 

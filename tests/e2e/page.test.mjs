@@ -78,7 +78,7 @@ test('a post made in one tab shows in another, of another gateway, as the text i
     });
 });
 
-test('what the publisher refuses is told in its own words', TIMEOUT, async () => {
+test('a refusal of the publisher is shown in its own words', TIMEOUT, async () => {
     await withPage(one.url, async page => {
         await post(page, 'x', { channel: 'a b' });
         assert.match(await page.textContent('#post-result'), /^Not published: 400, the channel name holds a byte other than/);

@@ -66,7 +66,7 @@ test('a stream goes on over the ends of its tokens while the cookie is renewed, 
         await page.evaluate(() => window.stop());
     }, { strangers: true }));
 
-test('where the cookie was not renewed in time, the stream is opened anew once it is, after the last event', TIMEOUT, () =>
+test('where the cookie was not renewed in time, the stream is opened again once it is, after the last event', TIMEOUT, () =>
     withPage(`${app}/`, async page => {
         renewing = true;
         await start(page, 3600000);

@@ -104,7 +104,7 @@ for (const name of ['events', 'react'])
         });
     });
 
-test('the page with a token reads what only the token grants, goes on over a killed gateway, and says why it was refused', options, async () => {
+test('the page with a token reads what only the token grants, resumes after a killed gateway, and says why it was refused', options, async () => {
     const file = join(tempFolder(), 'key');
     const secret = randomBytes(32);
     writeFileSync(file, secret);
@@ -116,5 +116,5 @@ test('the page with a token reads what only the token grants, goes on over a kil
     s.post = (channel, data, { headers = {} } = {}) => post(channel, data, { headers: { authorization: `Bearer ${token}`, ...headers } });
     const address = more => `${origin}/token.html#${new URLSearchParams({ url: `${s.gw[0].url}/channels/news`, ...more })}`;
     await withPage(address({ token }), page => throughDeaths(s, page));
-    await withPage(address({}), page => shows(page, ['refused: this needs a token: Authorization: Bearer TOKEN']));
+    await withPage(address({}), page => shows(page, ['refused: a token is required: Authorization: Bearer TOKEN']));
 });

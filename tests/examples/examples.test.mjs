@@ -135,7 +135,7 @@ test('a publisher whose answer got lost asks again, and the event is there once'
     assert.equal(requests, 2 * tried.length);
 });
 
-test('a publisher that is told 503 asks again until Redis is back', async () => {
+test('a publisher that gets 503 retries until Redis is back', async () => {
     for (const program of present(publishers).filter(p => !p.redis)) {
         const refused = await pub.metric('sse_publish_total', { outcome: 'bus_down' });
         await s.redis.kill();
@@ -147,7 +147,7 @@ test('a publisher that is told 503 asks again until Redis is back', async () => 
     }
 });
 
-test('what another try will not change ends a program, with the status', async () => {
+test('an error that another try will not change ends a program, with the status', async () => {
     for (const program of [...present(publishers).filter(p => !p.redis), ...present(subscribers).filter(p => p.file !== 'curl/subscribe')]) {
         const bad = `${gw.url}/channels/not%20a%20name`;
         const example = new Example(program, publishers.includes(program) ? ['text', bad] : [bad]);

@@ -61,7 +61,7 @@ for (const [how, back] of [['hangs', 'go'], ['is cut and refused', 'allow']])
                 stream?.close();
         });
 
-test('what came into the history without a word on the bus is noticed at the next event, and all of it comes in order', async () => {
+test('an event written to the history without a message on the bus is noticed at the next event, and all come in order', async () => {
     const s = await Stack.start({ env: { DRAIN_SECONDS: 0 } });
     const [gw] = s.gw;
     const stream = await openStream(`${gw.url}/channels/hole`);
@@ -90,7 +90,7 @@ function eventId(channel, ms, seq) {
     return `${time.slice(0, 8)}-${time.slice(8)}-4${hex(seq >> 12, 3)}-8${hex(seq & 0xfff, 3)}-${hex(((h >>> 16) ^ (h & 0xffff)) >>> 0, 4)}${hex(c, 8)}`;
 }
 
-test('an id of the future (Redis lost its data, a backup was restored) is told as a gap, then it is live', async () => {
+test('an id of the future (Redis lost its data, a backup was restored) gets a gap, then the stream is live', async () => {
     const s = await Stack.start({ env: { DRAIN_SECONDS: 0 } });
     const { id, position } = await publish(s.redis, 'future', 'one');
     assert.equal(eventId('future', ...position.split('-').map(Number)), id, 'this test makes ids as the bus does');

@@ -60,7 +60,7 @@ test('every id of a history resumes exactly behind itself, from memory and from 
     assert.equal(await s.gw[0].metric('sse_gaps_total'), 0);
 });
 
-test('the id of the newest event resumes with nothing but what comes', async () => {
+test('the id of the newest event resumes with new events only', async () => {
     const { channel, ids, path } = await history(3);
     await getsThenLive(await open(1, path, ids[2]), channel, []);
 });
@@ -87,7 +87,7 @@ for (const [path, channel] of [['/post', 'post'], ['/sse', 'letters'], ['/events
             await getsThenLive(await open(gw, path, ids[1]), channel, gw === 0 ? ['3', '4'] : ['3', '4', 'live']);
     });
 
-test('an id that stands for nothing is told as a gap with an id to go on from, then it is live', async () => {
+test('an id that stands for nothing gets a gap with an id to resume from, then the stream is live', async () => {
     const { channel, path } = await history(3);
     for (const id of ['nonsense', '3f0e2c6e-1111-4222-8333-444455556666', 'ä ö', '0', '1700000000000-0']) {
         const before = await s.gw[1].metric('sse_gaps_total');
@@ -122,7 +122,7 @@ test('an empty last id is none: the stream is fresh', async () => {
     }
 });
 
-test('a history that was trimmed under a client is told as a gap, then comes what is left', async () => {
+test('a history trimmed under a client gives a gap, then the rest', async () => {
     const { channel, ids, path } = await history(30);
     await s.redis.command(['XTRIM', `{sse:${channel}}:log`, 'MAXLEN', '10']);
     const stream = await open(1, path, ids[4]);
@@ -135,13 +135,13 @@ test('a history that was trimmed under a client is told as a gap, then comes wha
     again.close();
 });
 
-test('nothing is told when the trimming ends exactly at the client', async () => {
+test('no gap when the trimming ends exactly at the client', async () => {
     const { channel, ids, path } = await history(30);
     await s.redis.command(['XTRIM', `{sse:${channel}}:log`, 'MAXLEN', '10']);
     await getsThenLive(await open(1, path, ids[19]), channel, Array.from({ length: 10 }, (_, i) => String(21 + i)));
 });
 
-test('a history that is gone altogether is told as a gap', async () => {
+test('a history that is gone altogether gives a gap', async () => {
     const { channel, ids, path } = await history(5);
     await s.redis.command(['DEL', `{sse:${channel}}:log`]);
     const stream = await open(1, path, ids[1]);
@@ -149,7 +149,7 @@ test('a history that is gone altogether is told as a gap', async () => {
     await getsThenLive(stream, channel, []);
 });
 
-test('a history that was trimmed while the bus was away is told to the open streams', async () => {
+test('a history trimmed while the bus was away gives the open streams a gap', async () => {
     const { channel, path } = await history(5);
     const stream = await open(1, path, null);
     await stream.nextFrame();
@@ -221,7 +221,7 @@ test('several channels, one of them trimmed: a gap for that one alone', async ()
     stream.close();
 });
 
-test('a position of several channels resumes them all; what is of its very millisecond may come again', async () => {
+test('a position of several channels resumes them all; events of the same millisecond may come again', async () => {
     const names = [newChannel(), newChannel()];
     const path = `/subscribe?${names.map(name => `channel=${name}`).join('&')}`;
     await publish(s.redis, names[0], 'old');

@@ -24,7 +24,7 @@ function assertHidden(what, text) {
         assert.ok(!text.includes(piece), `${what} holds ${piece}`);
 }
 
-test('REDIS_URL_FILE, TLS_KEY and TLS_TICKET_KEYS_FILE: what they hold is seen nowhere, in good times and in bad', async () => {
+test('REDIS_URL_FILE, TLS_KEY and TLS_TICKET_KEYS_FILE: their contents appear nowhere, whether all works or not', async () => {
     const port = await freePort();
     const urls = Object.fromEntries(['gateway', 'publisher'].map(user => [user, write(`${user}.url`, `redis://${user}:${PASSWORD}@127.0.0.1:${port}\n`)]));
     const env = { LOG_LEVEL: 'debug', TLS_CERT: cert, TLS_KEY: key, TLS_TICKET_KEYS_FILE: tickets };

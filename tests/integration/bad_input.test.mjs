@@ -155,7 +155,7 @@ test('garbage on the wire is answered or closed, and hurts no other stream', asy
     await gw.waitMetric('sse_streams', 1);
 });
 
-test('a body over the limit is 413 at the gateway already, whether its length is told or not', async () => {
+test('a body over the limit is 413 at the gateway already, with or without Content-Length', async () => {
     const stack = await Stack.start({ env: { BODY_LIMIT: 1000 } });
     const url = `${stack.gw[0].url}/post`;
     const json = { 'content-type': 'application/json' };

@@ -30,7 +30,7 @@ test('a gateway notes it, and again within a second or so when Redis was emptied
 
 // The rights of version 1.0, and those of somebody who added one of the two.
 for (const [lacks, rules, noted] of [['both rights', ['clearselectors', '-get'], false], ['the right to read', ['-get'], true], ['the right to set', ['clearselectors'], false]])
-    test(`a gateway without ${lacks} works, says so once, and takes for unknown what is older than its own first look`, async () => {
+    test(`a gateway without ${lacks} works, logs it once, and treats events from before its own first look as unknown`, async () => {
         const s = await Stack.start({ publishers: 0 });
         await s.redis.command(['ACL', 'SETUSER', 'gateway', ...rules]);
         await s.redis.command(['DEL', KEY]);

@@ -53,7 +53,7 @@ for (const [name, program] of [['publisher', pub], ['gateway', gw]]) {
     test(`${name}: an address that sends more at once than its quarter gets 429, others and small requests go on`, async () => {
         const raws = await fill(program, '127.0.0.2', 2);
         const refused = await refusals(program, 'limit of the address');
-        await assertRefused(await slow(program, '127.0.0.2', { sent: 0 }), 429, /^your address is sending as many bytes of requests at once as it may; retry later$/);
+        await assertRefused(await slow(program, '127.0.0.2', { sent: 0 }), 429, /^your address is sending too many bytes of requests at once; retry later$/);
         assert.equal(await refusals(program, 'limit of the address'), refused + 1);
         assert.equal((await small(program, '127.0.0.2')).status, 200);
         const other = await slow(program, '127.0.0.3');
@@ -73,7 +73,7 @@ for (const [name, program] of [['publisher', pub], ['gateway', gw]]) {
         await until('nothing is counted', async () => await bytes(program) === 0);
         const raws = (await Promise.all([2, 3, 4, 5].map(async n => [await slow(program, `127.0.0.${n}`), await slow(program, `127.0.0.${n}`)]))).flat();
         await until('all is taken', async () => await bytes(program) === LIMIT);
-        await assertRefused(await slow(program, '127.0.0.6', { sent: 0 }), 503, /^this server is receiving as many bytes of requests as it may; retry later$/);
+        await assertRefused(await slow(program, '127.0.0.6', { sent: 0 }), 503, /^this server is receiving too many bytes of requests \(BODIES_LIMIT\); retry later$/);
         assert.equal((await small(program, '127.0.0.6')).status, 200);
         await release(program, raws);
         assert.equal((await request(`${program.url}/channels/large`, { method: 'POST', headers: TEXT, body: 'x'.repeat(BODY) })).status, 200);

@@ -31,7 +31,7 @@ test('not ready from 98 % of the connections on; the sentence and the log name t
     }
 });
 
-test('a plain port beside TLS that is full is told, too, though half of all connections are free', async () => {
+test('a full plain port beside TLS is reported, too, though half of all connections are free', async () => {
     const s = await Stack.start({ tls: true, publishers: 0, env: { MAX_CONNECTIONS: 100, THREADS: 1 } });
     const sockets = await fill(s.gw[0].ports.plain, 49);
     await s.gw[0].waitMetric('sse_plain_connections', 49);

@@ -89,7 +89,7 @@ test('a stream that was never given an event resumes, too', async () => {
     assert.deepEqual(tail.data, ['in between']);
 });
 
-test('what is lost is told, on stderr too', async () => {
+test('lost events are reported, on stderr too', async () => {
     const tail = await run(['tail', 'lossy', '--from', 'no-such-id', '--count', '1'], { env });
     assert.equal(tail.events[0].event, 'gap');
     assert.match(tail.err, /gap: events of channel lossy after id no-such-id are lost/);
@@ -102,7 +102,7 @@ test('a gateway that falls silent is left after --idle seconds, and nothing is l
     gw.pause();
     try {
         await s.post('silent', 'b');
-        await tail.waitErr(/nothing came for 1 s; again in/);
+        await tail.waitErr(/no data for 1 s; again in/);
     } finally {
         gw.resume();
     }
@@ -136,7 +136,7 @@ test('--once ends with the stream, and an error that does not pass ends tail wit
     } finally {
         await gw.start();
     }
-    for (const [args, what] of [[['/nowhere'], /404 Not Found: /], [[`${gw.adminUrl}/metrics`], /no event stream, but text\/plain/]]) {
+    for (const [args, what] of [[['/nowhere'], /404 Not Found: /], [[`${gw.adminUrl}/metrics`], /not an event stream, but text\/plain/]]) {
         const refused = await run(['tail', ...args], { env });
         assert.equal(refused.code, 1);
         assert.match(refused.err, what);
@@ -145,7 +145,7 @@ test('--once ends with the stream, and an error that does not pass ends tail wit
     }
 });
 
-test('204 ends it with 0; redirects are told, or followed with --location; headers and the id arrive; retry: is bounded', async () => {
+test('204 ends it with 0; redirects are reported, or followed with --location; headers and the id arrive; retry: is bounded', async () => {
     const seen = [];
     const server = createHttp((request, response) => {
         seen.push(request.headers);
@@ -232,7 +232,7 @@ test('publish: from an argument, the standard input, as JSON, with every field; 
     assert.equal(tail.events[3].event, 'order');
 });
 
-test('publish: an idempotency key publishes once, what the server refuses is said in one sentence', async () => {
+test('publish: an idempotency key publishes once, a refusal of the server is one sentence', async () => {
     const first = await run(['publish', 'keyed', '--idempotency-key', 'k1', 'x'], { env });
     const second = await run(['publish', 'keyed', '--idempotency-key', 'k1', 'x'], { env });
     assert.equal(first.code + second.code, 0);
@@ -265,7 +265,7 @@ test('publish: an import that is repeated with its key within 5 minutes adds onl
     assert.deepEqual((await run(['tail', 'imported', '--last', '9', '--count', '3'], { env })).data, ['a', 'b', 'c']);
 });
 
-test('publish: while Redis is away it is told 503, tries again, and publishes once', async () => {
+test('publish: while Redis is away it gets 503, tries again, and publishes once', async () => {
     await s.redis.kill();
     const publish = cli(['publish', 'away', 'x'], { env });
     await publish.waitErr(/503 [^:]+: .*; again in \d+\.\d s/, 20000);
@@ -355,7 +355,7 @@ test('bench counts what was published and delivered, loses nothing, and says so 
     assert.match(refused.err, /only \d of 5 streams opened: (429|503) /);
 });
 
-test('bench: streams that end are said', async () => {
+test('bench: streams that end are reported', async () => {
     const before = await gw.metric('sse_deliveries_total');
     const bench = cli(['bench', '--streams', '20', '--seconds', '10'], { env });
     await until('events arrive', async () => (await gw.metric('sse_streams')) === 20 && (await gw.metric('sse_deliveries_total')) > before + 20);
@@ -368,13 +368,13 @@ test('bench: streams that end are said', async () => {
 });
 
 const USAGE = [
-    [[], /what to do/], [['nonsense'], /'nonsense'/], [['tail'], /which stream/], [['tail', '--nonsense', 'x'], /--nonsense/], [['tail', '-x'], /-x/],
+    [[], /what to do/], [['nonsense'], /'nonsense'/], [['tail'], /name a stream/], [['tail', '--nonsense', 'x'], /--nonsense/], [['tail', '-x'], /-x/],
     [['tail', '--last', '0', 'x'], /--last: must be a number from 1 to 1000, not '0'/], [['tail', '--last'], /--last needs a value/], [['tail', '--count', '-1', 'x'], /--count/],
     [['tail', '--json=1', 'x'], /--json/], [['tail', '--from', 'a', '--last', '1', 'x'], /not both/], [['tail', 'a b'], /channel 'a b'/], [['tail', '/a', '--channel', 'b'], /not both/],
     [['tail', 'ftp://x/y'], /http:\/\//], [['tail', 'http://u:p@x/'], /--token-file/], [['tail', '--url', 'http://x/?a', 'y'], /--url/], [['tail', '--http', '3', 'x'], /--http/],
     [['tail', '-H', 'Authorization: Bearer x', 'y'], /secrets/], [['tail', '-H', 'nonsense', 'y'], /--header/], [['tail', '-H', 'a: b\nc: d', 'y'], /--header/],
     [['tail', '--cacert', '/no/such/file', 'x'], /\/no\/such\/file/], [['tail', '--cert', join(ROOT, 'LICENSE'), 'x'], /--key/], [['tail', '--token-file', '/dev/null', 'x'], /empty/],
-    [['tail', ...Array(101).fill('c')], /at most 100/], [['tail', '--from', 'a\nb', 'x'], /--from/], [['publish'], /which channel/], [['publish', 'a', 'b', 'c'], /too many/],
+    [['tail', ...Array(101).fill('c')], /at most 100/], [['tail', '--from', 'a\nb', 'x'], /--from/], [['publish'], /name a channel/], [['publish', 'a', 'b', 'c'], /too many/],
     [['publish', '--text', '--json', 'x'], /not both/], [['publish', '--lines', 'x', 'y'], /--lines/], [['publish', '--lines', '--id', 'a', 'x'], /--id/],
     [['publish', '--event', 'a\nb', 'x'], /--event/], [['publish', '--retry', '1s', 'x'], /--retry/], [['publish', '--idempotency-key', 'k'.repeat(201), 'x'], /--idempotency-key/],
     [['publish', '--idempotency-key', 'k 1', 'x'], /visible ASCII/],

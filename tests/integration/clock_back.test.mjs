@@ -76,7 +76,7 @@ test('the newest event is deleted: the next one names it all the same', async ()
     assert.equal((await publish('named', 'x', 'changed', 1))[2], 'unchanged');
 });
 
-test('a history that begins anew below its marker is heard, by whom the place before it is all that is known', async () => {
+test('a history that starts over below its marker reaches clients of which only the position before is known', async () => {
     await command('SET', '{sse:marked}:last', `${Date.now() + DAYS * 1000}-5`);
     const stream = await open('/channels/marked'), both = await open('/subscribe?channel=marked&channel=other');
     const data = ['a', 'b', 'c'];
@@ -90,7 +90,7 @@ test('a history that begins anew below its marker is heard, by whom the place be
     both.close();
 });
 
-test('a history that begins anew with older positions is heard, by whom events of the one before were sent', async () => {
+test('a history that starts over with older positions reaches clients that got events of the one before', async () => {
     set(DAYS);
     const listener = await open('/channels/anew'), [id] = await publish('anew', 'old');
     await arrives(listener, 'old');
@@ -133,7 +133,7 @@ test('a message of an old event that comes again changes nothing', async () => {
     stream.close();
 });
 
-test('the newest event is deleted: no gap for who had it', async () => {
+test('the newest event is deleted: no gap for clients that had it', async () => {
     await publish('cut', 'a');
     const streams = [await open('/channels/cut'), await open('/subscribe?channel=cut&channel=other')];
     const [id, position] = await publish('cut', 'b');
@@ -173,7 +173,7 @@ async function restart(seconds) {
     await s.gw[0].start();
 }
 
-const SET_BACK = 'the clock of Redis was set back: who resumes several channels gets more of them twice';
+const SET_BACK = 'the clock of Redis was set back; clients that resume several channels may receive more duplicates';
 const two = '/subscribe?channel=first&channel=second';
 
 // `stream` listens to both channels; its client leaves with the newest id, and the others of its kind come back with that.

@@ -66,7 +66,7 @@ test('an id that a gateway has not seen yet is waited for at its shard: no gap',
     }
 });
 
-test('one stream of channels in several shards: each channel in order, once; who resumes misses nothing, and gets again the last two seconds at most', async () => {
+test('one stream of channels in several shards: each channel in order, once; a client that resumes misses nothing, and at most the last two seconds repeat', async () => {
     const names = spread(set, 'multi');
     const url = i => `${s.gw[i].url}/subscribe?${names.map(name => `channel=${name}`).join('&')}`;
     const stream = await openStream(url(0));
@@ -128,7 +128,7 @@ test('a fresh stream of several shards gives a place from which nothing old come
     again.close();
 });
 
-test('the clock of one shard is 20 s behind: who resumes a stream of several shards misses nothing all the same', async () => {
+test('the clock of one shard is 20 s behind: a client that resumes a stream of several shards still misses nothing', async () => {
     const shift = join(tempFolder(), 'clock_shift.so');
     execFileSync('cc', ['-shared', '-fPIC', '-o', shift, join(ROOT, 'tests/integration/clock_shift.c')]);
     const wrap = ['env', `LD_PRELOAD=${shift}`, 'CLOCK_SHIFT=-20'];
@@ -249,7 +249,7 @@ test('each of three shards gets a third of the SPUBLISHes of 1,000 channels, giv
 });
 
 test('a URL that can\'t be right ends the start in a sentence that names the setting', async () => {
-    const rows = [['redis-cluster://a:7000,b/1', /why="REDIS_URL: a cluster has no database but 0/], ['rediss-cluster://a/x', /why="REDIS_URL: the database must be a number/],
+    const rows = [['redis-cluster://a:7000,b/1', /why="REDIS_URL: a cluster has only database 0/], ['rediss-cluster://a/x', /why="REDIS_URL: the database must be a number/],
         ['redis-cluster://1,2,3,4,5,6,7,8,9', /why="REDIS_URL: there are more than 8 nodes/], ['redis-cluster://', /why="REDIS_URL: the host is missing/]];
     for (const [url, why] of rows)
         for (const program of ['sse-gateway', 'sse-publisher']) {
@@ -259,12 +259,12 @@ test('a URL that can\'t be right ends the start in a sentence that names the set
         }
 });
 
-test('a Redis that is no cluster, a cluster behind redis://, nobody there: /readyz says what to do', async () => {
+test('a Redis that is not a cluster, a cluster behind redis://, no server at all: /readyz says what to do', async () => {
     const port = await freePort();
     const single = await Stack.start({ gateways: 0, publishers: 0, redis: { port, bind: '127.0.0.1' } });
-    const rows = [[`redis-cluster://127.0.0.1:${port}`, /^no node of the cluster says who has which slots: this Redis is no node of a cluster: REDIS_URL must begin with redis:\/\/ or/],
-        [`redis://127.0.0.1:${set.nodes[0].port}`, /^this Redis is a node of a cluster: REDIS_URL must begin with redis-cluster:\/\/ or/],
-        ['redis-cluster://127.0.0.1:1,127.0.0.1:2', /^no node of the cluster says who has which slots: connection refused$/]];
+    const rows = [[`redis-cluster://127.0.0.1:${port}`, /^no node of the cluster answers with the slot map: this Redis is not a cluster node: REDIS_URL must begin with redis:\/\/ or/],
+        [`redis://127.0.0.1:${set.nodes[0].port}`, /^this Redis is a cluster node: REDIS_URL must begin with redis-cluster:\/\/ or/],
+        ['redis-cluster://127.0.0.1:1,127.0.0.1:2', /^no node of the cluster answers with the slot map: connection refused$/]];
     for (const [url, why] of rows) {
         const wrong = await Stack.start({ ready: false, redis: { start: false }, env: { REDIS_URL: url } });
         for (const program of all(wrong))
@@ -277,7 +277,7 @@ test('a Redis that is no cluster, a cluster behind redis://, nobody there: /read
     await single.stop();
 });
 
-test('a user who may not ask for the slots is told which right is missing', async () => {
+test('for a user who may not read the slot map, the error names the missing right', async () => {
     for (const node of set.nodes)
         await node.command(['ACL', 'SETUSER', 'narrow', 'on', '>secret', '~sse:*', '~{sse:*', '&sse:*', '+@all', '-cluster']);
     const wrong = await set.stack({ ready: false, env: { REDIS_URL: set.url().replace('://', '://narrow:secret@') } });
@@ -286,7 +286,7 @@ test('a user who may not ask for the slots is told which right is missing', asyn
     await wrong.stop();
 });
 
-test('rediss-cluster://: TLS to every node, whose certificate is for its own address; a password that is wrong is told', async () => {
+test('rediss-cluster://: TLS to every node, whose certificate is for its own address; a wrong password is reported', async () => {
     const folder = tempFolder();
     const ca = new Authority(folder), other = new Authority(folder, 'other');
     const { cert, key } = ca.issue('redis', { names: ['IP:127.0.0.1'] });

@@ -40,7 +40,7 @@ test('a planned failover of a shard: its connections follow, its streams go on, 
     await allReady();
 });
 
-test('a primary is killed: its replica takes over with what it had; nobody uses the old one when it comes back', async () => {
+test('a primary is killed: its replica takes over with its data; the old one is not used when it comes back', async () => {
     const names = spread(set, 'killed'), streams = await open(names);
     const old = await set.primary(1), replica = await set.replica(1);
     for (const name of names)
@@ -91,7 +91,7 @@ test('a shard without a replica is away: 503 for its channels only, and /readyz 
     await allReady();
 });
 
-test('a shard stands still: a stream of several shards gives no ids meanwhile, so that who leaves then comes back to before it', async () => {
+test('a shard stands still: a stream of several shards sends no ids meanwhile, so that a client that leaves then resumes from before it', async () => {
     const [here, there] = [inShard(set, 0, 1, 'still')[0], inShard(set, 2, 1, 'still')[0]];
     const url = i => `${s.gw[i].url}/subscribe?channel=${here}&channel=${there}`;
     const stream = await openStream(url(0));

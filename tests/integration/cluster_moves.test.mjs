@@ -86,7 +86,7 @@ test('a stream of several channels, one of which moves: each channel in order, o
     stream.close();
 });
 
-test('an empty slot moves: who listens hears the first event at the new shard', async () => {
+test('an empty slot moves: listeners get the first event from the new shard', async () => {
     const [name] = inShard(2, 1, 'empty');
     const streams = await readers([name]);
     await set.moveSlot(slotOf(name), 0);

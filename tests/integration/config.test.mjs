@@ -72,7 +72,7 @@ for (const program of ['sse-gateway', 'sse-publisher']) {
         assert.doesNotMatch(err, /s3cretPa55/);
     });
 
-    test(`${program}: a port in use is said, with its number`, async () => {
+    test(`${program}: a port in use is reported, with its number`, async () => {
         const server = createServer();
         await new Promise(resolve => server.listen(0, '127.0.0.1', resolve));
         const { port } = server.address();

@@ -38,7 +38,7 @@ test('another origin, or one that merely looks alike, gets no CORS header', asyn
     }
 });
 
-test('what differs by origin says so even without an Origin header', async () => {
+test('an answer that differs by origin says so even without an Origin header', async () => {
     const answer = await head(`${listed.url}/sse`);
     assert.equal(allow(answer, 'origin'), undefined);
     assert.match(answer.headers.vary ?? '', /\borigin\b/i);

@@ -81,7 +81,7 @@ test('every line it prints works as printed, and SIGTERM leaves nothing', TIMEOU
     await ended(proc, 'SIGTERM', folder);
 });
 
-test('a busy port is said and another one taken; Ctrl-C ends it too; the certificate is kept', TIMEOUT, async () => {
+test('a busy port is reported and another one taken; Ctrl-C ends it too; the certificate is kept', TIMEOUT, async () => {
     const servers = await Promise.all([4043, 4143].map(port => new Promise(resolve => {
         const server = createServer(socket => socket.destroy());
         server.on('error', () => resolve(null)); // busy already: just as good

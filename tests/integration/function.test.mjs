@@ -158,7 +158,7 @@ test('every bad channel name is refused and leaves no key', async () => {
     assert.equal(await redis.command(['DBSIZE']), keys);
 });
 
-test('the stream entry is what was published, and each names the one before it', async () => {
+test('the stream entry is the published message, and each names the one before it', async () => {
     const name = channel();
     const listener = await Listener.open(name);
     let last = '0-0';
@@ -294,7 +294,7 @@ test('a key is one author\'s alone', async () => {
     assert.equal(await length(name), 4);
 });
 
-test('what version 1 remembered of a key or an id still gets the first answer', async () => {
+test('a key or id remembered by version 1 still gets the first answer', async () => {
     const name = channel();
     await redis.command(['SET', `{sse:${name}}:key:old`, 'an id 5-1']);
     assert.deepEqual(await publish(name, 'x', { key: 'old' }), ['an id', '5-1', 'duplicate']);
@@ -368,7 +368,7 @@ test('count publishes the next integers, and a duplicate uses none up', async ()
     assert.equal(await length(name), 4, 'and nothing was published');
 });
 
-test('maxlen trims the stream, ttl is set anew at each event', async () => {
+test('maxlen trims the stream, ttl is set again at each event', async () => {
     const name = channel();
     await publish(name, 'x');
     const usual = await redis.command(['TTL', log(name)]);

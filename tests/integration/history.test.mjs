@@ -50,7 +50,7 @@ for (const [how, [command, ...due]] of Object.entries(RETRACTIONS))
         [...listeners, ...again].forEach(stream => stream.close());
     });
 
-test('the events of a history that began anew are served, those before it are not', async () => {
+test('the events of a history that started over are served, those before it are not', async () => {
     const listener = await openStream(`${s.gw[0].url}/channels/anew`);
     await publishMany('anew', 5);
     await listener.take(5);

@@ -47,15 +47,15 @@ test('a process has MAX_STREAMS, over whatever protocol, and a place is free whe
     const h2 = await H2.connect(gw.url);
     const [plain, secure, multiplexed] = [await open(`${gw.url}/channels/a`), await open(`${gw.httpsUrl}/channels/a`), await h2.open('/channels/a')];
     assert.equal(multiplexed.status, 200);
-    await limited(openStream(`${gw.url}/channels/a`), /^this gateway has all the streams it may have$/);
-    await limited(openStream(`${gw.httpsUrl}/channels/a`), /all the streams/);
-    await limited(h2.open('/channels/a'), /all the streams/);
+    await limited(openStream(`${gw.url}/channels/a`), /^too many streams on this gateway \(MAX_STREAMS\)$/);
+    await limited(openStream(`${gw.httpsUrl}/channels/a`), /too many streams/);
+    await limited(h2.open('/channels/a'), /too many streams/);
     await gw.waitMetric('sse_limited_total', 3, { labels: { reason: 'streams' } });
     let last = null;
     for (const stream of [plain, secure, multiplexed]) {
         stream.close();
         last = await freed(`${gw.url}/channels/a`);
-        await limited(openStream(`${gw.url}/channels/a`), /all the streams/);
+        await limited(openStream(`${gw.url}/channels/a`), /too many streams/);
     }
     await gw.waitMetric('sse_streams', 3);
     h2.close();
@@ -70,7 +70,7 @@ test('a connection that ends, however it does, gives its places back', async () 
         const h2 = await H2.connect(gw.url);
         for (let i = 0; i < 3; ++i)
             await until('a place is free', async () => (await h2.open('/channels/a')).status === 200);
-        await limited(openStream(url), /^your address has all/);
+        await limited(openStream(url), /^too many streams from your address/);
         h2.close();
         const raws = [];
         for (let i = 0; i < 3; ++i)
@@ -79,7 +79,7 @@ test('a connection that ends, however it does, gives its places back', async () 
                 const { status } = await raw.send('GET /channels/a HTTP/1.1\r\nHost: a\r\n\r\n').head();
                 return status === 200 ? raw : void raw.close();
             }));
-        await limited(openStream(url), /^your address has all/);
+        await limited(openStream(url), /^too many streams from your address/);
         raws[0].socket.end();
         raws[1].socket.resetAndDestroy();
         raws[2].close();
@@ -93,14 +93,14 @@ test('an address has MAX_STREAMS_PER_ADDRESS, whatever it says of itself', async
     const [gw] = s.gw;
     const url = `${gw.url}/channels/a`;
     const mine = [await open(url, { from: ONE }), await open(url, { from: ONE })];
-    await limited(openStream(url, { from: ONE }), /^your address has all the streams it may have/);
-    await limited(openStream(url, { from: ONE, headers: forwarded('198.51.100.7') }), /^your address/);
+    await limited(openStream(url, { from: ONE }), /^too many streams from your address/);
+    await limited(openStream(url, { from: ONE, headers: forwarded('198.51.100.7') }), / your address/);
     const others = [await open(url, { from: TWO }), await open(url, { from: TWO, headers: forwarded(ONE) })];
-    await limited(openStream(url, { from: TWO }), /^your address/);
+    await limited(openStream(url, { from: TWO }), / your address/);
     await gw.waitMetric('sse_limited_total', 3, { labels: { reason: 'streams of the address' } });
     mine[0].close();
     await freed(url, { from: ONE });
-    await limited(openStream(url, { from: TWO }), /^your address/);
+    await limited(openStream(url, { from: TWO }), / your address/);
     assert.equal(others.every(stream => stream.ended === null), true);
 });
 
@@ -116,7 +116,7 @@ test('only a stream takes a place: no HEAD, no refusal, no other request of a ke
         assert.equal((await post(gw.url, { agent })).status, 200);
     }
     const stream = await open(`${gw.url}/channels/a`);
-    await limited(request(`${gw.url}/channels/a`, { method: 'GET', agent }), /^your address/);
+    await limited(request(`${gw.url}/channels/a`, { method: 'GET', agent }), / your address/);
     assert.equal((await post(gw.url, { agent })).status, 200, 'what is no stream goes on');
     stream.close();
 });
@@ -127,19 +127,19 @@ test('behind a trusted proxy the right-most address that is not trusted counts, 
     const url = `${gw.url}/channels/a`;
     const as = value => ({ headers: forwarded(value) });
     await open(url, as('198.51.100.7'));
-    await limited(openStream(url, as('198.51.100.7')), /^your address/);
-    await limited(openStream(url, as('203.0.113.1, 198.51.100.7')), /^your address/);
-    await limited(openStream(url, as('203.0.113.1, 198.51.100.7, 10.1.2.3')), /^your address/);
-    await limited(openStream(url, as(['203.0.113.1', '198.51.100.7:5123'])), /^your address/);
+    await limited(openStream(url, as('198.51.100.7')), / your address/);
+    await limited(openStream(url, as('203.0.113.1, 198.51.100.7')), / your address/);
+    await limited(openStream(url, as('203.0.113.1, 198.51.100.7, 10.1.2.3')), / your address/);
+    await limited(openStream(url, as(['203.0.113.1', '198.51.100.7:5123'])), / your address/);
     await open(url, as('198.51.100.8'));
     await open(url, as('2001:db8:0:1::1'));
-    await limited(openStream(url, as('2001:db8:0:1:ffff::2')), /^your address/);
-    await limited(openStream(url, as('[2001:db8:0:1::3]:443')), /^your address/);
+    await limited(openStream(url, as('2001:db8:0:1:ffff::2')), / your address/);
+    await limited(openStream(url, as('[2001:db8:0:1::3]:443')), / your address/);
     await open(url, as('2001:db8:0:2::1'));
     await open(url); // the proxy itself
-    await limited(openStream(url, as('nonsense')), /^your address/);
+    await limited(openStream(url, as('nonsense')), / your address/);
     await open(url, { from: TWO });
-    await limited(openStream(url, { from: TWO, ...as('198.51.100.9') }), /^your address/);
+    await limited(openStream(url, { from: TWO, ...as('198.51.100.9') }), / your address/);
 });
 
 test('STREAM_RATE: ten seconds\' worth at once, then a stream when Retry-After is over', async () => {
@@ -151,7 +151,7 @@ test('STREAM_RATE: ten seconds\' worth at once, then a stream when Retry-After i
     for (; answer.status === 200; answer = await openStream(url), ++opened)
         answer.close();
     assert.ok(opened >= 10 && opened <= 11 + (performance.now() - begun) / 1000, `${opened} opened`);
-    const seconds = await limited(answer, /^your address opens streams faster than it may$/);
+    const seconds = await limited(answer, /^too many new streams from your address; retry later$/);
     assert.equal(seconds, 1);
     await open(url, { from: TWO });
     const waited = performance.now();
@@ -196,15 +196,15 @@ test('PUBLISH_RATE: at the gateway, and at the publisher for the clients that tr
     };
     const first = await flood(s.gw[0].url);
     assert.ok(first.passed >= 10 && first.passed < 15, `${first.passed} passed`);
-    await limited(first.answer, /^your address publishes faster than it may$/);
+    await limited(first.answer, /^too many publish requests from your address; retry later$/);
     assert.equal(await s.gw[0].metric('sse_limited_total', { reason: 'publish rate' }), 1);
     assert.equal((await request(`${s.gw[0].url}/`)).status, 200, 'what publishes nothing goes on');
 
     const second = await flood(s.gw[1].url, { from: TWO, headers: forwarded('203.0.113.1') });
     assert.ok(second.passed >= 20 && second.passed < 30, `${second.passed} passed`);
-    await limited(second.answer, /^your address publishes faster than it may$/);
-    await limited(post(s.pub[0].url, { from: ONE, headers: forwarded(TWO) }), /^your address publishes/);
-    await limited(post(s.pub[0].url, { from: TWO, headers: forwarded('203.0.113.1') }), /^your address publishes/);
+    await limited(second.answer, /^too many publish requests from your address; retry later$/);
+    await limited(post(s.pub[0].url, { from: ONE, headers: forwarded(TWO) }), /^too many publish requests from your address/);
+    await limited(post(s.pub[0].url, { from: TWO, headers: forwarded('203.0.113.1') }), /^too many publish requests from your address/);
     assert.equal((await post(s.gw[1].url, { from: '127.0.0.3' })).status, 200);
     await s.pub[0].waitMetric('sse_limited_total', 3, { labels: { reason: 'publish rate' } });
 });
@@ -219,7 +219,7 @@ test('a subject has MAX_STREAMS_PER_SUBJECT, and a forged token is counted again
     const s = await Stack.start({ gateways: 2, publishers: 0, env: { JWT_KEY_FILE: keyFile, DEMO: 'on' }, gatewayEnv: [{ MAX_STREAMS_PER_SUBJECT: 2 }, { STREAM_RATE: 1 }] });
     const url = `${s.gw[0].url}/channels/a`;
     const streams = [await open(url, await bearer('alice')), await open(url, { from: TWO, ...await bearer('alice') })];
-    await limited(openStream(url, await bearer('alice')), /^the subject of your token has all/);
+    await limited(openStream(url, await bearer('alice')), /^too many streams of the subject of your token/);
     await open(url, await bearer('bob'));
     for (let i = 0; i < 3; ++i)
         await open(`${s.gw[0].url}/events`, {}); // open to anyone: no subject
@@ -353,7 +353,7 @@ ${roads.map(({ version, to, port }, i) => `listen road${i}
         const [first, second] = [`127.0.1.${2 * i + 1}`, `127.0.1.${2 * i + 2}`];
         await until(`haproxy answers on the road of ${version}`, () => request(url, { method: 'HEAD', from: second }).then(() => true, () => false));
         const stream = await freed(url, { from: first });
-        await limited(openStream(url, { from: first }), /^your address/);
+        await limited(openStream(url, { from: first }), / your address/);
         await freed(url, { from: second });
         await s.redis.subscribed('a', 1);
         await s.redis.publish('a', `${version} ${scheme}`);

@@ -23,7 +23,7 @@ test('a refusal is logged with its reason, the client behind the proxy, and no q
         await request(`${server.url}/channels/news?access_token=s3cret`, { method, headers });
         const line = await server.waitLogged({ msg: 'request refused', status: 401 });
         assert.deepEqual([line.level, line.client, line.method, line.path, line.left_out], ['info', '192.0.2.7', method, '/channels/news', '0']);
-        assert.match(line.why, /needs a token/);
+        assert.match(line.why, /a token is required/);
         assert.ok(!server.log.includes('s3cret'), server.log);
     }
     await post(`${s.gw[0].url}/channels/news`, { ...headers, origin: 'https://evil.example' });
@@ -120,7 +120,7 @@ test('a gap is logged with its channel and the id that came', async () => {
     const s = await Stack.start();
     await s.post('a', 'x');
     const stream = await openStream(`${s.gw[0].url}/channels/a`, { headers: { 'last-event-id': 'of-no-one' } });
-    const line = await s.gw[0].waitLogged({ msg: 'gap told' });
+    const line = await s.gw[0].waitLogged({ msg: 'gap sent' });
     assert.deepEqual([line.channel, line.last_event_id, line.cause], ['a', 'of-no-one', 'unknown id']);
     assert.equal(await s.gw[0].metric('sse_gaps_total', { cause: 'unknown id' }), 1);
     stream.close();
@@ -147,7 +147,7 @@ test('LOG_FORMAT=json: each line of both programs is one object, also that of a 
         const { code, err } = await new Promise(resolve => execFile(server.argv[0], [], { env: { LOG_FORMAT: 'json', RETRY_MS: '"' } },
             (error, _, said) => resolve({ code: error.code, err: said })));
         assert.equal(code, 1);
-        assert.equal(JSON.parse(err).why, 'RETRY_MS: \'"\' is no whole number');
+        assert.equal(JSON.parse(err).why, 'RETRY_MS: \'"\' is not a whole number');
         delete server.env.LOG_FORMAT;
         await server.start();
     }
@@ -180,18 +180,18 @@ test('the publisher is away: a sentence, Retry-After, one line when it goes and 
     assert.equal(await count('sse_http_requests_total', { for: 'publish', status: '4xx' }), 1);
 });
 
-test('a publisher that hangs up without an answer: the client is told that the event may be published', async () => {
+test('a publisher that hangs up without an answer: the client learns that the event may be published', async () => {
     const rude = createServer(socket => socket.once('data', () => socket.end()));
     await new Promise(resolve => rude.listen(0, '127.0.0.1', resolve));
     after(() => rude.close());
     const s = await Stack.start({ publishers: 0, env: { PUBLISHER_URL: `http://127.0.0.1:${rude.address().port}` } });
     const answer = await post(`${s.gw[0].url}/channels/a`);
     assert.equal(answer.status, 502);
-    assert.match(JSON.parse(answer.body).error, /may have been published, so repeat it with the same Idempotency-Key/);
+    assert.match(JSON.parse(answer.body).error, /may have been published, so send it again with the same Idempotency-Key/);
     assert.equal(await s.gw[0].metric('sse_forwarded_posts_total', { outcome: 'no whole answer' }), 1);
 });
 
-test('POSTs that wait for the publisher are bounded, and those above are told at once', async () => {
+test('POSTs that wait for the publisher are bounded, and further ones are refused at once', async () => {
     const held = new Set();
     const silent = createServer(socket => held.add(socket.on('error', () => {})));
     await new Promise(resolve => silent.listen(0, '127.0.0.1', resolve));

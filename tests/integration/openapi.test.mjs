@@ -132,7 +132,7 @@ test('it has the routes that the code has, and no other', () => {
     assert.deepEqual(register, ['gateway/http/routes.c', 'gateway/http/status.c', 'publisher/endpoint.c', 'runtime/admin.c']);
 });
 
-test('what is right is answered as described', async () => {
+test('valid requests are answered as described', async () => {
     const allowed = { origin: 'http://localhost:3000', 'access-control-request-method': 'GET' };
     const is200 = (server, method, template) => method !== 'OPTIONS' && !(method === 'POST' && template === '/post');
     await provoke(s, 200, {}, is200);
@@ -152,7 +152,7 @@ test('HEAD has the status and the headers of GET, and no body', async () => {
     }
 });
 
-test('what is wrong is answered as described', async () => {
+test('invalid requests are answered as described', async () => {
     const bad = (server, method, template) => (method === 'POST' ? { headers: { 'sse-retry': 'soon' } } : template.startsWith('/page/') ? { path: '/page/%zz' } : { query: 'last=many' });
     const isAsset = (server, method, template) => method === 'GET' && template.startsWith('/page/');
     await provoke(s, 400, bad, either(isStream, isPost, (...row) => isGateway(...row) && isAsset(...row)));
@@ -165,7 +165,7 @@ test('what is wrong is answered as described', async () => {
     await provoke(s, 431, { headers: { 'x-long': 'a'.repeat(33000) } }, either(isGateway, isPost));
 });
 
-test('what an author or an operator has to mend is answered as described', async () => {
+test('errors that an author or operator has to fix are answered as described', async () => {
     const headers = { 'content-type': 'text/plain', 'idempotency-key': 'taken' };
     for (const path of ['/post', '/channels/news'])
         await exchange(s.pub[0].url + path, { method: 'POST', headers, body: 'another' });
@@ -211,7 +211,7 @@ test('the seventeenth stream of announcements is refused', async () => {
     streams.forEach(stream => stream.close());
 });
 
-test('who may not is told so', async () => {
+test('requests without the right are refused as described', async () => {
     const folder = tempFolder();
     const [JWT_KEY_FILE, POLICY_FILE] = ['key', 'policy'].map(name => join(folder, name));
     const secret = randomBytes(32);
@@ -246,7 +246,7 @@ test('plain requests are sent to https', async () => {
     await secure.stop();
 });
 
-test('who is over a limit is told when to come back', async () => {
+test('a client over a limit learns when to retry', async () => {
     const limited = await Stack.start({ env: { MAX_STREAMS: 1, PUBLISH_RATE: 1 } });
     const held = await openStream(`${limited.gw[0].url}/channels/news`);
     await provoke(limited, 429, {}, isStream);
@@ -255,7 +255,7 @@ test('who is over a limit is told when to come back', async () => {
     await limited.stop();
 });
 
-test('what is away is said', async () => {
+test('an outage is answered as described', async () => {
     await s.redis.kill();
     await until('both know', async () => (await s.gw[0].ready()).status === 503 && (await s.pub[0].ready()).status === 503);
     await provoke(s, 503, {}, isPost);

@@ -53,7 +53,7 @@ test('the package holds the programs, units, settings, the Lua library and the t
     assert.equal(run('dpkg-deb', ['--info', deb, 'conffiles']), '/etc/default/sse-gateway\n/etc/default/sse-publisher\n');
 });
 
-test('what was packed runs', { skip }, () => {
+test('the packaged programs run', { skip }, () => {
     for (const program of PROGRAMS) {
         const path = join(inside, 'usr/bin', program);
         assert.equal(run(path, ['--version']), `${program} ${VERSION}\n`);

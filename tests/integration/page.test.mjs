@@ -33,7 +33,7 @@ test('its policy lets only scripts and styles of this gateway in, none that stan
     assert.equal(page.headers['x-content-type-options'], 'nosniff');
 });
 
-test('who has the page gets 304, over HTTP/2 as well; another tag gets all of it', async () => {
+test('a client that has the page gets 304, over HTTP/2 as well; with another tag it gets all of it', async () => {
     const { etag } = page.headers;
     assert.match(etag, /^"[0-9a-f]{16}"$/);
     assert.equal(page.headers['cache-control'], 'no-cache');
@@ -68,7 +68,7 @@ test('a page of another version gets the files, but not for good', async () => {
     assert.deepEqual([answer.status, answer.headers['cache-control']], [200, 'no-cache']);
 });
 
-test('what is no script or style is 404, and nothing but GET, HEAD and OPTIONS is for them', async () => {
+test('a path that is not a script or style is 404, and only GET, HEAD and OPTIONS are allowed', async () => {
     for (const path of ['/page/', '/page/x', `/page/${version}/`, `/page/${version}/index.html`, `/page/${version}/status.html`, `/page/${version}/../../etc/passwd`,
         `/page/${version}/%00main.js`, `/page/${version}/main.js/`]) {
         const answer = await get(path);

@@ -80,10 +80,10 @@ test('Redis killed while running: 503, then 200 when it is back', async () => {
 });
 
 for (const [what, setting, value, why] of [['is out of memory', 'maxmemory', 1, /out of memory/], ['has too few replicas', 'min-replicas-to-write', 1, /too few replicas/]])
-    test(`Redis ${what} and takes no writes: 503, /readyz and the log say so, with and without a publish, and it ends by itself`, async () => {
+    test(`Redis ${what} and refuses writes: 503, /readyz and the log say so, with and without a publish, and it ends by itself`, async () => {
         const s = await Stack.start({ gateways: 0 });
         const [pub] = s.pub;
-        const said = () => pub.logged({ msg: /^redis (refuses writes|takes writes again)$/ }).map(line => line.msg);
+        const said = () => pub.logged({ msg: /^redis (refuses writes|accepts writes again)$/ }).map(line => line.msg);
         await s.redis.command(['CONFIG', 'SET', setting, value]);
         const answer = await post(pub);
         assert.equal(answer.status, 503);
@@ -101,7 +101,7 @@ for (const [what, setting, value, why] of [['is out of memory', 'maxmemory', 1, 
         await s.redis.command(['CONFIG', 'SET', setting, 0]);
         await pub.waitReady();
         assert.equal((await post(pub)).status, 303);
-        assert.deepEqual(said(), ['redis refuses writes', 'redis takes writes again', 'redis refuses writes', 'redis takes writes again']);
+        assert.deepEqual(said(), ['redis refuses writes', 'redis accepts writes again', 'redis refuses writes', 'redis accepts writes again']);
     });
 
 test('Redis that stands still: a post waits for the acknowledgement and is 503 after the time-out', async () => {
@@ -132,7 +132,7 @@ test('Redis that may not write now (out of memory, replica) is 503, not 400', as
     await until('it writes again', async () => (await post(pub)).status === 303);
 });
 
-test('what no repeat mends is 500 without Retry-After, for its channel only', async () => {
+test('an error that no retry can fix is 500 without Retry-After, for its channel only', async () => {
     const s = await Stack.start({ gateways: 0 });
     const [pub] = s.pub;
     await s.redis.command(['SET', '{sse:news}:log', 'x']);

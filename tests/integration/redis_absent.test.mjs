@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { SCALE, Stack, freePort, quiet, until } from './stack.mjs';
 import { openStream, request } from './sse.mjs';
 
-test('started without Redis, a gateway listens, says what it waits for, and comes up with it', async () => {
+test('started without Redis, a gateway listens, reports what it waits for, and comes up with Redis', async () => {
     const s = await Stack.start({ gateways: 2, publishers: 1, redis: { start: false } });
     for (const gw of s.gw) {
         assert.equal((await fetch(`${gw.adminUrl}/healthz`)).status, 200);
@@ -46,7 +46,7 @@ test('an absent Redis is logged, not shouted', async () => {
     assert.ok(s.gw[0].lines.length - before <= 8 * SCALE, s.gw[0].tail()); // quiet() lasts so much longer, too
 });
 
-test('a wrong password is said in a sentence that does not hold it, and put right without a restart', async () => {
+test('a wrong password is reported in a sentence that does not contain it, and corrected without a restart', async () => {
     const s = await Stack.start({ publishers: 0, redis: { start: false, requirepass: 'right-Pa55' } });
     const { gw: [gw], redis } = s;
     await gw.kill();
@@ -109,7 +109,7 @@ test('after a Redis restart open streams get events again, without being closed'
     }
 });
 
-test('a connection that Redis drops is made anew', async () => {
+test('a connection that Redis drops is made again', async () => {
     const s = await Stack.start({});
     const stream = await openStream(`${s.gw[0].url}/channels/k`);
     await s.redis.subscribed('k');

@@ -57,7 +57,7 @@ test('a stream of a forbidden channel and others is refused, and the others of t
     }
 }));
 
-test('an open stream whose channel is withdrawn is closed, and told when it comes back', () => watched('public', async () => {
+test('an open stream whose channel is withdrawn is closed, and refused when it reconnects', () => watched('public', async () => {
     await acl('&sse:lent*');
     const streams = await Promise.all(s.gw.map(gw => openStream(`${gw.url}/channels/lent`)));
     await s.redis.subscribed('lent', 2);
@@ -89,7 +89,7 @@ test('a history that may not be read is a 403, one that is no stream a 503, and 
     await acl(...documentedUsers().gateway.filter(rule => rule.includes('~')));
 }));
 
-test('a history that is withdrawn refuses who needs it, and open streams go on', () => watched('public', async () => {
+test('a withdrawn history refuses clients that need it, and open streams go on', () => watched('public', async () => {
     const streams = await Promise.all(s.gw.map(gw => openStream(`${gw.url}/channels/pub/kept`)));
     await s.redis.subscribed('pub/kept', 2);
     for (let i = 1; i <= 5; ++i) {
@@ -116,7 +116,7 @@ test('a history that is withdrawn refuses who needs it, and open streams go on',
     await acl(...documentedUsers().gateway.filter(rule => rule.includes('~')));
 }));
 
-test('a user who may subscribe to nothing: not ready with the reason, said once, and streams wait', async () => {
+test('a user who may subscribe to nothing: not ready with the reason, logged once, and streams wait', async () => {
     const [gw] = s.gw;
     const said = () => gw.logged({ msg: /^(not )?ready$/ }).map(line => line.msg);
     const before = said().length;

@@ -116,12 +116,12 @@ async function expectOneGap(clients, channel, first, last) {
     }
 }
 
-test('a history that is trimmed while it is replayed: the gap is told where it is', async t => {
+test('a history that is trimmed while it is replayed: the gap comes at its place', async t => {
     const clients = await loseInTheMiddle(t, 'trimmed', LENGTH - 20, () => s.redis.command(['XTRIM', log('trimmed'), 'MAXLEN', '=', 20]));
     await expectOneGap(clients, 'trimmed', LENGTH - 20, LENGTH - 1);
 });
 
-test('a history that is deleted while it is replayed, and begins anew', async t => {
+test('a history that is deleted while it is replayed, and starts over', async t => {
     const clients = await loseInTheMiddle(t, 'deleted', LENGTH, async () => {
         await s.redis.command(['DEL', log('deleted')]);
         await publish('deleted', LENGTH);
@@ -159,7 +159,7 @@ test('entries of somebody else at the seams are no gap', async () => {
     }
 });
 
-test('what Redis has and the subscription has not brought yet comes once', async t => {
+test('an event that is in Redis and not yet in the subscription comes once', async t => {
     const port = await freePort();
     const proxy = await BusProxy.start(t, { port, host: '127.0.0.1' });
     const own = await Stack.start({ redis: { port }, gatewayEnv: [{ RING_LEN: 1, REDIS_URL: proxy.url }] });

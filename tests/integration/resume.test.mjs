@@ -41,7 +41,7 @@ for (const [i, gw] of s.gw.entries()) {
         await expectThenLive(await resume(gw, `/channels/near${i}`, ids[4]), `near${i}`, range(5, 20), 20);
     });
 
-    test(`the newest id resumes to nothing but what comes, ${where}`, async () => {
+    test(`the newest id resumes with new events only, ${where}`, async () => {
         const ids = await publishMany(`newest${i}`, 3);
         await expectThenLive(await resume(gw, `/channels/newest${i}`, ids[2]), `newest${i}`, [], 3);
     });
@@ -120,7 +120,7 @@ test('a last event id that is too long or holds a NUL is 400', async () => {
         assert.equal((await request(`${s.gw[0].url}/channels/a?last_event_id=${id}`)).status, 400);
 });
 
-test('an unknown id is told as a gap, with a place to go on from', async () => {
+test('an unknown id gets a gap, with a position to resume from', async () => {
     await publishMany('unknown', 3);
     for (const id of ['never-seen', '4f0e2c6e-9d4c-4b7e-8a55-0c2f1a9b3d7e']) {
         const stream = await resume(s.gw[0], '/channels/unknown', id);
@@ -144,7 +144,7 @@ test('an id that the gateway has never heard of is no gap when Redis has it', as
     holder.close();
 });
 
-test('history that is gone is told as a gap, then what is left follows', async () => {
+test('a lost part of the history gives a gap, then the rest follows', async () => {
     const first = await publish('trimmed', 0);
     await publishMany('trimmed', 10, 1);
     await s.redis.command(['XTRIM', '{sse:trimmed}:log', 'MAXLEN', '4']);
@@ -227,7 +227,7 @@ test('a hundred clients that resume at once share the reads of the history, and 
     streams.forEach(stream => stream.close());
 });
 
-test('a history deleted under the gateway, with the clock gone back, is followed anew', async () => {
+test('a history deleted under the gateway, with the clock set back, is followed again', async () => {
     await publishMany('reborn', 3);
     const stream = await openStream(`${s.gw[0].url}/channels/reborn`);
     await stream.nextFrame();
@@ -291,7 +291,7 @@ test('a stream that begins with old events can be taken up before the first of t
     }
 });
 
-test('four hundred clients with unknown ids, and with one that many give, share few scans; what was not found is remembered', async () => {
+test('four hundred clients with unknown ids, and with one that many share, cause few scans; ids that were not found are remembered', async () => {
     const channel = 'scanned', gw = s.gw[1]; // its ring holds 5 events
     await publish(channel, 'first', 'id', 'far back');
     await publishMany(channel, 600);

@@ -9,7 +9,7 @@ import { Authority } from './authority.mjs';
 import { SentinelSet } from './sentinel.mjs';
 import { openStream, request } from './sse.mjs';
 
-const MOVED = { msg: 'the sentinels name another primary' };
+const MOVED = { msg: 'the sentinels name a new primary' };
 const set = await SentinelSet.start();
 
 const bus = async program => JSON.parse((await program.ready()).body).checks?.bus;
@@ -44,12 +44,12 @@ test('a sentinel that is away, at the start or later, is not missed', async () =
     await s.stop();
 });
 
-test('all sentinels are away: what is connected works on, what starts says so, and comes up with them', async () => {
+test('all sentinels are away: connected programs work on, starting ones report it and come up with the sentinels', async () => {
     const s = await set.stack();
     await Promise.all(set.sentinels.map(sentinel => sentinel.kill('SIGKILL')));
     const late = await set.stack({ ready: false });
     for (const program of all(late))
-        await until('it is told', async () => await bus(program) === 'no sentinel says where Redis is: connection refused');
+        await until('it is told', async () => await bus(program) === 'no sentinel names the primary: connection refused');
     await publish(s, 'alone', 'one');
     await allReady(s);
     await Promise.all(set.sentinels.map(sentinel => sentinel.start()));
@@ -65,18 +65,18 @@ test('a Redis that is no primary is not used, whatever a sentinel says, and /rea
     const stranger = await set.stranger(replica, 'elsewhere');
     const s = await set.stack({ ready: false, env: { REDIS_URL: set.url([stranger], 'elsewhere') } });
     for (const program of all(s))
-        await until('it is told', async () => await bus(program) === 'what the sentinels name as the primary is none');
+        await until('it is told', async () => await bus(program) === 'the node that the sentinels name as the primary is not a primary');
     assert.deepEqual(await connections(replica), []);
     await s.stop();
     await stranger.kill();
 });
 
-test('what is wrong stands in /readyz: a name nobody knows, no sentinel there, no sentinel at all', async () => {
+test('/readyz names the fault: an unknown name, no sentinel at the address, not a sentinel', async () => {
     const { nodes, sentinels } = set;
     for (const [url, why] of [
         [set.url(sentinels, 'other'), /^the sentinels know no primary of that name$/],
-        [set.url([{ port: 1 }, { port: 2 }]), /^no sentinel says where Redis is: connection refused$/],
-        [set.url([nodes[0]]), /^(what REDIS_URL names as a sentinel is none|the sentinels' user may not ask where the primary is)$/]]) {
+        [set.url([{ port: 1 }, { port: 2 }]), /^no sentinel names the primary: connection refused$/],
+        [set.url([nodes[0]]), /^(a node that REDIS_URL names as a sentinel is not a sentinel|the sentinels' user may not ask where the primary is)$/]]) {
         const s = await set.stack({ ready: false, env: { REDIS_URL: url } });
         for (const program of all(s))
             await until(`it is told: ${why}`, async () => why.test(await bus(program)), 15000);

@@ -68,7 +68,7 @@ test('one replica of two hangs: with 1 all goes on, with 2 it is a 503 that says
     stream.close();
 });
 
-test('what waits when the connection is lost is a 503, and nothing waits for ever', async () => {
+test('requests that wait when the connection is lost get 503, and none waits for ever', async () => {
     for (const node of replicas)
         node.pause();
     const answers = Promise.all(Array.from({ length: 20 }, (_, n) => post(n % 2, `cut ${n}`)));
@@ -84,7 +84,7 @@ test('what waits when the connection is lost is a 503, and nothing waits for eve
     await until('it goes on', async () => (await post(1, 'after the cut')).status === 200);
 });
 
-test('a user that may not wait is told so', async () => {
+test('a user without the right to WAIT gets a clear error', async () => {
     await primary.command(['ACL', 'SETUSER', 'publisher', '-wait']);
     const answer = await post(0, 'denied');
     assert.deepEqual([answer.status, JSON.parse(answer.body).error], [503, 'the Redis user may not wait for replicas: it needs +wait']);

@@ -68,7 +68,7 @@ test('no client can listen to the channel or publish there', async () => {
         assert.equal((await request(one.url + path)).status, 404);
 });
 
-test('what can be no announcement is dropped; what can be is one event, whatever it holds', async () => {
+test('a text that cannot be an announcement is dropped; any other is one event, whatever it contains', async () => {
     const watcher = await watch(one);
     await until('it listens', async () => await listeners() === 1);
     for (const text of ['', 'x', '{', '[]', '{"a":1}\n', '{\n}', '{"a":"\r\ndata: {}"}', `{${'x'.repeat(4095)}}`, '\x1esse1 1-0 0-0\ndata: {}\n\n', Buffer.from([0x7b, 0, 0x7d])])

@@ -65,10 +65,10 @@ for (const version of ['TLSv1.2', 'TLSv1.3'])
             const s = await stackOn(redis, { REDIS_URL: place(redis, host) });
             for (const program of [...s.gw, ...s.pub]) {
                 await until('it is told', async () => why.test(JSON.parse((await program.ready()).body).checks.bus));
-                await program.waitLogged({ level: 'warn', msg: 'redis is out of reach', why });
+                await program.waitLogged({ level: 'warn', msg: 'redis unreachable', why });
             }
             for (const program of [...s.gw, ...s.pub])
-                await until('another attempt', () => program.logged({ msg: 'redis is out of reach' }).length > 1);
+                await until('another attempt', () => program.logged({ msg: 'redis unreachable' }).length > 1);
             assert.doesNotMatch(await redis.command(['INFO', 'commandstats']), /cmdstat_(auth|client|subscribe)/);
         });
 
@@ -78,7 +78,7 @@ test('REDIS_CA empty: the system vouches, and not for this one', async () => {
     await until('it is told', async () => /certificate verify failed: self-signed certificate in certificate chain/.test((await s.gw[0].ready()).body));
 });
 
-test('a plain port is no TLS port, and is told so', async () => {
+test('a plain port is not a TLS port, and the error says so', async () => {
     const port = await freePort();
     const s = await Stack.start({ ready: false, redis: { port, bind: '127.0.0.1' }, env: { REDIS_URL: `rediss://localhost:${port}`, REDIS_CA: ca.file, REDIS_TIMEOUT_MS: 500 } });
     for (const program of [...s.gw, ...s.pub])

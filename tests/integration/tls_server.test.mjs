@@ -162,7 +162,7 @@ for (const version of ['-tls1_2', '-tls1_3']) {
 
 test('a key file that can\'t be used stops the start with a sentence that holds nothing of it, and changes nothing on SIGHUP', async () => {
     const key = newKey().trim();
-    const rows = [['', /no key in it/], [key.slice(0, 60), /not 80 bytes/], [`${key}\n${key}`, /twice/], [`${key}\nAAAA`, /not 80 bytes/], [key.replace(/.$/, 'A'), /not 80 bytes/],
+    const rows = [['', /it contains no key/], [key.slice(0, 60), /not 80 bytes/], [`${key}\n${key}`, /twice/], [`${key}\nAAAA`, /not 80 bytes/], [key.replace(/.$/, 'A'), /not 80 bytes/],
         [key.replace(/^./, '*'), /not 80 bytes/], [Array.from({ length: 17 }, newKey).join(''), /more than 16/], ['#'.repeat(20000), /longer/]];
     for (const [text, why] of rows) {
         const path = keyFile('broken', text);
@@ -242,6 +242,6 @@ test('a client of TLS 1.3 that changes keys without end is closed; one that does
     const changes = count => execFileSync(program, [gw.ports.public, count], { encoding: 'utf8', timeout: 20000 }).trim();
     assert.equal(changes(50), '50 HTTP/1.1 404 Not Found');
     assert.doesNotMatch(changes(5000), /HTTP/);
-    await until('the log says so', () => gw.logged({ msg: /changes keys too often/ }).length >= 1);
+    await until('the log says so', () => gw.logged({ msg: /updates keys too often/ }).length >= 1);
     assert.equal(changes(50), '50 HTTP/1.1 404 Not Found');
 });

@@ -54,7 +54,7 @@ test('the grace follows the time that draining takes', () => {
     assert.equal(grace('--set-string', 'gateway.settings.DRAIN_SECONDS=300', '--set', 'gateway.preStopSeconds=10'), 330);
 });
 
-test('before Kubernetes 1.30 there is no preStop, and that is said', () => {
+test('before Kubernetes 1.30 there is no preStop, and the notes say so', () => {
     assert.match(refusal('--kube-version', '1.29.0'), /preStopSeconds needs Kubernetes 1\.30: set gateway\.preStopSeconds/);
     template('--kube-version', '1.29.0', '--set', 'gateway.preStopSeconds=0,publisher.preStopSeconds=0');
 });

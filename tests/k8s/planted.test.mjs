@@ -99,7 +99,7 @@ const SETTINGS = [
     ['a name misspelt', at => { settings(at).KEEP_ALIVE_MS = '1000'; }, /sse-gateway has no setting KEEP_ALIVE_MS/],
     ['the other program\'s name', at => { settings(at).TICKERS = 'off'; }, /sse-gateway has no setting TICKERS/],
     ['a value out of bounds', at => { settings(at).MEMORY_LIMIT = '1'; }, /MEMORY_LIMIT: 1 is below/],
-    ['a value with an exponent', at => { settings(at).MEMORY_LIMIT = '1.34217728e+08'; }, /MEMORY_LIMIT: .* is no whole number/],
+    ['a value with an exponent', at => { settings(at).MEMORY_LIMIT = '1.34217728e+08'; }, /MEMORY_LIMIT: .* is not a whole number/],
     ['a file that is not mounted', ({ gateway }) => { gateway.env[0].value = '/etc/sse/redis/uri'; }, /REDIS_URL_FILE: .*can't be read/],
     ['a Secret that nobody gives', ({ pod }) => { pod.volumes[0].secret.secretName = 'redis'; }, /nothing is there to mount at \/etc\/sse\/redis/],
     ['a ConfigMap that is not there', ({ gateway }) => { gateway.envFrom[0].configMapRef.name = 'x'; }, /there is no ConfigMap x/],

@@ -199,7 +199,7 @@ export function facts(site) {
         }
     });
 
-    test('what is private is not to be had from outside, and no answer tells a version', async () => {
+    test('private paths cannot be reached from outside, and no answer reveals a version', async () => {
         for (const path of ['/metrics', '/healthz', '/readyz', '/stats', '/config/', '//metrics', '/%6detrics', '/channels/../metrics']) {
             const answer = await request(`${site.url}${path}`);
             assert.ok(answer.status === 404 || answer.status === 400, `${path}: ${answer.status}`);
@@ -365,7 +365,7 @@ export function facts(site) {
         await settled(site);
     });
 
-    test('without any gateway an EventSource is cut, so that it comes back, and others are told', { timeout: 60000 }, async t => {
+    test('without any gateway an EventSource is cut, so that it reconnects, and other clients get an error', { timeout: 60000 }, async t => {
         const readers = PROTOCOLS.map(protocol => new Reader(t, protocol, headers => site.ways[protocol]('/channels/gone', { headers })));
         await Promise.all(readers.map(reader => reader.ready()));
         await Promise.all(site.gw.map(gw => gw.kill('SIGKILL')));

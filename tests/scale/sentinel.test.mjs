@@ -68,7 +68,7 @@ test('a failover that is planned well (CLIENT PAUSE … WRITE first) loses nothi
     await stage.finish(t, 'CLIENT PAUSE WRITE, then SENTINEL FAILOVER', figures);
 });
 
-test('SENTINEL FAILOVER on its own: what the old primary took meanwhile is gone, and told', LIMIT, async t => {
+test('SENTINEL FAILOVER on its own: events that the old primary took meanwhile are gone, and reported as gaps', LIMIT, async t => {
     const stage = await Stage.start(t);
     const figures = await stage.failover(() => stage.set.sentinels[0].command(['SENTINEL', 'FAILOVER', 'events']));
     await stage.finish(t, 'SENTINEL FAILOVER', figures, { gaps: true });

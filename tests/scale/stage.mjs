@@ -25,7 +25,7 @@ export class Stage {
         await Promise.all(this.programs.map(program => program.waitReady()));
     }
 
-    // The fault; resolves when the sentinels name another primary and each client has an event of each channel that was acknowledged after that. {named, seconds} since the fault.
+    // The fault; resolves when the sentinels name a new primary and each client has an event of each channel that was acknowledged after that. {named, seconds} since the fault.
     async failover(fault) {
         const start = performance.now();
         await fault(this.old);

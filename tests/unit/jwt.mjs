@@ -57,7 +57,7 @@ row('a certificate', 'certificate', await sign(CLAIMS, 'ES256', pairs.p256));
 row('a single JWK', 'jwk', await sign(CLAIMS, 'ES256', pairs.p256));
 
 // kid
-const NO_KEY = 'there is no key here for the algorithm and key id of the token';
+const NO_KEY = 'no key matches the algorithm and key id of the token';
 const BAD = 'the signature of the token is wrong';
 row('kid picks the first of two RSA keys', 'set', await sign(CLAIMS, 'RS256', pairs.rsa, { kid: 'r1' }));
 row('kid picks the second', 'set', await sign(CLAIMS, 'RS256', pairs.rsa2, { kid: 'r2' }));
@@ -93,7 +93,7 @@ row('a JWE', 'rsa', await new jose.CompactEncrypt(Buffer.from(JSON.stringify(CLA
     .encrypt(await jose.importSPKI(pairs.rsa.pem, 'RSA-OAEP')), { want: 'the token is malformed' });
 row('a key in the head is not looked at', 'rsa', await new jose.SignJWT(CLAIMS).setProtectedHeader({ alg: 'RS256', jwk: pairs.rsa2.jwk })
     .sign(pairs.rsa2.privateKey), { want: BAD });
-row('crit', 'secret', hmac({ alg: 'HS256', crit: ['b64'], b64: true }, CLAIMS, secret), { want: 'the token demands an extension that is not known here' });
+row('crit', 'secret', hmac({ alg: 'HS256', crit: ['b64'], b64: true }, CLAIMS, secret), { want: 'the token requires an extension that is not supported' });
 
 // times
 row('exp passed within the leeway', 'secret', await sign({ ...CLAIMS, exp: NOW - 9 }, 'HS256', secret), { expires: NOW - 9 });
@@ -101,15 +101,15 @@ row('exp passed', 'secret', await sign({ ...CLAIMS, exp: NOW - 10 }, 'HS256', se
 row('a fractional exp counts from its second', 'secret', await sign({ ...CLAIMS, exp: NOW + 1.9 }, 'HS256', secret), { expires: NOW + 1 });
 row('exp 0', 'secret', await sign({ ...CLAIMS, exp: 0 }, 'HS256', secret), { want: 'the token has expired' });
 row('exp far below zero', 'secret', hmac({ alg: 'HS256' }, '{"exp":-1e300}', secret), { want: 'the token has expired' });
-row('exp beyond all numbers', 'secret', hmac({ alg: 'HS256' }, '{"exp":1e999}', secret), { want: 'the claims of the token are no JSON object' });
-row('exp as text', 'secret', hmac({ alg: 'HS256' }, { exp: `${NOW + 60}` }, secret), { want: 'the exp or nbf of the token is no number' });
-row('exp null', 'secret', hmac({ alg: 'HS256' }, { exp: null }, secret), { want: 'the exp or nbf of the token is no number' });
+row('exp beyond all numbers', 'secret', hmac({ alg: 'HS256' }, '{"exp":1e999}', secret), { want: 'the claims of the token are not a JSON object' });
+row('exp as text', 'secret', hmac({ alg: 'HS256' }, { exp: `${NOW + 60}` }, secret), { want: 'the exp or nbf of the token is not a number' });
+row('exp null', 'secret', hmac({ alg: 'HS256' }, { exp: null }, secret), { want: 'the exp or nbf of the token is not a number' });
 row('no exp at all', 'secret', await sign(without('exp'), 'HS256', secret), { expires: 0 });
 row('nbf ahead within the leeway', 'secret', await sign({ ...CLAIMS, nbf: NOW + 10 }, 'HS256', secret));
 row('nbf ahead', 'secret', await sign({ ...CLAIMS, nbf: NOW + 11 }, 'HS256', secret), { want: 'the token is not valid yet' });
 
 // parties
-const ISSUER = 'the token is not of the issuer that is trusted here', AUDIENCE = 'the token is for another audience';
+const ISSUER = 'the token is not from the trusted issuer', AUDIENCE = 'the token is for another audience';
 row('the issuer asked for', 'secret', await sign(CLAIMS, 'HS256', secret), { issuer: 'https://id.example' });
 row('another issuer', 'secret', await sign(CLAIMS, 'HS256', secret), { issuer: 'https://id.example/', want: ISSUER });
 row('no issuer where one is asked for', 'secret', await sign(without('iss'), 'HS256', secret), { issuer: 'https://id.example', want: ISSUER });
@@ -118,10 +118,10 @@ row('the audience alone', 'secret', await sign({ ...CLAIMS, aud: 'sse' }, 'HS256
 row('another audience', 'secret', await sign({ ...CLAIMS, aud: 'shop' }, 'HS256', secret), { audience: 'sse', want: AUDIENCE });
 row('an audience that begins alike', 'secret', await sign({ ...CLAIMS, aud: ['sse2', 'ss'] }, 'HS256', secret), { audience: 'sse', want: AUDIENCE });
 row('no audience where one is asked for', 'secret', await sign(without('aud'), 'HS256', secret), { audience: 'sse', want: AUDIENCE });
-row('sub as a number', 'secret', hmac({ alg: 'HS256' }, { sub: 42 }, secret), { want: 'the sub of the token is no string' });
+row('sub as a number', 'secret', hmac({ alg: 'HS256' }, { sub: 42 }, secret), { want: 'the sub of the token is not a string' });
 
 // grants
-const GRANTS = 'the sse claim of the token holds something else than lists of at most 100 channel patterns';
+const GRANTS = 'the sse claim of the token must hold lists of at most 100 channel patterns';
 const many = count => Array.from({ length: count }, (_x, i) => `c${i}`);
 row('no sse claim grants nothing', 'secret', hmac({ alg: 'HS256' }, { exp: NOW + 600 }, secret), { subscribe: 0, publish: 0 });
 row('a hundred patterns', 'secret', hmac({ alg: 'HS256' }, { exp: NOW + 600, sse: { publish: many(100) } }, secret), { subscribe: 0, publish: 100 });
@@ -130,11 +130,11 @@ row('a pattern of 201 bytes', 'secret', hmac({ alg: 'HS256' }, { sse: { subscrib
 row('an empty pattern', 'secret', hmac({ alg: 'HS256' }, { sse: { subscribe: [''] } }, secret), { want: GRANTS });
 row('a pattern that is a number', 'secret', hmac({ alg: 'HS256' }, { sse: { subscribe: [1] } }, secret), { want: GRANTS });
 row('a pattern in place of a list', 'secret', hmac({ alg: 'HS256' }, { sse: { subscribe: '*' } }, secret), { want: GRANTS });
-row('an sse claim that is a list', 'secret', hmac({ alg: 'HS256' }, { sse: ['*'] }, secret), { want: 'the sse claim of the token is no object' });
+row('an sse claim that is a list', 'secret', hmac({ alg: 'HS256' }, { sse: ['*'] }, secret), { want: 'the sse claim of the token is not an object' });
 
 // broken
 const good = await sign(CLAIMS, 'HS256', secret), [head, body, tag] = good.split('.');
-const MALFORMED = 'the token is malformed', CLAIMS_BAD = 'the claims of the token are no JSON object';
+const MALFORMED = 'the token is malformed', CLAIMS_BAD = 'the claims of the token are not a JSON object';
 row('other claims under the signature', 'secret', `${head}.${b64({ ...CLAIMS, sub: 'admin' })}.${tag}`, { want: BAD });
 row('another head over the signature', 'secret', `${b64({ alg: 'HS256', typ: 'JWT' })}.${body}.${tag}`, { want: BAD });
 row('a signature cut short', 'secret', good.slice(0, -4), { want: BAD });
@@ -169,11 +169,11 @@ const refused = [
     { fact: 'a private JWK', text: JSON.stringify(await jose.exportJWK(pairs.p256.privateKey)), want: 'holds a private key; give only the public members' },
     { fact: 'a broken PEM file', text: '-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n', want: 'holds no PEM public key or certificate that can be read' },
     { fact: 'an Ed25519 PEM key', text: await jose.exportSPKI(ed), want: 'the key is neither RSA nor EC' },
-    { fact: 'broken JSON', text: '{"keys":[', want: 'is no valid JSON' },
-    { fact: 'a set of no list', text: '{"keys":{}}', want: 'its "keys" is no list' },
-    { fact: 'an empty set', text: '{"keys":[]}', want: 'holds no key that can check a token' },
-    { fact: 'a set of keys for other things only', text: set({ ...pairs.rsa.jwk, use: 'enc' }), want: 'holds no key that can check a token' },
-    { fact: 'a set that holds a number', text: '{"keys":[1]}', want: 'a key in it is no JSON object' },
+    { fact: 'broken JSON', text: '{"keys":[', want: 'is not valid JSON' },
+    { fact: 'a set of no list', text: '{"keys":{}}', want: 'its "keys" is not a list' },
+    { fact: 'an empty set', text: '{"keys":[]}', want: 'holds no key that can verify a token' },
+    { fact: 'a set of keys for other things only', text: set({ ...pairs.rsa.jwk, use: 'enc' }), want: 'holds no key that can verify a token' },
+    { fact: 'a set that holds a number', text: '{"keys":[1]}', want: 'it contains a key that is not a JSON object' },
     { fact: 'an EC key that is not on its curve', text: JSON.stringify({ ...pairs.p256.jwk, x: pairs.p256.jwk.y }), want: 'a key in it can\'t be used' },
     { fact: 'an RSA key of 1024 bits', text: weak, want: 'a key is too short: RSA needs 2048 bits, HMAC 32 bytes (HS384 48, HS512 64)' },
     { fact: 'an oct key of 31 bytes', text: JSON.stringify({ kty: 'oct', k: b64('k'.repeat(31)) }),

@@ -51,7 +51,7 @@ static void test_health(struct server *s)
         "a thread that hangs is named");
     thread_fault = NULL;
     answer = ask(s, "POST", "/healthz");
-    check(answers(answer, "405 Method Not Allowed", "{\"error\":\"only GET and HEAD are possible here\"}") &&
+    check(answers(answer, "405 Method Not Allowed", "{\"error\":\"this path allows only GET and HEAD\"}") &&
               holds(answer, "allow: GET, HEAD\r\n"),
           "other methods get 405 and are told which are possible");
     check(answers(ask(s, "GET", "/healthz/x"), "404 Not Found", "{\"error\":\"not found\"}"), "below the path there is nothing");

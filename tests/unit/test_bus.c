@@ -120,7 +120,7 @@ static void check_greeting(void)
     static const struct {
         const char *user, *tail, *why;
     } rows[] = {
-        {"", "", "Redis wants a password"},
+        {"", "", "Redis requires a password"},
         {":sesam@", "", "the password was refused"},
         {":sesame@", "", NULL},
         {"alice:wonder@", "", NULL},
@@ -151,7 +151,7 @@ static void check_unwanted_password(struct server *server)
     struct redis_url url;
     struct seen seen;
     open_with(&seen, options_for(url_of(&url, "unix://:sesame@%s", server->sock)));
-    check(run_until(why_is(&seen, "a password is given, but Redis has none")), "a password that nobody asked for is an error");
+    check(run_until(why_is(&seen, "a password is set, but Redis has none")), "a password that nobody asked for is an error");
     redis_close(seen.redis);
 }
 
@@ -384,13 +384,13 @@ static void check_strangers(void)
     static const struct {
         const char *says, *why;
     } rows[] = {
-        {"HTTP/1.1 400 Bad Request\r\n\r\n", "what came from Redis is not its protocol"},
-        {"*-7\r\n", "what came from Redis is not its protocol"},
+        {"HTTP/1.1 400 Bad Request\r\n\r\n", "Redis sent something that is not its protocol"},
+        {"*-7\r\n", "Redis sent something that is not its protocol"},
         {"+OK\r\n+OK\r\n-ERR unheard of\r\n", "Redis refused the connection: ERR unheard of"},
         {"-DENIED Redis is running in protected mode\r\n",
          "Redis is in protected mode: it refuses other machines until it has a password"},
         {"+OK\r\n+OK\r\n-LOADING Redis is loading the dataset in memory\r\n", "Redis is loading its data"},
-        {"+OK\r\n+OK\r\n+PONG\r\n+MORE\r\n", "Redis answered what nobody asked"},
+        {"+OK\r\n+OK\r\n+PONG\r\n+MORE\r\n", "Redis sent a reply that was not asked for"},
         {"", "Redis closed the connection"},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); ++i) {

@@ -90,13 +90,13 @@ static void test_int(void)
         {"-1", -1, "PORT: -1 is below 0"},
         {"99999999999999999999", -1, "PORT: 99999999999999999999 is above 65535"},
         {"-99999999999999999999", -1, "PORT: -99999999999999999999 is below 0"},
-        {"1e3", -1, "PORT: '1e3' is no whole number"},
-        {"0x10", -1, "PORT: '0x10' is no whole number"},
-        {"12 ", -1, "PORT: '12 ' is no whole number"},
-        {" 12", -1, "PORT: ' 12' is no whole number"},
-        {"+12", -1, "PORT: '+12' is no whole number"},
-        {"-", -1, "PORT: '-' is no whole number"},
-        {"4k", -1, "PORT: '4k' is no whole number"},
+        {"1e3", -1, "PORT: '1e3' is not a whole number"},
+        {"0x10", -1, "PORT: '0x10' is not a whole number"},
+        {"12 ", -1, "PORT: '12 ' is not a whole number"},
+        {" 12", -1, "PORT: ' 12' is not a whole number"},
+        {"+12", -1, "PORT: '+12' is not a whole number"},
+        {"-", -1, "PORT: '-' is not a whole number"},
+        {"4k", -1, "PORT: '4k' is not a whole number"},
     };
     struct settings s;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); ++i) {
@@ -225,14 +225,15 @@ static void test_main(void)
     check(run("--check-config", NULL, ENV("PORT", "70000"), out, sizeof(out)) == 1, "and fails when not");
     check_slice(slice_of(out), SLICE("test_config: PORT: 70000 is above 65535\n"), "with a sentence");
     check(run(NULL, NULL, ENV("PORT", "x"), out, sizeof(out)) == 1, "a bad setting ends the start");
-    check(strstr(out, " level=error program=test_config msg=\"cannot start\" why=\"PORT: 'x' is no whole number\"\n") != NULL,
+    check(strstr(out, " level=error program=test_config msg=\"cannot start\" why=\"PORT: 'x' is not a whole number\"\n") != NULL,
           "with a line of the log");
     check(run(NULL, NULL, ENV("PORT", "x", "LOG_FORMAT", "json"), out, sizeof(out)) == 1, "LOG_FORMAT counts for it");
-    check(strstr(out, ",\"msg\":\"cannot start\",\"why\":\"PORT: 'x' is no whole number\"}\n") != NULL, "whatever else is wrong");
+    check(strstr(out, ",\"msg\":\"cannot start\",\"why\":\"PORT: 'x' is not a whole number\"}\n") != NULL,
+          "whatever else is wrong");
     check(run("--version", NULL, ENV("PORT", "x"), out, sizeof(out)) == 0, "--version does not need good settings");
     check_slice(slice_of(out), SLICE("test_config " SSE_VERSION "\n"), "and is one line");
     check(run("--wrong", NULL, none, out, sizeof(out)) == 1, "an unknown argument ends the start");
-    check_slice(slice_of(out), SLICE("test_config: unknown argument '--wrong'; --help lists those there are\n"), "with a sentence");
+    check_slice(slice_of(out), SLICE("test_config: unknown argument '--wrong'; --help lists the arguments\n"), "with a sentence");
     check(run("--help", "--version", none, out, sizeof(out)) == 1, "so does a second argument");
 }
 

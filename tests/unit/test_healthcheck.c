@@ -134,14 +134,14 @@ static void test_settings(struct server *s)
     check(run_main(s, "healthcheck", NULL, NULL) == 1 && strstr(output, "away") != NULL, "healthcheck asks /readyz: %s", output);
     check(run_main(s, "healthcheck", "--live", NULL) == 0, "--live asks /healthz: %s", output);
     check(run_main(s, "healthcheck", "--wrong", NULL) == 1, "and nothing else is asked");
-    check_slice(slice_of(output), SLICE("test_healthcheck: healthcheck takes --live or nothing\n"), "with a sentence");
+    check_slice(slice_of(output), SLICE("test_healthcheck: healthcheck accepts only --live\n"), "with a sentence");
     check(run_main(s, "healthcheck", "--live", "x") == 1, "one argument more is too many");
-    check(run_main(s, "x", "--live", NULL) == 1 && strstr(output, "one argument at a time") != NULL, "--live needs its word");
+    check(run_main(s, "x", "--live", NULL) == 1 && strstr(output, "only one argument") != NULL, "--live needs its word");
     setenv("ADMIN_PORT", "70000", 1);
     check(run_main(s, "healthcheck", NULL, NULL) == 1 && strstr(output, "ADMIN_PORT: 70000 is above 65535") != NULL,
           "a bad port is named");
     unsetenv("ADMIN_PORT");
-    check(run_main(s, "healthcheck", NULL, NULL) == 1 && strstr(output, "ADMIN_PORT: healthcheck must know") != NULL,
+    check(run_main(s, "healthcheck", NULL, NULL) == 1 && strstr(output, "ADMIN_PORT: healthcheck needs a fixed port") != NULL,
           "a port of the kernel's choice can't be known");
 }
 
@@ -164,11 +164,11 @@ static void test_strangers(void)
     } rows[] = {
         {"HTTP/1.1 200 OK\r\n\r\n{\"a\":1}\n", 0, "{\"a\":1} \n"},
         {"HTTP/1.1 2000 OK\r\n\r\nx", 1, "x\n"},
-        {"HTTP/1.1 204 No Content\r\n\r\n", 1, "the answer is 204, without a word\n"},
-        {"HTTP/1.1 200 OK\r\n", 1, "what answers is no HTTP server\n"},
-        {"SSH-2.0-OpenSSH\r\n\r\n", 1, "what answers is no HTTP server\n"},
-        {"HTTP/1.1\r\n\r\n", 1, "what answers is no HTTP server\n"},
-        {"", 1, "what answers is no HTTP server\n"},
+        {"HTTP/1.1 204 No Content\r\n\r\n", 1, "the answer is 204, without a body\n"},
+        {"HTTP/1.1 200 OK\r\n", 1, "the program that answered is not an HTTP server\n"},
+        {"SSH-2.0-OpenSSH\r\n\r\n", 1, "the program that answered is not an HTTP server\n"},
+        {"HTTP/1.1\r\n\r\n", 1, "the program that answered is not an HTTP server\n"},
+        {"", 1, "the program that answered is not an HTTP server\n"},
         {"HTTP/1.1 500 No\r\n\r\na\nb\33c", 1, "a b c\n"},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); ++i) {

@@ -306,7 +306,7 @@ static void check_refused_cluster(void)
         {"redis-cluster://", "host is missing"},
         {"redis-cluster://a,,b", "host is missing"},
         {"redis-cluster://a:7000,b:x", "port"},
-        {"redis-cluster://a,b/1", "no database but 0"},
+        {"redis-cluster://a,b/1", "only database 0"},
         {"redis-cluster://a/sesame", "database"},
         {"redis-cluster://sesame@a", "user:password"},
         {"redis-cluster://1,2,3,4,5,6,7,8,9", "more than 8 nodes"},

@@ -268,7 +268,7 @@ static void test_ready(struct uplinks *uplinks)
     check(!uplinks_ready(uplinks) && changes >= 2 && backs == 1, "one shard of two is not all of it, but its channels may be read");
     become_ready(1);
     check(uplinks_ready(uplinks), "all connections make it ready");
-    check_slice(slice_of(uplinks_why(uplinks)), SLICE("1: no message comes back from Redis"),
+    check_slice(slice_of(uplinks_why(uplinks)), SLICE("1: messages do not come back from Redis"),
                 "… but not usable before messages come back");
     come_back(0);
     come_back(1);
@@ -277,7 +277,7 @@ static void test_ready(struct uplinks *uplinks)
     check(!uplinks_ready(uplinks) && uplinks_why(uplinks) == shards_fault, "slots that no shard has are a fault");
     shards_fault = NULL;
     canaries[0].proven_us = monotonic_us() - 10000000;
-    check_slice(slice_of(uplinks_why(uplinks)), SLICE("0: no message comes back from Redis"),
+    check_slice(slice_of(uplinks_why(uplinks)), SLICE("0: messages do not come back from Redis"),
                 "so is a shard that is silent for long");
     come_back(0);
 }

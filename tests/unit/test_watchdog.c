@@ -69,7 +69,7 @@ int main(void)
     uint64_t began = monotonic_ms();
     check(until(loop, true, 1000), "but it is in the end");
     check(monotonic_ms() - began >= (PULSE_MISSED - 2) * INTERVAL_MS, "after so many intervals, not before");
-    check_slice(slice_of(watchdog_why(&watchdog)), SLICE("its loop has not turned for 30 s"), "which is said");
+    check_slice(slice_of(watchdog_why(&watchdog)), SLICE("its event loop has been stuck for 30 s"), "which is said");
     tell(freed[1]);
     check(until(loop, false, 1000), "and it is good again when it turns again");
     usleep(2 * PULSE_MISSED * INTERVAL_MS * 1000);

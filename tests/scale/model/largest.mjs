@@ -112,7 +112,7 @@ async function main() {
     const { values } = parseArgs({ options: { streams: { type: 'string' }, only: { type: 'string' }, write: { type: 'boolean', default: false } } });
     const wanted = values.streams === undefined ? null : Number(values.streams);
     if (wanted !== null && !(Number.isInteger(wanted) && wanted >= 100 && wanted <= MOST))
-        throw new Error(`--streams: ${values.streams} is no whole number from 100 to ${MOST}`);
+        throw new Error(`--streams: ${values.streams} is not a whole number from 100 to ${MOST}`);
     if (values.only !== undefined && !KINDS[values.only])
         throw new Error(`--only: ${values.only} is none of ${Object.keys(KINDS).join(', ')}`);
     const runs = [];

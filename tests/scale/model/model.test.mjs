@@ -121,7 +121,7 @@ test('a plan: of one user’s channel each, Redis’ memory decides', () => {
     assert.equal(found.shards, Math.ceil(found.redisBytes / 16e9));
 });
 
-test('a plan: what one Redis or the threads that hear it cannot do is said', () => {
+test('a plan: limits of one Redis or of the threads that read from it are reported', () => {
     assert.equal(plan(COSTS, defaults({ streams: 1e4, channels: 1, rate: 15000, cores: 64 })).tooHot, true);
     assert.throws(() => plan(COSTS, defaults({ streams: 1e6, channels: 1, rate: 40000, cores: 256, network: 1000 })), /hears [\d,]+ events\/s, more than its one thread/);
 });
@@ -202,7 +202,7 @@ test('tests/results/model.md: the largest run lost nothing and closed nothing', 
     assert.ok(rows.streams.every(text => Number(text.replaceAll(',', '')) >= 200000), `at least 200,000 streams: ${rows.streams}`);
 });
 
-test('a block is replaced, and a missing one is said', () => {
+test('a block is replaced, and a missing one is reported', () => {
     assert.equal(replaceBlock('a <!-- x --> b <!-- /x --> c', 'x', 'new'), 'a <!-- x -->\n\nnew\n\n<!-- /x --> c');
     assert.throws(() => replaceBlock('nothing', 'x', 'new'), /there is no/);
 });

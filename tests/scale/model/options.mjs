@@ -6,7 +6,7 @@ import { GROUPS } from './points.mjs';
 // name: [default, least, most, what]
 export const NUMBERS = {
     'streams': [null, 1, 1e10, 'open streams'],
-    'channels': [1, 1, 1e10, 'channels they are spread over evenly'],
+    'channels': [1, 1, 1e10, 'channels to spread the streams over evenly'],
     'publishes': [1, 1e-6, 1e8, 'events a second, over all channels'],
     'bytes': [256, 0, 1e6, 'data of an event'],
     'to-all': [0, 0, 1, 'share of the publishes that go to one more channel, which every stream has, too'],
