@@ -7,7 +7,7 @@ import { SCALE } from '../integration/wait.mjs';
 
 const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
     '--disable-component-update', '--disable-sync', '--host-resolver-rules=MAP *.example.org 127.0.0.1'];
-export const TIMEOUT = { timeout: 60000 * SCALE };
+export const TIMEOUT = { timeout: 90000 * SCALE };
 
 let browser;
 before(async () => {
@@ -35,7 +35,7 @@ export async function withContext(options, body) {
     await context.addInitScript(() => addEventListener('securitypolicyviolation', event => console.error(`policy: ${event.violatedDirective} ${event.blockedURI}`)));
     const open = async url => {
         const page = await context.newPage();
-        page.setDefaultTimeout(15000 * SCALE);
+        page.setDefaultTimeout(30000 * SCALE);
         page.on('pageerror', error => faults.push(error.message));
         page.on('console', message => !strangers && ['error', 'warning'].includes(message.type()) && !NETWORK.test(message.text()) && faults.push(message.text()));
         page.on('request', request => !strangers && new URL(request.url()).origin !== new URL(url).origin && !request.url().startsWith('data:') &&
@@ -54,7 +54,7 @@ export async function withContext(options, body) {
 // One page at `url`.
 export const withPage = (url, body, options = {}) => withContext(options, async open => body(await open(url)));
 
-export const until = (page, fn, arg) => page.waitForFunction(fn, arg, { timeout: 15000 * SCALE, polling: 20 });
+export const until = (page, fn, arg) => page.waitForFunction(fn, arg, { timeout: 30000 * SCALE, polling: 20 });
 
 // Waits until the element's text matches.
 export const untilText = (page, selector, re) => until(page, ([at, source]) => new RegExp(source).test(document.querySelector(at)?.textContent), [selector, re.source]);
