@@ -127,32 +127,31 @@ static struct position ring_begin(const struct channel *channel)
     return channel->ring.count == 0 ? channel->last : ring_at(&channel->ring, 0)->prev;
 }
 
-/* A deeper read: what is older than the ring goes in front of it. False: there is no room for all. */
-static bool take_older(struct channel *channel, const struct history_entry *entries, size_t count)
-{
-    bool room = true;
-    struct position reached = channel->reached;
-    for (size_t i = count; i-- != 0 && room;) {
-        reached = entries[i].at;
-        if (position_compare(entries[i].at, ring_begin(channel)) > 0)
-            continue;
-        struct frame *frame = channel_frame(channel, &entries[i]);
-        if (frame == NULL)
-            continue;
-        room = ring_prepend(&channel->ring, frame, &channel->shared->limits);
-        frame_unref(frame);
-    }
-    channel->reached = reached;
-    channel->reached_begin = ring_begin(channel);
-    return room;
-}
-
 /* The deeper read goes on with what stands before this. */
 static struct position deeper_before(const struct channel *channel)
 {
     struct position begin = ring_begin(channel);
     bool reached = !position_is_none(channel->reached) && position_compare(channel->reached_begin, begin) == 0;
     return reached ? channel->reached : position_next(begin);
+}
+
+/* A deeper read: puts what is older than the ring in front of it. An event that finds no room is not reached: it is read again when there is some. False: there is no room for all. */
+static bool take_older(struct channel *channel, const struct history_entry *entries, size_t count)
+{
+    bool room = true;
+    struct position reached = deeper_before(channel);
+    for (size_t i = count; i-- != 0 && room;) {
+        bool older = position_compare(entries[i].at, ring_begin(channel)) <= 0;
+        struct frame *frame = older ? channel_frame(channel, &entries[i]) : NULL;
+        if (frame != NULL) {
+            room = ring_prepend(&channel->ring, frame, &channel->shared->limits);
+            frame_unref(frame);
+        }
+        reached = room ? entries[i].at : reached;
+    }
+    channel->reached = reached;
+    channel->reached_begin = ring_begin(channel);
+    return room;
 }
 
 /* True when the callback of a read has something to go on with. */

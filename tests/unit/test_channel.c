@@ -333,6 +333,25 @@ static void test_move(void)
     stop();
 }
 
+/* While the memory of all rings is full, those of other channels keep it for a while. */
+static void test_no_room(void)
+{
+    start();
+    run("h1 h2 h3 h4 h5 h6 SA");
+    const struct ring *ring = channel_ring(channel);
+    memory.limit = memory.bytes + 2 * frame_memory(ring_at(ring, 0));
+    check(channel_deepen(channel, UINT32_MAX), "the older ones are asked for");
+    run("A");
+    check(ring_is(4, 6), "those that find room are in the ring");
+    check(!channel_covers(channel, fake_at(2)), "… which does not answer for the others");
+    memory.limit = 1 << 20;
+    ((struct ring *)ring)->cut_ms = 1; /* that was long ago */
+    check(channel_deepen(channel, UINT32_MAX), "they are asked for again when there may be room");
+    run("A");
+    check(ring_is(1, 6), "… and none is left out");
+    stop();
+}
+
 int main(void)
 {
     counters_init();
@@ -342,6 +361,7 @@ int main(void)
     test_rows();
     test_parts();
     test_ring();
+    test_no_room();
     test_bare();
     test_unsettled();
     test_failures();
