@@ -90,7 +90,7 @@ struct tell {
     };
 };
 
-/* What a client is told whose stream can't be; static. */
+/* The answer to a client whose stream is refused; static. */
 struct refusal {
     int status;
     unsigned retry_s; /* Retry-After; 0: none */

@@ -33,7 +33,7 @@ static void set_state(struct channel *channel, enum state next)
     channel->state = next;
 }
 
-/* What was learned of the history holds no longer. Those that wait for more are woken when it was read anew. */
+/* Drops what was learned of the history. Streams that wait for more of it are woken after the next read. */
 void channel_forget_history(struct channel *channel)
 {
     ++channel->drops;
@@ -71,7 +71,7 @@ void channel_emit(struct channel *channel, struct frame *frame)
 {
     if (frame->durable) {
         channel->last = frame->at;
-        channel->divergence.anew = false;
+        channel->divergence.emptied = false;
         channel->past = channel->past == PAST_BARE ? PAST_KNOWN : channel->past;
         ++channel->handed_on;
         ring_append(&channel->ring, frame, &channel->shared->limits);
@@ -100,12 +100,12 @@ void channel_emit_gap(struct channel *channel, struct position until, uint64_t t
 
 bool channel_already_seen(const struct channel *channel, const struct frame *frame)
 {
-    return frame->durable && channel->past != PAST_UNKNOWN && !channel->divergence.anew &&
+    return frame->durable && channel->past != PAST_UNKNOWN && !channel->divergence.emptied &&
            position_compare(frame->at, channel->last) <= 0;
 }
 
-/* Whether nothing can be missing between the last event and this one, while LIVE. A channel whose history began anew (expired, flushed) tells no position before its first
- * event: then the unbroken subscription vouches for it. */
+/* True when no event can be missing between the last one and this one, while LIVE. The first event of a history that restarted (expired, flushed) names no event before it:
+ * then an unbroken subscription is the proof. */
 static bool follows(const struct channel *channel, const struct frame *frame)
 {
     return !frame->durable || position_is_none(frame->prev) || position_compare(frame->prev, channel->last) == 0;
@@ -161,8 +161,8 @@ static void challenge(struct channel *channel, struct frame *frame, enum arrival
     consult(channel, frame, arrival);
 }
 
-/* An event that is not later than the last one. It was handed on if it stands in the ring. What is older than the ring may have been, or belongs to a history that began anew while
- * the clock went back: only the history knows. */
+/* Takes an event that is not later than the last one. One that is in the ring was handed on before. One older than the ring may have been, too, or it belongs to a history that
+ * restarted while the clock went back: only the history tells. */
 static void take_older_one(struct channel *channel, struct frame *frame, enum arrival arrival)
 {
     uint32_t next = ring_after(&channel->ring, frame->at);
@@ -175,7 +175,7 @@ static void take_older_one(struct channel *channel, struct frame *frame, enum ar
         drop_stray(channel);
 }
 
-/* The history began anew with it, but nothing is missing before it: so the ring's chain holds. */
+/* Links the first event of a history that restarted to the last event before it, since nothing is missing between them: so the ring has no hole. */
 void channel_join_on(const struct channel *channel, struct frame *frame)
 {
     if (frame->durable && position_is_none(frame->prev) && position_compare(channel->last, frame->at) < 0)
@@ -205,7 +205,7 @@ static void take(struct channel *channel, struct frame *frame, enum arrival arri
     }
 }
 
-/* The history was read to its end. Streams that wait are told their place first: to them, what was held comes after it. */
+/* The history was read to its end. Marks the streams that wait for the channel as ready, and hands on the events that were held meanwhile. */
 void channel_catch_up(struct channel *channel)
 {
     struct held held = held_take(&channel->held, channel->shared->limits.memory);

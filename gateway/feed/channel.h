@@ -23,7 +23,7 @@ struct search *channel_search(struct channel *channel);
 /* Of the newest events beyond its ring; only while channel_live(), and for that turn. True: `after` is set, see newest_find(). */
 bool channel_find_newest(struct channel *channel, uint32_t n, struct position *after);
 
-/* Nobody waits any more for what channel_verify(), channel_deepen(), channel_search() and channel_find_newest() began. */
+/* Gives up what channel_verify(), channel_deepen(), channel_search() and channel_find_newest() began: no stream waits for it. */
 void channel_drop_wishes(struct channel *channel);
 
 /* No callback runs after this. */

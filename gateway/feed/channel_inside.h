@@ -26,7 +26,7 @@ enum past {
 /* Whether the next read is of the marker. */
 enum marker_wish {
     MARKER_NONE,
-    MARKER_FOR_PROOF, /* of what a history that begins anew does not tell */
+    MARKER_FOR_PROOF, /* to prove what a history that restarted does not tell */
     MARKER_FOR_ABSENCE, /* the history was seen without an entry: the marker tells what is missing */
 };
 
@@ -65,7 +65,7 @@ struct channel {
     struct position older_begin; /* where the ring began when the deeper read under way was asked for */
     struct position reached,
         reached_begin; /* by the deeper reads: all from here on is in the ring or nobody's event, while the ring begins there */
-    bool doubted; /* before the ring is served, it is to be asked where the history begins */
+    bool doubted; /* read where the history begins before the ring is served */
     uint64_t asked_ms, verified_ms; /* when that was asked; … and answered */
     bool broken; /* the history went back: what streams have seen behind broken_at is lost, and was published before broken_ms */
     struct position broken_at;
@@ -89,7 +89,7 @@ void channel_emit(struct channel *channel, struct frame *frame);
 /* Tells every stream that what stood between the last event and `until` is gone for good; or, where no event says so, what was published before time_ms. */
 void channel_emit_gap(struct channel *channel, struct position until, uint64_t time_ms);
 
-/* The history began anew with this event, but nothing is missing before it: so the ring's chain holds. */
+/* Links the first event of a history that restarted to the last event before it, since nothing is missing between them. */
 void channel_join_on(const struct channel *channel, struct frame *frame);
 
 bool channel_already_seen(const struct channel *channel, const struct frame *frame);
@@ -97,7 +97,7 @@ bool channel_already_seen(const struct channel *channel, const struct frame *fra
 /* `last` was wrong: what a new event says of the one before it is believed instead. */
 void channel_start_over(struct channel *channel, struct position previous);
 
-/* What was found out about the history, beside the ring, holds no longer. */
+/* Drops what was learned of the history, besides the ring. */
 void channel_forget_history(struct channel *channel);
 
 /* The history was read to its end. */

@@ -7,7 +7,7 @@
 /* Entries asked for in one read of a history: an answer holds fewer when they are large (see history.h). */
 enum { PAGE = 1000 };
 
-/* ---- what is missing where the history begins anew, or is not there ---- */
+/* ---- what is missing where the history restarted, or is not there ---- */
 
 static uint64_t horizon_of(uint64_t born_ms, uint64_t time_ms)
 {
@@ -106,7 +106,7 @@ static void take_entry(struct channel *channel, const struct history_entry *entr
     frame_unref(frame);
 }
 
-/* The first read of a history: its newest events fill the ring, and nobody is told of them. */
+/* Takes the first read of a history: its newest events fill the ring and are not handed on. */
 static void take_newest(struct channel *channel, const struct history_entry *entries, size_t count)
 {
     for (size_t i = 0; i < count; ++i) {
@@ -269,7 +269,7 @@ static void on_older(void *data, const struct history_entry *entries, size_t cou
     go_on(channel, false);
 }
 
-/* The streams are told, since their clients' ids stand for nothing now, and go on from here. Nothing in the history tells of what was lost behind `at`, so it is remembered. */
+/* Sends a gap to all streams, whose clients' ids are not in this history, and goes on from `at`. The history does not tell what was lost behind `at`, so the channel remembers it. */
 static void go_back_to(struct channel *channel, struct position at, uint64_t time_ms)
 {
     channel_emit_gap(channel, at, time_ms);

@@ -15,7 +15,7 @@ struct channel_shard {
     bool clock_known; /* since the first connection */
     int64_t clock_ms; /* Redis's clock (milliseconds since 1970) less monotonic_ms() */
     struct clock_steps *steps; /* of that clock */
-    void (*on_clock_doubt)(void *data); /* it is to be read now */
+    void (*on_clock_doubt)(void *data); /* read the clock now */
     void *data;
     uint64_t proven_ms; /* all that was published before this time of Redis's clock has come; 0: not known */
     char born_key[CHANNEL_KEY_MAX]; /* see marker.h; "" while no slot is known to be here */
@@ -75,7 +75,7 @@ struct history_read *channel_read_after(const struct channel *channel, struct po
 struct history_read *channel_read_before(const struct channel *channel, struct position before, size_t limit, history_cb cb,
                                         void *data) __attribute__((warn_unused_result));
 
-/* For who reads by these two: wakes all that wait for the channel; tells of a failure, so that channel_retry() will come. */
+/* For callers of these two: wakes all streams that wait for the channel; reports a failure, so that channel_retry() follows. */
 void channel_wake(struct channel *channel);
 void channel_read_failed(struct channel *channel, const char *why);
 

@@ -4,7 +4,7 @@
 
 void divergence_doubt(struct divergence *divergence, struct position last)
 {
-    divergence->trust = divergence->anew || position_is_none(last) ? DIVERGENCE_TRUSTED : DIVERGENCE_DOUBTED;
+    divergence->trust = divergence->emptied || position_is_none(last) ? DIVERGENCE_TRUSTED : DIVERGENCE_DOUBTED;
 }
 
 void divergence_challenge(struct divergence *divergence, struct position prev)
@@ -29,7 +29,7 @@ struct divergence_question divergence_ask(struct divergence *divergence, struct 
     case DIVERGENCE_TRUSTED:
         break;
     }
-    return (struct divergence_question){.after = divergence->anew ? POSITION_NONE : last};
+    return (struct divergence_question){.after = divergence->emptied ? POSITION_NONE : last};
 }
 
 /* ---- what the entries tell ---- */
@@ -52,7 +52,7 @@ static bool ends_with_last(const struct divergence_past *past)
     return past->ring->count != 0 && position_compare(ring_at(past->ring, past->ring->count - 1)->at, past->last) == 0;
 }
 
-/* Whether the history goes past the last event without having it. One that was trimmed since names a later event as the one before its first, one that began anew none. */
+/* Whether the history goes past the last event without having it. The first event of one that was trimmed since names a later event before it, that of one that restarted names none. */
 static bool is_fork(const struct divergence_past *past, const struct history_entry *entries, size_t count)
 {
     if (count == 0)
@@ -124,7 +124,7 @@ static struct divergence_answer search(struct divergence *divergence, const stru
 static struct divergence_answer forget(struct divergence *divergence, const struct divergence_past *past,
                                        const struct history_entry *entries, size_t count)
 {
-    divergence->anew = count == 0;
+    divergence->emptied = count == 0;
     if (count == 0)
         return take_from(divergence, 0);
     if (position_compare(entries[0].at, divergence->common) > 0)

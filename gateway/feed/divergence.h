@@ -16,7 +16,7 @@ enum divergence_trust {
 /* Zeroed is one that is trusted. */
 struct divergence {
     enum divergence_trust trust, asked; /* now; when the read under way began */
-    bool anew; /* the history was seen empty: all that it will hold comes after the last event, whatever its position */
+    bool emptied; /* the history was seen empty: all that it will hold comes after the last event, whatever its position */
     struct position common; /* while SEARCHED: all that the history has up to here was handed on */
     bool found_common; /* … and there was something */
     struct position newcomer_prev; /* while CHALLENGED: what the event says of the one before it */

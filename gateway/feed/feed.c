@@ -276,7 +276,7 @@ static uint32_t count_fresh(struct feed *feed, const struct ask *ask)
 }
 
 /* The room that was kept for it is its own until its channels are counted. */
-static void join_anew(struct feed *feed, struct ask *ask)
+static void join_new(struct feed *feed, struct ask *ask)
 {
     static const struct refusal full = {503, CHANNELS_RETRY_S, CHANNELS_SENTENCE};
     uint32_t fresh = count_fresh(feed, ask), promised = ask->promised;
@@ -299,7 +299,7 @@ static void join(struct feed *feed, struct ask *ask)
     if (gone == NULL && ask->opening != NULL) {
         opening_go_on(ask->opening);
     } else if (gone == NULL) {
-        join_anew(feed, ask);
+        join_new(feed, ask);
     } else {
         feed_give_back(feed, ask->opening == NULL ? ask->promised : 0);
         opening_refuse(&feed->openings, ask, gone);

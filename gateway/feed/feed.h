@@ -43,7 +43,7 @@ bool feed_turn(struct feed *feed);
 /* Tells all nodes; a text of ANNOUNCE_MAX bytes at most. Lost while Redis is away. */
 void feed_announce(struct feed *feed, struct slice json);
 
-/* From now on, or no more, options.on_node is told what all nodes announce, this one included. In turns: on, off, on … */
+/* Starts or stops passing what all nodes announce, this one included, to options.on_node. Calls alternate: on, off, on … */
 void feed_hear_nodes(struct feed *feed, bool on);
 
 /* How many new channels may come into being; another thread's answer may be old by a moment. Any thread. */

@@ -13,7 +13,7 @@ struct feed_channel {
     struct uplink *uplink; /* to its shard; NULL: none is known to have it */
     uint16_t slot;
     h2o_linklist_t waiting; /* openings, for this channel */
-    const struct refusal *refused; /* no stream can have it; NULL: none was told so */
+    const struct refusal *refused; /* why no stream can have it; NULL: streams can */
     uint32_t listeners;
     UT_hash_handle hh;
     struct hub_channel *locals[]; /* one a worker, NULL when it does not listen */

@@ -41,8 +41,8 @@ void opening_cancel(struct opening *opening);
 /* Answers an ask, with or without an opening, that there will be no stream. */
 void opening_refuse(struct openings *openings, struct ask *ask, const struct refusal *why);
 
-/* What streams of a channel are told whose history can't be read; NULL: nothing, it may be read later. */
+/* The answer to streams of a channel whose history cannot be read; NULL: none, it may be readable later. */
 const struct refusal *opening_refusal(enum history_fault fault);
 
-/* NULL while its client is there, else what it is not told any more. */
+/* NULL while its client is there, else the refusal that ends it. */
 const struct refusal *opening_abandoned(const struct ask *ask);

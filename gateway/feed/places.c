@@ -27,7 +27,8 @@ static bool spans_shards(const struct replay *replay)
     return false;
 }
 
-struct position places_newest(const struct replay *replay, const struct channel_shard *shard)
+/* The newest event of all channels, or of those of one shard. */
+static struct position newest_of(const struct replay *replay, const struct channel_shard *shard)
 {
     struct position newest = POSITION_NONE;
     for (uint32_t i = 0; i < replay->ask->count; ++i)
@@ -39,7 +40,7 @@ struct position places_newest(const struct replay *replay, const struct channel_
 
 uint64_t places_present_ms(const struct replay *replay)
 {
-    uint64_t proven = UINT64_MAX, newest = places_newest(replay, NULL).ms;
+    uint64_t proven = UINT64_MAX, newest = newest_of(replay, NULL).ms;
     for (uint32_t i = 0; i < replay->ask->count; ++i) {
         const struct channel_shard *shard = shard_at(replay, i);
         uint64_t its = shard == NULL ? 0 : shard->proven_ms;
@@ -47,7 +48,7 @@ uint64_t places_present_ms(const struct replay *replay)
     }
     if (spans_shards(replay) || newest < proven)
         return proven;
-    /* one shard sends all its events in order: those before the newest have come. A channel that goes on above a clock that was set back has a newest one that tells no time. */
+    /* One shard sends all its events in order: those before the newest have come. But the newest event of a channel that goes on above a clock that was set back is no time. */
     const struct channel_shard *shard = shard_at(replay, 0);
     return shard == NULL || clock_steps_is_time(shard->steps, newest, monotonic_ms()) ? newest : proven;
 }
@@ -199,7 +200,7 @@ static enum replay_need find_time(struct replay *replay, struct slice id, struct
     for (uint32_t i = 0; i < replay->ask->count; ++i)
         if (ring_find(channel_ring(replay->places[i].channel), id, &at))
             stand_at(replay, i, at);
-    if (replay->state == REPLAY_RESOLVING && time.ms > places_newest(replay, of).ms)
+    if (replay->state == REPLAY_RESOLVING && time.ms > newest_of(replay, of).ms)
         return REPLAY_BARRIER;
     for (uint32_t i = 0; i < replay->ask->count; ++i)
         stand_at_time(replay, i, time.ms, time.seq == PLACE_PROVEN ? shard_at(replay, i) : of);

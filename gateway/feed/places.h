@@ -19,9 +19,6 @@ bool places_find_gap(struct place *place, const struct frame *first, enum place_
 /* A time of Redis's clock before which all that was published in these channels has come; 0: not known. */
 uint64_t places_present_ms(const struct replay *replay);
 
-/* Position of the newest event, of all channels or of those of one shard. */
-struct position places_newest(const struct replay *replay, const struct channel_shard *shard);
-
 /* Sequence number of an id that stands for a time: with PLACE_PROVEN all that was published before it, by each shard's own clock, has come; else only within the margin between shards. */
 enum { PLACE_NEAR = 0, PLACE_PROVEN = 1 };
 

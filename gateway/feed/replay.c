@@ -197,7 +197,7 @@ static enum replay_need read_pages(struct replay *replay, struct channel **wait_
     return REPLAY_READY;
 }
 
-/* Of what was there before the first page, only who resumes has a right to be told. */
+/* True when the stream must be told of a gap here. Before its first page only a stream that resumes must be. */
 static bool is_owed(const struct replay *replay, const struct place *place)
 {
     return replay->ask->mode == START_RESUME || replay->state == REPLAY_BEGUN || place->served;
@@ -332,7 +332,7 @@ static void begin(const struct replay *replay, struct place *place)
     case PLACE_GAP_NONE:
         break;
     case PLACE_GAP_ALL:
-        place->gap_at = POSITION_NONE; /* before any event, which would lead who comes back past it */
+        place->gap_at = POSITION_NONE; /* before any event: an event's id would lead a client that reconnects past it */
         break;
     case PLACE_GAP_HERE:
         place->gap_at = place->after;
@@ -426,7 +426,7 @@ static void format_before(const struct replay *replay, const struct place *place
         format_present(replay, out);
 }
 
-/* The id of the place before `first`, or of the present when nothing is replayed: who returns with it gets what the stream now begins with. */
+/* The id of the place before `first`, or of the present when nothing is replayed: a client that resumes from it gets what the stream now begins with. */
 static void format_place(const struct replay *replay, const struct frame *first, char out[EVENT_ID_LEN + 1])
 {
     if (replay->ask->count == 1)
@@ -455,7 +455,7 @@ static bool has_gap_of_all(const struct place *place)
     return place->gap == PLACE_GAP_ALL;
 }
 
-/* Where who was told of the gap goes on: it must be told of the others yet, and get the events that follow. False: from where it was. */
+/* The id from which a client that got this gap resumes: the other gaps and the events that follow are still to come. False: it resumes from where it was. */
 static bool format_after_gap(const struct replay *replay, const struct place *place, enum place_gap gap, char out[EVENT_ID_LEN + 1])
 {
     if (gap == PLACE_GAP_HERE || (gap == PLACE_GAP_ALL && has_more(replay, has_gap_of_all)))
@@ -481,7 +481,7 @@ static void format_gap_begin(const struct place *place, char out[EVENT_ID_LEN + 
         format_time(place->time_ms, out);
 }
 
-/* What was told is not told again. */
+/* Goes on behind a gap that was sent. */
 static void pass_gap(struct place *place, enum place_gap gap)
 {
     struct position end = gap_end(place);

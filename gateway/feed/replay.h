@@ -4,7 +4,7 @@
 
 #include "gateway/feed/replay_state.h"
 
-/* A fresh stream whose place is told no later than this after it asked has not had its head before (see hub_hold()). */
+/* A fresh stream that is answered no later than this after it asked has not had its head before (see heads.h). */
 enum { REPLAY_HEAD_MS = 700 };
 
 /* Begins the replay of an ask; channels[i] is the channel of channel i. `on_read(data)` is called when a read of its own has ended. */

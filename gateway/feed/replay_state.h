@@ -36,11 +36,11 @@ enum claim {
 /* What only this gateway knows to be lost, or has to assume. */
 enum loss {
     LOSS_NONE,
-    LOSS_ALL, /* the id stands for no place here: all that may have been missed is told, before anything else */
-    LOSS_TOLD, /* the stream was told of one */
+    LOSS_ALL, /* the id is no place here: a gap for all that may have been missed comes first */
+    LOSS_TOLD, /* the gap was sent */
 };
 
-/* What the stream is to be told before its next frame. */
+/* The gap that is to be sent before the next frame. */
 enum place_gap {
     PLACE_GAP_NONE,
     PLACE_GAP_BY_EVENT, /* up to gap_at, before an event that names what stood before it */
@@ -52,7 +52,7 @@ enum place_gap {
 /* What was read for this stream alone, because the ring does not reach back. */
 enum place_page {
     PAGE_NONE,
-    PAGE_EMPTIED, /* a read from `after` on found that the history has nothing any more */
+    PAGE_EMPTIED, /* a read from `after` on found nothing in the history */
     /* Whether the page goes on from `after` without a hole: */
     PAGE_UNKNOWN, /* an entry of somebody else stands first, which names nothing: it joins on if `after` is still in the history */
     PAGE_BY_PREV, /* its first frame names what stands before it */
@@ -105,6 +105,6 @@ struct replay {
     uint32_t read_at; /* for this place */
     size_t promised; /* bytes of shared->pages, while pages are read and held */
     const char *failed; /* why the last read did; NULL: it did not */
-    enum history_fault fault; /* … and of what kind that was, once it is told */
+    enum history_fault fault; /* … and what kind of failure, for replay_fault() */
     struct place places[];
 };

@@ -92,7 +92,7 @@ static void end_scan(struct search *search)
     scan(search); /* for those that came meanwhile */
 }
 
-/* What was under way is asked for once more when the channel is told to. */
+/* Queues the ids of the scan again, for when the channel retries. */
 static void queue(struct search *search, struct wanted *wanted)
 {
     wanted->state = QUEUED;

@@ -24,7 +24,7 @@ struct uplinks_options {
     const struct redis_url *url; /* borrowed */
     uint64_t redis_timeout_ms;
     struct read_preference_weights weights; /* see read_preference.h; of a cluster */
-    /* No channel of this uplink is subscribed any more, until its on_subscribed. */
+    /* The subscriber connection is lost: no channel of this uplink is subscribed until its on_subscribed. */
     void (*on_subscriber_lost)(void *data, struct uplink *uplink);
     /* Messages may have been lost on their way to the replica that it listens at. */
     void (*on_doubt)(void *data, struct uplink *uplink);

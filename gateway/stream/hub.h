@@ -24,7 +24,7 @@ h2o_multithread_receiver_t *hub_tells(struct hub *hub);
 /* Where the hub sends struct ask, by its outbox; set once, before the first join. `local`: on this same thread. */
 void hub_connect(struct hub *hub, h2o_multithread_receiver_t *asks, bool local);
 
-/* Does what the feed told and frees what was closed; after every turn of the worker's loop. A large fan-out is done in slices: true when there
+/* Handles the messages of the feed and frees what was closed; after every turn of the worker's loop. A large fan-out is done in slices: true when there
  * is more, so that the loop must not sleep. */
 bool hub_turn(struct hub *hub);
 

@@ -10,7 +10,7 @@ struct hub_channel {
     struct batch batch;
     uint32_t refs; /* members, and streams whose join is not answered */
     uint32_t leaves; /* ASK_LEAVE not yet answered */
-    bool listened; /* the feed listens to it since then: it is to be left */
+    bool listened; /* the feed listens to it, so it has to be told when no stream does */
     bool closed; /* see hub_judge() */
     UT_hash_handle hh;
     size_t name_len;
@@ -26,7 +26,7 @@ static inline struct slice hub_channel_name(const struct hub_channel *channel)
     return slice_make(channel->name, channel->name_len);
 }
 
-/* One stream less has it, for which the feed listened or not. True when the feed has to be told, which else would listen to it for nobody: then it is freed with the answer. */
+/* Takes out one stream, for which the feed listened or not. True when it was the last one and the feed has to stop listening: then the channel is freed with the feed's answer. */
 bool hub_channel_release(struct hub_channel **channels, struct hub_channel *channel, bool listened);
 
 /* The feed has answered that. */

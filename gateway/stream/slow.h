@@ -21,7 +21,7 @@ struct slow {
 
 void slow_init(struct slow *slow, const struct slow_limits *limits);
 
-/* Takes a stream in that waits, lets one out that does not, and clears `progress`, with which its wait starts anew; see subscriber_owner.changed. */
+/* Adds a stream that waits, removes one that does not, and restarts its wait when it made progress (clears `progress`); see subscriber_owner.changed. */
 void slow_update(struct slow *slow, struct subscriber *subscriber, uint64_t now);
 
 /* True when so much was queued since the last look that the sum should be looked at now and not at the next tick. */

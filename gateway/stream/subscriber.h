@@ -13,7 +13,7 @@ struct subscriber;
 struct transport;
 
 enum subscriber_state {
-    SUBSCRIBER_OPENING, /* the bus has not told its place yet, or its replay is not written */
+    SUBSCRIBER_OPENING, /* the feed has not answered yet, or the replay is not written */
     SUBSCRIBER_LIVE,
     SUBSCRIBER_ENDING, /* out of its channels; closes when its queue is written */
     SUBSCRIBER_CLOSED, /* libh2o may still refer to it */
@@ -75,7 +75,7 @@ struct subscriber {
         uint32_t replayed; /* frames in front that are history: bounded by its pages, they do not count against QUEUE_BYTES */
         size_t bytes, live; /* of all events; of those that are not history */
     } queue;
-    uint64_t active_ms; /* when something was last written, as far as not told by its channels */
+    uint64_t active_ms; /* when something was last written; writes of a fan-out are in its channels' active_ms */
     uint64_t since_ms; /* while it waits for its client: when it last made progress */
     uint64_t rotate_ms; /* when it is to be ended, by MAX_STREAM_SECONDS or with its token, see `reason`; UINT64_MAX: never */
     struct subscriber_request *request; /* its head is not sent yet; see subscriber_hold() */
@@ -99,7 +99,7 @@ void subscriber_open(struct subscriber *subscriber);
 /* While its head is held: its HTTP/1.1 connection; NULL over HTTP/2. */
 h2o_socket_t *subscriber_held_on(const struct subscriber *subscriber);
 
-/* Its place is told and its replay is on the way: from OPENING to LIVE. */
+/* The feed has answered and the replay is on its way: from OPENING to LIVE. */
 void subscriber_go_live(struct subscriber *subscriber);
 
 /* Queues a frame (taking a reference) and writes if the transport is free. A stream that is too far behind is closed later, by slow_check(). */

@@ -22,7 +22,7 @@ struct transport {
     /* The stream is over: lets go of the socket or request and calls subscriber_detach(), now or when libh2o has let go. `written`: all that was queued is
      * out, so the protocol's own end can be sent; else the stream is cut. */
     void (*close)(struct subscriber *subscriber, bool written);
-    /* The connection's descriptor; -1 when there is none (any more). */
+    /* The connection's descriptor; -1 before it is open and after it was closed. */
     int (*fd)(const struct subscriber *subscriber);
     /* How the fan-out writes to a stream that is live and waits for nothing: by send(2) of a frame's chunk to the descriptor this gives, by send() below
      * (TRANSPORT_SEND), or only through the queue (TRANSPORT_QUEUE). */

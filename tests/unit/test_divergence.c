@@ -144,7 +144,7 @@ static void test_forgotten(void)
         check(divergence_ask(&divergence, past.past.last).newest,
               "where nothing of the ring is left the newest entry is asked for");
         if (round == 0)
-            check(is(judge(&divergence, &past, &none), DIVERGENCE_TAKE, 0, 0) && divergence.anew &&
+            check(is(judge(&divergence, &past, &none), DIVERGENCE_TAKE, 0, 0) && divergence.emptied &&
                       asks_after(&divergence, &past, POSITION_NONE),
                   "an empty history begins anew: all it will hold is taken");
         else if (round == 1)
