@@ -205,7 +205,7 @@ static void take(struct channel *channel, struct frame *frame, enum arrival arri
     }
 }
 
-/* The history was read to its end. Marks the streams that wait for the channel as ready, and hands on the events that were held meanwhile. */
+/* The history was read to its end. Fresh streams that wait take their places first: the events that were held meanwhile are handed on behind them. */
 void channel_catch_up(struct channel *channel)
 {
     struct held held = held_take(&channel->held, channel->shared->limits.memory);

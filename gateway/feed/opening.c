@@ -215,9 +215,20 @@ bool openings_run(struct openings *openings, uint64_t until_us)
     return !h2o_linklist_is_empty(&openings->ready);
 }
 
+/* A fresh stream takes its place at once, which costs little: events that are handed on behind this come after it. What others look for does not depend on it. */
 void openings_set_ready(struct openings *openings, struct feed_channel *entry)
 {
-    h2o_linklist_insert_list(&openings->ready, &entry->waiting);
+    h2o_linklist_t waiting;
+    h2o_linklist_init_anchor(&waiting);
+    h2o_linklist_insert_list(&waiting, &entry->waiting);
+    while (!h2o_linklist_is_empty(&waiting)) {
+        struct opening *opening = H2O_STRUCT_FROM_MEMBER(struct opening, link, waiting.next);
+        h2o_linklist_unlink(&opening->link);
+        if (opening->ask->mode == START_FRESH)
+            advance(opening);
+        else
+            h2o_linklist_insert(&openings->ready, &opening->link);
+    }
 }
 
 void openings_retry(struct openings *openings)

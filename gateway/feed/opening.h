@@ -28,7 +28,7 @@ void opening_go_on(struct opening *opening);
 /* Goes on with those that have what they waited for, the first one first, until `until_us` of monotonic_us(): one step may look through 100 channels' events. True: some are left. */
 bool openings_run(struct openings *openings, uint64_t until_us);
 
-/* All that wait for this channel have what they waited for; or they are refused. */
+/* All that wait for this channel have what they waited for: fresh streams take their places in it now, the others are ready. Or they are refused. */
 void openings_set_ready(struct openings *openings, struct feed_channel *entry);
 void openings_refuse(struct feed_channel *entry, const struct refusal *why);
 

@@ -261,6 +261,8 @@ static bool is_late_enough(struct channel *channel, uint64_t present_ms)
 static bool is_present_late_enough(const struct replay *replay)
 {
     uint64_t present_ms = places_present_ms(replay);
+    if (present_ms == 0)
+        return false;
     for (uint32_t i = 0; i < replay->ask->count; ++i)
         if (!is_late_enough(replay->places[i].channel, present_ms))
             return false;
@@ -289,11 +291,11 @@ enum replay_need replay_prepare(struct replay *replay, struct channel **wait_at)
     }
     if (!verify(replay, wait_at))
         return REPLAY_CHANNEL;
-    if (replay->waits < PRESENT_WAITS && places_present_ms(replay) == 0) { /* the gateway has only just begun to listen */
-        ++replay->waits;
-        return REPLAY_BARRIER;
-    }
     if (replay->state < REPLAY_RESOLVED) {
+        if (replay->ask->mode != START_FRESH && replay->waits < PRESENT_WAITS && places_present_ms(replay) == 0) {
+            ++replay->waits; /* the gateway has only just begun to listen, and what an id stands for may depend on the present */
+            return REPLAY_BARRIER;
+        }
         need = resolve(replay, wait_at);
         if (need == REPLAY_BARRIER)
             set_state(replay, REPLAY_BEHIND_BARRIER); /* when it is called again */

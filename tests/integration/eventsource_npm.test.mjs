@@ -92,13 +92,14 @@ function likeBrowser() {
     globalThis.document ??= { hidden: false, addEventListener() {}, removeEventListener() {} };
 }
 
-test('fetch-event-source takes an orderly end for good, and comes back with the line of the how-to', async () => {
+test('fetch-event-source takes an orderly end for good, and comes back with the line of the how-to', async t => {
     likeBrowser();
     const { fetchEventSource } = await import('@microsoft/fetch-event-source');
     const line = /onclose\(\) \{ (.*?;) \}/.exec(readFileSync(join(ROOT, 'deploy/howto.md'), 'utf8'))[1];
     const drained = await Stack.start({ gateways: 1, publishers: 1, env: { RETRY_MS: 100, DRAIN_SECONDS: 1 } });
     const [gw] = drained.gw;
     const away = new AbortController();
+    t.after(() => away.abort());
     const read = options => {
         const heard = [];
         const ended = fetchEventSource(`${gw.url}/channels/ended`, { signal: away.signal, onmessage: ({ data }) => data !== '' && heard.push(data), ...options });

@@ -397,6 +397,22 @@ static void test_stream(void)
     check(subscription_of("a") == NULL && feed_room(feed) == SIZE_MAX, "with the last worker the subscription goes");
 }
 
+/* Whoever knows that the channel is subscribed may publish: a fresh stream gets that, though its channel is still being read. */
+static void test_fresh(void)
+{
+    start(0);
+    publish("a", 1);
+    open_stream(0, 1, "a", 0);
+    struct subscription *subscription = subscription_of("a");
+    subscription->events->on_subscribed(subscription);
+    fake_execute_all();
+    publish("a", 2);
+    told_is("", "an event comes while the answer with those before it is on the way");
+    answer_reads();
+    told_is("welcome1 2 ", "a fresh stream begins before it");
+    leave(0, "a");
+}
+
 static void test_several(void)
 {
     start(0);
@@ -560,6 +576,7 @@ int main(void)
     metrics_thread();
     log_set_level(LOG_ERROR);
     test_stream();
+    test_fresh();
     test_several();
     test_refusals();
     test_cancel();
