@@ -118,8 +118,8 @@ for (const where of ['source', 'target'])
         await assert.rejects(move.target.command(['FCALL', 'sse_publish', 1, `sse:${name}`, 'forked']), /TRYAGAIN sse_publish: /);
         assert.equal((await post(s, inShard(0, 1, 'other')[0], 'others go on')).status, 200);
         const late = openStream(`${s.gw[0].url}/channels/${name}`, { headers: { 'last-event-id': '00000000-0000-4000-8000-000000000000' } });
-        const pending = post(s, name, '2', 'in time');
         await set.moveKeys(move);
+        const pending = post(s, name, '2', 'in time'); // the publisher tries for 2 s
         await set.endMove(move);
         assert.equal((await pending).status, 200, 'one that is tried while the move ends is taken');
         (await late).close();
