@@ -99,6 +99,13 @@ static const struct config_option table[] = {
 
 const char *options_check(const struct options *options)
 {
+    const struct service *service = &options->service;
+    const char *host = service->host;
+    const char *why = service_check_ports("HTTP_PORT", host, options->http_port, "PORT", host, service->port);
+    if (why == NULL)
+        why = service_check_ports("HTTP_PORT", host, options->http_port, "ADMIN_PORT", service->admin_host, service->admin_port);
+    if (why != NULL)
+        return why;
     if (strncasecmp(options->publisher_url, "https:", 6) == 0)
         return service_check_pair("PUBLISHER_CERT", options->publisher_cert, "PUBLISHER_KEY", options->publisher_key);
     return *options->publisher_ca != 0     ? "PUBLISHER_CA: is for https://, which PUBLISHER_URL is not"

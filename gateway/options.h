@@ -21,5 +21,5 @@ struct options {
 /* Reads them from the command line and the environment; ends the process on a bad one (see config_main() and config_table.prepare). */
 void options_load(struct options *options, int argc, char **argv, const char *(*prepare)(void *options));
 
-/* Whether the settings of PUBLISHER_URL go together. NULL, or a sentence in a static buffer. */
+/* Whether the ports go together, and the settings of PUBLISHER_URL. NULL, or a sentence in a static buffer. */
 const char *options_check(const struct options *options) __attribute__((warn_unused_result));

@@ -39,6 +39,16 @@ const char *service_check_pair(const char *name, const char *value, const char *
     return sentence;
 }
 
+const char *service_check_ports(const char *name, const char *host, int64_t port, const char *other, const char *others_host,
+                                int64_t others_port)
+{
+    static char sentence[100];
+    if (port != others_port || port <= 0 || !listener_hosts_meet(host, others_host))
+        return NULL;
+    snprintf(sentence, sizeof(sentence), "%s: must not be %d, which is the port of %s", name, (int)port, other);
+    return sentence;
+}
+
 static const char *check_together(const struct service *service)
 {
     const char *why = service_check_pair("TLS_CERT", service->tls_cert, "TLS_KEY", service->tls_key);
@@ -76,6 +86,8 @@ const char *service_prepare(struct service *service, const struct service_rows *
         error = listener_check_host("HOST", service->host);
     if (error == NULL)
         error = listener_check_host("ADMIN_HOST", service->admin_host);
+    if (error == NULL)
+        error = service_check_ports("ADMIN_PORT", service->admin_host, service->admin_port, "PORT", service->host, service->port);
     if (error == NULL)
         service->access = access_load(&service->access_options, service->cors_origins, &error);
     return error;

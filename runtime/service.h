@@ -62,10 +62,10 @@ struct service {
         TEXT("HOST", service.host, "", "address the public ports listen on; empty: all, IPv4 and IPv6")
 
 /* `paths` is what comes before the paths that both have. */
-#define SERVICE_ADMIN(fallback_, paths)                                                           \
-    INT("ADMIN_PORT", service.admin_port, fallback_, 0, 65535,                                    \
-        "port of " paths "`/healthz`, `/readyz` and `/metrics`; keep it private"),                \
-        TEXT("ADMIN_HOST", service.admin_host, "127.0.0.1", "address the admin port listens on"), \
+#define SERVICE_ADMIN(fallback_, paths)                                                                                            \
+    INT("ADMIN_PORT", service.admin_port, fallback_, 0, 65535,                                                                     \
+        "port of " paths "`/healthz`, `/readyz` and `/metrics`, another than the public ones; keep it private; 0: any free port"), \
+        TEXT("ADMIN_HOST", service.admin_host, "127.0.0.1", "address the admin port listens on"),                                  \
         ADMIN_HOSTS_SETTING(offsetof(struct options, service.admin_hosts))
 
 #define SERVICE_TLS                                                                               \
@@ -156,6 +156,10 @@ const char *service_prepare(struct service *service, const struct service_rows *
 /* NULL when both or neither of two settings are set (not ""), or a sentence in a static buffer. */
 const char *service_check_pair(const char *name, const char *value, const char *other, const char *others)
     __attribute__((warn_unused_result));
+
+/* NULL, or a sentence in a static buffer when both listeners would want the same port. A port of 0 is any free one, -1 none. */
+const char *service_check_ports(const char *name, const char *host, int64_t port, const char *other, const char *others_host,
+                                int64_t others_port) __attribute__((warn_unused_result));
 
 /* A context of the public port's certificate, the caller's; NULL without TLS_CERT, or with *error. `client_ca`: TLS_CLIENT_CA, or "". */
 SSL_CTX *service_tls(const struct service *service, const char *client_ca, const char **error);

@@ -12,6 +12,7 @@
 
 #include "runtime/log.h"
 #include "runtime/h2o/bodies.h"
+#include "runtime/net/client_address.h"
 #include "runtime/net/connection.h"
 #include "runtime/net/proxies.h"
 #include "runtime/net/proxy_reader.h"
@@ -124,6 +125,38 @@ const char *listener_check_host(const char *setting, const char *host)
     else if (host[0] != '\0')
         freeaddrinfo(found);
     return failure == 0 ? NULL : sentence;
+}
+
+static bool covers(const struct client_address *listener, const struct client_address *other)
+{
+    static const struct client_address everywhere, four = {{[10] = 0xff, [11] = 0xff}};
+    enum { MAPPED = 12 };
+    if (memcmp(listener, &four, sizeof(four)) == 0)
+        return memcmp(other, &four, MAPPED) == 0;
+    return memcmp(listener, &everywhere, sizeof(everywhere)) == 0 || memcmp(listener, other, sizeof(*other)) == 0;
+}
+
+static struct addrinfo *addresses_of(const char *host)
+{
+    struct addrinfo *found = NULL, hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
+    return getaddrinfo(host[0] == '\0' ? "::" : host, "0", &hints, &found) == 0 ? found : NULL;
+}
+
+bool listener_hosts_meet(const char *host, const char *other)
+{
+    struct addrinfo *ours = addresses_of(host), *theirs = addresses_of(other);
+    bool meet = false;
+    for (const struct addrinfo *a = ours; a != NULL; a = a->ai_next)
+        for (const struct addrinfo *b = theirs; b != NULL; b = b->ai_next) {
+            struct client_address one, two;
+            if (client_address_read(&one, a->ai_addr) && client_address_read(&two, b->ai_addr))
+                meet = meet || covers(&one, &two) || covers(&two, &one);
+        }
+    if (ours != NULL)
+        freeaddrinfo(ours);
+    if (theirs != NULL)
+        freeaddrinfo(theirs);
+    return meet;
 }
 
 static void release(struct listener *listener)

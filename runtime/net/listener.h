@@ -15,6 +15,9 @@ int listener_bind(const char *host, int port, int *bound, const char **error);
  * it binds, after which a check of the settings of a running program would fail. */
 const char *listener_check_host(const char *setting, const char *host);
 
+/* Whether two listeners on the same port, at these hosts as listener_bind() takes them, could want the same address. */
+bool listener_hosts_meet(const char *host, const char *other);
+
 /* What every accepted connection gets and counts against; see connection.h for what is kept of it. */
 struct listener_options {
     h2o_accept_ctx_t *accept; /* ctx, hosts and, for TLS, ssl_ctx; borrowed for the listener's life */

@@ -50,11 +50,19 @@ const PUBLISHER = [
     ['TICKERS', 'letters'], ['TICKERS', 'nope:1000'], ['TICKERS', 'letters:-1'], ['TICKERS', 'letters:x'],
 ];
 
+// [setting that is wrong, its value, the others, the setting it meets]: no two listeners of a program may want one port of one address.
+BOTH.push(
+    ['ADMIN_PORT', '5123', { PORT: '5123' }, 'PORT'], ['ADMIN_PORT', '4043', { PORT: '4043', HOST: '127.0.0.1', ADMIN_HOST: 'localhost' }, 'PORT'],
+    ['ADMIN_PORT', '5123', { PORT: '5123', HOST: '127.0.0.1', ADMIN_HOST: '::' }, 'PORT']);
+GATEWAY.push(['HTTP_PORT', '4043', {}, 'PORT'], ['HTTP_PORT', '5123', { PORT: '5123', HOST: 'localhost' }, 'PORT'], ['HTTP_PORT', '9043', {}, 'ADMIN_PORT'],
+    ['HTTP_PORT', '5123', { ADMIN_PORT: '5123', HOST: '0.0.0.0' }, 'ADMIN_PORT']);
+
 for (const [program, cases] of [['sse-gateway', [...BOTH, ...GATEWAY]], ['sse-publisher', [...BOTH, ...PUBLISHER]]])
     test(`${program}: a bad setting ends the start in one sentence that names it`, async () => {
-        for (const [name, value, more] of cases) {
+        for (const [name, value, more, other] of cases) {
             const { code, out, err } = await run(program, [], { [name]: value, ...more });
             assert.equal(code, 1, `${name}=${value}: ${code} ${err}`);
+            assert.ok(other === undefined || parseLine(err.trimEnd()).why === `${name}: must not be ${value}, which is the port of ${other}`, err);
             assert.equal(out, '');
             const checked = await run(program, ['--check-config'], { [name]: value, ...more });
             assert.deepEqual([checked.code, checked.out], [1, ''], `--check-config takes ${name}=${value}`);
@@ -66,6 +74,12 @@ for (const [program, cases] of [['sse-gateway', [...BOTH, ...GATEWAY]], ['sse-pu
     });
 
 for (const program of ['sse-gateway', 'sse-publisher']) {
+    test(`${program}: equal ports at different addresses, or any free port, are no fault`, async () => {
+        for (const env of [{ PORT: '5123', ADMIN_PORT: '5123', HOST: '127.0.0.2', ADMIN_HOST: '127.0.0.1' }, { PORT: '5123', ADMIN_PORT: '5123', HOST: '0.0.0.0', ADMIN_HOST: '::1' },
+            { PORT: '0', ADMIN_PORT: '0', HTTP_PORT: '0' }, { HTTP_PORT: '-1' }])
+            assert.deepEqual(await run(program, ['--check-config'], env), { code: 0, out: '', err: '' }, JSON.stringify(env));
+    });
+
     test(`${program}: a fault in REDIS_URL is named without the password in it`, async () => {
         const { code, err } = await run(program, [], { REDIS_URL: 'redis://u:s3cretPa55@host:99999' });
         assert.equal(code, 1);

@@ -67,6 +67,41 @@ static void test_bind(void)
     check(slice_starts(slice_of(error), SLICE("cannot resolve host '256.1.1.1.invalid': ")), "and the sentence says so: %s", error);
 }
 
+/* A name that has several addresses meets each of them; what listener_bind() does with the kernel's answer agrees where there is one address. */
+static void test_hosts(void)
+{
+    static const struct {
+        const char *host, *other;
+        bool meet;
+    } cases[] = {
+        {"", "", true},
+        {"", "127.0.0.1", true},
+        {"", "::1", true},
+        {"::", "127.0.0.1", true},
+        {"::", "0.0.0.0", true},
+        {"0.0.0.0", "127.0.0.1", true},
+        {"0.0.0.0", "::1", false},
+        {"127.0.0.1", "127.0.0.1", true},
+        {"127.0.0.1", "127.0.0.2", false},
+        {"127.0.0.1", "::1", false},
+        {"127.0.0.1", "::ffff:127.0.0.1", true},
+        {"localhost", "127.0.0.1", true},
+        {"localhost", "127.0.0.2", false},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); ++i) {
+        const char *host = cases[i].host, *other = cases[i].other, *error;
+        check(listener_hosts_meet(host, other) == cases[i].meet && listener_hosts_meet(other, host) == cases[i].meet,
+              "'%s' and '%s' %s", host, other, cases[i].meet ? "meet" : "do not meet");
+        int port, again, fd = listener_bind(host, 0, &port, &error);
+        int second = fd == -1 || strcmp(host, "localhost") == 0 ? -1 : listener_bind(other, port, &again, &error);
+        check(second == -1 || !cases[i].meet, "the kernel lets '%s' and '%s' listen on one port, so they do not meet", host, other);
+        if (fd != -1)
+            close(fd);
+        if (second != -1)
+            close(second);
+    }
+}
+
 static void test_cap(void)
 {
     struct server s;
@@ -277,6 +312,7 @@ int main(void)
     mallopt(M_PERTURB, 0x55); /* memory that is not set holds something */
     signal(SIGPIPE, SIG_IGN);
     test_bind();
+    test_hosts();
     test_cap();
     test_flood();
     test_connection_record();
