@@ -45,9 +45,27 @@ void channel_forget_history(struct channel *channel)
     channel->search = NULL;
 }
 
+/* Hands what is held over to the caller, with its references. */
+static struct frames take_held(struct channel *channel)
+{
+    struct frames held = channel->held;
+    ring_memory_give(channel->shared->limits.memory, channel->held_memory);
+    channel->held = (struct frames){.frames = NULL};
+    channel->held_memory = 0;
+    return held;
+}
+
+static void drop_held(struct channel *channel)
+{
+    struct frames held = take_held(channel);
+    while (held.count != 0)
+        frame_unref(frames_pop(&held));
+    frames_dispose(&held);
+}
+
 void channel_destroy(struct channel *channel)
 {
-    held_clear(&channel->held, channel->shared->limits.memory);
+    drop_held(channel);
     channel_forget_history(channel);
     ring_clear(&channel->ring);
     if (channel->unsettled)
@@ -111,12 +129,19 @@ static bool follows(const struct channel *channel, const struct frame *frame)
     return !frame->durable || position_is_none(frame->prev) || position_compare(frame->prev, channel->last) == 0;
 }
 
+/* Lets go what was held before where there would be more than a ring may have. */
 static void hold(struct channel *channel, struct frame *frame)
 {
-    bool let_go = held_add(&channel->held, frame, &channel->shared->limits);
-    if (let_go)
+    const struct ring_limits *limits = &channel->shared->limits;
+    size_t size = frame_memory(frame) + sizeof(frame);
+    bool room = ring_memory_take(limits->memory, size) && channel->held.bytes + frame->body <= limits->bytes;
+    if (channel->held.count != 0 && !room) {
+        drop_held(channel);
         channel->settled = channel->asked_held = 0;
-    channel->reread = let_go || channel->reread;
+        channel->reread = true;
+    }
+    frames_push(&channel->held, frame_ref(frame));
+    channel->held_memory += size;
 }
 
 /* `last` was wrong: the history was deleted and the clock went back, or somebody published a position that was not the bus's own. What the
@@ -208,18 +233,19 @@ static void take(struct channel *channel, struct frame *frame, enum arrival arri
 /* The history was read to its end. Fresh streams that wait take their places first: the events that were held meanwhile are handed on behind them. */
 void channel_catch_up(struct channel *channel)
 {
-    struct held held = held_take(&channel->held, channel->shared->limits.memory);
+    struct frames held = take_held(channel);
     size_t settled = channel->settled;
     uint32_t drops = channel->drops;
     channel->settled = 0;
     set_state(channel, LIVE);
     channel->interrupted = false;
     channel->shared->on_live(channel->owner);
-    for (size_t i = 0; i < held.count; ++i) {
-        take(channel, held.frames[i], i < settled ? ARRIVAL_SETTLED : ARRIVAL_HELD);
-        frame_unref(held.frames[i]);
+    for (size_t i = 0; held.count != 0; ++i) {
+        struct frame *frame = frames_pop(&held);
+        take(channel, frame, i < settled ? ARRIVAL_SETTLED : ARRIVAL_HELD);
+        frame_unref(frame);
     }
-    free(held.frames);
+    frames_dispose(&held);
     if (channel->state == READING)
         channel_start_read(channel);
     if (channel->drops != drops && channel->state == LIVE)

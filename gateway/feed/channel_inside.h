@@ -2,7 +2,8 @@
 #pragma once
 
 #include "gateway/feed/divergence.h"
-#include "gateway/feed/held.h"
+#include "gateway/feed/ring.h"
+#include "gateway/frames.h"
 
 enum state { SUBSCRIBING, READING, LIVE };
 
@@ -70,7 +71,8 @@ struct channel {
     bool broken; /* the history went back: what streams have seen behind broken_at is lost, and was published before broken_ms */
     struct position broken_at;
     uint64_t broken_ms;
-    struct held held;
+    struct frames held; /* messages that wait until the history is read */
+    size_t held_memory; /* of the memory of rings */
     size_t asked_held; /* how many were held when the read under way was asked for */
     size_t settled; /* of those held, the first so many came before a read that then found the last event in the history */
     struct search *search; /* NULL: none was asked for yet */

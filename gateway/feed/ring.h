@@ -18,7 +18,7 @@ void ring_memory_init(struct ring_memory *memory, size_t limit);
 bool ring_memory_take(struct ring_memory *memory, size_t bytes);
 void ring_memory_give(struct ring_memory *memory, size_t bytes);
 
-/* Zeroed memory is an empty ring. */
+/* Zeroed memory is an empty ring. It is no struct frames: the hashes lie in the same block, it grows at both ends and shrinks, and its room counts in ring_memory. */
 struct ring {
     struct frame **frames; /* capacity is a power of two */
     uint32_t *ids; /* hashes of their ids, in the same order */

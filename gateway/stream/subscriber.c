@@ -9,9 +9,6 @@
 #include "runtime/http.h"
 #include "runtime/log.h"
 
-/* Room for so many frames stays with a stream once it was needed: transports that always queue must not allocate for each event. */
-enum { QUEUE_KEPT = 4 };
-
 /* A request whose head is held. Lives in the request's pool and dies with it. */
 struct subscriber_request {
     struct subscriber *subscriber; /* NULL once the head was sent */
@@ -110,43 +107,29 @@ void subscriber_go_live(struct subscriber *subscriber)
 
 /* ---- the queue ---- */
 
-/* What the queue's array takes, beyond the room that stays. */
-static int64_t array_bytes(uint32_t capacity)
+/* What the queue's array takes, beyond the first one. That one stays once it was needed: transports that always queue must not allocate for each event. */
+static int64_t array_bytes(const struct frames *queue)
 {
-    return capacity > QUEUE_KEPT ? (int64_t)(capacity * sizeof(struct frame *)) : 0;
-}
-
-static void queue_grow(struct subscriber *subscriber)
-{
-    uint32_t capacity = subscriber->queue.capacity == 0 ? QUEUE_KEPT : subscriber->queue.capacity * 2;
-    struct frame **frames = h2o_mem_alloc(capacity * sizeof(*frames));
-    for (uint32_t i = 0; i < subscriber->queue.count; ++i)
-        frames[i] = subscriber_queued(subscriber, i);
-    free(subscriber->queue.frames);
-    metric_add(COUNT_QUEUED_BYTES, array_bytes(capacity) - array_bytes(subscriber->queue.capacity));
-    subscriber->queue.frames = frames;
-    subscriber->queue.capacity = capacity;
-    subscriber->queue.first = 0;
+    return queue->capacity > FRAMES_FIRST ? (int64_t)(queue->capacity * sizeof(struct frame *)) : 0;
 }
 
 static void queue_append(struct subscriber *subscriber, struct frame *frame)
 {
-    if (subscriber->queue.count == subscriber->queue.capacity)
-        queue_grow(subscriber);
-    subscriber->queue.frames[(subscriber->queue.first + subscriber->queue.count++) & (subscriber->queue.capacity - 1)] = frame;
-    subscriber->queue.bytes += frame->body;
-    subscriber->queue.live += frame->body;
-    metric_add(COUNT_QUEUED_BYTES, (int64_t)frame_enqueue(frame));
+    int64_t bytes = (int64_t)frame_enqueue(frame) - array_bytes(&subscriber->queue);
+    frames_push(&subscriber->queue, frame);
+    subscriber->live_bytes += frame->body;
+    metric_add(COUNT_QUEUED_BYTES, bytes + array_bytes(&subscriber->queue));
 }
 
 static void queue_clear(struct subscriber *subscriber)
 {
-    int64_t bytes = array_bytes(subscriber->queue.capacity);
-    for (uint32_t i = 0; i < subscriber->queue.count; ++i)
-        bytes += (int64_t)frame_dequeue(subscriber_queued(subscriber, i));
+    int64_t bytes = array_bytes(&subscriber->queue);
+    while (subscriber->queue.count != 0)
+        bytes += (int64_t)frame_dequeue(frames_pop(&subscriber->queue));
     metric_add(COUNT_QUEUED_BYTES, -bytes);
-    free(subscriber->queue.frames);
-    memset(&subscriber->queue, 0, sizeof(subscriber->queue));
+    frames_dispose(&subscriber->queue);
+    subscriber->offset = subscriber->replayed = 0;
+    subscriber->live_bytes = 0;
 }
 
 /* Writes what can be written, and does what was to be done when all is out. */
@@ -180,7 +163,7 @@ static void push(struct subscriber *subscriber, struct frame *frame, uint32_t of
         return;
     queue_append(subscriber, frame);
     if (offset != 0)
-        subscriber->queue.offset = offset;
+        subscriber->offset = offset;
     flush(subscriber);
 }
 
@@ -204,29 +187,26 @@ void subscriber_replay(struct subscriber *subscriber, struct frame *const *frame
 {
     for (uint32_t i = 0; i < count; ++i)
         queue_append(subscriber, frames[i]);
-    subscriber->queue.replayed = subscriber->queue.count; /* a comment may stand among them */
-    subscriber->queue.live = 0;
+    subscriber->replayed = subscriber->queue.count; /* a comment may stand among them */
+    subscriber->live_bytes = 0;
     flush(subscriber);
 }
 
 void subscriber_written(struct subscriber *subscriber, uint32_t written, uint32_t offset)
 {
     assert(written <= subscriber->queue.count);
-    subscriber->progress |= written != 0 || offset != subscriber->queue.offset;
+    subscriber->progress |= written != 0 || offset != subscriber->offset;
     for (uint32_t i = 0; i < written; ++i) {
-        struct frame *frame = subscriber_queued(subscriber, 0);
-        subscriber->queue.first = (subscriber->queue.first + 1) & (subscriber->queue.capacity - 1);
-        --subscriber->queue.count;
-        subscriber->queue.bytes -= frame->body;
-        if (subscriber->queue.replayed != 0)
-            --subscriber->queue.replayed;
+        struct frame *frame = frames_pop(&subscriber->queue);
+        if (subscriber->replayed != 0)
+            --subscriber->replayed;
         else
-            subscriber->queue.live -= frame->body;
+            subscriber->live_bytes -= frame->body;
         metric_add(COUNT_BYTES_OUT, frame->body);
         metric_add(COUNT_QUEUED_BYTES, -(int64_t)frame_dequeue(frame));
     }
-    subscriber->queue.offset = offset;
-    if (subscriber->queue.count == 0 && subscriber->queue.capacity > QUEUE_KEPT)
+    subscriber->offset = offset;
+    if (subscriber->queue.count == 0 && subscriber->queue.capacity > FRAMES_FIRST)
         queue_clear(subscriber);
 }
 

@@ -2,6 +2,7 @@
  * HTTP/1.1, TLS and HTTP/2 alike; what happens to it is told to its owner. Worker thread only. */
 #pragma once
 
+#include "gateway/frames.h"
 #include "gateway/messages.h"
 #include "gateway/own_events.h"
 #include "runtime/net/client_address.h"
@@ -24,7 +25,7 @@ enum subscriber_state {
 struct subscriber_owner {
     void (*changed)(struct subscriber *subscriber); /* it waits for its client, or does no longer: see `waits` and `progress` */
     void (*drained)(struct subscriber *subscriber); /* OPENING, and everything is written: the next page may come */
-    void (*left)(struct subscriber *subscriber); /* it is about to be ENDING or CLOSED: takes it out of the channels and the wheel */
+    void (*left)(struct subscriber *subscriber); /* it will be ENDING or CLOSED: takes it out of the channels and the wheel */
     void (*released)(struct subscriber *subscriber); /* it is RELEASED: to be freed after this turn of the loop, not in this call */
 };
 
@@ -68,13 +69,10 @@ struct subscriber {
     struct stream_log *log; /* NULL: it is not logged */
     uint32_t received; /* bytes the client sent although it has nothing to say */
     uint32_t behind_ms; /* since when it is too far behind, see slow.h: the lower half of the time; 0: it is not */
-    struct { /* a ring; memory only while frames wait */
-        struct frame **frames;
-        uint32_t capacity, first, count;
-        uint32_t offset; /* bytes of the first frame that are already out */
-        uint32_t replayed; /* frames in front that are history: bounded by its pages, they do not count against QUEUE_BYTES */
-        size_t bytes, live; /* of all events; of those that are not history */
-    } queue;
+    struct frames queue; /* references by frame_enqueue() */
+    uint32_t offset; /* bytes of its front that are already out */
+    uint32_t replayed; /* of its frames, in front: history, which is bounded by its pages and does not count against QUEUE_BYTES */
+    size_t live_bytes; /* of its events that are not history */
     uint64_t active_ms; /* when something was last written; writes of a fan-out are in its channels' active_ms */
     uint64_t since_ms; /* while it waits for its client: when it last made progress */
     uint64_t rotate_ms; /* when it is to be ended, by MAX_STREAM_SECONDS or with its token, see `reason`; UINT64_MAX: never */
@@ -124,18 +122,13 @@ void subscriber_broken(struct subscriber *subscriber, int error);
 /* For transports: libh2o no longer refers to it. Closes it if that has not happened. */
 void subscriber_detach(struct subscriber *subscriber);
 
-static inline struct frame *subscriber_queued(const struct subscriber *subscriber, uint32_t index)
-{
-    return subscriber->queue.frames[(subscriber->queue.first + index) & (subscriber->queue.capacity - 1)];
-}
-
 /* Bytes that count against QUEUE_BYTES: of live events, without the one under way and the newest, so that an event of any size fits behind another. */
 static inline size_t subscriber_backlog(const struct subscriber *subscriber)
 {
-    uint32_t first = subscriber->queue.replayed, count = subscriber->queue.count;
-    if (count - first < 3)
+    const struct frames *queue = &subscriber->queue;
+    if (queue->count - subscriber->replayed < 3)
         return 0;
-    return subscriber->queue.live - subscriber_queued(subscriber, first)->body - subscriber_queued(subscriber, count - 1)->body;
+    return subscriber->live_bytes - frames_at(queue, subscriber->replayed)->body - frames_at(queue, queue->count - 1)->body;
 }
 
 /* The memory that its queue holds; what it shares with others counts in full. */

@@ -20,7 +20,7 @@ static void write_now(struct subscriber *subscriber)
 {
     h2o_req_t *req = subscriber->h2->req;
     for (struct frame *frame; subscriber->queue.count != 0; subscriber_written(subscriber, 1, 0)) {
-        frame = subscriber_queued(subscriber, 0);
+        frame = frames_at(&subscriber->queue, 0);
         if (frame->body == 0 || !h2_data(req, frame_body(frame)))
             break;
     }
@@ -33,7 +33,7 @@ static void write_later(struct subscriber *subscriber)
     h2o_iovec_t bufs[BATCH_FRAMES];
     uint32_t count = 0, filled = 0;
     for (; count < BATCH_FRAMES && count < subscriber->queue.count; ++count) {
-        bufs[filled] = iovec_of_slice(frame_body(subscriber_queued(subscriber, count)));
+        bufs[filled] = iovec_of_slice(frame_body(frames_at(&subscriber->queue, count)));
         filled += bufs[filled].len != 0;
     }
     if (filled == 0) { /* only the end of an HTTP/1.1 body */

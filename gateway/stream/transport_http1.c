@@ -29,9 +29,9 @@ static SSL *session(const struct subscriber *subscriber)
 /* The queued frame's bytes as they go onto the socket. */
 static struct slice bytes_of(const struct subscriber *subscriber, uint32_t index)
 {
-    const struct frame *frame = subscriber_queued(subscriber, index);
+    const struct frame *frame = frames_at(&subscriber->queue, index);
     struct slice bytes = subscriber->chunked ? frame_chunk(frame) : frame_body(frame);
-    return index == 0 ? slice_from(bytes, subscriber->queue.offset) : bytes;
+    return index == 0 ? slice_from(bytes, subscriber->offset) : bytes;
 }
 
 /* ---- writing ---- */
@@ -57,7 +57,7 @@ static bool wrote(struct subscriber *subscriber, ssize_t sent, size_t wanted)
         uint32_t written = 0;
         for (; written < subscriber->queue.count && left >= (size = bytes_of(subscriber, written).n); ++written)
             left -= size;
-        subscriber_written(subscriber, written, (uint32_t)left + (written == 0 ? subscriber->queue.offset : 0));
+        subscriber_written(subscriber, written, (uint32_t)left + (written == 0 ? subscriber->offset : 0));
     }
     if (sent == (ssize_t)wanted)
         return true;

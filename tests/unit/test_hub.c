@@ -37,7 +37,7 @@ static void on_flush(struct subscriber *subscriber)
 {
     subscriber->busy = stuck;
     while (!stuck && subscriber->queue.count != 0) {
-        struct slice body = frame_body(subscriber_queued(subscriber, 0));
+        struct slice body = frame_body(frames_at(&subscriber->queue, 0));
         if (body.n == 1 || body.n == 2)
             tell_body("queue:", body.p, body.n);
         ++written;

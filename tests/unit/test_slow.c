@@ -238,9 +238,9 @@ static void test_history(void)
     slow_check(&hub.slow, hub.now);
     check(!closed(one) && subscriber_backlog(one) == 3000, "history in front does not count");
     takes(one, 6, 0);
-    check(one->queue.live == 6000 && one->queue.replayed == 0, "what is left is live");
+    check(one->live_bytes == 6000 && one->replayed == 0, "what is left is live");
     takes(one, 2, 0);
-    check(one->queue.live == 0 && one->queue.bytes == 0, "nothing is left");
+    check(one->live_bytes == 0 && one->queue.bytes == 0, "nothing is left");
     end(one);
     for (size_t i = 0; i < 4; ++i)
         frame_unref(frames[i]);

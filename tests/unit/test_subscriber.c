@@ -55,7 +55,7 @@ static void on_flush(struct subscriber *subscriber)
     uint32_t count = subscriber->queue.count < takes ? subscriber->queue.count : takes;
     fake_happened("flush");
     takes -= count;
-    subscriber_written(subscriber, count, count == 0 ? subscriber->queue.offset : 0);
+    subscriber_written(subscriber, count, count == 0 ? subscriber->offset : 0);
     subscriber->busy = subscriber->queue.count != 0;
 }
 
@@ -359,7 +359,7 @@ static void test_sent(void)
         check(subscriber_sent(subscriber, event, rows[i].sent) == rows[i].out, "%s: out or not", rows[i].name);
         check(subscriber->state == rows[i].next && subscriber->queue.count == rows[i].queued, "%s: %u frames wait", rows[i].name,
               subscriber->queue.count);
-        check(subscriber->queue.offset == rows[i].offset, "%s: %u bytes of it are out", rows[i].name, subscriber->queue.offset);
+        check(subscriber->offset == rows[i].offset, "%s: %u bytes of it are out", rows[i].name, subscriber->offset);
         check(rows[i].reason == CLOSE_REASONS || metric_sum(COUNT_CLOSES + (size_t)rows[i].reason) - before == 1,
               "%s: the reason is counted", rows[i].name);
         bury(subscriber);
@@ -380,7 +380,7 @@ static void test_queue(void)
         if (i % 7 != 6)
             continue;
         for (int j = 0; j != 5; ++j, ++next) {
-            wrong += subscriber_queued(subscriber, 0) != frames[next];
+            wrong += frames_at(&subscriber->queue, 0) != frames[next];
             subscriber_written(subscriber, 1, 0);
         }
     }
