@@ -196,7 +196,7 @@ static void start_feed(struct gateway *gateway)
         .ring_bytes = (size_t)options->ring_bytes,
         .ring_memory = (size_t)options->ring_memory,
         .max_channels = (size_t)options->max_channels,
-        .workers = gateway->tells,
+        .workers = gateway->updates,
         .worker_count = gateway->worker_count,
         .local = gateway->alone,
         .on_node = on_node,
@@ -230,7 +230,7 @@ static void prepare_workers(struct gateway *gateway)
                                                       .barrier = &gateway->barrier};
     gateway->workers = h2o_mem_alloc(gateway->worker_count * sizeof(*gateway->workers));
     gateway->alive = h2o_mem_alloc(gateway->worker_count * sizeof(*gateway->alive));
-    gateway->tells = h2o_mem_alloc(gateway->worker_count * sizeof(*gateway->tells));
+    gateway->updates = h2o_mem_alloc(gateway->worker_count * sizeof(*gateway->updates));
     memset(gateway->workers, 0, gateway->worker_count * sizeof(*gateway->workers));
     gateway->alone = gateway->worker_count == 1;
 }
@@ -277,10 +277,10 @@ void gateway_start(struct gateway *gateway)
     h2o_context_init(&gateway->ctx, h2o_evloop_create(), &gateway->admin_conf);
     start_workers(gateway);
     for (uint32_t i = 0; i < gateway->worker_count; ++i)
-        gateway->tells[i] = hub_tells(gateway->workers[i].site.hub);
+        gateway->updates[i] = hub_updates(gateway->workers[i].site.hub);
     start_feed(gateway);
     for (uint32_t i = 0; i < gateway->worker_count; ++i)
-        hub_connect(gateway->workers[i].site.hub, feed_asks(gateway->feed), gateway->alone);
+        hub_connect(gateway->workers[i].site.hub, feed_requests(gateway->feed), gateway->alone);
     start_announcing(gateway);
     ready_watch_start(&gateway->ready_watch, gateway->ctx.loop, gateway->checks, gateway->check_count);
     start_admin(gateway);
@@ -343,7 +343,7 @@ static void on_signal(void *data, int signo)
 /* What a turn of the loop is followed by; true when the next must not sleep. */
 static bool turn(struct gateway *gateway)
 {
-    bool more = feed_take_asks(gateway->feed);
+    bool more = feed_take_requests(gateway->feed);
     feed_turn(gateway->feed);
     return more;
 }
@@ -353,7 +353,7 @@ static bool turn_alone(struct gateway *gateway)
 {
     feed_turn(gateway->feed);
     bool more = hub_turn(gateway->workers[0].site.hub);
-    more = feed_take_asks(gateway->feed) || more;
+    more = feed_take_requests(gateway->feed) || more;
     worker_pace(&gateway->workers[0]);
     return feed_turn(gateway->feed) || more;
 }

@@ -33,7 +33,7 @@ struct gateway {
     uint32_t worker_count;
     struct worker *workers;
     struct worker_options worker_options;
-    h2o_multithread_receiver_t **tells; /* of each worker */
+    h2o_multithread_receiver_t **updates; /* of each worker */
     pthread_barrier_t barrier; /* of the workers and the main thread, at the start */
     size_t max_connections;
     bool draining, stopped;

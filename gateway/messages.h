@@ -1,5 +1,5 @@
-/* The messages between the bus thread and the workers, and nothing else crosses. Each travels a h2o_multithread queue, first in first out
- * in each direction; the receiver owns and frees it. */
+/* What crosses between the bus thread and the workers: requests of a worker to the feed, updates of the feed for a worker's hub, and the outboxes that both leave in. In each
+ * direction the first in is the first out. A message is its sender's until it is put into an outbox, then its receiver's, which frees it. */
 #pragma once
 
 #include <stdatomic.h>
@@ -13,6 +13,8 @@ struct subscriber; /* likewise */
 struct feed_channel; /* the bus thread's end of a channel */
 struct opening;
 
+/* ---- worker to feed ---- */
+
 /* What a stream asks for when it opens. */
 enum start_mode {
     START_FRESH, /* from now on */
@@ -20,75 +22,46 @@ enum start_mode {
     START_RESUME, /* everything after the event `resume_id` */
 };
 
-/* Worker to bus. */
-struct ask {
+struct feed_request {
     h2o_multithread_message_t super;
-    /* ASK_JOIN: a stream opens, or has written a page of its replay and wants the next. Answered by exactly one tell, however long the bus
-     * is down, with which the ask comes back: TELL_PAGE, to be sent again, TELL_WELCOME or TELL_REFUSED.
-     * ASK_LEAVE: the worker has no listener of these channels left; comes back with TELL_LEFT.
-     * ASK_CANCEL: the stream of the ask `cancelled` is gone: if that ask is not answered yet, it is to be refused now, and if it is away with a page, its opening is
-     * freed. Not answered itself. */
-    enum { ASK_JOIN, ASK_LEAVE, ASK_CANCEL } kind;
-    atomic_uint holders; /* see ask_hold() */
+    /* REQUEST_JOIN: a stream opens, or has written a page of its replay and wants the next. Answered by exactly one update, however long the bus
+     * is down, with which the request comes back: UPDATE_PAGE, to be sent again, UPDATE_WELCOME or UPDATE_REFUSED.
+     * REQUEST_LEAVE: the worker has no listener of these channels left; comes back with UPDATE_LEFT.
+     * REQUEST_CANCEL: the stream of the request `cancelled` is gone: if that is not answered yet, it is to be refused now, and if it is away with a page, its opening
+     * is freed. Not answered itself. */
+    enum { REQUEST_JOIN, REQUEST_LEAVE, REQUEST_CANCEL } kind;
+    atomic_uint holders; /* see feed_request_hold() */
     uint32_t worker;
-    struct subscriber *subscriber;
-    atomic_bool abandoned; /* set by the worker before it sends ASK_CANCEL: what has not begun yet need not begin */
-    struct ask *cancelled; /* ASK_CANCEL; held */
+    struct subscriber *subscriber; /* REQUEST_JOIN */
+    atomic_bool abandoned; /* set by the worker before it sends REQUEST_CANCEL: what has not begun yet need not begin */
+    struct feed_request *cancelled; /* REQUEST_CANCEL; held */
     enum start_mode mode;
     uint32_t last; /* START_LAST */
     bool head_sent; /* the client already counts on what comes from asked_ms on */
-    uint64_t asked_ms; /* monotonic_ms() when it was first asked */
+    uint64_t asked_ms; /* monotonic_ms() when it was first sent */
     uint64_t client; /* a number for the client; 0: not known, since no channel was new to the worker */
     uint32_t promised; /* new channels that feed_promise() gave it room for */
     uint32_t fresh; /* bus thread only, see gate.h */
-    enum { ASK_AWAY, ASK_AT_GATE, ASK_OPENING } place; /* bus thread only: where it waits for its answer */
+    enum { REQUEST_AWAY, REQUEST_AT_GATE, REQUEST_OPENING } place; /* bus thread only: where it waits for its answer */
     bool listens; /* set by the bus thread: its channels are listened to from now on, until the worker leaves them */
-    char *resume_id; /* START_RESUME: malloc'd, NUL-terminated, freed with the ask */
+    char *resume_id; /* START_RESUME: malloc'd, NUL-terminated, freed with the request */
     struct opening *opening; /* bus thread only, which frees it: NULL before the first answer is sought, and after the last */
     uint32_t count;
-    struct ask_channel {
+    struct requested_channel {
         struct hub_channel *local; /* lives until the worker has the answer */
         struct slice name; /* its own */
-        struct feed_channel *entry; /* bus thread only, while place is ASK_OPENING */
+        struct feed_channel *entry; /* bus thread only, while place is REQUEST_OPENING */
     } channels[];
 };
 
 /* Has one holder. */
-struct ask *ask_create(uint32_t count);
+struct feed_request *feed_request_create(uint32_t count);
 
-/* One more holder, which calls ask_free() as well; the last one frees it. Any thread. */
-struct ask *ask_hold(struct ask *ask);
-void ask_free(struct ask *ask);
+/* One more holder, which calls feed_request_free() as well; the last one frees it. Any thread. */
+struct feed_request *feed_request_hold(struct feed_request *request);
+void feed_request_free(struct feed_request *request);
 
-/* Bus to worker. */
-struct tell {
-    h2o_multithread_message_t super;
-    enum { TELL_EVENT, TELL_PAGE, TELL_WELCOME, TELL_REFUSED, TELL_CHANNEL_REFUSED, TELL_LEFT } kind;
-    union {
-        struct {
-            struct hub_channel *channel;
-            struct frame *frame; /* one reference */
-            struct tell *next; /* worker only, see batch.h */
-            uint64_t came_us; /* monotonic_us() when it came from the bus */
-            bool
-                unsettled; /* other channels still read what they missed: to a stream of several channels this event must not give its id */
-        } event;
-        struct {
-            struct subscriber *subscriber;
-            struct ask *ask; /* TELL_PAGE: to be sent again for the next page */
-            char position[EVENT_ID_LEN + 1]; /* the id that stands for the place before the frames */
-            uint32_t count;
-            struct frame **frames; /* to replay, oldest first; malloc'd, one reference each */
-        } page; /* and welcome: the last one */
-        struct {
-            struct hub_channel *channel; /* TELL_CHANNEL_REFUSED: every stream of this channel is over */
-            struct subscriber *subscriber; /* TELL_REFUSED: this stream can't be opened */
-            struct ask *ask;
-            const struct refusal *why;
-        } refused;
-        struct ask *left; /* ASK_LEAVE */
-    };
-};
+/* ---- feed to worker ---- */
 
 /* The answer to a client whose stream is refused; static. */
 struct refusal {
@@ -97,5 +70,50 @@ struct refusal {
     const char *sentence;
 };
 
-/* The ask of a page included, unless it was taken (set to NULL). */
-void tell_free(struct tell *tell);
+struct feed_update {
+    h2o_multithread_message_t super;
+    enum { UPDATE_EVENT, UPDATE_PAGE, UPDATE_WELCOME, UPDATE_REFUSED, UPDATE_CHANNEL_REFUSED, UPDATE_LEFT } kind;
+    struct feed_request *request; /* that comes back; NULL for UPDATE_EVENT and UPDATE_CHANNEL_REFUSED, and once it was taken */
+    union {
+        struct {
+            struct hub_channel *channel;
+            struct frame *frame; /* one reference */
+            struct feed_update *next; /* worker only, see batch.h */
+            uint64_t came_us; /* monotonic_us() when it came from the bus */
+            bool
+                unsettled; /* other channels still read what they missed: to a stream of several channels it must not give its id */
+        } event;
+        struct {
+            struct frame **frames; /* to replay, oldest first; malloc'd, one reference each */
+            uint32_t count;
+            char position[EVENT_ID_LEN + 1]; /* the id that stands for the place before the frames */
+        } page; /* and welcome: the last one */
+        struct {
+            struct hub_channel
+                *channel; /* UPDATE_CHANNEL_REFUSED: every stream of this channel is over; UPDATE_REFUSED: that of the request is */
+            const struct refusal *why;
+        } refused;
+    };
+};
+
+/* With its frames and its request. */
+void feed_update_free(struct feed_update *update);
+
+/* ---- the way there ---- */
+
+/* Messages of one turn of a thread's loop, sent to another thread as one: each send takes a lock and may wake the receiver, which on one core means a switch
+ * there and back for every message. */
+struct outbox {
+    h2o_multithread_receiver_t *to;
+    bool local; /* the receiver is on the sender's own thread: neither lock nor wake */
+    struct parcel *parcel; /* what waits; NULL: nothing */
+};
+
+/* Hands the message over; it leaves with the next outbox_send(), after those put in before. */
+void outbox_put(struct outbox *outbox, h2o_multithread_message_t *message);
+
+/* After every turn of the sender's loop; a local receiver has been called when it returns. False when there was nothing. */
+bool outbox_send(struct outbox *outbox);
+
+/* The receiver's end: moves the messages inside what it was sent to the end of `messages`, in order. */
+void outbox_unpack(h2o_linklist_t *received, h2o_linklist_t *messages);

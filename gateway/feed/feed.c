@@ -7,7 +7,7 @@
 #include "gateway/feed/channel.h"
 #include "gateway/feed/gate.h"
 #include "gateway/feed/opening.h"
-#include "gateway/outbox.h"
+#include "gateway/messages.h"
 #include "proto/bus/channel_slot.h"
 #include "runtime/announce.h"
 #include "runtime/limits.h"
@@ -18,13 +18,13 @@ enum {
     RETRY_MS = 250,
     RETRY_MAX_MS = 4000,
     BUSY_CHANNELS = 1000, /* unconfirmed at one shard: new ones wait */
-    ASKS_US = 1000, /* of a turn, for what workers ask; and as much for openings that have what they waited for */
+    REQUESTS_US = 1000, /* of a turn, for requests; and as much for openings that have what they waited for */
 };
 
 struct feed {
     struct feed_options options;
-    h2o_multithread_receiver_t asks;
-    h2o_linklist_t inbox; /* struct ask, in order: what feed_take_asks() has not taken yet */
+    h2o_multithread_receiver_t requests;
+    h2o_linklist_t inbox; /* struct feed_request, in order: what feed_take_requests() has not taken yet */
     struct outbox *outboxes; /* one a worker */
     struct uplinks *uplinks;
     struct ring_memory memory;
@@ -33,7 +33,7 @@ struct feed {
     struct feed_channel *channels; /* uthash by name */
     struct gate *gate;
     atomic_size_t spoken_for; /* channels there are, and new ones that wait at the gate */
-    atomic_size_t promised; /* new ones of asks that are on their way here */
+    atomic_size_t promised; /* new ones of requests that are on their way here */
     bool hears_nodes;
     struct uplink *nodes; /* where ANNOUNCE_CHANNEL is subscribed; NULL: nowhere */
     struct subscription nodes_subscription;
@@ -44,11 +44,11 @@ struct feed {
     atomic_bool usable; /* the same, for all threads: answers come at once */
 };
 
-static void tell(void *data, uint32_t worker, struct tell message)
+static void send_update(void *data, uint32_t worker, struct feed_update update)
 {
     struct feed *feed = data;
-    struct tell *copy = h2o_mem_alloc(sizeof(*copy));
-    *copy = message;
+    struct feed_update *copy = h2o_mem_alloc(sizeof(*copy));
+    *copy = update;
     outbox_put(&feed->outboxes[worker], &copy->super);
 }
 
@@ -78,13 +78,13 @@ static void on_event(void *owner, struct frame *frame)
     struct feed *feed = entry->feed;
     uint64_t now_us = monotonic_us();
     bool unsettled = feed->shared.unsettled != 0 || !uplinks_settled(feed->uplinks, now_us);
-    struct tell event = {.kind = TELL_EVENT, .event = {.frame = frame, .came_us = now_us, .unsettled = unsettled}};
+    struct feed_update event = {.kind = UPDATE_EVENT, .event = {.frame = frame, .came_us = now_us, .unsettled = unsettled}};
     for (uint32_t w = 0; w < feed->options.worker_count; ++w) {
         if (entry->locals[w] == NULL)
             continue;
         event.event.channel = entry->locals[w];
         frame_ref(frame);
-        tell(feed, w, event);
+        send_update(feed, w, event);
     }
 }
 
@@ -107,7 +107,8 @@ static void refuse_channel(struct feed_channel *entry, const struct refusal *why
         log_warn("channel refused", log_slice("channel", channel_name(entry->channel)), log_str("why", why->sentence));
     for (uint32_t w = 0; w < feed->options.worker_count; ++w)
         if (entry->locals[w] != NULL)
-            tell(feed, w, (struct tell){.kind = TELL_CHANNEL_REFUSED, .refused = {.channel = entry->locals[w], .why = why}});
+            send_update(feed, w,
+                        (struct feed_update){.kind = UPDATE_CHANNEL_REFUSED, .refused = {.channel = entry->locals[w], .why = why}});
     openings_set_ready(&feed->openings, entry);
 }
 
@@ -236,7 +237,7 @@ static void move_channel(struct feed_channel *entry)
 }
 
 /* The channel of this name, known to be listened to by the asking worker from now on. */
-static struct feed_channel *listen_for(struct feed *feed, uint32_t worker, const struct ask_channel *asked)
+static struct feed_channel *listen_for(struct feed *feed, uint32_t worker, const struct requested_channel *asked)
 {
     struct feed_channel *entry = find(feed, asked->name);
     if (entry == NULL)
@@ -247,18 +248,18 @@ static struct feed_channel *listen_for(struct feed *feed, uint32_t worker, const
     return entry;
 }
 
-static void begin(struct feed *feed, struct ask *ask)
+static void begin(struct feed *feed, struct feed_request *request)
 {
-    for (uint32_t i = 0; i < ask->count; ++i)
-        ask->channels[i].entry = listen_for(feed, ask->worker, &ask->channels[i]);
-    ask->listens = true;
-    opening_start(&feed->openings, ask);
+    for (uint32_t i = 0; i < request->count; ++i)
+        request->channels[i].entry = listen_for(feed, request->worker, &request->channels[i]);
+    request->listens = true;
+    opening_start(&feed->openings, request);
 }
 
-static void let_in(void *data, struct ask *ask)
+static void let_in(void *data, struct feed_request *request)
 {
     struct feed *feed = data;
-    begin(feed, ask);
+    begin(feed, request);
     count_spoken_for(feed); /* its channels are counted now, and it is no longer at the gate */
 }
 
@@ -267,94 +268,94 @@ static bool is_busy(void *data)
     return uplinks_under_way(((struct feed *)data)->uplinks) >= BUSY_CHANNELS;
 }
 
-static uint32_t count_fresh(struct feed *feed, const struct ask *ask)
+static uint32_t count_fresh(struct feed *feed, const struct feed_request *request)
 {
     uint32_t fresh = 0;
-    for (uint32_t i = 0; i < ask->count; ++i)
-        fresh += find(feed, ask->channels[i].name) == NULL;
+    for (uint32_t i = 0; i < request->count; ++i)
+        fresh += find(feed, request->channels[i].name) == NULL;
     return fresh;
 }
 
 /* The room that was kept for it is its own until its channels are counted. */
-static void join_new(struct feed *feed, struct ask *ask)
+static void join_new(struct feed *feed, struct feed_request *request)
 {
     static const struct refusal full = {503, CHANNELS_RETRY_S, CHANNELS_SENTENCE};
-    uint32_t fresh = count_fresh(feed, ask), promised = ask->promised;
+    uint32_t fresh = count_fresh(feed, request), promised = request->promised;
     if (fresh == 0) {
-        begin(feed, ask);
+        begin(feed, request);
     } else if (fresh > feed_room(feed) + promised) {
         metric_add(COUNT_LIMITED + LIMIT_CHANNELS - 1, 1);
-        opening_refuse(&feed->openings, ask, &full);
+        opening_refuse(&feed->openings, request, &full);
     } else {
-        ask->place = ASK_AT_GATE;
-        gate_put(feed->gate, ask, fresh);
+        request->place = REQUEST_AT_GATE;
+        gate_put(feed->gate, request, fresh);
         count_spoken_for(feed);
     }
     feed_give_back(feed, promised);
 }
 
-static void join(struct feed *feed, struct ask *ask)
+static void join(struct feed *feed, struct feed_request *request)
 {
-    const struct refusal *gone = opening_abandoned(ask);
-    if (gone == NULL && ask->opening != NULL) {
-        opening_go_on(ask->opening);
+    const struct refusal *gone = opening_abandoned(request);
+    if (gone == NULL && request->opening != NULL) {
+        opening_go_on(request->opening);
     } else if (gone == NULL) {
-        join_new(feed, ask);
+        join_new(feed, request);
     } else {
-        feed_give_back(feed, ask->opening == NULL ? ask->promised : 0);
-        opening_refuse(&feed->openings, ask, gone);
+        feed_give_back(feed, request->opening == NULL ? request->promised : 0);
+        opening_refuse(&feed->openings, request, gone);
     }
 }
 
-static void leave(struct feed *feed, struct ask *ask)
+static void leave(struct feed *feed, struct feed_request *request)
 {
-    for (uint32_t i = 0; i < ask->count; ++i) {
-        struct feed_channel *entry = find(feed, ask->channels[i].name);
-        if (entry == NULL || entry->locals[ask->worker] != ask->channels[i].local)
+    for (uint32_t i = 0; i < request->count; ++i) {
+        struct feed_channel *entry = find(feed, request->channels[i].name);
+        if (entry == NULL || entry->locals[request->worker] != request->channels[i].local)
             continue;
-        entry->locals[ask->worker] = NULL;
+        entry->locals[request->worker] = NULL;
         if (--entry->listeners == 0)
             drop_channel(entry);
     }
-    tell(feed, ask->worker, (struct tell){.kind = TELL_LEFT, .left = ask});
+    send_update(feed, request->worker, (struct feed_update){.kind = UPDATE_LEFT, .request = request});
 }
 
-static void cancel(struct feed *feed, struct ask *ask)
+static void cancel(struct feed *feed, struct feed_request *request)
 {
-    switch (ask->place) {
-    case ASK_AWAY: /* its answer is on the way, or a page is being written */
-    case ASK_OPENING:
-        if (ask->opening != NULL)
-            opening_cancel(ask->opening);
+    switch (request->place) {
+    case REQUEST_AWAY: /* its answer is on the way, or a page is being written */
+    case REQUEST_OPENING:
+        if (request->opening != NULL)
+            opening_cancel(request->opening);
         break;
-    case ASK_AT_GATE:
-        gate_take_out(feed->gate, ask);
+    case REQUEST_AT_GATE:
+        gate_take_out(feed->gate, request);
         count_spoken_for(feed);
-        opening_refuse(&feed->openings, ask, opening_abandoned(ask));
+        opening_refuse(&feed->openings, request, opening_abandoned(request));
         break;
     }
 }
 
-static void take_ask(struct feed *feed, struct ask *ask)
+static void take_request(struct feed *feed, struct feed_request *request)
 {
-    switch (ask->kind) {
-    case ASK_JOIN:
-        join(feed, ask);
+    switch (request->kind) {
+    case REQUEST_JOIN:
+        join(feed, request);
         break;
-    case ASK_LEAVE:
-        leave(feed, ask);
+    case REQUEST_LEAVE:
+        leave(feed, request);
         break;
-    case ASK_CANCEL:
-        cancel(feed, ask->cancelled);
-        ask_free(ask->cancelled);
-        ask_free(ask);
+    case REQUEST_CANCEL:
+        cancel(feed, request->cancelled);
+        feed_request_free(request->cancelled);
+        feed_request_free(request);
         break;
     }
 }
 
-static void on_asks(h2o_multithread_receiver_t *receiver, h2o_linklist_t *messages)
+static void on_requests(h2o_multithread_receiver_t *receiver, h2o_linklist_t *messages)
 {
-    outbox_open(messages, &H2O_STRUCT_FROM_MEMBER(struct feed, asks, receiver)->inbox);
+    outbox_unpack(messages, &H2O_STRUCT_FROM_MEMBER(struct feed, requests, receiver)->inbox);
 }
 
 /* ---- the bus ---- */
@@ -442,12 +443,12 @@ struct feed *feed_open(const struct feed_options *options)
     feed->outboxes = h2o_mem_alloc(options->worker_count * sizeof(*feed->outboxes));
     for (uint32_t w = 0; w < options->worker_count; ++w)
         feed->outboxes[w] = (struct outbox){.to = options->workers[w], .local = options->local};
-    h2o_multithread_register_receiver(options->queue, &feed->asks, on_asks);
+    h2o_multithread_register_receiver(options->queue, &feed->requests, on_requests);
     ring_memory_init(&feed->memory, options->ring_memory);
     feed->pages = (struct page_budget){.most = options->ring_memory / 4};
     metric_set(COUNT_RING_LIMIT, (int64_t)options->ring_memory);
     timer_init(&feed->retry, options->loop, on_retry, feed);
-    openings_init(&feed->openings, &feed->shared, tell, retry_soon, feed);
+    openings_init(&feed->openings, &feed->shared, send_update, retry_soon, feed);
     feed->gate = gate_open(&(struct gate_options){.loop = options->loop, .is_busy = is_busy, .let_in = let_in, .data = feed});
     feed->uplinks = uplinks_open(&(struct uplinks_options){.loop = options->loop,
                                                            .getaddr = options->getaddr,
@@ -471,18 +472,18 @@ struct feed *feed_open(const struct feed_options *options)
     return feed;
 }
 
-h2o_multithread_receiver_t *feed_asks(struct feed *feed)
+h2o_multithread_receiver_t *feed_requests(struct feed *feed)
 {
-    return &feed->asks;
+    return &feed->requests;
 }
 
-bool feed_take_asks(struct feed *feed)
+bool feed_take_requests(struct feed *feed)
 {
-    bool more = openings_run(&feed->openings, monotonic_us() + ASKS_US);
-    for (uint64_t until_us = monotonic_us() + ASKS_US; !h2o_linklist_is_empty(&feed->inbox) && monotonic_us() < until_us;) {
-        struct ask *ask = H2O_STRUCT_FROM_MEMBER(struct ask, super.link, feed->inbox.next);
-        h2o_linklist_unlink(&ask->super.link);
-        take_ask(feed, ask);
+    bool more = openings_run(&feed->openings, monotonic_us() + REQUESTS_US);
+    for (uint64_t until_us = monotonic_us() + REQUESTS_US; !h2o_linklist_is_empty(&feed->inbox) && monotonic_us() < until_us;) {
+        struct feed_request *request = H2O_STRUCT_FROM_MEMBER(struct feed_request, super.link, feed->inbox.next);
+        h2o_linklist_unlink(&request->super.link);
+        take_request(feed, request);
     }
     more = more || !h2o_linklist_is_empty(&feed->inbox);
     atomic_store_explicit(&feed->behind, more, memory_order_relaxed);

@@ -1,5 +1,5 @@
 /* The bus thread's work: subscribes to what the workers listen to, keeps each channel in order (channel.h), and hands events to the workers.
- * Everything here runs on one thread; workers reach it only through feed_asks(). */
+ * Everything here runs on one thread; workers reach it only through feed_requests(). */
 #pragma once
 
 #include "gateway/feed/ring.h"
@@ -17,7 +17,7 @@ struct feed_options {
     struct read_preference_weights weights; /* all 0 where the bus is no cluster */
     uint32_t ring_frames; /* see struct ring_limits */
     size_t ring_bytes, ring_memory;
-    h2o_multithread_receiver_t *const *workers; /* where each worker takes struct tell; read at the start */
+    h2o_multithread_receiver_t *const *workers; /* where each worker takes struct feed_update; read at the start */
     uint32_t worker_count;
     size_t max_channels; /* 0: no limit */
     bool local; /* the only worker is on this same thread */
@@ -27,12 +27,12 @@ struct feed_options {
 
 struct feed *feed_open(const struct feed_options *options);
 
-/* Where workers send struct ask, each by an outbox of its own. */
-h2o_multithread_receiver_t *feed_asks(struct feed *feed);
+/* Where workers send struct feed_request, each by an outbox of its own. */
+h2o_multithread_receiver_t *feed_requests(struct feed *feed);
 
 /* Does what workers asked, for a part of a turn of the bus thread's loop; once a turn. True when there is more, so that the loop must not sleep: between two parts it hears Redis,
  * so that live events wait for nobody's new channels. */
-bool feed_take_asks(struct feed *feed);
+bool feed_take_requests(struct feed *feed);
 
 /* Whether workers have asked for more than that. Any thread. */
 bool feed_is_behind(struct feed *feed);
@@ -49,7 +49,7 @@ void feed_hear_nodes(struct feed *feed, bool on);
 /* How many new channels may come into being; another thread's answer may be old by a moment. Any thread. */
 size_t feed_room(struct feed *feed);
 
-/* Keeps room for so many new channels until the ask that brings them (ask->promised) is here, or the promise is given back. False: there is no room for all. Any thread. */
+/* Keeps room for so many new channels until the request that brings them (request->promised) is here, or the promise is given back. False: there is no room for all. Any thread. */
 bool feed_promise(struct feed *feed, uint32_t fresh);
 void feed_give_back(struct feed *feed, uint32_t fresh);
 

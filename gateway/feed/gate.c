@@ -15,7 +15,7 @@ enum {
 /* A client with streams that wait, oldest first. */
 struct client {
     uint64_t key;
-    h2o_linklist_t asks;
+    h2o_linklist_t requests;
     h2o_linklist_t turn;
     UT_hash_handle hh;
 };
@@ -37,7 +37,7 @@ static struct client *client_of(struct gate *gate, uint64_t key)
         return client;
     client = h2o_mem_alloc(sizeof(*client));
     *client = (struct client){.key = key};
-    h2o_linklist_init_anchor(&client->asks);
+    h2o_linklist_init_anchor(&client->requests);
     h2o_linklist_insert(&gate->turns, &client->turn);
     HASH_ADD(hh, gate->clients, key, sizeof(client->key), client);
     return client;
@@ -45,7 +45,7 @@ static struct client *client_of(struct gate *gate, uint64_t key)
 
 static void free_if_done(struct gate *gate, struct client *client)
 {
-    if (!h2o_linklist_is_empty(&client->asks))
+    if (!h2o_linklist_is_empty(&client->requests))
         return;
     h2o_linklist_unlink(&client->turn);
     HASH_DEL(gate->clients, client);
@@ -62,31 +62,31 @@ static bool may_enter(struct gate *gate, uint64_t now_us)
     return gate->paid_us <= now_us + AHEAD_US && !gate->options.is_busy(gate->options.data);
 }
 
-void gate_take_out(struct gate *gate, struct ask *ask)
+void gate_take_out(struct gate *gate, struct feed_request *request)
 {
-    h2o_linklist_unlink(&ask->super.link);
-    gate->waiting -= ask->fresh;
-    free_if_done(gate, client_of(gate, ask->client));
+    h2o_linklist_unlink(&request->super.link);
+    gate->waiting -= request->fresh;
+    free_if_done(gate, client_of(gate, request->client));
 }
 
 /* The next client's oldest; the client goes to the end of the turns. */
-static struct ask *take_next(struct gate *gate)
+static struct feed_request *take_next(struct gate *gate)
 {
     struct client *client = H2O_STRUCT_FROM_MEMBER(struct client, turn, gate->turns.next);
-    struct ask *ask = H2O_STRUCT_FROM_MEMBER(struct ask, super.link, client->asks.next);
+    struct feed_request *request = H2O_STRUCT_FROM_MEMBER(struct feed_request, super.link, client->requests.next);
     h2o_linklist_unlink(&client->turn);
     h2o_linklist_insert(&gate->turns, &client->turn);
-    gate_take_out(gate, ask);
-    return ask;
+    gate_take_out(gate, request);
+    return request;
 }
 
 static void let_in_some(struct gate *gate)
 {
     uint64_t now_us = monotonic_us();
     while (!h2o_linklist_is_empty(&gate->turns) && may_enter(gate, now_us)) {
-        struct ask *ask = take_next(gate);
-        pay(gate, ask->fresh, now_us);
-        gate->options.let_in(gate->options.data, ask);
+        struct feed_request *request = take_next(gate);
+        pay(gate, request->fresh, now_us);
+        gate->options.let_in(gate->options.data, request);
     }
 }
 
@@ -107,16 +107,16 @@ struct gate *gate_open(const struct gate_options *options)
     return gate;
 }
 
-void gate_put(struct gate *gate, struct ask *ask, uint32_t fresh)
+void gate_put(struct gate *gate, struct feed_request *request, uint32_t fresh)
 {
     uint64_t now_us = monotonic_us();
-    ask->fresh = fresh;
+    request->fresh = fresh;
     if (h2o_linklist_is_empty(&gate->turns) && may_enter(gate, now_us)) {
         pay(gate, fresh, now_us);
-        gate->options.let_in(gate->options.data, ask);
+        gate->options.let_in(gate->options.data, request);
         return;
     }
-    h2o_linklist_insert(&client_of(gate, ask->client)->asks, &ask->super.link);
+    h2o_linklist_insert(&client_of(gate, request->client)->requests, &request->super.link);
     gate->waiting += fresh;
     if (!timer_running(&gate->tick))
         timer_start(&gate->tick, TICK_MS);

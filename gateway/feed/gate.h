@@ -9,17 +9,17 @@ struct gate;
 struct gate_options {
     h2o_loop_t *loop;
     bool (*is_busy)(void *data); /* the bus has enough under way: nobody is let in now */
-    void (*let_in)(void *data, struct ask *ask); /* its turn has come */
+    void (*let_in)(void *data, struct feed_request *request); /* its turn has come */
     void *data;
 };
 
 struct gate *gate_open(const struct gate_options *options);
 
-/* The ask of a stream with `fresh` channels that are new: let in at once if nobody waits and the pace allows. */
-void gate_put(struct gate *gate, struct ask *ask, uint32_t fresh);
+/* The request of a stream with `fresh` channels that are new: let in at once if nobody waits and the pace allows. */
+void gate_put(struct gate *gate, struct feed_request *request, uint32_t fresh);
 
 /* It waits no more; not let in. */
-void gate_take_out(struct gate *gate, struct ask *ask);
+void gate_take_out(struct gate *gate, struct feed_request *request);
 
 /* New channels of those that wait. */
 size_t gate_waiting(const struct gate *gate);

@@ -8,7 +8,7 @@
 /* A stream on its way to live. */
 struct opening {
     struct openings *all;
-    struct ask *ask;
+    struct feed_request *request;
     struct replay *replay;
     h2o_linklist_t link; /* in the list where it waits for a channel, its turn or a retry, or is ready */
     uint32_t barriers; /* that it waits for: one at each shard that has a channel of its */
@@ -71,11 +71,11 @@ static bool waits_at(const struct opening *opening, const struct canary *canary,
 /* Goes on when each shard that has one of its channels has sent all that was published there before now. */
 static void wait_for_barriers(struct opening *opening)
 {
-    struct ask *ask = opening->ask;
-    struct canary **canaries = h2o_mem_alloc(ask->count * sizeof(*canaries));
+    struct feed_request *request = opening->request;
+    struct canary **canaries = h2o_mem_alloc(request->count * sizeof(*canaries));
     opening->barriers = 0;
-    for (uint32_t i = 0; i < ask->count; ++i) {
-        const struct feed_channel *entry = ask->channels[i].entry;
+    for (uint32_t i = 0; i < request->count; ++i) {
+        const struct feed_channel *entry = request->channels[i].entry;
         if (entry->uplink == NULL || waits_at(opening, entry->uplink->canary, canaries))
             continue;
         canaries[opening->barriers] = entry->uplink->canary;
@@ -91,12 +91,12 @@ static void wait_for_barriers(struct opening *opening)
 /* Of a stream over several shards, each of which has to be heard: else the ids that it is given now would stand for what has not come yet. */
 static bool is_settled(const struct opening *opening)
 {
-    const struct ask *ask = opening->ask;
+    const struct feed_request *request = opening->request;
     const struct uplink *first = NULL;
     uint64_t now_us = monotonic_us();
     bool several = false, settled = true;
-    for (uint32_t i = 0; i < ask->count && ask->count != 1; ++i) {
-        const struct uplink *uplink = ask->channels[i].entry->uplink;
+    for (uint32_t i = 0; i < request->count && request->count != 1; ++i) {
+        const struct uplink *uplink = request->channels[i].entry->uplink;
         first = first == NULL ? uplink : first;
         several = several || uplink != first;
         settled = settled && uplink != NULL && uplink_settled(uplink, now_us);
@@ -106,7 +106,7 @@ static bool is_settled(const struct opening *opening)
 
 static void free_opening(struct opening *opening)
 {
-    opening->ask->opening = NULL;
+    opening->request->opening = NULL;
     replay_abandon(opening->replay);
     free(opening->replay);
     free(opening);
@@ -117,39 +117,39 @@ static void free_opening(struct opening *opening)
 static void answer(struct opening *opening)
 {
     struct openings *openings = opening->all;
-    struct ask *ask = opening->ask;
-    struct tell page = {.kind = TELL_PAGE, .page = {.subscriber = ask->subscriber, .ask = ask}};
-    ask->place = ASK_AWAY;
+    struct feed_request *request = opening->request;
+    struct feed_update page = {.kind = UPDATE_PAGE, .request = request};
+    request->place = REQUEST_AWAY;
     if (replay_page(opening->replay, &page)) {
-        page.kind = TELL_WELCOME;
+        page.kind = UPDATE_WELCOME;
         free_opening(opening);
     }
-    openings->tell(openings->data, ask->worker, page);
+    openings->send(openings->data, request->worker, page);
     give_turns(openings);
 }
 
-void opening_refuse(struct openings *openings, struct ask *ask, const struct refusal *why)
+void opening_refuse(struct openings *openings, struct feed_request *request, const struct refusal *why)
 {
-    ask->place = ASK_AWAY;
-    if (ask->opening != NULL)
-        free_opening(ask->opening);
-    openings->tell(openings->data, ask->worker,
-                   (struct tell){.kind = TELL_REFUSED, .refused = {.subscriber = ask->subscriber, .ask = ask, .why = why}});
+    request->place = REQUEST_AWAY;
+    if (request->opening != NULL)
+        free_opening(request->opening);
+    openings->send(openings->data, request->worker,
+                   (struct feed_update){.kind = UPDATE_REFUSED, .request = request, .refused = {.why = why}});
     give_turns(openings);
 }
 
-const struct refusal *opening_abandoned(const struct ask *ask)
+const struct refusal *opening_abandoned(const struct feed_request *request)
 {
     static const struct refusal gone = {503, 1, "the client is gone"};
-    return atomic_load_explicit(&ask->abandoned, memory_order_relaxed) ? &gone : NULL;
+    return atomic_load_explicit(&request->abandoned, memory_order_relaxed) ? &gone : NULL;
 }
 
 static const struct refusal *refusal_of(const struct opening *opening)
 {
-    const struct ask *ask = opening->ask;
-    const struct refusal *why = opening_abandoned(ask);
-    for (uint32_t i = 0; i < ask->count && why == NULL; ++i)
-        why = ask->channels[i].entry->refused;
+    const struct feed_request *request = opening->request;
+    const struct refusal *why = opening_abandoned(request);
+    for (uint32_t i = 0; i < request->count && why == NULL; ++i)
+        why = request->channels[i].entry->refused;
     return why;
 }
 
@@ -157,7 +157,7 @@ static const struct refusal *refusal_of(const struct opening *opening)
 static void wait_at_channel(struct opening *opening, struct channel *channel)
 {
     if (channel_live(channel) && channel_left_alone(channel) != NULL) {
-        opening_refuse(opening->all, opening->ask, opening_refusal(HISTORY_DEADLY));
+        opening_refuse(opening->all, opening->request, opening_refusal(HISTORY_DEADLY));
         return;
     }
     h2o_linklist_insert(&((struct feed_channel *)channel_owner(channel))->waiting, &opening->link);
@@ -173,7 +173,7 @@ static void advance(struct opening *opening)
     struct channel *wait_at;
     const struct refusal *why = refusal_of(opening);
     if (why != NULL) {
-        opening_refuse(opening->all, opening->ask, why);
+        opening_refuse(opening->all, opening->request, why);
         return;
     }
     switch (replay_prepare(opening->replay, &wait_at)) {
@@ -195,7 +195,7 @@ static void advance(struct opening *opening)
     case REPLAY_READ:
         break;
     case REPLAY_REFUSED:
-        opening_refuse(opening->all, opening->ask, opening_refusal(replay_fault(opening->replay)));
+        opening_refuse(opening->all, opening->request, opening_refusal(replay_fault(opening->replay)));
         break;
     case REPLAY_RETRY:
         replay_abandon(opening->replay);
@@ -224,7 +224,7 @@ void openings_set_ready(struct openings *openings, struct feed_channel *entry)
     while (!h2o_linklist_is_empty(&waiting)) {
         struct opening *opening = H2O_STRUCT_FROM_MEMBER(struct opening, link, waiting.next);
         h2o_linklist_unlink(&opening->link);
-        if (opening->ask->mode == START_FRESH)
+        if (opening->request->mode == START_FRESH)
             advance(opening);
         else
             h2o_linklist_insert(&openings->ready, &opening->link);
@@ -241,7 +241,7 @@ void openings_refuse(struct feed_channel *entry, const struct refusal *why)
     while (!h2o_linklist_is_empty(&entry->waiting)) {
         struct opening *opening = H2O_STRUCT_FROM_MEMBER(struct opening, link, entry->waiting.next);
         h2o_linklist_unlink(&opening->link);
-        opening_refuse(opening->all, opening->ask, why);
+        opening_refuse(opening->all, opening->request, why);
     }
 }
 
@@ -256,7 +256,7 @@ void opening_cancel(struct opening *opening)
     bool waits = h2o_linklist_is_linked(&opening->link);
     if (waits)
         h2o_linklist_unlink(&opening->link);
-    if (opening->ask->place == ASK_AWAY)
+    if (opening->request->place == REQUEST_AWAY)
         free_opening(opening);
     else if (waits || replay_reading(opening->replay))
         advance(opening);
@@ -264,27 +264,27 @@ void opening_cancel(struct opening *opening)
 
 void opening_go_on(struct opening *opening)
 {
-    opening->ask->place = ASK_OPENING;
+    opening->request->place = REQUEST_OPENING;
     advance(opening);
 }
 
-void opening_start(struct openings *openings, struct ask *ask)
+void opening_start(struct openings *openings, struct feed_request *request)
 {
-    struct channel **channels = h2o_mem_alloc(ask->count * sizeof(*channels));
-    struct opening *opening = h2o_mem_alloc(sizeof(*opening) + ask->count * sizeof(opening->waits[0]));
-    for (uint32_t i = 0; i < ask->count; ++i)
-        channels[i] = ask->channels[i].entry->channel;
-    *opening = (struct opening){.all = openings, .ask = ask};
-    opening->replay = replay_create(ask, channels, openings->shared, on_own_read, opening);
-    ask->opening = opening;
+    struct channel **channels = h2o_mem_alloc(request->count * sizeof(*channels));
+    struct opening *opening = h2o_mem_alloc(sizeof(*opening) + request->count * sizeof(opening->waits[0]));
+    for (uint32_t i = 0; i < request->count; ++i)
+        channels[i] = request->channels[i].entry->channel;
+    *opening = (struct opening){.all = openings, .request = request};
+    opening->replay = replay_create(request, channels, openings->shared, on_own_read, opening);
+    request->opening = opening;
     free(channels);
     opening_go_on(opening);
 }
 
 void openings_init(struct openings *openings, struct channel_shared *shared,
-                   void (*tell)(void *data, uint32_t worker, struct tell message), void (*retry_soon)(void *data), void *data)
+                   void (*send)(void *data, uint32_t worker, struct feed_update update), void (*retry_soon)(void *data), void *data)
 {
-    *openings = (struct openings){.shared = shared, .tell = tell, .retry_soon = retry_soon, .data = data};
+    *openings = (struct openings){.shared = shared, .send = send, .retry_soon = retry_soon, .data = data};
     h2o_linklist_init_anchor(&openings->turns);
     h2o_linklist_init_anchor(&openings->retrying);
     h2o_linklist_init_anchor(&openings->ready);

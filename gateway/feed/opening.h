@@ -7,7 +7,7 @@
 /* What all openings of a feed share. */
 struct openings {
     struct channel_shared *shared;
-    void (*tell)(void *data, uint32_t worker, struct tell message);
+    void (*send)(void *data, uint32_t worker, struct feed_update update);
     void (*retry_soon)(void *data); /* openings_retry() is to be called, soon, and each time later while nothing succeeds */
     void *data;
     h2o_linklist_t turns; /* those that wait for room for their pages */
@@ -17,12 +17,13 @@ struct openings {
 };
 
 void openings_init(struct openings *openings, struct channel_shared *shared,
-                   void (*tell)(void *data, uint32_t worker, struct tell message), void (*retry_soon)(void *data), void *data);
+                   void (*send)(void *data, uint32_t worker, struct feed_update update), void (*retry_soon)(void *data),
+                   void *data);
 
-/* Begins one for an ask that has none; channels are known to be listened to. It goes with its last answer, or when it is cancelled. */
-void opening_start(struct openings *openings, struct ask *ask);
+/* Begins one for a request that has none; its channels are known to be listened to. It goes with its last answer, or when it is cancelled. */
+void opening_start(struct openings *openings, struct feed_request *request);
 
-/* Its ask came back, for the next page. */
+/* Its request came back, for the next page. */
 void opening_go_on(struct opening *opening);
 
 /* Goes on with those that have what they waited for, the first one first, until `until_us` of monotonic_us(): one step may look through 100 channels' events. True: some are left. */
@@ -35,14 +36,14 @@ void openings_refuse(struct feed_channel *entry, const struct refusal *why);
 /* Those whose reads failed may try again. */
 void openings_retry(struct openings *openings);
 
-/* Its client is gone: answered at once, wherever it waits. If its ask is away with a page, there is nothing to answer. */
+/* Its client is gone: answered at once, wherever it waits. If its request is away with a page, there is nothing to answer. */
 void opening_cancel(struct opening *opening);
 
-/* Answers an ask, with or without an opening, that there will be no stream. */
-void opening_refuse(struct openings *openings, struct ask *ask, const struct refusal *why);
+/* Answers a request, with or without an opening, that there will be no stream. */
+void opening_refuse(struct openings *openings, struct feed_request *request, const struct refusal *why);
 
 /* The answer to streams of a channel whose history cannot be read; NULL: none, it may be readable later. */
 const struct refusal *opening_refusal(enum history_fault fault);
 
 /* NULL while its client is there, else the refusal that ends it. */
-const struct refusal *opening_abandoned(const struct ask *ask);
+const struct refusal *opening_abandoned(const struct feed_request *request);

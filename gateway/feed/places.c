@@ -21,7 +21,7 @@ static const struct channel_shard *shard_at(const struct replay *replay, uint32_
 
 static bool spans_shards(const struct replay *replay)
 {
-    for (uint32_t i = 1; i < replay->ask->count; ++i)
+    for (uint32_t i = 1; i < replay->request->count; ++i)
         if (shard_at(replay, i) != shard_at(replay, 0))
             return true;
     return false;
@@ -31,7 +31,7 @@ static bool spans_shards(const struct replay *replay)
 static struct position newest_of(const struct replay *replay, const struct channel_shard *shard)
 {
     struct position newest = POSITION_NONE;
-    for (uint32_t i = 0; i < replay->ask->count; ++i)
+    for (uint32_t i = 0; i < replay->request->count; ++i)
         if ((shard == NULL || shard == shard_at(replay, i)) &&
             position_compare(channel_newest(replay->places[i].channel), newest) > 0)
             newest = channel_newest(replay->places[i].channel);
@@ -41,7 +41,7 @@ static struct position newest_of(const struct replay *replay, const struct chann
 uint64_t places_present_ms(const struct replay *replay)
 {
     uint64_t proven = UINT64_MAX, newest = newest_of(replay, NULL).ms;
-    for (uint32_t i = 0; i < replay->ask->count; ++i) {
+    for (uint32_t i = 0; i < replay->request->count; ++i) {
         const struct channel_shard *shard = shard_at(replay, i);
         uint64_t its = shard == NULL ? 0 : shard->proven_ms;
         proven = its < proven ? its : proven;
@@ -57,7 +57,7 @@ uint64_t places_present_ms(const struct replay *replay)
 static uint64_t since(const struct replay *replay, uint64_t ms, const struct channel_shard *of, const struct channel_shard *in)
 {
     uint64_t earliest = ms;
-    for (uint32_t i = 0; i < replay->ask->count; ++i) {
+    for (uint32_t i = 0; i < replay->request->count; ++i) {
         const struct channel_shard *shard = shard_at(replay, i);
         uint64_t its = shard == NULL || (shard != in && of != NULL && shard != of) ? ms : clock_steps_since(shard->steps, ms);
         earliest = its < earliest ? its : earliest;
@@ -70,7 +70,7 @@ static bool has_been(const struct replay *replay, uint64_t ms)
 {
     ms = since(replay, ms, NULL, NULL);
     int64_t now = 0;
-    for (uint32_t i = 0; i < replay->ask->count; ++i) {
+    for (uint32_t i = 0; i < replay->request->count; ++i) {
         const struct channel_shard *shard = shard_at(replay, i);
         int64_t its = shard != NULL && shard->steps->known ? (int64_t)monotonic_ms() + shard->steps->most_ms : 0;
         now = its > now ? its : now;
@@ -104,7 +104,7 @@ static void stand_at_time(struct replay *replay, uint32_t i, uint64_t ms, const 
 static void stand_at(struct replay *replay, uint32_t found, struct position at)
 {
     bool is_time = has_been(replay, at.ms);
-    for (uint32_t i = 0; i < replay->ask->count; ++i) {
+    for (uint32_t i = 0; i < replay->request->count; ++i) {
         if (i == found) {
             stand(&replay->places[i], STANCE_EVENT, at, at.ms);
             continue;
@@ -173,7 +173,7 @@ static enum replay_need find_claim(struct replay *replay, uint32_t i, bool *stan
 
 static enum replay_need find_claims(struct replay *replay, struct slice id, bool *found, struct channel **wait_at)
 {
-    for (uint32_t i = 0; i < replay->ask->count; ++i) {
+    for (uint32_t i = 0; i < replay->request->count; ++i) {
         struct place *place = &replay->places[i];
         bool stands;
         if (place->claim == CLAIM_NONE && event_id_parse(&place->claimed, id, channel_name(place->channel)))
@@ -197,12 +197,12 @@ static enum replay_need find_time(struct replay *replay, struct slice id, struct
 {
     const struct channel_shard *of = spans_shards(replay) ? NULL : shard_at(replay, 0);
     struct position at;
-    for (uint32_t i = 0; i < replay->ask->count; ++i)
+    for (uint32_t i = 0; i < replay->request->count; ++i)
         if (ring_find(channel_ring(replay->places[i].channel), id, &at))
             stand_at(replay, i, at);
     if (replay->state == REPLAY_RESOLVING && time.ms > newest_of(replay, of).ms)
         return REPLAY_BARRIER;
-    for (uint32_t i = 0; i < replay->ask->count; ++i)
+    for (uint32_t i = 0; i < replay->request->count; ++i)
         stand_at_time(replay, i, time.ms, time.seq == PLACE_PROVEN ? shard_at(replay, i) : of);
     return REPLAY_READY;
 }
@@ -213,14 +213,14 @@ static enum replay_need find_author_s(struct replay *replay, struct slice id, bo
 {
     struct position at;
     enum replay_need need = REPLAY_READY;
-    for (uint32_t i = 0; i < replay->ask->count; ++i) {
+    for (uint32_t i = 0; i < replay->request->count; ++i) {
         struct channel *channel = replay->places[i].channel;
         if (channel_deepen(channel, UINT32_MAX) || search_find(channel_search(channel), id, &at) == SEARCH_WAIT) {
             *wait_at = channel;
             need = REPLAY_CHANNEL;
         }
     }
-    for (uint32_t i = 0; need == REPLAY_READY && i < replay->ask->count; ++i) {
+    for (uint32_t i = 0; need == REPLAY_READY && i < replay->request->count; ++i) {
         if (search_find(channel_search(replay->places[i].channel), id, &at) != SEARCH_FOUND)
             continue;
         stand_at(replay, i, at);
@@ -261,7 +261,7 @@ static enum replay_need lose_claim(struct replay *replay, uint32_t claimed, stru
     if (need != REPLAY_READY)
         return need;
     stand_at(replay, claimed, at);
-    for (uint32_t i = 0; i < replay->ask->count; ++i)
+    for (uint32_t i = 0; i < replay->request->count; ++i)
         if (other && shard_at(replay, i) == shard_at(replay, claimed))
             replay->places[i].loss = LOSS_ALL;
     place->after = position_compare(at, last) < 0 ? at : last;
@@ -271,7 +271,7 @@ static enum replay_need lose_claim(struct replay *replay, uint32_t claimed, stru
 
 static void lose_all(struct replay *replay)
 {
-    for (uint32_t i = 0; i < replay->ask->count; ++i) {
+    for (uint32_t i = 0; i < replay->request->count; ++i) {
         struct place *place = &replay->places[i];
         place->stance = STANCE_TIME;
         place->after = channel_newest(place->channel);
@@ -282,9 +282,9 @@ static void lose_all(struct replay *replay)
 
 enum replay_need places_find(struct replay *replay, struct channel **wait_at)
 {
-    struct slice id = slice_of(replay->ask->resume_id);
+    struct slice id = slice_of(replay->request->resume_id);
     struct position time;
-    uint32_t count = replay->ask->count, claimed = 0;
+    uint32_t count = replay->request->count, claimed = 0;
     bool found = false;
     enum replay_need need = find_claims(replay, id, &found, wait_at);
     if (need != REPLAY_READY || found)

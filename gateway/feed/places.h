@@ -7,7 +7,7 @@
 
 #include "gateway/feed/replay_state.h"
 
-/* Finds the places of ask->resume_id. READY: each is known. */
+/* Finds the places of request->resume_id. READY: each is known. */
 enum replay_need places_find(struct replay *replay, struct channel **wait_at);
 
 /* Whether something is lost behind `after` that no event tells of. */

@@ -15,17 +15,17 @@ enum {
     PRESENT_WAITS = 3, /* for a canary, until the present is proven late enough; a clock that was set may never be */
 };
 
-struct replay *replay_create(const struct ask *ask, struct channel *const *channels, const struct channel_shared *shared,
-                             void (*on_read)(void *data), void *data)
+struct replay *replay_create(const struct feed_request *request, struct channel *const *channels,
+                             const struct channel_shared *shared, void (*on_read)(void *data), void *data)
 {
-    size_t size = sizeof(struct replay) + ask->count * sizeof(struct place);
+    size_t size = sizeof(struct replay) + request->count * sizeof(struct place);
     struct replay *replay = h2o_mem_alloc(size);
     memset(replay, 0, size);
-    replay->ask = ask;
+    replay->request = request;
     replay->shared = shared;
     replay->on_read = on_read;
     replay->data = data;
-    for (uint32_t i = 0; i < ask->count; ++i)
+    for (uint32_t i = 0; i < request->count; ++i)
         replay->places[i].channel = channels[i];
     return replay;
 }
@@ -57,11 +57,11 @@ static bool ring_is_whole(const struct channel *channel)
     return position_is_none(before) || (ring->count == 0 && channel_bare(channel));
 }
 
-/* The newest ask->last events of each channel. */
+/* The newest request->last events of each channel. */
 static enum replay_need resolve_last(struct replay *replay, struct channel **wait_at)
 {
-    uint32_t last = replay->ask->last;
-    for (uint32_t i = 0; i < replay->ask->count; ++i) {
+    uint32_t last = replay->request->last;
+    for (uint32_t i = 0; i < replay->request->count; ++i) {
         struct place *place = &replay->places[i];
         const struct ring *ring = channel_ring(place->channel);
         *wait_at = place->channel;
@@ -84,13 +84,14 @@ static enum replay_need resolve_last(struct replay *replay, struct channel **wai
 /* From now on; but a client that has had its head for a while (the bus was away) counts on all since then. */
 static void resolve_fresh(struct replay *replay)
 {
-    const struct ask *ask = replay->ask;
-    bool head_sent = ask->head_sent || monotonic_ms() - ask->asked_ms >= REPLAY_HEAD_MS;
-    for (uint32_t i = 0; i < ask->count; ++i) {
+    const struct feed_request *request = replay->request;
+    bool head_sent = request->head_sent || monotonic_ms() - request->asked_ms >= REPLAY_HEAD_MS;
+    for (uint32_t i = 0; i < request->count; ++i) {
         struct place *place = &replay->places[i];
         const struct channel_shard *shard = channel_shard(place->channel);
         struct position last = channel_newest(place->channel);
-        place->after = head_sent && shard->clock_known ? places_since((uint64_t)((int64_t)ask->asked_ms + shard->clock_ms)) : last;
+        place->after =
+            head_sent && shard->clock_known ? places_since((uint64_t)((int64_t)request->asked_ms + shard->clock_ms)) : last;
         if (position_compare(place->after, last) > 0)
             place->after = last;
         place->time_ms = head_sent ? place->after.ms : places_present_ms(replay);
@@ -102,7 +103,7 @@ static void resolve_fresh(struct replay *replay)
 static enum replay_need resolve_id(struct replay *replay, struct channel **wait_at)
 {
     enum replay_need need = places_find(replay, wait_at);
-    for (uint32_t i = 0; need == REPLAY_READY && i < replay->ask->count; ++i) {
+    for (uint32_t i = 0; need == REPLAY_READY && i < replay->request->count; ++i) {
         struct place *place = &replay->places[i];
         if (place_has_page(place) && position_compare(place->after, place->claimed) != 0)
             replay_drop_page(replay, place);
@@ -112,7 +113,7 @@ static enum replay_need resolve_id(struct replay *replay, struct channel **wait_
 
 static enum replay_need resolve(struct replay *replay, struct channel **wait_at)
 {
-    switch (replay->ask->mode) {
+    switch (replay->request->mode) {
     case START_LAST:
         return resolve_last(replay, wait_at);
     case START_RESUME:
@@ -125,9 +126,9 @@ static enum replay_need resolve(struct replay *replay, struct channel **wait_at)
 }
 
 /* How deep the ring should be read at once when this stream is the first to ask, so that one read does. */
-static uint32_t wish(const struct ask *ask)
+static uint32_t wish(const struct feed_request *request)
 {
-    return ask->mode == START_RESUME ? UINT32_MAX : ask->mode == START_LAST ? ask->last : 0;
+    return request->mode == START_RESUME ? UINT32_MAX : request->mode == START_LAST ? request->last : 0;
 }
 
 /* Events that were deleted since are not to be served from memory. False: *wait_at is being asked. */
@@ -135,11 +136,11 @@ static bool verify(struct replay *replay, struct channel **wait_at)
 {
     bool asking = false;
     uint64_t now = monotonic_ms();
-    if (replay->ask->mode == START_FRESH || replay->verified)
+    if (replay->request->mode == START_FRESH || replay->verified)
         return true;
     if (replay->verify_ms == 0)
         replay->verify_ms = now < VERIFIED_MS ? 0 : now - VERIFIED_MS;
-    for (uint32_t i = 0; i < replay->ask->count; ++i) {
+    for (uint32_t i = 0; i < replay->request->count; ++i) {
         if (!channel_verify(replay->places[i].channel, replay->verify_ms))
             continue;
         *wait_at = replay->places[i].channel;
@@ -183,7 +184,7 @@ static void seek(struct place *place)
 /* READY: for each place there are frames, or it is known that there are none. */
 static enum replay_need read_pages(struct replay *replay, struct channel **wait_at)
 {
-    for (uint32_t i = 0; i < replay->ask->count; ++i) {
+    for (uint32_t i = 0; i < replay->request->count; ++i) {
         struct place *place = &replay->places[i];
         *wait_at = place->channel;
         if (place->page == PAGE_UNKNOWN)
@@ -200,7 +201,7 @@ static enum replay_need read_pages(struct replay *replay, struct channel **wait_
 /* True when the stream must be told of a gap here. Before its first page only a stream that resumes must be. */
 static bool is_owed(const struct replay *replay, const struct place *place)
 {
-    return replay->ask->mode == START_RESUME || replay->state == REPLAY_BEGUN || place->served;
+    return replay->request->mode == START_RESUME || replay->state == REPLAY_BEGUN || place->served;
 }
 
 /* Whether the next frame follows `after`, but for entries of somebody else, without its saying so. */
@@ -231,7 +232,7 @@ static bool look_for_gap(const struct replay *replay, struct place *place, enum 
 static enum replay_need read_proofs(struct replay *replay, struct channel **wait_at)
 {
     enum place_gap gap;
-    for (uint32_t i = 0; i < replay->ask->count; ++i) {
+    for (uint32_t i = 0; i < replay->request->count; ++i) {
         struct place *place = &replay->places[i];
         *wait_at = place->channel;
         seek(place);
@@ -263,7 +264,7 @@ static bool is_present_late_enough(const struct replay *replay)
     uint64_t present_ms = places_present_ms(replay);
     if (present_ms == 0)
         return false;
-    for (uint32_t i = 0; i < replay->ask->count; ++i)
+    for (uint32_t i = 0; i < replay->request->count; ++i)
         if (!is_late_enough(replay->places[i].channel, present_ms))
             return false;
     return true;
@@ -282,17 +283,17 @@ enum replay_need replay_prepare(struct replay *replay, struct channel **wait_at)
         replay->failed = NULL;
         return replay->fault == HISTORY_UNREAD ? REPLAY_RETRY : REPLAY_REFUSED;
     }
-    for (uint32_t i = 0; i < replay->ask->count; ++i) {
+    for (uint32_t i = 0; i < replay->request->count; ++i) {
         *wait_at = replay->places[i].channel;
         if (channel_live(*wait_at))
             continue;
-        channel_deepen(*wait_at, wish(replay->ask));
+        channel_deepen(*wait_at, wish(replay->request));
         return REPLAY_CHANNEL;
     }
     if (!verify(replay, wait_at))
         return REPLAY_CHANNEL;
     if (replay->state < REPLAY_RESOLVED) {
-        if (replay->ask->mode != START_FRESH && replay->waits < PRESENT_WAITS && places_present_ms(replay) == 0) {
+        if (replay->request->mode != START_FRESH && replay->waits < PRESENT_WAITS && places_present_ms(replay) == 0) {
             ++replay->waits; /* the gateway has only just begun to listen, and what an id stands for may depend on the present */
             return REPLAY_BARRIER;
         }
@@ -384,7 +385,7 @@ static struct place *oldest(struct replay *replay, bool *more)
 {
     struct place *best = NULL;
     struct position best_at = POSITION_NONE;
-    for (uint32_t i = 0; i < replay->ask->count; ++i) {
+    for (uint32_t i = 0; i < replay->request->count; ++i) {
         struct place *place = &replay->places[i];
         struct position at;
         bool any = next_at(place, &at);
@@ -431,7 +432,7 @@ static void format_before(const struct replay *replay, const struct place *place
 /* The id of the place before `first`, or of the present when nothing is replayed: a client that resumes from it gets what the stream now begins with. */
 static void format_place(const struct replay *replay, const struct frame *first, char out[EVENT_ID_LEN + 1])
 {
-    if (replay->ask->count == 1)
+    if (replay->request->count == 1)
         format_before(replay, &replay->places[0], first, out);
     else if (first != NULL)
         format_time(first->at.ms, out);
@@ -441,7 +442,7 @@ static void format_place(const struct replay *replay, const struct frame *first,
 
 static bool has_more(const struct replay *replay, bool (*is)(const struct place *place))
 {
-    for (uint32_t i = 0; i < replay->ask->count; ++i)
+    for (uint32_t i = 0; i < replay->request->count; ++i)
         if (is(&replay->places[i]))
             return true;
     return false;
@@ -463,7 +464,7 @@ static bool format_after_gap(const struct replay *replay, const struct place *pl
     if (gap == PLACE_GAP_HERE || (gap == PLACE_GAP_ALL && has_more(replay, has_gap_of_all)))
         return false;
     bool named = frame_at(place) != NULL || !place_has_page(place); /* what the gap ends before */
-    if (replay->ask->count == 1 && (named || gap != PLACE_GAP_BY_EVENT))
+    if (replay->request->count == 1 && (named || gap != PLACE_GAP_BY_EVENT))
         format_before(replay, place, frame_at(place), out);
     else if (gap == PLACE_GAP_BY_EVENT)
         event_id_format(out, channel_name(place->channel), place->gap_at);
@@ -500,13 +501,13 @@ static void pass_gap(struct place *place, enum place_gap gap)
 static struct frame *take_gap(const struct replay *replay, struct place *place)
 {
     char id[EVENT_ID_LEN + 1], begin_id[EVENT_ID_LEN + 1];
-    bool at_start = !place->served && replay->ask->mode == START_RESUME;
+    bool at_start = !place->served && replay->request->mode == START_RESUME;
     enum place_gap kind = place->gap;
     place->gap = PLACE_GAP_NONE;
     struct slice own = format_after_gap(replay, place, kind, id) ? slice_of(id) : (struct slice){NULL, 0};
     enum gap_cause cause = kind == PLACE_GAP_ALL ? GAP_UNKNOWN_ID : kind == PLACE_GAP_BY_TIME ? GAP_VANISHED : GAP_TRIMMED;
     format_gap_begin(place, begin_id);
-    struct slice last_id = slice_of(at_start ? replay->ask->resume_id : begin_id);
+    struct slice last_id = slice_of(at_start ? replay->request->resume_id : begin_id);
     struct frame *gap = gap_frame(channel_name(place->channel), last_id, own, place->gap_at, cause);
     pass_gap(place, kind);
     return gap;
@@ -541,16 +542,16 @@ static struct frame *take(const struct replay *replay, struct place *place)
 static void count_resume(const struct replay *replay)
 {
     bool unknown = false, read = false;
-    if (replay->ask->mode != START_RESUME)
+    if (replay->request->mode != START_RESUME)
         return;
-    for (uint32_t i = 0; i < replay->ask->count; ++i) {
+    for (uint32_t i = 0; i < replay->request->count; ++i) {
         unknown = unknown || replay->places[i].loss == LOSS_ALL;
         read = read || place_has_page(&replay->places[i]);
     }
     metric_add(unknown ? COUNT_RESUMES_UNKNOWN : read ? COUNT_RESUMES_READ : COUNT_RESUMES_MEMORY, 1);
 }
 
-bool replay_page(struct replay *replay, struct tell *tell)
+bool replay_page(struct replay *replay, struct feed_update *update)
 {
     size_t bytes = 0;
     uint32_t count = 0;
@@ -560,7 +561,7 @@ bool replay_page(struct replay *replay, struct tell *tell)
     replay->verified = false;
     if (replay->state == REPLAY_RESOLVED)
         count_resume(replay);
-    for (uint32_t i = 0; i < replay->ask->count; ++i)
+    for (uint32_t i = 0; i < replay->request->count; ++i)
         begin(replay, &replay->places[i]);
     struct place *place;
     while (!more && (place = oldest(replay, &more)) != NULL) {
@@ -571,12 +572,12 @@ bool replay_page(struct replay *replay, struct tell *tell)
     replay_drop_pages(replay);
     if (replay->state == REPLAY_RESOLVED)
         set_state(replay, REPLAY_BEGUN);
-    format_place(replay, count == 0 ? NULL : frames[0], tell->page.position);
+    format_place(replay, count == 0 ? NULL : frames[0], update->page.position);
     if (count == 0) {
         free(frames);
         frames = NULL;
     }
-    tell->page.count = count;
-    tell->page.frames = frames;
+    update->page.count = count;
+    update->page.frames = frames;
     return !more;
 }

@@ -7,9 +7,9 @@
 /* A fresh stream that is answered no later than this after it asked has not had its head before (see heads.h). */
 enum { REPLAY_HEAD_MS = 700 };
 
-/* Begins the replay of an ask; channels[i] is the channel of channel i. `on_read(data)` is called when a read of its own has ended. */
-struct replay *replay_create(const struct ask *ask, struct channel *const *channels, const struct channel_shared *shared,
-                             void (*on_read)(void *data), void *data);
+/* Begins the replay of a request; channels[i] is the channel of channel i. `on_read(data)` is called when a read of its own has ended. */
+struct replay *replay_create(const struct feed_request *request, struct channel *const *channels,
+                             const struct channel_shared *shared, void (*on_read)(void *data), void *data);
 
 /* Whether it waits for a read of its own. */
 bool replay_reading(const struct replay *replay);
@@ -23,6 +23,6 @@ enum replay_need replay_prepare(struct replay *replay, struct channel **wait_at)
 /* After REPLAY_REFUSED. */
 enum history_fault replay_fault(const struct replay *replay);
 
-/* Fills tell->page's frames and the id of the place before them. True when these are the last before live: what comes on the worker's queue behind this tell
- * follows without gap or twin. False: there is more. */
-bool replay_page(struct replay *replay, struct tell *tell);
+/* Fills update->page's frames and the id of the place before them. True when these are the last before live: what comes on the worker's queue behind this
+ * update follows without gap or twin. False: there is more. */
+bool replay_page(struct replay *replay, struct feed_update *update);

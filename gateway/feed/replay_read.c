@@ -26,7 +26,7 @@ void replay_drop_page(const struct replay *replay, struct place *place)
 
 void replay_drop_pages(struct replay *replay)
 {
-    for (uint32_t i = 0; i < replay->ask->count; ++i)
+    for (uint32_t i = 0; i < replay->request->count; ++i)
         replay_drop_page(replay, &replay->places[i]);
     replay->shared->pages->promised -= replay->promised;
     replay->promised = 0;
@@ -35,7 +35,7 @@ void replay_drop_pages(struct replay *replay)
 /* How many entries make this channel's part of READ_BYTES. */
 static size_t limit_for(const struct replay *replay, const struct place *place)
 {
-    size_t limit = READ_BYTES / replay->ask->count / channel_entry_size(place->channel);
+    size_t limit = READ_BYTES / replay->request->count / channel_entry_size(place->channel);
     return limit < 1 ? 1 : limit < READ_ENTRIES ? limit : READ_ENTRIES;
 }
 
@@ -43,9 +43,9 @@ static size_t limit_for(const struct replay *replay, const struct place *place)
 static size_t pages_estimate(const struct replay *replay)
 {
     size_t bytes = 0;
-    for (uint32_t i = 0; i < replay->ask->count; ++i) {
+    for (uint32_t i = 0; i < replay->request->count; ++i) {
         const struct place *place = &replay->places[i];
-        size_t size = channel_entry_size(place->channel), part = READ_BYTES / replay->ask->count;
+        size_t size = channel_entry_size(place->channel), part = READ_BYTES / replay->request->count;
         if (!channel_covers(place->channel, place->after))
             bytes += size > part ? size : part;
     }

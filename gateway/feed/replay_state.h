@@ -93,7 +93,7 @@ enum replay_state {
 };
 
 struct replay {
-    const struct ask *ask;
+    const struct feed_request *request;
     const struct channel_shared *shared;
     void (*on_read)(void *data);
     void *data;

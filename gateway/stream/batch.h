@@ -6,13 +6,13 @@
 
 enum { BATCH_BYTES = 65536, BATCH_EVENTS = 256 }; /* joined at most */
 
-/* A channel's events in the inbox: each knows the next by tell->event.next. */
+/* A channel's events in the inbox: each knows the next by update->event.next. */
 struct batch {
-    struct tell *tail; /* where the next event is tied on; NULL: it begins a chain of its own */
+    struct feed_update *tail; /* where the next event is tied on; NULL: it begins a chain of its own */
 };
 
 /* An event came into the inbox. */
-void batch_append(struct batch *batch, struct tell *event);
+void batch_append(struct batch *batch, struct feed_update *event);
 
 /* Events that come from now on must not be moved before this point: a stream joins the channel here. */
 static inline void batch_seal(struct batch *batch)
@@ -23,4 +23,4 @@ static inline void batch_seal(struct batch *batch)
 /* Joins the events tied to `first` into its frame, as far as `max_bytes` allow, and takes them out of the inbox. `shared`: streams of several channels listen too.
  * To them the order between channels matters, and an id that is to be left out: then only neighbours in the inbox join, and only those that
  * frame_for_shared() leaves as they are. */
-void batch_join(struct batch *batch, struct tell *first, bool shared, size_t max_bytes);
+void batch_join(struct batch *batch, struct feed_update *first, bool shared, size_t max_bytes);

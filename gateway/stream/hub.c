@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-#include "gateway/outbox.h"
+#include "gateway/messages.h"
 #include "gateway/own_events.h"
 #include "gateway/stream/heads.h"
 #include "gateway/stream/hub_channel.h"
@@ -22,10 +22,10 @@ enum {
 
 struct hub {
     struct hub_options options;
-    h2o_multithread_receiver_t tells;
-    struct outbox asks;
+    h2o_multithread_receiver_t updates;
+    struct outbox requests;
     struct hub_channel *channels; /* uthash by name */
-    h2o_linklist_t inbox; /* struct tell, in order; the first may be a fan-out half done */
+    h2o_linklist_t inbox; /* struct feed_update, in order; the first may be a fan-out half done */
     size_t batch_bytes; /* events joined into one frame, at most */
     struct timer coalesce; /* runs while events wait for others to leave with */
     bool due; /* they have waited long enough: the inbox is to be emptied */
@@ -108,27 +108,27 @@ static const struct transport *transport_of(h2o_req_t *req)
 /* Asks the feed for the stream's place in its channels. */
 static void join(struct hub *hub, struct subscriber *subscriber, const struct hub_spec *spec)
 {
-    struct ask *ask = ask_create(spec->count);
-    ask->kind = ASK_JOIN;
-    ask->worker = hub->options.worker;
-    ask->subscriber = subscriber;
-    ask->mode = spec->mode;
-    ask->last = spec->last;
-    ask->client = spec->client;
-    ask->promised = spec->promised;
-    ask->head_sent = spec->head_first;
-    ask->asked_ms = monotonic_ms();
+    struct feed_request *request = feed_request_create(spec->count);
+    request->kind = REQUEST_JOIN;
+    request->worker = hub->options.worker;
+    request->subscriber = subscriber;
+    request->mode = spec->mode;
+    request->last = spec->last;
+    request->client = spec->client;
+    request->promised = spec->promised;
+    request->head_sent = spec->head_first;
+    request->asked_ms = monotonic_ms();
     if (spec->mode == START_RESUME)
-        ask->resume_id = copy_text(spec->resume_id);
+        request->resume_id = copy_text(spec->resume_id);
     for (uint32_t i = 0; i < spec->count; ++i) {
         struct hub_channel *channel = hub_channel_find_or_create(&hub->channels, spec->channels[i]);
         ++channel->refs;
         subscriber->members[i].fanout = &channel->fanout;
-        ask->channels[i] = (struct ask_channel){.local = channel, .name = hub_channel_name(channel)};
+        request->channels[i] = (struct requested_channel){.local = channel, .name = hub_channel_name(channel)};
     }
     subscriber->join = JOIN_ASKED;
-    subscriber->ask = ask;
-    outbox_put(&hub->asks, &ask->super);
+    subscriber->join_request = request;
+    outbox_put(&hub->requests, &request->super);
 }
 
 /* ---- what a subscriber says ---- */
@@ -138,17 +138,17 @@ static void on_drained(struct subscriber *subscriber)
     if (subscriber->join != JOIN_PAGE)
         return;
     subscriber->join = JOIN_ASKED;
-    outbox_put(&subscriber->hub->asks, &subscriber->ask->super);
+    outbox_put(&subscriber->hub->requests, &subscriber->join_request->super);
 }
 
 /* The feed frees what it keeps of the opening; an answer that is still owed comes all the sooner. */
 static void cancel(struct subscriber *subscriber)
 {
-    struct ask *ask = ask_create(0);
-    ask->kind = ASK_CANCEL;
-    ask->cancelled = ask_hold(subscriber->ask);
-    atomic_store_explicit(&subscriber->ask->abandoned, true, memory_order_relaxed);
-    outbox_put(&subscriber->hub->asks, &ask->super);
+    struct feed_request *request = feed_request_create(0);
+    request->kind = REQUEST_CANCEL;
+    request->cancelled = feed_request_hold(subscriber->join_request);
+    atomic_store_explicit(&subscriber->join_request->abandoned, true, memory_order_relaxed);
+    outbox_put(&subscriber->hub->requests, &request->super);
 }
 
 static void leave_soon(struct subscriber *subscriber)
@@ -171,7 +171,7 @@ static void on_left(struct subscriber *subscriber)
         break;
     case JOIN_PAGE:
         cancel(subscriber);
-        ask_free(subscriber->ask);
+        feed_request_free(subscriber->join_request);
         leave_soon(subscriber);
         break;
     case JOIN_NONE:
@@ -230,21 +230,21 @@ bool hub_is_behind(struct hub *hub)
 /* The channels that now have no stream are left together. */
 static void leave_channels(struct hub *hub, struct subscriber *subscriber)
 {
-    struct ask *ask = NULL;
+    struct feed_request *request = NULL;
     for (struct member *member = subscriber->members; member != subscriber->members + subscriber->member_count; ++member) {
         struct hub_channel *channel = channel_of(member);
         if (!hub_channel_release(&hub->channels, channel, subscriber->listens))
             continue;
-        if (ask == NULL) {
-            ask = ask_create(subscriber->member_count);
-            ask->kind = ASK_LEAVE;
-            ask->worker = hub->options.worker;
-            ask->count = 0;
+        if (request == NULL) {
+            request = feed_request_create(subscriber->member_count);
+            request->kind = REQUEST_LEAVE;
+            request->worker = hub->options.worker;
+            request->count = 0;
         }
-        ask->channels[ask->count++] = (struct ask_channel){.local = channel, .name = hub_channel_name(channel)};
+        request->channels[request->count++] = (struct requested_channel){.local = channel, .name = hub_channel_name(channel)};
     }
-    if (ask != NULL)
-        outbox_put(&hub->asks, &ask->super);
+    if (request != NULL)
+        outbox_put(&hub->requests, &request->super);
 }
 
 /* A client may hang up on thousands of streams of a hundred channels at once. */
@@ -269,53 +269,53 @@ static void reap(struct hub *hub)
     }
 }
 
-/* ---- what the feed tells ---- */
+/* ---- what the feed sends ---- */
 
-static void take_refusal(const struct tell *tell)
+static void take_refusal(const struct feed_update *update)
 {
-    struct subscriber *subscriber = tell->refused.subscriber;
-    subscriber->listens = tell->refused.ask->listens;
+    struct subscriber *subscriber = update->request->subscriber;
+    subscriber->listens = update->request->listens;
     if (subscriber->state >= SUBSCRIBER_ENDING) { /* it was closed meanwhile */
         leave_soon(subscriber);
     } else {
         subscriber->join = JOIN_NONE;
-        subscriber_refuse(subscriber, tell->refused.why);
+        subscriber_refuse(subscriber, update->refused.why);
     }
 }
 
 /* Those that still wait for their answer are refused by it. */
-static void take_channel_refusal(const struct tell *tell)
+static void take_channel_refusal(const struct feed_update *update)
 {
-    struct fanout *fanout = &tell->refused.channel->fanout;
+    struct fanout *fanout = &update->refused.channel->fanout;
     while (fanout->count != 0)
-        subscriber_refuse(fanout->entries[fanout->count - 1].member->subscriber, tell->refused.why);
+        subscriber_refuse(fanout->entries[fanout->count - 1].member->subscriber, update->refused.why);
 }
 
 /* Makes the page one for a stream of several channels; which ids to leave out the bus thread knew. */
-static void share_page(struct tell *tell)
+static void share_page(struct feed_update *update)
 {
-    for (uint32_t i = 0; i < tell->page.count; ++i) {
-        struct frame *shared = frame_for_shared(tell->page.frames[i], true);
+    for (uint32_t i = 0; i < update->page.count; ++i) {
+        struct frame *shared = frame_for_shared(update->page.frames[i], true);
         if (shared == NULL)
             continue;
-        frame_unref(tell->page.frames[i]);
-        tell->page.frames[i] = shared;
+        frame_unref(update->page.frames[i]);
+        update->page.frames[i] = shared;
     }
 }
 
 /* A page of a stream's replay, the last one when it came with a welcome. */
-static void take_page(struct hub *hub, struct tell *tell)
+static void take_page(struct hub *hub, struct feed_update *update)
 {
-    struct subscriber *subscriber = tell->page.subscriber;
+    struct subscriber *subscriber = update->request->subscriber;
     subscriber->listens = true;
     subscriber_open(subscriber);
     if (subscriber->state != SUBSCRIBER_OPENING) { /* closed meanwhile, or by a head that could not be sent */
         leave_soon(subscriber);
         return;
     }
-    if (tell->kind == TELL_PAGE) {
+    if (update->kind == UPDATE_PAGE) {
         subscriber->join = JOIN_PAGE;
-        tell->page.ask = NULL;
+        update->request = NULL;
     } else {
         subscriber->join = JOIN_NONE;
         subscriber_go_live(subscriber);
@@ -323,63 +323,63 @@ static void take_page(struct hub *hub, struct tell *tell)
             fanout_add(&subscriber->members[i]);
     }
     subscriber->active_ms = hub_now(hub);
-    struct frame *first = welcome_frame(subscriber->welcome, tell->page.position, hub->options.retry_ms);
+    struct frame *first = welcome_frame(subscriber->welcome, update->page.position, hub->options.retry_ms);
     if (first != NULL) {
         subscriber->welcome = WELCOME_NOTHING; /* once */
         subscriber_replay(subscriber, &first, 1);
         frame_unref(first);
     }
     if (subscriber->member_count > 1)
-        share_page(tell);
+        share_page(update);
     if (subscriber->state < SUBSCRIBER_ENDING)
-        subscriber_replay(subscriber, tell->page.frames, tell->page.count);
+        subscriber_replay(subscriber, update->page.frames, update->page.count);
     set_short_cut(subscriber);
 }
 
-static void take_left(struct hub *hub, const struct ask *ask)
+static void take_left(struct hub *hub, const struct feed_request *request)
 {
-    for (uint32_t i = 0; i < ask->count; ++i)
-        hub_channel_left(&hub->channels, ask->channels[i].local);
+    for (uint32_t i = 0; i < request->count; ++i)
+        hub_channel_left(&hub->channels, request->channels[i].local);
 }
 
-static bool serve_event(struct hub *hub, struct tell *tell, uint32_t *budget)
+static bool serve_event(struct hub *hub, struct feed_update *update, uint32_t *budget)
 {
-    struct hub_channel *channel = tell->event.channel;
+    struct hub_channel *channel = update->event.channel;
     struct fanout *fanout = &channel->fanout;
     if (fanout->cursor == 0) /* else it is the rest of a fan-out */
-        batch_join(&channel->batch, tell, fanout->shared != 0, hub->batch_bytes);
+        batch_join(&channel->batch, update, fanout->shared != 0, hub->batch_bytes);
     fanout->active_ms = hub_now(hub);
-    struct frame *bare = fanout->shared != 0 ? frame_for_shared(tell->event.frame, !tell->event.unsettled) : NULL;
-    bool done = fanout_serve(fanout, tell->event.frame, bare, budget);
+    struct frame *bare = fanout->shared != 0 ? frame_for_shared(update->event.frame, !update->event.unsettled) : NULL;
+    bool done = fanout_serve(fanout, update->event.frame, bare, budget);
     if (bare != NULL)
         frame_unref(bare);
     if (done)
-        metric_time(COUNT_FAN_OUT, monotonic_us() - tell->event.came_us);
+        metric_time(COUNT_FAN_OUT, monotonic_us() - update->event.came_us);
     return done;
 }
 
 /* Serves one message; false when its fan-out ran out of budget and goes on later. */
-static bool serve(struct hub *hub, struct tell *tell, uint32_t *budget)
+static bool serve(struct hub *hub, struct feed_update *update, uint32_t *budget)
 {
     uint32_t cost = 1;
-    switch (tell->kind) {
-    case TELL_EVENT:
-        return serve_event(hub, tell, budget);
-    case TELL_PAGE:
-    case TELL_WELCOME:
-        cost = tell->page.subscriber->member_count;
-        take_page(hub, tell);
+    switch (update->kind) {
+    case UPDATE_EVENT:
+        return serve_event(hub, update, budget);
+    case UPDATE_PAGE:
+    case UPDATE_WELCOME:
+        cost = update->request->subscriber->member_count;
+        take_page(hub, update);
         break;
-    case TELL_REFUSED:
-        cost = tell->refused.subscriber->state >= SUBSCRIBER_CLOSED ? 1 : REFUSAL_COST;
-        take_refusal(tell);
+    case UPDATE_REFUSED:
+        cost = update->request->subscriber->state >= SUBSCRIBER_CLOSED ? 1 : REFUSAL_COST;
+        take_refusal(update);
         break;
-    case TELL_CHANNEL_REFUSED:
-        take_channel_refusal(tell);
+    case UPDATE_CHANNEL_REFUSED:
+        take_channel_refusal(update);
         break;
-    case TELL_LEFT:
-        cost = tell->left->count;
-        take_left(hub, tell->left);
+    case UPDATE_LEFT:
+        cost = update->request->count;
+        take_left(hub, update->request);
         break;
     }
     *budget -= *budget < cost ? *budget : cost;
@@ -390,11 +390,11 @@ static void serve_inbox(struct hub *hub)
 {
     uint32_t budget = SLICE_DELIVERIES;
     while (!h2o_linklist_is_empty(&hub->inbox) && budget != 0) {
-        struct tell *tell = H2O_STRUCT_FROM_MEMBER(struct tell, super.link, hub->inbox.next);
-        if (!serve(hub, tell, &budget))
+        struct feed_update *update = H2O_STRUCT_FROM_MEMBER(struct feed_update, super.link, hub->inbox.next);
+        if (!serve(hub, update, &budget))
             break;
-        h2o_linklist_unlink(&tell->super.link);
-        tell_free(tell);
+        h2o_linklist_unlink(&update->super.link);
+        feed_update_free(update);
     }
     if (h2o_linklist_is_empty(&hub->inbox))
         hub->due = false;
@@ -423,19 +423,19 @@ bool hub_turn(struct hub *hub)
         slow_check(&hub->slow, hub_now(hub));
     leave_some(hub);
     reap(hub);
-    outbox_send(&hub->asks);
+    outbox_send(&hub->requests);
     return hub_is_behind(hub) || (!h2o_linklist_is_empty(&hub->inbox) && !may_wait(hub));
 }
 
-static void tie(struct tell *tell)
+static void tie(struct feed_update *update)
 {
     struct subscriber *subscriber;
-    switch (tell->kind) {
-    case TELL_EVENT:
-        batch_append(&tell->event.channel->batch, tell);
+    switch (update->kind) {
+    case UPDATE_EVENT:
+        batch_append(&update->event.channel->batch, update);
         break;
-    case TELL_WELCOME:
-        subscriber = tell->page.subscriber;
+    case UPDATE_WELCOME:
+        subscriber = update->request->subscriber;
         for (uint32_t i = 0; i < subscriber->member_count; ++i)
             batch_seal(&channel_of(&subscriber->members[i])->batch);
         break;
@@ -444,15 +444,15 @@ static void tie(struct tell *tell)
     }
 }
 
-static void on_tells(h2o_multithread_receiver_t *receiver, h2o_linklist_t *messages)
+static void on_updates(h2o_multithread_receiver_t *receiver, h2o_linklist_t *messages)
 {
-    struct hub *hub = H2O_STRUCT_FROM_MEMBER(struct hub, tells, receiver);
-    h2o_linklist_t tells;
-    h2o_linklist_init_anchor(&tells);
-    outbox_open(messages, &tells);
-    for (h2o_linklist_t *link = tells.next; link != &tells; link = link->next)
-        tie(H2O_STRUCT_FROM_MEMBER(struct tell, super.link, link));
-    h2o_linklist_insert_list(&hub->inbox, &tells);
+    struct hub *hub = H2O_STRUCT_FROM_MEMBER(struct hub, updates, receiver);
+    h2o_linklist_t updates;
+    h2o_linklist_init_anchor(&updates);
+    outbox_unpack(messages, &updates);
+    for (h2o_linklist_t *link = updates.next; link != &updates; link = link->next)
+        tie(H2O_STRUCT_FROM_MEMBER(struct feed_update, super.link, link));
+    h2o_linklist_insert_list(&hub->inbox, &updates);
 }
 
 /* ---- what happens with time ---- */
@@ -559,16 +559,16 @@ struct hub *hub_create(const struct hub_options *options)
     timer_init(&hub->coalesce, options->loop, on_coalesced, hub);
     timer_init(&hub->tick, options->loop, on_tick, hub);
     timer_start(&hub->tick, TICK_MS);
-    h2o_multithread_register_receiver(options->queue, &hub->tells, on_tells);
+    h2o_multithread_register_receiver(options->queue, &hub->updates, on_updates);
     return hub;
 }
 
-h2o_multithread_receiver_t *hub_tells(struct hub *hub)
+h2o_multithread_receiver_t *hub_updates(struct hub *hub)
 {
-    return &hub->tells;
+    return &hub->updates;
 }
 
-void hub_connect(struct hub *hub, h2o_multithread_receiver_t *asks, bool local)
+void hub_connect(struct hub *hub, h2o_multithread_receiver_t *requests, bool local)
 {
-    hub->asks = (struct outbox){.to = asks, .local = local};
+    hub->requests = (struct outbox){.to = requests, .local = local};
 }

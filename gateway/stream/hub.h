@@ -1,4 +1,4 @@
-/* A worker's half of the bus: which of its streams listen to which channel, what the feed tells, and all that happens to streams over time. One per
+/* A worker's half of the bus: which of its streams listen to which channel, what the feed sends, and all that happens to streams over time. One per
  * worker, so no locks. Worker thread only. */
 #pragma once
 
@@ -18,11 +18,11 @@ struct hub_options {
 
 struct hub *hub_create(const struct hub_options *options);
 
-/* Where the feed sends struct tell, by its outbox. */
-h2o_multithread_receiver_t *hub_tells(struct hub *hub);
+/* Where the feed sends struct feed_update, by its outbox. */
+h2o_multithread_receiver_t *hub_updates(struct hub *hub);
 
-/* Where the hub sends struct ask, by its outbox; set once, before the first join. `local`: on this same thread. */
-void hub_connect(struct hub *hub, h2o_multithread_receiver_t *asks, bool local);
+/* Where the hub sends struct feed_request, by its outbox; set once, before the first join. `local`: on this same thread. */
+void hub_connect(struct hub *hub, h2o_multithread_receiver_t *requests, bool local);
 
 /* Handles the messages of the feed and frees what was closed; after every turn of the worker's loop. A large fan-out is done in slices: true when there
  * is more, so that the loop must not sleep. */
@@ -42,7 +42,7 @@ struct hub_spec {
     bool head_first; /* sends the head at once: the client counts on what comes from now on. Else with the feed's answer */
     uint64_t life_ms; /* its token is good for so long; 0: for ever */
     uint32_t key; /* by which its token is known; 0: none was needed */
-    uint64_t client; /* see struct ask */
+    uint64_t client; /* see struct feed_request */
     uint32_t promised; /* likewise */
     struct client_address address; /* for the log */
     struct stream_log *log; /* the stream's from here on; NULL: it is not logged */

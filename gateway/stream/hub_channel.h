@@ -9,7 +9,7 @@ struct hub_channel {
     struct fanout fanout;
     struct batch batch;
     uint32_t refs; /* members, and streams whose join is not answered */
-    uint32_t leaves; /* ASK_LEAVE not yet answered */
+    uint32_t leaves; /* REQUEST_LEAVE not yet answered */
     bool listened; /* the feed listens to it, so it has to be told when no stream does */
     bool closed; /* see hub_judge() */
     UT_hash_handle hh;

@@ -32,8 +32,8 @@ struct subscriber_owner {
 /* What the owner of a stream waits for from the feed. */
 enum join {
     JOIN_NONE,
-    JOIN_ASKED, /* the answer to `ask` is to come */
-    JOIN_PAGE, /* one page is being written; `ask` is for the next one */
+    JOIN_ASKED, /* the answer to `join_request` is to come */
+    JOIN_PAGE, /* one page is being written; `join_request` is for the next one */
     JOIN_LEAVING, /* it is over and has channels to leave */
 };
 
@@ -77,7 +77,7 @@ struct subscriber {
     uint64_t since_ms; /* while it waits for its client: when it last made progress */
     uint64_t rotate_ms; /* when it is to be ended, by MAX_STREAM_SECONDS or with its token, see `reason`; UINT64_MAX: never */
     struct subscriber_request *request; /* its head is not sent yet; see subscriber_hold() */
-    struct ask *ask; /* see `join` */
+    struct feed_request *join_request; /* see `join` */
     h2o_linklist_t link; /* for the owner: keep-alive slot, then its list of those that leave, then graveyard */
     h2o_linklist_t slow; /* see slow.h; while the head is held: the list of those */
     struct member members[];

@@ -8,26 +8,26 @@
 static h2o_linklist_t inbox;
 static struct batch one, two;
 
-static struct tell *put(struct batch *batch, const char *text)
+static struct feed_update *put(struct batch *batch, const char *text)
 {
-    struct tell *tell = h2o_mem_alloc(sizeof(*tell));
-    *tell = (struct tell){.kind = TELL_EVENT, .event = {.frame = frame_of_bytes(slice_of(text))}};
-    h2o_linklist_insert(&inbox, &tell->super.link);
-    batch_append(batch, tell);
-    return tell;
+    struct feed_update *update = h2o_mem_alloc(sizeof(*update));
+    *update = (struct feed_update){.kind = UPDATE_EVENT, .event = {.frame = frame_of_bytes(slice_of(text))}};
+    h2o_linklist_insert(&inbox, &update->super.link);
+    batch_append(batch, update);
+    return update;
 }
 
 /* Takes the inbox's first event with all that joins it, of its channel's batch. */
 static bool take(struct batch *batch, bool shared, size_t max_bytes, const char *want)
 {
-    struct tell *first = H2O_STRUCT_FROM_MEMBER(struct tell, super.link, inbox.next);
+    struct feed_update *first = H2O_STRUCT_FROM_MEMBER(struct feed_update, super.link, inbox.next);
     batch_join(batch, first, shared, max_bytes);
     struct slice body = frame_body(first->event.frame);
     bool same = slice_eq(body, slice_of(want)) && first->event.frame->events == body.n;
     if (!same)
         printf("# got %.*s, of %u events\n", (int)body.n, body.p, first->event.frame->events);
     h2o_linklist_unlink(&first->super.link);
-    tell_free(first);
+    feed_update_free(first);
     return same;
 }
 
@@ -78,11 +78,11 @@ static void test_borders(void)
           "nor does one with a long retry join there");
     for (int i = 0; i < BATCH_EVENTS + 1; ++i)
         put(&one, "x");
-    struct tell *first = H2O_STRUCT_FROM_MEMBER(struct tell, super.link, inbox.next);
+    struct feed_update *first = H2O_STRUCT_FROM_MEMBER(struct feed_update, super.link, inbox.next);
     batch_join(&one, first, false, 1 << 20);
     check(first->event.frame->events == BATCH_EVENTS, "at most so many join");
     h2o_linklist_unlink(&first->super.link);
-    tell_free(first);
+    feed_update_free(first);
     check(take(&one, false, 100, "x"), "the next comes by itself");
 }
 

@@ -5,7 +5,7 @@
 
 #include "gateway/counters.h"
 #include "gateway/feed/uplink.h"
-#include "gateway/outbox.h"
+#include "gateway/messages.h"
 #include "proto/bus/channel_slot.h"
 #include "runtime/log.h"
 #include "runtime/monotonic.h"
@@ -182,7 +182,7 @@ void h2o_multithread_register_receiver(h2o_multithread_queue_t *queue, h2o_multi
 
 static char told[WORKERS][512]; /* what each was told, in order */
 static h2o_multithread_receiver_t receivers[WORKERS];
-static struct ask *page; /* the last one that came with a page */
+static struct feed_request *page; /* the last one that came with a page */
 static struct feed *feed, *feeds[16]; /* there is no end to a feed */
 static size_t feed_count;
 static char locals[WORKERS][SUBSCRIPTIONS]; /* as struct hub_channel, which the feed only hands back */
@@ -201,107 +201,108 @@ __attribute__((format(printf, 2, 3))) static void note(uint32_t worker, const ch
     va_end(args);
 }
 
-static void note_frames(uint32_t worker, const struct tell *tell)
+static void note_frames(uint32_t worker, const struct feed_update *update)
 {
-    for (uint32_t i = 0; i < tell->page.count; ++i)
-        fake_note(told[worker], sizeof(told[worker]), tell->page.frames[i]);
+    for (uint32_t i = 0; i < update->page.count; ++i)
+        fake_note(told[worker], sizeof(told[worker]), update->page.frames[i]);
 }
 
-static void take(uint32_t worker, struct tell *tell)
+static void take(uint32_t worker, struct feed_update *update)
 {
-    switch (tell->kind) {
-    case TELL_EVENT:
-        note(worker, "%s%u ", tell->event.unsettled ? "?" : "", (unsigned)tell->event.frame->at.ms);
+    switch (update->kind) {
+    case UPDATE_EVENT:
+        note(worker, "%s%u ", update->event.unsettled ? "?" : "", (unsigned)update->event.frame->at.ms);
         break;
-    case TELL_PAGE:
+    case UPDATE_PAGE:
         note(worker, "page ");
-        note_frames(worker, tell);
-        page = tell->page.ask;
-        tell->page.ask = NULL;
+        note_frames(worker, update);
+        page = update->request;
+        update->request = NULL;
         break;
-    case TELL_WELCOME:
-        note(worker, "welcome%d ", (int)(intptr_t)tell->page.subscriber);
-        note_frames(worker, tell);
+    case UPDATE_WELCOME:
+        note(worker, "welcome%d ", (int)(intptr_t)update->request->subscriber);
+        note_frames(worker, update);
         break;
-    case TELL_REFUSED:
-        note(worker, "refused%d:%d ", (int)(intptr_t)tell->refused.subscriber, tell->refused.why->status);
+    case UPDATE_REFUSED:
+        note(worker, "refused%d:%d ", (int)(intptr_t)update->request->subscriber, update->refused.why->status);
         break;
-    case TELL_CHANNEL_REFUSED:
-        note(worker, "channel:%d ", tell->refused.why->status);
+    case UPDATE_CHANNEL_REFUSED:
+        note(worker, "channel:%d ", update->refused.why->status);
         break;
-    case TELL_LEFT:
+    case UPDATE_LEFT:
         note(worker, "left ");
         break;
     }
-    tell_free(tell);
+    feed_update_free(update);
 }
 
-static void on_tells(h2o_multithread_receiver_t *receiver, h2o_linklist_t *received)
+static void on_updates(h2o_multithread_receiver_t *receiver, h2o_linklist_t *received)
 {
-    h2o_linklist_t tells;
-    h2o_linklist_init_anchor(&tells);
-    outbox_open(received, &tells);
-    while (!h2o_linklist_is_empty(&tells)) {
-        struct tell *tell = H2O_STRUCT_FROM_MEMBER(struct tell, super.link, tells.next);
-        h2o_linklist_unlink(&tell->super.link);
-        take((uint32_t)(receiver - receivers), tell);
+    h2o_linklist_t updates;
+    h2o_linklist_init_anchor(&updates);
+    outbox_unpack(received, &updates);
+    while (!h2o_linklist_is_empty(&updates)) {
+        struct feed_update *update = H2O_STRUCT_FROM_MEMBER(struct feed_update, super.link, updates.next);
+        h2o_linklist_unlink(&update->super.link);
+        take((uint32_t)(receiver - receivers), update);
     }
 }
 
 static void turn(void)
 {
-    while (feed_take_asks(feed))
+    while (feed_take_requests(feed))
         continue;
     feed_turn(feed);
 }
 
-static void post(struct ask *ask)
+static void post(struct feed_request *request)
 {
-    struct outbox outbox = {.to = feed_asks(feed), .local = true};
-    outbox_put(&outbox, &ask->super);
+    struct outbox outbox = {.to = feed_requests(feed), .local = true};
+    outbox_put(&outbox, &request->super);
     outbox_send(&outbox);
     turn();
 }
 
 /* Of these channels, each named by one letter. */
-static struct ask *ask_of(uint32_t worker, const char *channels)
+static struct feed_request *request_of(uint32_t worker, const char *channels)
 {
-    struct ask *ask = ask_create((uint32_t)strlen(channels));
-    ask->worker = worker;
-    for (uint32_t i = 0; i < ask->count; ++i)
-        ask->channels[i] = (struct ask_channel){.local = local_of(worker, channels + i), .name = slice_make(channels + i, 1)};
-    return ask;
+    struct feed_request *request = feed_request_create((uint32_t)strlen(channels));
+    request->worker = worker;
+    for (uint32_t i = 0; i < request->count; ++i)
+        request->channels[i] =
+            (struct requested_channel){.local = local_of(worker, channels + i), .name = slice_make(channels + i, 1)};
+    return request;
 }
 
 /* Stream number `stream` of this worker opens; `after`: the event of the first channel that it resumes after, 0: it is fresh. */
-static struct ask *open_stream(uint32_t worker, int stream, const char *channels, uint64_t after)
+static struct feed_request *open_stream(uint32_t worker, int stream, const char *channels, uint64_t after)
 {
     char id[EVENT_ID_LEN + 1];
-    struct ask *ask = ask_of(worker, channels);
+    struct feed_request *request = request_of(worker, channels);
     event_id_format(id, slice_make(channels, 1), fake_at(after));
-    ask->kind = ASK_JOIN;
-    ask->subscriber = (struct subscriber *)(intptr_t)stream;
-    ask->mode = after == 0 ? START_FRESH : START_RESUME;
-    ask->resume_id = after == 0 ? NULL : strdup(id);
-    ask->asked_ms = monotonic_ms();
-    post(ask);
-    return ask;
+    request->kind = REQUEST_JOIN;
+    request->subscriber = (struct subscriber *)(intptr_t)stream;
+    request->mode = after == 0 ? START_FRESH : START_RESUME;
+    request->resume_id = after == 0 ? NULL : strdup(id);
+    request->asked_ms = monotonic_ms();
+    post(request);
+    return request;
 }
 
 static void leave(uint32_t worker, const char *channels)
 {
-    struct ask *ask = ask_of(worker, channels);
-    ask->kind = ASK_LEAVE;
-    post(ask);
+    struct feed_request *request = request_of(worker, channels);
+    request->kind = REQUEST_LEAVE;
+    post(request);
 }
 
-static void cancel(struct ask *cancelled)
+static void cancel(struct feed_request *cancelled)
 {
-    struct ask *ask = ask_create(0);
-    ask->kind = ASK_CANCEL;
-    ask->cancelled = ask_hold(cancelled);
+    struct feed_request *request = feed_request_create(0);
+    request->kind = REQUEST_CANCEL;
+    request->cancelled = feed_request_hold(cancelled);
     atomic_store(&cancelled->abandoned, true);
-    post(ask);
+    post(request);
 }
 
 static void answer_reads(void)
@@ -357,7 +358,7 @@ static void start(size_t max_channels)
     up = settled = true;
     under_way = 0;
     for (int w = 0; w < WORKERS; ++w)
-        receivers[w].cb = on_tells;
+        receivers[w].cb = on_updates;
     told[0][0] = told[1][0] = 0;
     feeds[feed_count++] = feed = feed_open(&(struct feed_options){.ring_frames = 4,
                                                                   .ring_bytes = 1 << 20,
@@ -463,17 +464,17 @@ static void test_refusals(void)
 static void test_cancel(void)
 {
     start(0);
-    struct ask *ask = open_stream(0, 1, "a", 0);
-    cancel(ask);
+    struct feed_request *request = open_stream(0, 1, "a", 0);
+    cancel(request);
     told_is("refused1:503 ", "a stream whose client is gone is answered at once");
     confirm("a");
     told_is("", "and not welcome later");
     under_way = SIZE_MAX;
-    ask = open_stream(0, 2, "b", 0);
+    request = open_stream(0, 2, "b", 0);
     check(subscription_of("b") == NULL, "while the bus is busy, new channels wait");
-    cancel(ask);
+    cancel(request);
     told_is("refused2:503 ", "… and so does nobody who is gone");
-    ask = open_stream(0, 3, "c", 0);
+    request = open_stream(0, 3, "c", 0);
     under_way = 0;
     run_timers();
     turn();
@@ -507,7 +508,7 @@ static void test_pages(void)
     answer_reads();
     told_is("page 2 3 ", "a stream that goes away between two pages");
     cancel(page);
-    ask_free(page);
+    feed_request_free(page);
     told_is("", "… is not answered");
     leave(0, "a");
 }

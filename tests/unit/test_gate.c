@@ -11,7 +11,7 @@ enum { ASKS = 2000, GREEDY = 900 };
 static h2o_loop_t *loop;
 static struct gate *gate;
 static bool busy;
-static struct ask *entered[ASKS];
+static struct feed_request *entered[ASKS];
 static size_t count;
 
 static bool is_busy(void *data)
@@ -20,18 +20,18 @@ static bool is_busy(void *data)
     return busy;
 }
 
-static void let_in(void *data, struct ask *ask)
+static void let_in(void *data, struct feed_request *request)
 {
     (void)data;
-    entered[count++] = ask;
+    entered[count++] = request;
 }
 
-static struct ask *put(uint64_t client, uint32_t fresh)
+static struct feed_request *put(uint64_t client, uint32_t fresh)
 {
-    struct ask *ask = ask_create(1);
-    ask->client = client;
-    gate_put(gate, ask, fresh);
-    return ask;
+    struct feed_request *request = feed_request_create(1);
+    request->client = client;
+    gate_put(gate, request, fresh);
+    return request;
 }
 
 static void run_for(uint64_t ms)
@@ -50,23 +50,23 @@ static bool run_until_count(size_t want)
 static void forget(void)
 {
     for (size_t i = 0; i < count; ++i)
-        ask_free(entered[i]);
+        feed_request_free(entered[i]);
     count = 0;
     run_for(20); /* what was used of the pace comes back */
 }
 
-static size_t index_of(const struct ask *ask)
+static size_t index_of(const struct feed_request *request)
 {
     size_t i = 0;
-    while (i < count && entered[i] != ask)
+    while (i < count && entered[i] != request)
         ++i;
     return i;
 }
 
 static void check_at_once(void)
 {
-    struct ask *ask = put(1, 100);
-    check(count == 1 && entered[0] == ask && gate_waiting(gate) == 0, "one that comes alone does not wait");
+    struct feed_request *request = put(1, 100);
+    check(count == 1 && entered[0] == request && gate_waiting(gate) == 0, "one that comes alone does not wait");
     forget();
 }
 
@@ -84,7 +84,7 @@ static void check_pace(void)
 
 static void check_turns(void)
 {
-    struct ask *good[3];
+    struct feed_request *good[3];
     busy = true;
     for (int i = 0; i < GREEDY; ++i)
         put(1, 10);
@@ -102,19 +102,19 @@ static void check_turns(void)
 
 static void check_taken_out(void)
 {
-    struct ask *asks[500];
+    struct feed_request *requests[500];
     busy = true;
     for (int i = 0; i < 500; ++i)
-        asks[i] = put((uint64_t)i % 7, 100);
+        requests[i] = put((uint64_t)i % 7, 100);
     for (int i = 0; i < 500; ++i)
         if (i != 250)
-            gate_take_out(gate, asks[i]);
+            gate_take_out(gate, requests[i]);
     check(count == 0 && gate_waiting(gate) == 100, "what is taken out waits no more, also while the bus is busy");
     busy = false;
-    check(run_until_count(1) && entered[0] == asks[250] && gate_waiting(gate) == 0, "and the others wait for their turn");
+    check(run_until_count(1) && entered[0] == requests[250] && gate_waiting(gate) == 0, "and the others wait for their turn");
     for (int i = 0; i < 500; ++i)
         if (i != 250)
-            ask_free(asks[i]);
+            feed_request_free(requests[i]);
     forget();
 }
 

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
-#include "gateway/outbox.h"
+#include "gateway/messages.h"
 #include "gateway/stream/heads.h"
 #include "gateway/stream/transport.h"
 #include "tests/check.h"
@@ -120,57 +120,57 @@ void heads_hold(struct heads *heads, struct subscriber *subscriber, h2o_req_t *r
     subscriber_hold(subscriber, req, &heads->streams);
 }
 
-static struct ask *joins[STREAMS]; /* the last one of each stream */
-static struct ask *leave; /* the last one */
+static struct feed_request *joins[STREAMS]; /* the last one of each stream */
+static struct feed_request *leave; /* the last one */
 static struct hub_channel *channel; /* of the name "a" */
 
-static void take_ask(struct ask *ask)
+static void take_request(struct feed_request *request)
 {
     char word[32];
-    switch (ask->kind) {
-    case ASK_JOIN:
+    switch (request->kind) {
+    case REQUEST_JOIN:
         if (joins[opened - 1] != NULL) {
             fake_happened("next");
             break;
         }
-        joins[opened - 1] = ask;
-        streams[opened - 1] = ask->subscriber;
-        for (uint32_t i = 0; i != ask->count; ++i)
-            channel = slice_eq(ask->channels[i].name, SLICE("a")) ? ask->channels[i].local : channel;
-        fake_happened(ask->worker == 3 ? "join" : "join-of-another");
+        joins[opened - 1] = request;
+        streams[opened - 1] = request->subscriber;
+        for (uint32_t i = 0; i != request->count; ++i)
+            channel = slice_eq(request->channels[i].name, SLICE("a")) ? request->channels[i].local : channel;
+        fake_happened(request->worker == 3 ? "join" : "join-of-another");
         break;
-    case ASK_LEAVE:
-        leave = ask;
-        snprintf(word, sizeof(word), "leave:%u", ask->count);
+    case REQUEST_LEAVE:
+        leave = request;
+        snprintf(word, sizeof(word), "leave:%u", request->count);
         fake_happened(word);
         break;
-    case ASK_CANCEL:
-        fake_happened(ask->cancelled == joins[opened - 1] && ask->cancelled->abandoned ? "cancel" : "cancel-another");
-        ask_free(ask->cancelled);
-        ask_free(ask);
+    case REQUEST_CANCEL:
+        fake_happened(request->cancelled == joins[opened - 1] && request->cancelled->abandoned ? "cancel" : "cancel-another");
+        feed_request_free(request->cancelled);
+        feed_request_free(request);
         break;
     }
 }
 
-static void on_asks(h2o_multithread_receiver_t *receiver, h2o_linklist_t *messages)
+static void on_requests(h2o_multithread_receiver_t *receiver, h2o_linklist_t *messages)
 {
     (void)receiver;
-    h2o_linklist_t asks;
-    h2o_linklist_init_anchor(&asks);
-    outbox_open(messages, &asks);
-    while (!h2o_linklist_is_empty(&asks)) {
-        struct ask *ask = H2O_STRUCT_FROM_MEMBER(struct ask, super.link, asks.next);
-        h2o_linklist_unlink(&ask->super.link);
-        take_ask(ask);
+    h2o_linklist_t requests;
+    h2o_linklist_init_anchor(&requests);
+    outbox_unpack(messages, &requests);
+    while (!h2o_linklist_is_empty(&requests)) {
+        struct feed_request *request = H2O_STRUCT_FROM_MEMBER(struct feed_request, super.link, requests.next);
+        h2o_linklist_unlink(&request->super.link);
+        take_request(request);
     }
 }
 
-static h2o_multithread_receiver_t asks = {.cb = on_asks};
+static h2o_multithread_receiver_t requests = {.cb = on_requests};
 
-static void tell(struct hub *hub, struct tell what)
+static void send_update(struct hub *hub, struct feed_update what)
 {
-    struct outbox outbox = {.to = hub_tells(hub), .local = true};
-    struct tell *message = h2o_mem_alloc(sizeof(*message));
+    struct outbox outbox = {.to = hub_updates(hub), .local = true};
+    struct feed_update *message = h2o_mem_alloc(sizeof(*message));
     *message = what;
     outbox_put(&outbox, &message->super);
     outbox_send(&outbox);
@@ -205,22 +205,23 @@ static void open_stream(struct hub *hub, uint32_t count, int version)
 /* The answer to the last stream's join, with one event of history when there is a text. */
 static void answer(struct hub *hub, int kind, const char *text)
 {
-    struct ask *ask = joins[opened - 1];
-    ask->listens = true;
-    struct tell page = {.kind = TELL_PAGE, .page = {.subscriber = ask->subscriber, .ask = ask}};
+    struct feed_request *request = joins[opened - 1];
+    request->listens = true;
+    struct feed_update page = {.kind = UPDATE_PAGE, .request = request};
     if (kind == 'w')
-        page.kind = TELL_WELCOME;
+        page.kind = UPDATE_WELCOME;
     if (text != NULL) {
         page.page.count = 1;
         page.page.frames = h2o_mem_alloc(sizeof(struct frame *));
         page.page.frames[0] = frame_of_bytes(slice_of(text));
     }
-    tell(hub, page);
+    send_update(hub, page);
 }
 
 static void event(struct hub *hub, const char *text)
 {
-    tell(hub, (struct tell){.kind = TELL_EVENT, .event = {.channel = channel, .frame = frame_of_bytes(slice_of(text))}});
+    send_update(hub,
+                (struct feed_update){.kind = UPDATE_EVENT, .event = {.channel = channel, .frame = frame_of_bytes(slice_of(text))}});
 }
 
 static void go(struct subscriber *subscriber, h2o_req_t *req)
@@ -250,11 +251,11 @@ static void step(struct hub *hub, const char *word)
     } else if (strcmp(word, "welcome") == 0) {
         answer(hub, 'w', "w");
     } else if (strcmp(word, "refuse") == 0) {
-        tell(hub, (struct tell){.kind = TELL_REFUSED, .refused = {.subscriber = last, .ask = joins[opened - 1], .why = &why}});
+        send_update(hub, (struct feed_update){.kind = UPDATE_REFUSED, .request = joins[opened - 1], .refused = {.why = &why}});
     } else if (strcmp(word, "refuse-a") == 0) {
-        tell(hub, (struct tell){.kind = TELL_CHANNEL_REFUSED, .refused = {.channel = channel, .why = &why}});
+        send_update(hub, (struct feed_update){.kind = UPDATE_CHANNEL_REFUSED, .refused = {.channel = channel, .why = &why}});
     } else if (strcmp(word, "left") == 0) {
-        tell(hub, (struct tell){.kind = TELL_LEFT, .left = leave});
+        send_update(hub, (struct feed_update){.kind = UPDATE_LEFT, .request = leave});
     } else if (strcmp(word, "e1") == 0 || strcmp(word, "e2") == 0) {
         event(hub, word + 1);
     } else if (strcmp(word, "ready") == 0) {
@@ -490,8 +491,8 @@ int main(void)
     struct hub *hub = hub_create(&options);
     options.coalesce_ms = COALESCE_MS;
     struct hub *coalescing = hub_create(&options);
-    hub_connect(hub, &asks, true);
-    hub_connect(coalescing, &asks, true);
+    hub_connect(hub, &requests, true);
+    hub_connect(coalescing, &requests, true);
     test_scripts(hub);
     test_slices(hub);
     test_judge(hub);

@@ -131,7 +131,7 @@ static struct {
     enum replay_need end;
 } got;
 
-static void take_frames(struct tell *page)
+static void take_frames(struct feed_update *page)
 {
     for (uint32_t i = 0; i < page->page.count; ++i) {
         fake_note(got.frames, sizeof(got.frames), page->page.frames[i]);
@@ -143,13 +143,13 @@ static void take_frames(struct tell *page)
 }
 
 /* Makes all pages; the scripts are run at the first barrier, and between the first two pages. */
-static void replay(const struct ask *ask, const char *at_barrier, const char *between)
+static void replay(const struct feed_request *request, const char *at_barrier, const char *between)
 {
     struct channel *wait_at;
-    struct replay *replay = replay_create(ask, channels, &shared, on_call, NULL);
+    struct replay *replay = replay_create(request, channels, &shared, on_call, NULL);
     memset(&got, 0, sizeof(got));
     for (int i = 0; i < STEPS_MOST; ++i) {
-        struct tell page = {.kind = TELL_PAGE};
+        struct feed_update page = {.kind = UPDATE_PAGE};
         got.end = replay_prepare(replay, &wait_at);
         if (got.end == REPLAY_READY) {
             if (replay_page(replay, &page)) {
@@ -174,22 +174,22 @@ static void replay(const struct ask *ask, const char *at_barrier, const char *be
     free(replay);
 }
 
-static struct ask *ask_for(uint32_t count, enum start_mode mode, uint32_t last, const char *id)
+static struct feed_request *ask_for(uint32_t count, enum start_mode mode, uint32_t last, const char *id)
 {
-    struct ask *ask = ask_create(count);
+    struct feed_request *request = feed_request_create(count);
     char text[EVENT_ID_LEN + 1];
     uint64_t event = strtoull(id + (id[0] != 0), NULL, 10);
-    ask->mode = mode;
-    ask->last = last;
-    ask->asked_ms = monotonic_ms();
+    request->mode = mode;
+    request->last = last;
+    request->asked_ms = monotonic_ms();
     if (id[0] == 't')
         event_id_format(text, SLICE(""), fake_at(event));
     else if (id[0] >= 'a' && id[0] < 'a' + CHANNELS)
         event_id_format(text, slice_of(streams[id[0] - 'a']->name), fake_at(event));
     else
         snprintf(text, sizeof(text), "%s", id + (id[0] == '='));
-    ask->resume_id = strdup(text);
-    return ask;
+    request->resume_id = strdup(text);
+    return request;
 }
 
 static const struct {
@@ -254,11 +254,11 @@ static void test_rows(void)
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); ++i) {
         start();
         run(rows[i].script);
-        struct ask *ask = ask_for(rows[i].channels, rows[i].mode, rows[i].last, rows[i].id);
-        replay(ask, rows[i].at_barrier, rows[i].between);
+        struct feed_request *request = ask_for(rows[i].channels, rows[i].mode, rows[i].last, rows[i].id);
+        replay(request, rows[i].at_barrier, rows[i].between);
         check(got.end == REPLAY_READY, "%s: the stream goes live", rows[i].fact);
         check_slice(slice_of(got.frames), slice_of(rows[i].frames), "… with what it is to get");
-        ask_free(ask);
+        feed_request_free(request);
         stop();
         check(memory.bytes == 0, "… and nothing is left");
     }
@@ -274,15 +274,15 @@ static void test_place_before(void)
         start();
         run(rows[i].script);
         fake.page_most = 0;
-        struct ask *ask = ask_for(rows[i].channels, rows[i].mode, rows[i].last, rows[i].id);
-        replay(ask, "", "");
+        struct feed_request *request = ask_for(rows[i].channels, rows[i].mode, rows[i].last, rows[i].id);
+        replay(request, "", "");
         memcpy(first, got.frames, sizeof(first));
         snprintf(id + 1, sizeof(id) - 1, "%s", got.first);
-        ask_free(ask);
-        ask = ask_for(rows[i].channels, START_RESUME, 0, id);
-        replay(ask, "", "");
+        feed_request_free(request);
+        request = ask_for(rows[i].channels, START_RESUME, 0, id);
+        replay(request, "", "");
         check_slice(slice_of(got.frames), slice_of(first), "%s: the id of the place before stands for it", rows[i].fact);
-        ask_free(ask);
+        feed_request_free(request);
         stop();
     }
 }
@@ -292,11 +292,11 @@ static void test_authors_ids(void)
     start();
     fake.authors_ids = true;
     run("a1 a2 a3 a4 a5 a6 b7 S");
-    struct ask *ask = ask_for(2, START_RESUME, 0, "=id 2");
-    replay(ask, "", "");
+    struct feed_request *request = ask_for(2, START_RESUME, 0, "=id 2");
+    replay(request, "", "");
     check_slice(slice_of(got.frames), SLICE("3 4 5 6 7 "),
                 "an author's own id is found in the history, and other channels go on from its time");
-    ask_free(ask);
+    feed_request_free(request);
     stop();
 }
 
@@ -304,13 +304,13 @@ static void test_needs(void)
 {
     start();
     run("a1 a2 a3 a4 a5 a6 a7 a8 S");
-    struct ask *ask = ask_for(1, START_RESUME, 0, "a1");
+    struct feed_request *request = ask_for(1, START_RESUME, 0, "a1");
     pages.promised = pages.most;
-    replay(ask, "", "");
+    replay(request, "", "");
     check(got.end == REPLAY_TURN, "without room for its pages it waits for its turn");
     pages.promised = 0;
     struct channel *wait_at;
-    struct replay *one = replay_create(ask, channels, &shared, on_call, NULL);
+    struct replay *one = replay_create(request, channels, &shared, on_call, NULL);
     enum replay_need need = replay_prepare(one, &wait_at);
     while (need == REPLAY_CHANNEL) {
         fake_answer(NULL);
@@ -325,11 +325,11 @@ static void test_needs(void)
     replay_abandon(one);
     free(one);
     channel_lost(channels[0]);
-    one = replay_create(ask, channels, &shared, on_call, NULL);
+    one = replay_create(request, channels, &shared, on_call, NULL);
     check(replay_prepare(one, &wait_at) == REPLAY_CHANNEL && wait_at == channels[0], "it waits for a channel that is not live");
     replay_abandon(one);
     free(one);
-    ask_free(ask);
+    feed_request_free(request);
     stop();
     check(memory.bytes == 0 && pages.promised == 0, "what is abandoned leaves nothing");
 }
