@@ -13,8 +13,8 @@
 int main(int argc, char **argv)
 {
     static struct gateway gateway;
+    trim_prepare(argv);
     signals_block();
-    trim_prepare();
     options_load(&gateway.options, argc, argv, gateway_prepare);
     counters_init();
     gateway_listen(&gateway);

@@ -9,8 +9,8 @@
 int main(int argc, char **argv)
 {
     static struct publisher publisher;
+    trim_prepare(argv);
     signals_block();
-    trim_prepare();
     options_load(&publisher.options, argc, argv, publisher_prepare);
     counters_init();
     publisher_bind(&publisher);

@@ -2,7 +2,9 @@
 
 #include <malloc.h>
 #include <stdlib.h>
+#include <sys/auxv.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "runtime/resident.h"
 
@@ -63,9 +65,21 @@ static void on_timer(void *data)
     timer_start(&all.timer, pause_ms < PERIOD_MS ? PERIOD_MS : pause_ms);
 }
 
-/* Else the allocator raises both with each larger block that is freed, up to 32 and 64 MiB. */
-void trim_prepare(void)
+/* glibc keeps up to seven free blocks of each size for each thread, wherever they are, and each of them keeps its page: within an hour that grew to a megabyte, and no trim
+ * frees it. It can be turned off before a program begins only, so this one begins once more. A process with more privileges than its parent is not listened to. */
+static void without_thread_caches(char **argv)
 {
+    if (getenv("GLIBC_TUNABLES") != NULL || getauxval(AT_SECURE) != 0 ||
+        setenv("GLIBC_TUNABLES", "glibc.malloc.tcache_count=0", 1) != 0)
+        return;
+    execv((const char *)getauxval(AT_EXECFN), argv);
+    /* it can't be found any more: then with the caches */
+}
+
+void trim_prepare(char **argv)
+{
+    without_thread_caches(argv);
+    /* else the allocator raises both with each larger block that is freed, up to 32 and 64 MiB */
     if (getenv("MALLOC_MMAP_THRESHOLD_") == NULL)
         mallopt(M_MMAP_THRESHOLD, LARGE_BYTES);
     if (getenv("MALLOC_TRIM_THRESHOLD_") == NULL)

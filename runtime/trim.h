@@ -6,9 +6,9 @@
 
 #include "runtime/timer.h"
 
-/* Tells the allocator how much it may keep; else that follows the largest block there ever was. Once per process, before its first thread.
- * What the environment says of it (mallopt(3)) holds. */
-void trim_prepare(void);
+/* Tells the allocator how much it may keep: first in main(), with its arguments, since the program is executed once more for it. What the environment says of it
+ * (GLIBC_TUNABLES, and MALLOC_… as in mallopt(3)) holds. */
+void trim_prepare(char **argv);
 
 /* Looks on this loop, about once a second, whether much memory is free that the process holds, and gives it back then. Once per process. */
 void trim_start(h2o_loop_t *loop);

@@ -1,6 +1,7 @@
 /* runtime/trim: when it gives memory back; then on a real loop, after a storm of small blocks some of which stay. */
 #include "runtime/trim.h"
 
+#include <malloc.h>
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -122,11 +123,31 @@ static void test_keeps_little_for_each_thread(void)
     check(resident_bytes() <= before + 2 * MB, "%lld KB more than before", (long long)(resident_bytes() - before) / 1024);
 }
 
+/* Blocks of all sizes that are free must not keep the pages that they share with larger ones. */
+static void test_keeps_no_small_blocks(void)
+{
+    enum { SIZES = 64, EACH = 7, STEP = 16, PAGE = 4096 };
+    void *small[SIZES * EACH], *between[SIZES * EACH];
+    malloc_trim(0);
+    int64_t before = resident_bytes();
+    for (size_t i = 0; i < SIZES * EACH; ++i) {
+        small[i] = h2o_mem_alloc(i / EACH * STEP + STEP);
+        memset(between[i] = h2o_mem_alloc(PAGE), 1, PAGE);
+    }
+    for (size_t i = 0; i < SIZES * EACH; ++i) {
+        free(small[i]);
+        free(between[i]);
+    }
+    malloc_trim(0);
+    check(resident_bytes() <= before + MB / 4, "%lld KB more than before", (long long)(resident_bytes() - before) / 1024);
+}
+
 #endif
 
-int main(void)
+int main(int argc, char **argv)
 {
-    trim_prepare();
+    (void)argc;
+    trim_prepare(argv);
     test_waits_until_a_storm_is_over();
     test_does_not_repeat_what_gave_nothing();
     test_learns_that_less_is_idle();
@@ -135,6 +156,7 @@ int main(void)
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
     test_gives_back_soon();
     test_keeps_little_for_each_thread();
+    test_keeps_no_small_blocks();
 #endif
     return check_end();
 }
