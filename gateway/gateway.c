@@ -78,6 +78,7 @@ static const char *parse_options(struct gateway *gateway)
     site->demo = service->demo;
     site->proxies = service->proxies;
     site->limits = limits_create(&service->limits);
+    site->max_channels = (uint32_t)options->max_channels;
     site->node = node_name(service->node_name);
     gateway->certificates = (struct certificates){&gateway->options, &site->publisher.url, NULL, NULL};
     return options_check(options);

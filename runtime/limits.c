@@ -137,14 +137,21 @@ static void settle(struct entry *entry)
     ++entry->shard->idle_count;
 }
 
-/* 0, or the seconds until there is something to take out. */
-static unsigned take(struct entry *entry, enum rate rate, uint64_t step_us, uint64_t now_us)
+/* What a full bucket holds of this amount: more than that is let in by a full one, which is in debt then. */
+static uint64_t at_once(uint64_t amount_us)
+{
+    uint64_t most_us = LIMITS_BURST_S * (uint64_t)SECOND_US;
+    return amount_us < most_us ? amount_us : most_us;
+}
+
+/* 0, or the seconds until so much as `wanted_us`, which is not less, can be taken out. */
+static unsigned take(struct entry *entry, enum rate rate, uint64_t amount_us, uint64_t wanted_us, uint64_t now_us)
 {
     uint64_t from_us = entry->full_us[rate] > now_us ? entry->full_us[rate] : now_us;
-    uint64_t until_us = from_us + step_us, limit_us = now_us + LIMITS_BURST_S * (uint64_t)SECOND_US;
-    if (until_us > limit_us)
-        return (unsigned)((until_us - limit_us + SECOND_US - 1) / SECOND_US);
-    entry->full_us[rate] = until_us;
+    uint64_t limit_us = now_us + LIMITS_BURST_S * (uint64_t)SECOND_US;
+    if (from_us + at_once(amount_us) > limit_us)
+        return (unsigned)((from_us + at_once(wanted_us) - limit_us + SECOND_US - 1) / SECOND_US);
+    entry->full_us[rate] = from_us + amount_us;
     return 0;
 }
 
@@ -185,7 +192,7 @@ static enum limit enter_address(struct limits *limits, const struct client_addre
         limit = LIMIT_ADDRESS_STREAMS;
         *retry_s = RETRY_PLACE_S;
     } else if (limits->step_us[RATE_STREAM] != 0 &&
-               (*retry_s = take(entry, RATE_STREAM, limits->step_us[RATE_STREAM], now_us)) != 0) {
+               (*retry_s = take(entry, RATE_STREAM, limits->step_us[RATE_STREAM], limits->step_us[RATE_STREAM], now_us)) != 0) {
         limit = LIMIT_STREAM_RATE;
     } else {
         ++entry->streams;
@@ -261,14 +268,15 @@ void limits_leave(struct limits_place *place, uint64_t now_us)
     free(place);
 }
 
-/* 0, or the seconds to wait. */
-static unsigned use(struct limits *limits, const struct client_address *client, enum rate rate, uint64_t amount_us, uint64_t now_us)
+/* 0, or the seconds to wait; see take(). */
+static unsigned use(struct limits *limits, const struct client_address *client, enum rate rate, uint64_t amount_us,
+                    uint64_t wanted_us, uint64_t now_us)
 {
     struct key key = address_key(client);
     struct shard *shard = shard_of(limits, &key);
     pthread_mutex_lock(&shard->lock);
     struct entry *entry = find_or_create(shard, &key);
-    unsigned retry_s = take(entry, rate, amount_us, now_us);
+    unsigned retry_s = take(entry, rate, amount_us, wanted_us, now_us);
     settle(entry);
     forget(shard, now_us);
     pthread_mutex_unlock(&shard->lock);
@@ -277,7 +285,8 @@ static unsigned use(struct limits *limits, const struct client_address *client, 
 
 enum limit limits_publish(struct limits *limits, const struct client_address *client, uint64_t now_us, unsigned *retry_s)
 {
-    *retry_s = use(limits, client, RATE_PUBLISH, limits->step_us[RATE_PUBLISH], now_us);
+    uint64_t step_us = limits->step_us[RATE_PUBLISH];
+    *retry_s = use(limits, client, RATE_PUBLISH, step_us, step_us, now_us);
     return *retry_s == 0 ? LIMIT_NONE : LIMIT_PUBLISH_RATE;
 }
 
@@ -294,16 +303,18 @@ uint32_t limits_channels_left(struct limits *limits, const struct client_address
     if (entry != NULL && entry->full_us[RATE_CHANNEL] > now_us)
         from_us = entry->full_us[RATE_CHANNEL];
     pthread_mutex_unlock(&shard->lock);
+    if (from_us == now_us)
+        return UINT32_MAX;
     return from_us < limit_us ? (uint32_t)((limit_us - from_us) / step_us) : 0;
 }
 
-enum limit limits_channels(struct limits *limits, const struct client_address *client, uint32_t fresh, uint64_t now_us,
-                           unsigned *retry_s)
+enum limit limits_channels(struct limits *limits, const struct client_address *client, uint32_t fresh, uint32_t count,
+                           uint64_t now_us, unsigned *retry_s)
 {
-    uint64_t amount_us = fresh * limits->step_us[RATE_CHANNEL], most_us = LIMITS_BURST_S * (uint64_t)SECOND_US;
+    uint64_t step_us = limits->step_us[RATE_CHANNEL];
     *retry_s = 0;
-    if (amount_us != 0)
-        *retry_s = use(limits, client, RATE_CHANNEL, amount_us < most_us ? amount_us : most_us, now_us);
+    if (fresh * step_us != 0)
+        *retry_s = use(limits, client, RATE_CHANNEL, fresh * step_us, count * step_us, now_us);
     return *retry_s == 0 ? LIMIT_NONE : LIMIT_CHANNEL_RATE;
 }
 

@@ -1,6 +1,6 @@
 /* How many streams the process, a client's address and a token's subject may have, and how often an address may open streams, bring up channels and publish.
  * Shared by all threads: a short lock on one of many parts of the table when a stream opens or closes and for each publish, none in
- * between. It holds only addresses and subjects that have a stream, or did something within the last LIMITS_BURST_S seconds, and of the
+ * between. It holds only addresses and subjects that have a stream, or have not yet earned back what they used, and of the
  * latter at most LIMITS_IDLE_MAX: above that the oldest are forgotten, and start from zero again. */
 #pragma once
 
@@ -31,9 +31,10 @@ enum limit {
 enum { CHANNELS_RETRY_S = 5 };
 
 /* Rows of a metrics table: row `first` + limit - 1 counts the refusals of one. */
-#define LIMIT_ROW(first, limit, name)                                                    \
-    [(first) + (limit)-1] = {"sse_limited_total", "reason=\"" name "\"", METRIC_COUNTER, \
-                             "requests refused for a limit, by reason: 429, or 503 for channels"}
+#define LIMIT_ROW(first, limit, name)                               \
+    [(first) + (limit)-1] = {                                       \
+        "sse_limited_total", "reason=\"" name "\"", METRIC_COUNTER, \
+        "requests refused for a limit, by reason: 429; for channels 503, or 400 where a stream names more than there may be"}
 #define LIMIT_ROWS(first)                                                                                          \
     LIMIT_ROW(first, LIMIT_STREAMS, "streams"), LIMIT_ROW(first, LIMIT_ADDRESS_STREAMS, "streams of the address"), \
         LIMIT_ROW(first, LIMIT_SUBJECT_STREAMS, "streams of the subject"),                                         \
@@ -72,12 +73,13 @@ void limits_leave(struct limits_place *place, uint64_t now_us);
 /* A client wants to publish. */
 enum limit limits_publish(struct limits *limits, const struct client_address *client, uint64_t now_us, unsigned *retry_s);
 
-/* How many new channels the client may have at once, now. */
+/* How many new channels the client may have at once, now: any number where it has used none of its rate. */
 uint32_t limits_channels_left(struct limits *limits, const struct client_address *client, uint64_t now_us);
 
-/* A client wants a stream with so many channels that are new here; more than it may have at once count as that many. */
-enum limit limits_channels(struct limits *limits, const struct client_address *client, uint32_t fresh, uint64_t now_us,
-                           unsigned *retry_s);
+/* A client wants a stream of `count` channels, so many of them new here. More than it may ever have at once pass where it has used none of its rate, and it pays for all of
+ * them: until then it may have no other. *retry_s is long enough also if all `count` are new then. */
+enum limit limits_channels(struct limits *limits, const struct client_address *client, uint32_t fresh, uint32_t count,
+                           uint64_t now_us, unsigned *retry_s);
 
 /* The sentence for the client. */
 const char *limit_sentence(enum limit limit);

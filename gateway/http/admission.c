@@ -1,5 +1,8 @@
 #include "gateway/http/admission.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+
 #include "gateway/counters.h"
 #include "runtime/monotonic.h"
 #include "runtime/net/connection.h"
@@ -91,7 +94,7 @@ static enum limit limit_channels(h2o_req_t *req, const struct client_address *ad
     *retry_s = CHANNELS_RETRY_S;
     if (!site->bus.promise(site->bus.feed, fresh))
         return LIMIT_CHANNELS;
-    enum limit limit = limits_channels(site->limits, address, fresh, now_us, retry_s);
+    enum limit limit = limits_channels(site->limits, address, fresh, spec->count, now_us, retry_s);
     if (limit == LIMIT_NONE)
         spec->promised = fresh;
     else
@@ -99,9 +102,25 @@ static enum limit limit_channels(h2o_req_t *req, const struct client_address *ad
     return limit;
 }
 
+/* Of a stream for which there can never be room. */
+static struct refusal too_many_for(h2o_req_t *req, uint32_t max_channels)
+{
+    enum { SENTENCE_MAX = 120 };
+    char *sentence = h2o_mem_alloc_pool(&req->pool, SENTENCE_MAX);
+    snprintf(sentence, SENTENCE_MAX, "more than %" PRIu32 " channels in one stream: this gateway listens to no more (MAX_CHANNELS)",
+             max_channels);
+    metric_add(COUNT_LIMITED + LIMIT_CHANNELS - 1, 1);
+    return (struct refusal){400, 0, sentence};
+}
+
 bool admission_channels(h2o_req_t *req, struct hub_spec *spec, struct refusal *why)
 {
     unsigned retry_s = 0;
+    uint32_t max_channels = site_of(req)->max_channels;
+    if (max_channels != 0 && spec->count > max_channels) {
+        *why = too_many_for(req, max_channels);
+        return false;
+    }
     if (hub_count_fresh(site_worker_of(req)->hub, spec->channels, spec->count, 1) == 0)
         return true;
     struct client_address address = proxies_client(site_of(req)->proxies, req), network = client_address_network(address);

@@ -14,7 +14,7 @@ bool admission_subject(struct limits_place *place, struct slice subject, struct 
 /* Whether the connection may have one more stream; HTTP/2 only. Its place is given back with the request. */
 bool admission_connection(h2o_req_t *req, struct refusal *why);
 
-/* Whether the stream may bring up those of its channels that nobody here listens to. Sets spec->client and spec->promised, for which room is kept then, where
+/* Whether the stream may bring up those of its channels that nobody here listens to; a refusal without retry_s is for ever. Sets spec->client and spec->promised, for which room is kept then, where
  * some are new to this worker. */
 bool admission_channels(h2o_req_t *req, struct hub_spec *spec, struct refusal *why);
 

@@ -15,6 +15,7 @@ struct site {
     const char *node; /* node_name() */
     const char *cors_origins; /* checked by cors_origins_check() */
     bool force_ssl, demo;
+    uint32_t max_channels; /* MAX_CHANNELS; 0: no limit */
     int tls_port; /* of the public port; 0 without TLS */
     const struct proxies *proxies;
     struct limits *limits;

@@ -170,6 +170,29 @@ test('CHANNEL_RATE: new channels of an address, ten seconds\' worth at once; wha
     assert.equal(await gw.metric('sse_limited_total', { reason: 'channel rate' }), 1);
 });
 
+const subscribe = (name, count) => `/subscribe?${Array.from({ length: count }, (_, i) => `channel=${name}${i}`).join('&')}`;
+
+for (const over of ['HTTP/1.1', 'HTTP/2'])
+    test(`${over}: no stream is refused for ever: more new channels than CHANNEL_RATE gives at once open and are paid for, more than MAX_CHANNELS are 400 with the bound`, async () => {
+        const { gw: [gw] } = await Stack.start({ publishers: 0, env: { CHANNEL_RATE: 9, MAX_CHANNELS: 99, THREADS: 1, HTTP2_CLEARTEXT: 'on' } });
+        const h2 = over === 'HTTP/2' && await H2.connect(gw.url);
+        const stream = path => h2 ? h2.open(path) : openStream(`${gw.url}${path}`);
+        const never = await stream(subscribe('a', 100));
+        await never.closed;
+        assert.deepEqual([never.status, never.headers['retry-after']], [400, undefined]);
+        assert.deepEqual(JSON.parse(never.text), { error: 'more than 99 channels in one stream: this gateway listens to no more (MAX_CHANNELS)' });
+        assert.equal(await gw.metric('sse_limited_total', { reason: 'channels' }), 1);
+        const large = await stream(subscribe('a', 98));
+        assert.equal(large.status, 200, large.text);
+        const told = await limited(stream('/channels/b'), /^too many new channels from your address; retry later$/);
+        assert.equal(told, 1, '98 and one more at 9 a second are paid for in 11 s, of which 10 s may be used at once');
+        const next = async () => {
+            const one = await stream('/channels/b');
+            return one.status === 200 ? one : null;
+        };
+        await until('it has paid', next, 1000 * told + 1000);
+    });
+
 test('MAX_CHANNELS: a stream of new channels above it is 503, others open, and there is room again when channels go', async () => {
     const { gw: [gw] } = await Stack.start({ publishers: 0, env: { MAX_CHANNELS: 3, THREADS: 1 } });
     const first = await open(`${gw.url}/subscribe?channel=a&channel=b`);

@@ -238,8 +238,8 @@ static void test_channels(void)
         {"there is no room", 1, 0, 1, 503, LIMIT_CHANNELS, 0, true, 1},
         {"there is room for all but one", 20, 19, 0, 503, LIMIT_CHANNELS, 0, true, 20},
         {"there is room for all", 20, 20, 0, 0, LIMIT_NONE, 20, true, 20},
-        {"as many as the address may bring up at once", 10, 100, 1, 0, LIMIT_NONE, 10, true, 11},
-        {"all at once are more than the address ever may: counted as those", 20, 100, 1, 0, LIMIT_NONE, 11, true, 11},
+        {"as many as the address may bring up at once", 10, 100, 1, 0, LIMIT_NONE, 10, true, 20},
+        {"more than it may at once, and it used none: room is kept for all", 20, 100, 1, 0, LIMIT_NONE, 20, true, 20},
     };
     struct slice names[20] = {{NULL, 0}};
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); ++i) {
@@ -261,6 +261,31 @@ static void test_channels(void)
         end(req);
         disconnect(&client);
     }
+}
+
+/* What can never be is said so, and nothing is counted for it. */
+static void test_max_channels(void)
+{
+    struct client client;
+    struct slice names[20] = {{NULL, 0}};
+    struct refusal why = {0, 0, NULL};
+    struct hub_spec spec = {.channels = names, .count = 20};
+    limit(&(struct limits_options){0});
+    connect_from(&client, ADDRESS);
+    h2o_req_t *req = request(&client, HTTP2);
+    fresh = room = site.max_channels = 20;
+    check(admission_channels(req, &spec, &why) && spec.promised == 20, "as many channels as there may be at all");
+    site.max_channels = 19;
+    fresh = asked_up_to = 0;
+    int64_t before = metric_sum(COUNT_LIMITED + LIMIT_CHANNELS - 1);
+    check(!admission_channels(req, &spec, &why) && why.status == 400 && why.retry_s == 0 && asked_up_to == 0,
+          "one more is refused for ever, whatever others listen to");
+    check_slice(slice_of(why.sentence),
+                SLICE("more than 19 channels in one stream: this gateway listens to no more (MAX_CHANNELS)"), "with the bound");
+    check(metric_sum(COUNT_LIMITED + LIMIT_CHANNELS - 1) == before + 1, "and counted");
+    site.max_channels = 0;
+    end(req);
+    disconnect(&client);
 }
 
 static void test_channel_rate(void)
@@ -322,6 +347,7 @@ int main(void)
     test_subject();
     test_connection();
     test_channels();
+    test_max_channels();
     test_channel_rate();
     test_publish();
     limits_free(site.limits);

@@ -129,12 +129,13 @@ static void test_rates(void)
     limits_free(limits);
 }
 
+static unsigned seconds; /* as the last refusal told */
+
 static enum limit channels(struct limits *limits, const char *client, uint32_t fresh, uint64_t now_us)
 {
     struct client_address from = address(client);
-    unsigned retry_s = 0;
-    enum limit limit = limits_channels(limits, &from, fresh, now_us, &retry_s);
-    check((retry_s != 0) == (limit != LIMIT_NONE), "a refusal tells when to try again (%u s)", retry_s);
+    enum limit limit = limits_channels(limits, &from, fresh, fresh, now_us, &seconds);
+    check((seconds != 0) == (limit != LIMIT_NONE), "a refusal tells when to try again (%u s)", seconds);
     return limit;
 }
 
@@ -148,7 +149,7 @@ static void test_channels(void)
 {
     struct limits *limits = limits_create(&(struct limits_options){.channel_rate = 20});
     uint64_t now = 5 * SECOND_US;
-    check(!limits_on_streams(limits) && left(limits, "192.0.2.1", now) == 200, "200 channels at once for a rate of 20");
+    check(!limits_on_streams(limits) && left(limits, "192.0.2.1", now) == UINT32_MAX, "a client that used nothing");
     check(channels(limits, "192.0.2.1", 150, now) == LIMIT_NONE && left(limits, "192.0.2.1", now) == 50, "150 of them leave 50");
     check(channels(limits, "192.0.2.1", 51, now) == LIMIT_CHANNEL_RATE && left(limits, "192.0.2.1", now) == 50,
           "too many at once take nothing");
@@ -160,7 +161,17 @@ static void test_channels(void)
     limits = limits_create(&(struct limits_options){.channel_rate = 1});
     check(channels(limits, "192.0.2.1", 100, now) == LIMIT_NONE,
           "a stream of more channels than one may have at once passes alone");
-    check(channels(limits, "192.0.2.1", 100, now + SECOND_US) == LIMIT_CHANNEL_RATE, "and uses up all");
+    check(channels(limits, "192.0.2.1", 1, now + SECOND_US) == LIMIT_CHANNEL_RATE && seconds == 90,
+          "and pays for all of them: 90 more seconds until there is one again (%u)", seconds);
+    check(channels(limits, "192.0.2.1", 1, now + 90 * SECOND_US) == LIMIT_CHANNEL_RATE && seconds == 1, "not before (%u)", seconds);
+    check(channels(limits, "192.0.2.1", 1, now + 91 * SECOND_US) == LIMIT_NONE, "the seconds it told are enough");
+    check(channels(limits, "192.0.2.1", 100, now + 99 * SECOND_US) == LIMIT_CHANNEL_RATE && seconds == 2,
+          "the next such stream is told when (%u)", seconds);
+    check(channels(limits, "192.0.2.1", 100, now + 101 * SECOND_US) == LIMIT_NONE, "it has paid for all, and passes");
+    struct client_address from = address("192.0.2.2");
+    check(channels(limits, "192.0.2.2", 10, now) == LIMIT_NONE, "another uses up all it may have at once");
+    check(limits_channels(limits, &from, 1, 100, now, &seconds) == LIMIT_CHANNEL_RATE && seconds == 10,
+          "the seconds are for all channels of a stream that was looked at in part (%u)", seconds);
     limits_free(limits);
     limits = limits_create(&(struct limits_options){0});
     check(channels(limits, "192.0.2.1", 100000, now) == LIMIT_NONE && left(limits, "192.0.2.1", now) == UINT32_MAX &&
