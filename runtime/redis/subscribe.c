@@ -16,14 +16,24 @@ enum {
     AGAIN_MS = 100, /* until a channel that was refused, or taken away, is asked for again */
 };
 
+enum member_state {
+    MEMBER_OUT = 1,
+    MEMBER_REMOVED, /* UNSUBSCRIBE is to be sent */
+    MEMBER_ADDED, /* from here on it is in the set; SUBSCRIBE is to be sent */
+    MEMBER_ADDED_AGAIN, /* … though it was sent before: Redis confirms it again, and that is the confirmation the new add waits for */
+    MEMBER_SENT, /* SUBSCRIBE */
+    MEMBER_REFUSED, /* it was no use */
+};
+
+/* Added to the set; removed; the command that is due is sent; Redis does not have it, or no longer; Redis refuses it. */
+enum move { ADD, REMOVE, SEND, FORGET, REFUSE };
+
 /* A channel that is in the set, or that Redis still owes a confirmation for. */
 struct member {
     UT_hash_handle hh;
     h2o_linklist_t changed; /* linked, in one of the two lists: the set and what was sent to Redis may differ */
     struct subscription *subscription; /* while it is in the set */
-    bool wanted; /* in the set */
-    bool added; /* … since SUBSCRIBE was last sent for it */
-    bool sent; /* the last command sent for it on this connection was SUBSCRIBE */
+    enum member_state state;
     unsigned awaited; /* confirmations of SUBSCRIBE to come; at 0 the newest add is confirmed */
     uint16_t slot; /* 0 where slots don't matter */
     size_t name_len;
@@ -51,6 +61,26 @@ struct subscribe {
     struct timer again;
 };
 
+static void move(struct member *member, enum move what)
+{
+    static const uint8_t next[][REFUSE + 1] = {
+        [MEMBER_OUT] = {[ADD] = MEMBER_ADDED, [FORGET] = MEMBER_OUT},
+        [MEMBER_REMOVED] = {[ADD] = MEMBER_ADDED_AGAIN, [SEND] = MEMBER_OUT, [FORGET] = MEMBER_OUT},
+        [MEMBER_ADDED] = {[REMOVE] = MEMBER_OUT, [SEND] = MEMBER_SENT, [FORGET] = MEMBER_ADDED},
+        [MEMBER_ADDED_AGAIN] = {[REMOVE] = MEMBER_REMOVED, [SEND] = MEMBER_SENT, [FORGET] = MEMBER_ADDED},
+        [MEMBER_SENT] = {[REMOVE] = MEMBER_REMOVED, [FORGET] = MEMBER_ADDED, [REFUSE] = MEMBER_REFUSED},
+        [MEMBER_REFUSED] = {[REMOVE] = MEMBER_OUT, [FORGET] = MEMBER_ADDED},
+    };
+    assert(next[member->state][what] != 0);
+    member->state = next[member->state][what];
+}
+
+/* What was sent for it last, SUBSCRIBE, is answered. */
+static bool is_answered(const struct member *member)
+{
+    return member->state == MEMBER_SENT && member->awaited == 0;
+}
+
 static struct member *find(struct subscribe *subscribe, struct slice name)
 {
     struct member *member;
@@ -61,7 +91,7 @@ static struct member *find(struct subscribe *subscribe, struct slice name)
 static struct member *make(struct subscribe *subscribe, struct slice name)
 {
     struct member *member = h2o_mem_alloc(sizeof(*member) + name.n);
-    *member = (struct member){.name_len = name.n, .slot = subscribe->words->sharded ? slot_of(name) : 0};
+    *member = (struct member){.state = MEMBER_OUT, .name_len = name.n, .slot = subscribe->words->sharded ? slot_of(name) : 0};
     memcpy(member->name, name.p, name.n);
     HASH_ADD_KEYPTR(hh, subscribe->members, member->name, member->name_len, member);
     return member;
@@ -69,7 +99,7 @@ static struct member *make(struct subscribe *subscribe, struct slice name)
 
 static void release_if_done(struct subscribe *subscribe, struct member *member)
 {
-    if (member->wanted || member->awaited != 0 || h2o_linklist_is_linked(&member->changed))
+    if (member->state >= MEMBER_ADDED || member->awaited != 0 || h2o_linklist_is_linked(&member->changed))
         return;
     assert(subscribe->members != NULL); /* it is one of them */
     HASH_DEL(subscribe->members, member);
@@ -146,8 +176,7 @@ struct changes {
     struct member *members[AWAITED_MAX]; /* adds from the front, removes from the back */
 };
 
-/* Takes the oldest changes, until there is no room for another add. Being added sends SUBSCRIBE even where one was sent before: Redis confirms it again, and that is the
- * confirmation the new add waits for. */
+/* Takes the oldest changes, until there is no room for another add. */
 static void take_changes(struct subscribe *subscribe, struct changes *changes)
 {
     changes->adds = changes->removes = 0;
@@ -155,12 +184,11 @@ static void take_changes(struct subscribe *subscribe, struct changes *changes)
     while (!h2o_linklist_is_empty(&subscribe->changed) && changes->adds + changes->removes < AWAITED_MAX &&
            subscribe->awaited + changes->adds < AWAITED_MAX) {
         struct member *member = H2O_STRUCT_FROM_MEMBER(struct member, changed, subscribe->changed.next);
-        if (member->wanted && member->added) {
-            member->added = false;
-            member->sent = true;
+        if (member->state == MEMBER_ADDED || member->state == MEMBER_ADDED_AGAIN) {
+            move(member, SEND);
             changes->members[changes->adds++] = member;
-        } else if (!member->wanted && member->sent) {
-            member->sent = false;
+        } else if (member->state == MEMBER_REMOVED) {
+            move(member, SEND);
             changes->members[AWAITED_MAX - ++changes->removes] = member;
         }
         h2o_linklist_unlink(&member->changed);
@@ -209,12 +237,12 @@ static void on_again(void *data)
 /* Not subscribed any more, or not yet: it is asked for again, unless it is removed first. */
 static void send_again(struct subscribe *subscribe, struct member *member)
 {
-    member->sent = false;
-    if (!member->wanted || member->added) {
+    bool was_sent = member->state >= MEMBER_SENT;
+    move(member, FORGET);
+    if (!was_sent) {
         release_if_done(subscribe, member);
         return;
     }
-    member->added = true;
     if (!h2o_linklist_is_linked(&member->changed))
         h2o_linklist_insert(&subscribe->refused, &member->changed);
     if (!timer_running(&subscribe->again))
@@ -231,7 +259,6 @@ static void on_ready(void *data)
         subscribe->events.on_ready(subscribe->events.data);
     HASH_ITER(hh, subscribe->members, member, next)
     {
-        member->added = member->wanted;
         mark_changed(subscribe, member);
     }
     send_changes(subscribe);
@@ -252,7 +279,7 @@ static void on_lost(void *data, const char *why)
         take_batch(subscribe);
     HASH_ITER(hh, subscribe->members, member, next)
     {
-        member->sent = false;
+        move(member, FORGET);
         member->awaited = 0;
         release_if_done(subscribe, member);
     }
@@ -264,7 +291,7 @@ static void on_lost(void *data, const char *why)
 static void on_message(struct subscribe *subscribe, struct slice name, struct slice payload)
 {
     struct member *member = find(subscribe, name);
-    if (member != NULL && member->wanted && member->sent && !member->added && member->awaited == 0)
+    if (member != NULL && is_answered(member))
         member->subscription->events->on_message(member->subscription, payload);
 }
 
@@ -293,7 +320,7 @@ static void on_confirmation(struct subscribe *subscribe, struct slice name)
     if (--batch->left == 0)
         take_batch(subscribe);
     answered(subscribe, member);
-    if (member->awaited == 0 && member->wanted && !member->added)
+    if (is_answered(member))
         member->subscription->events->on_subscribed(member->subscription);
     else
         release_if_done(subscribe, member);
@@ -303,7 +330,7 @@ static void on_confirmation(struct subscribe *subscribe, struct slice name)
 static void on_taken(struct subscribe *subscribe, struct slice name)
 {
     struct member *member = find(subscribe, name);
-    if (member == NULL || !member->wanted || member->added || member->awaited != 0)
+    if (member == NULL || member->state < MEMBER_SENT || member->awaited != 0)
         return;
     send_again(subscribe, member);
     redis_doubt(subscribe->redis);
@@ -330,7 +357,7 @@ static void halve(struct subscribe *subscribe, struct batch *batch)
     size_t left = 0;
     for (size_t i = 0; i < batch->count; ++i) {
         struct member *member = batch->members[i];
-        if (member->awaited == 0 && member->wanted && !member->added)
+        if (is_answered(member))
             batch->members[left++] = member;
         else
             release_if_done(subscribe, member);
@@ -352,8 +379,8 @@ static void on_refused(struct subscribe *subscribe)
     struct member *member = batch->members[0];
     if (batch->count != 1) {
         halve(subscribe, batch);
-    } else if (member->awaited == 0 && member->wanted && !member->added) {
-        member->sent = false;
+    } else if (is_answered(member)) {
+        move(member, REFUSE);
         member->subscription->events->on_refused(member->subscription, "the Redis user may not subscribe to this channel");
     } else {
         release_if_done(subscribe, member);
@@ -436,8 +463,7 @@ void subscribe_add(struct subscribe *subscribe, struct slice name, struct subscr
     struct member *member = find(subscribe, name);
     if (member == NULL)
         member = make(subscribe, name);
-    assert(!member->wanted);
-    member->wanted = member->added = true;
+    move(member, ADD);
     member->subscription = subscription;
     ++subscribe->wanted;
     mark_changed(subscribe, member);
@@ -446,8 +472,8 @@ void subscribe_add(struct subscribe *subscribe, struct slice name, struct subscr
 void subscribe_remove(struct subscribe *subscribe, struct slice name)
 {
     struct member *member = find(subscribe, name);
-    assert(member != NULL && member->wanted);
-    member->wanted = member->added = false;
+    assert(member != NULL);
+    move(member, REMOVE);
     member->subscription = NULL;
     --subscribe->wanted;
     mark_changed(subscribe, member);

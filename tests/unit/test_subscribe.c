@@ -157,6 +157,37 @@ static void check_large(struct server *server)
     subscribe_close(seen.subscribe);
 }
 
+/* What is added and removed within one turn of the loop leaves as what it comes to. */
+static void check_turn(struct server *server)
+{
+    static const struct {
+        const char *before, *turn; /* +: added, -: removed */
+        int confirmed, listeners;
+    } rows[] = {
+        {"", "+", 1, 1},   {"", "+-", 0, 0},   {"", "+-+", 1, 1},   {"+", "-", 1, 0},
+        {"+", "-+", 2, 1}, {"+", "-+-", 1, 0}, {"+", "-+-+", 2, 1},
+    };
+    for (size_t row = 0; row < sizeof(rows) / sizeof(rows[0]); ++row) {
+        open_as(server, "");
+        if (rows[row].before[0] == '+')
+            add("turn", 0);
+        run_until(subscribe_ready(seen.subscribe) && seen.confirmed[0] == strlen(rows[row].before));
+        for (const char *change = rows[row].turn; *change != 0; ++change) {
+            if (*change == '+')
+                add("turn", 0);
+            else
+                take_out("turn");
+        }
+        add("last", 1);
+        check(run_until(seen.confirmed[1] == 1 && listeners(server, "sse:turn") == rows[row].listeners) &&
+                  seen.confirmed[0] == rows[row].confirmed,
+              "'%s' and then '%s' in one turn: confirmed %d times, heard by %d", rows[row].before, rows[row].turn,
+              rows[row].confirmed, rows[row].listeners);
+        subscribe_close(seen.subscribe);
+        run_until(listeners(server, "sse:turn") == 0);
+    }
+}
+
 int main(void)
 {
     struct server server = {.name = "main"};
@@ -165,6 +196,7 @@ int main(void)
     server_start(&server);
     check_forbidden(&server);
     check_large(&server);
+    check_turn(&server);
     server_stop(&server, SIGTERM);
     return check_end();
 }
