@@ -1,5 +1,5 @@
 /* A model of one Redis server's data, for the simulation: no sockets, no threads, no clock but the one it is told. The same calls give the same answers, byte for
- * byte those of Redis 7.0 with proto/bus/sse.lua loaded; `model_check` holds it to a real one. `FCALL sse_publish` is written in C here.
+ * byte those of Redis 7.0 with proto/bus/sse.lua loaded; model_check.c holds it to a real one. `FCALL sse_publish` is redis_model_publish.c.
  *
  * Commands: TIME PING FLUSHALL WAIT PUBLISH SPUBLISH ROLE, GET SET INCR LPUSH, DEL UNLINK EXISTS TYPE EXPIRE PEXPIRE EXPIREAT PEXPIREAT PERSIST TTL PTTL,
  * XADD XTRIM XRANGE XREVRANGE XLEN XDEL XSETID XINFO STREAM, FCALL, FUNCTION LOAD|FLUSH. Any other is "ERR unknown command": SUBSCRIBE and what else
@@ -40,6 +40,9 @@ bool redis_model_evict(struct redis_model *model, struct slice key);
 
 /* The same for up to `count` keys, drawn from the seed. Returns how many. */
 size_t redis_model_evict_some(struct redis_model *model, size_t count);
+
+/* Removes all keys whose time is over, as Redis does in the background; otherwise they go when a command names them. So a clock that went forth and back makes a difference. */
+void redis_model_expire(struct redis_model *model);
 
 /* Commands that read or write this key are NOPERM: the ACL of a gateway's user. FCALL isn't concerned: publishers have a user of their own. */
 void redis_model_unreadable(struct redis_model *model, struct slice key, bool unreadable);

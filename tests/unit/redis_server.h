@@ -154,7 +154,7 @@ static void server_stop(struct server *server, int signo)
     server->pid = 0;
 }
 
-static struct redis_url *url_of(struct redis_url *url, const char *format, ...)
+CHECK_UNUSED static struct redis_url *url_of(struct redis_url *url, const char *format, ...)
 {
     char text[512];
     va_list args;
@@ -166,7 +166,7 @@ static struct redis_url *url_of(struct redis_url *url, const char *format, ...)
     return url;
 }
 
-static struct redis_options options_for(const struct redis_url *url)
+CHECK_UNUSED static struct redis_options options_for(const struct redis_url *url)
 {
     return (struct redis_options){
         .loop = loop, .getaddr = &getaddr, .url = url, .name = "test", .connect_timeout_ms = 5000, .reply_timeout_ms = 10000};

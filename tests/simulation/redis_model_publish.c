@@ -1,0 +1,910 @@
+/* `FCALL sse_publish`: what proto/bus/sse.lua does, function by function and under its names, with Lua's numbers (doubles) and patterns. It is written anew and not
+ * taken from the C code of the product, so that the two can differ; `model_check` finds where it differs from the real function. Rights are not modelled: the user may do all. */
+#include "tests/simulation/redis_model_inside.h"
+
+#include <ctype.h>
+#include <inttypes.h>
+#include <math.h>
+#include <openssl/sha.h>
+
+enum {
+    REMEMBER = 300,
+    MARKED = 604800,
+    TEXT_MAX = 200,
+    PREFIX_MAX = 33,
+    AUTHOR_MAX = 8192,
+    RETRY_MAX = 3600000,
+    COUNT_MAX = 2147483647,
+    AHEAD_MAX = 86400000,
+    STEPS = 16,
+    MARKS_MAX = 64,
+    SEQ_MAX = (1 << 24) - 1,
+    KEY_ROOM = 512, /* of any key of a channel */
+    HEX_ROOM = 2 * SHA_DIGEST_LENGTH + 1,
+};
+
+static const double BYTES_MAX = 1125899906842624, MS_MAX = 281474976710655;
+
+/* Bytes that grow. Nothing that is put in may be from within it. */
+struct buffer {
+    char *p;
+    size_t n, room;
+};
+
+struct options {
+    struct slice event, id, author, key; /* .p NULL: none */
+    double retry, maxlen, maxbytes, maxdata, ttl; /* retry: negative for none */
+    bool changed, count;
+};
+
+struct publish {
+    const struct call *call;
+    struct redis_model *model;
+    struct options o;
+    struct slice name, key, log, last_key, count_key, id_key, key_key; /* .p NULL: none */
+    struct slice digest;
+    struct buffer lines;
+    char keys[5][KEY_ROOM];
+    char digest_text[HEX_ROOM];
+};
+
+/* A position as text, which may be anybody's, with what Lua makes of its numbers. */
+struct place {
+    struct slice text;
+    double ms, seq;
+};
+
+/* ---- Lua ---- */
+
+static void put(struct buffer *to, struct slice bytes)
+{
+    if (to->n + bytes.n > to->room) {
+        to->room = (to->n + bytes.n) * 2 + 256;
+        if ((to->p = realloc(to->p, to->room)) == NULL)
+            abort();
+    }
+    if (bytes.n != 0)
+        memcpy(to->p + to->n, bytes.p, bytes.n);
+    to->n += bytes.n;
+}
+
+static struct slice slice_of_buffer(const struct buffer *buffer)
+{
+    return slice_make(buffer->p, buffer->n);
+}
+
+/* tonumber(): strtod() and blanks; `otherwise` where it is none. The text ends at its first NUL. */
+static double tonumber_or(struct slice text, double otherwise)
+{
+    char small[64], *copy = text.n < sizeof(small) ? small : malloc(text.n + 1), *end;
+    if (copy == NULL)
+        abort();
+    if (text.n != 0)
+        memcpy(copy, text.p, text.n);
+    copy[text.n] = 0;
+    double number = strtod(copy, &end);
+    bool any = end != copy;
+    while (isspace((unsigned char)*end))
+        ++end;
+    number = any && *end == 0 ? number : otherwise;
+    if (copy != small)
+        free(copy);
+    return number;
+}
+
+static double tonumber(struct slice digits)
+{
+    return tonumber_or(digits, 0);
+}
+
+/* What string.format("%d") makes of a number. */
+static int64_t integer_part(double number)
+{
+    return number >= -9223372036854775808.0 && number < 9223372036854775808.0 ? (int64_t)number : INT64_MIN;
+}
+
+static size_t digits_at(struct slice text, size_t at)
+{
+    size_t n = 0;
+    while (at + n < text.n && text.p[at + n] >= '0' && text.p[at + n] <= '9')
+        ++n;
+    return n;
+}
+
+/* The length of what "%d+%-%d+" matches at `at`; 0: nothing. *ms: how much of it is in front of the dash. */
+static size_t position_at(struct slice text, size_t at, size_t *ms)
+{
+    *ms = digits_at(text, at);
+    size_t seq = *ms != 0 && at + *ms < text.n && text.p[at + *ms] == '-' ? digits_at(text, at + *ms + 1) : 0;
+    return seq == 0 ? 0 : *ms + 1 + seq;
+}
+
+/* Whether the whole text is "%d+%-%d+". */
+static bool is_position(struct slice text, struct place *out)
+{
+    size_t ms, n = position_at(text, 0, &ms);
+    if (n == 0 || n != text.n)
+        return false;
+    *out = (struct place){text, tonumber(slice_make(text.p, ms)), tonumber(slice_from(text, ms + 1))};
+    return true;
+}
+
+/* An error that a redis.call() raises: its own text, and where. The check looks at no line number. */
+static void raise(const struct publish *p, const char *error)
+{
+    reply_error(p->call->reply, p->call->to, "%s script: sse_publish, on @user_function:0.", error);
+}
+
+static const char wrong_type[] = "WRONGTYPE Operation against a key holding the wrong kind of value";
+
+/* ---- refusing ---- */
+
+static void refuse(const struct publish *p, const char *code, const char *fault)
+{
+    reply_error(p->call->reply, p->call->to, "%s sse_publish: %s", code, fault);
+}
+
+/* split(): the bytes of the prefix; 0: none. */
+static size_t prefix_of(struct slice key)
+{
+    size_t n = 0;
+    while (n < key.n && (isalnum((unsigned char)key.p[n]) || key.p[n] == '_' || key.p[n] == '-'))
+        ++n;
+    return n != 0 && n < key.n && n < PREFIX_MAX && key.p[n] == ':' ? n + 1 : 0;
+}
+
+static const char *channel_fault(struct publish *p, const struct slice *keys, size_t count)
+{
+    size_t prefix = count == 0 ? 0 : prefix_of(keys[0]);
+    if (count != 1 || prefix == 0)
+        return "wants one key, PREFIX:NAME, as in sse:news";
+    p->key = keys[0];
+    p->name = slice_from(keys[0], prefix);
+    if (p->name.n == 0 || p->name.n > TEXT_MAX)
+        return "the channel name is not 1 to 200 bytes long";
+    if (p->name.p[0] == '/')
+        return "the channel name begins with '/'";
+    for (size_t i = 0; i != p->name.n; ++i)
+        if (p->name.p[i] == 0 || (!isalnum((unsigned char)p->name.p[i]) && strchr("._~:/@+,-", p->name.p[i]) == NULL))
+            return "the channel name holds a byte other than A-Z a-z 0-9 . _ ~ : / @ + , -";
+    return NULL;
+}
+
+static bool within(unsigned char byte, unsigned char low, unsigned char high)
+{
+    return byte >= low && byte <= high;
+}
+
+/* The length of the sequence of RFC 3629 that begins here, of two bytes or more; 0: none. */
+static size_t sequence_at(struct slice text)
+{
+    const unsigned char *b = (const unsigned char *)text.p;
+    size_t n = within(b[0], 0xc2, 0xdf) ? 2 : within(b[0], 0xe0, 0xef) ? 3 : within(b[0], 0xf0, 0xf4) ? 4 : 0;
+    if (n == 0 || text.n < n)
+        return 0;
+    unsigned char low = b[0] == 0xe0 ? 0xa0 : b[0] == 0xf0 ? 0x90 : 0x80, high = b[0] == 0xed ? 0x9f : b[0] == 0xf4 ? 0x8f : 0xbf;
+    bool good = within(b[1], low, high);
+    for (size_t i = 2; i < n; ++i)
+        good = good && within(b[i], 0x80, 0xbf);
+    return good ? n : 0;
+}
+
+static bool utf8_valid(struct slice text)
+{
+    while (text.n != 0) {
+        size_t n = (unsigned char)text.p[0] < 0x80 ? 1 : sequence_at(text);
+        if (n == 0)
+            return false;
+        text = slice_from(text, n);
+    }
+    return true;
+}
+
+/* text_fault(), with the two names that it is asked for. */
+static const char *text_fault(bool id, struct slice text)
+{
+    bool breaks = false;
+    for (size_t i = 0; i != text.n; ++i)
+        breaks = breaks || text.p[i] == 0 || text.p[i] == '\r' || text.p[i] == '\n';
+    if (text.n > TEXT_MAX)
+        return id ? "id is longer than 200 bytes" : "event is longer than 200 bytes";
+    if (breaks)
+        return id ? "id holds CR, LF or NUL" : "event holds CR, LF or NUL";
+    if (!utf8_valid(text))
+        return id ? "id is not valid UTF-8" : "event is not valid UTF-8";
+    return NULL;
+}
+
+static const char *type_fault(struct slice text)
+{
+    static const char *const reserved[] = {"gap", "error", "open", "end"};
+    const char *fault = text_fault(false, text);
+    for (size_t i = 0; fault == NULL && i != 4; ++i)
+        if (slice_eq(text, slice_of(reserved[i])))
+            fault = "event is reserved: gap, error, open and end are events of the gateway and the browser";
+    return fault;
+}
+
+static const char *id_fault(struct slice text)
+{
+    const char *fault = text_fault(true, text);
+    for (size_t i = 0; fault == NULL && i != text.n; ++i)
+        if ((unsigned char)text.p[i] < 0x20 || text.p[i] == 0x7f)
+            fault = "id holds a control character, which HTTP does not carry";
+    if (fault == NULL && text.n != 0 && (text.p[0] == ' ' || text.p[text.n - 1] == ' '))
+        fault = "id begins or ends with a blank, which HTTP does not carry";
+    return fault;
+}
+
+/* ---- event ids ---- */
+
+static uint32_t hash(uint32_t from, struct slice text)
+{
+    for (size_t i = 0; i != text.n; ++i)
+        from = from * 1664525 + (unsigned char)text.p[i];
+    return from;
+}
+
+static const uint32_t HASH_START = 1013904223;
+
+static uint32_t check_of(uint32_t channel, uint64_t ms, uint64_t seq)
+{
+    char text[POSITION_TEXT_MAX];
+    uint32_t sum = hash(channel, slice_make(text, position_format(text, (struct position){ms, seq})));
+    return (sum >> 16 ^ sum) & 0xffff;
+}
+
+static void event_id(char out[64], struct slice name, uint64_t ms, uint64_t seq)
+{
+    uint32_t channel = hash(HASH_START, name);
+    snprintf(out, 64, "%08" PRIx64 "-%04" PRIx64 "-4%03" PRIx64 "-8%03" PRIx64 "-%04" PRIx32 "%08" PRIx32, ms / 65536, ms % 65536,
+             seq / 4096, seq % 4096, check_of(channel, ms, seq), channel);
+}
+
+static bool place_of(struct slice id, uint64_t *ms, uint64_t *seq, uint32_t *channel)
+{
+    static const char form[] = "xxxxxxxx-xxxx-4xxx-8xxx-xxxxxxxxxxxx";
+    uint64_t digits[2] = {0, 0}; /* the first 18 and the last 12, without what `form` says */
+    if (id.n != sizeof(form) - 1)
+        return false;
+    for (size_t i = 0; i != id.n; ++i) {
+        char c = id.p[i];
+        if (form[i] == 'x' && c >= '0' && c <= '9')
+            digits[i >= 14] = digits[i >= 14] << 4 | (uint64_t)(c - '0');
+        else if (form[i] == 'x' && c >= 'a' && c <= 'f')
+            digits[i >= 14] = digits[i >= 14] << 4 | (uint64_t)(c - 'a' + 10);
+        else if (form[i] != c)
+            return false;
+        if (i == 22) {
+            *seq = digits[1];
+            digits[1] = 0;
+        }
+    }
+    *ms = digits[0];
+    *channel = (uint32_t)digits[1];
+    return check_of(*channel, *ms, *seq) == digits[1] >> 32;
+}
+
+static const char *time_fault(struct slice id)
+{
+    uint64_t ms, seq;
+    uint32_t channel;
+    return place_of(id, &ms, &seq, &channel) && channel == HASH_START
+               ? "id has the form of a place in all channels, which only gateways give"
+               : NULL;
+}
+
+static const char *future_fault(struct slice id, double ms, double seq)
+{
+    uint64_t id_ms, id_seq;
+    uint32_t channel;
+    return place_of(id, &id_ms, &id_seq, &channel) && ((double)id_ms > ms || ((double)id_ms == ms && (double)id_seq > seq))
+               ? "id has the form of the bus's own and stands for a place that is still to come"
+               : NULL;
+}
+
+/* ---- options ---- */
+
+static bool integer(struct slice text, double min, double max, double *out)
+{
+    *out = text.n != 0 && digits_at(text, 0) == text.n ? tonumber(text) : NAN;
+    return *out >= min && *out <= max;
+}
+
+static bool flag(struct slice text, bool *out)
+{
+    *out = slice_eq(text, SLICE("1"));
+    return *out || slice_eq(text, SLICE("0"));
+}
+
+static struct slice unless_empty(struct slice value, struct slice otherwise)
+{
+    return value.n != 0 ? value : otherwise;
+}
+
+static const char *read_retry(struct options *o, struct slice value)
+{
+    if (integer(value, 0, RETRY_MAX, &o->retry))
+        return NULL;
+    o->retry = -1;
+    return slice_eq(value, SLICE("none")) ? NULL : "retry is not 'none' or an integer from 0 to 3600000";
+}
+
+/* Reads one option; *known: false for a name that is none. */
+static const char *read_option(struct options *o, struct slice name, struct slice value)
+{
+    const struct slice none = {NULL, 0};
+    if (slice_eq(name, SLICE("event"))) {
+        o->event = unless_empty(value, o->event);
+        return type_fault(value);
+    }
+    if (slice_eq(name, SLICE("id"))) {
+        o->id = unless_empty(value, none);
+        const char *fault = id_fault(value);
+        return fault != NULL ? fault : time_fault(value);
+    }
+    if (slice_eq(name, SLICE("author"))) {
+        o->author = unless_empty(value, none);
+        return value.n > AUTHOR_MAX ? "author is longer than 8192 bytes" : NULL;
+    }
+    if (slice_eq(name, SLICE("key"))) {
+        o->key = unless_empty(value, none);
+        return value.n > TEXT_MAX ? "key is longer than 200 bytes" : NULL;
+    }
+    if (slice_eq(name, SLICE("retry")))
+        return read_retry(o, value);
+    if (slice_eq(name, SLICE("maxlen")))
+        return integer(value, 1, COUNT_MAX, &o->maxlen) ? NULL : "maxlen is not an integer from 1 to 2147483647";
+    if (slice_eq(name, SLICE("maxbytes")))
+        return integer(value, 1, BYTES_MAX, &o->maxbytes) ? NULL : "maxbytes is not an integer from 1 to 1125899906842624";
+    if (slice_eq(name, SLICE("maxdata")))
+        return integer(value, 1, COUNT_MAX, &o->maxdata) ? NULL : "maxdata is not an integer from 1 to 2147483647";
+    if (slice_eq(name, SLICE("ttl")))
+        return integer(value, 1, COUNT_MAX, &o->ttl) ? NULL : "ttl is not an integer from 1 to 2147483647";
+    if (slice_eq(name, SLICE("changed")))
+        return flag(value, &o->changed) ? NULL : "changed is not 0 or 1";
+    return flag(value, &o->count) ? NULL : "count is not 0 or 1";
+}
+
+static bool is_option(struct slice name)
+{
+    static const char *const names[] = {"event",    "id",      "author", "key",     "retry", "maxlen",
+                                        "maxbytes", "maxdata", "ttl",    "changed", "count"};
+    for (size_t i = 0; i != sizeof(names) / sizeof(names[0]); ++i)
+        if (slice_eq(name, slice_of(names[i])))
+            return true;
+    return false;
+}
+
+/* False: refused. */
+static bool read_options(struct publish *p, const struct slice *args, size_t count)
+{
+    p->o = (struct options){
+        .event = SLICE("message"), .retry = 6000, .maxlen = 1000, .maxbytes = 33554432, .maxdata = 1314816, .ttl = 86400};
+    if (count == 0) {
+        refuse(p, "ERR", "wants data after the key");
+        return false;
+    }
+    for (size_t i = 1; i < count; i += 2) {
+        const char *fault = NULL;
+        char text[64];
+        if (!is_option(args[i])) {
+            fault =
+                "unknown option; the options are event, id, retry, key, author, maxlen, maxbytes, maxdata, ttl, changed and count";
+        } else if (i + 1 == count) {
+            snprintf(text, sizeof(text), "the option %.*s has no value", (int)args[i].n, args[i].p);
+            fault = text;
+        } else {
+            fault = read_option(&p->o, args[i], args[i + 1]);
+        }
+        if (fault != NULL) {
+            refuse(p, "ERR", fault);
+            return false;
+        }
+    }
+    if (p->o.changed && p->o.count)
+        refuse(p, "ERR", "changed and count exclude each other");
+    return !p->o.changed || !p->o.count;
+}
+
+/* ---- data ---- */
+
+static bool data_fits(const struct options *o, struct slice data)
+{
+    double size = 7 + (double)data.n;
+    if ((double)data.n * 7 + 7 <= o->maxdata)
+        return size <= o->maxdata;
+    for (size_t i = 0; i != data.n; ++i)
+        if (data.p[i] == '\n')
+            size += i != 0 && data.p[i - 1] == '\r' ? 5 : 6;
+        else if (data.p[i] == '\r')
+            size += i + 1 != data.n && data.p[i + 1] == '\n' ? 0 : 6;
+    return size <= o->maxdata;
+}
+
+static void data_lines(struct buffer *to, struct slice data)
+{
+    put(to, SLICE("data: "));
+    while (data.n != 0) {
+        size_t n = 0;
+        while (n != data.n && data.p[n] != '\r' && data.p[n] != '\n')
+            ++n;
+        put(to, slice_make(data.p, n));
+        if (n == data.n)
+            break;
+        put(to, SLICE("\ndata: "));
+        n += data.p[n] == '\r' && n + 1 != data.n && data.p[n + 1] == '\n' ? 2 : 1;
+        data = slice_from(data, n);
+    }
+    put(to, SLICE("\n"));
+}
+
+static void sha1hex(char out[HEX_ROOM], struct slice text)
+{
+    unsigned char digest[SHA_DIGEST_LENGTH];
+    SHA1((const unsigned char *)text.p, text.n, digest);
+    for (size_t i = 0; i != SHA_DIGEST_LENGTH; ++i)
+        snprintf(out + 2 * i, 3, "%02x", digest[i]);
+}
+
+static void digest_of(struct publish *p, struct slice data)
+{
+    struct buffer text = {NULL, 0, 0};
+    if (p->id_key.p == NULL && p->key_key.p == NULL)
+        return;
+    put(&text, p->o.event);
+    put(&text, p->o.count ? SLICE("\ncount") : SLICE("\ndata\n"));
+    if (!p->o.count)
+        put(&text, data);
+    sha1hex(p->digest_text, slice_of_buffer(&text));
+    p->digest = slice_of(p->digest_text);
+    free(text.p);
+}
+
+/* ---- keys ---- */
+
+/* "{KEY}" and what follows. `tail` may hold any bytes. */
+static struct slice key_of(struct publish *p, size_t number, const char *what, struct slice tail)
+{
+    char *at = p->keys[number];
+    size_t n = (size_t)snprintf(at, KEY_ROOM, "{%.*s}:%s", (int)p->key.n, p->key.p, what);
+    if (tail.n != 0)
+        memcpy(at + n, tail.p, tail.n);
+    return slice_make(at, n + tail.n);
+}
+
+static void name_keys(struct publish *p)
+{
+    const struct slice none = {NULL, 0};
+    char by[HEX_ROOM + 4] = "by:";
+    p->log = key_of(p, 0, "log", none);
+    p->last_key = key_of(p, 1, "last", none);
+    p->count_key = key_of(p, 2, "count", none);
+    if (p->o.id.p != NULL)
+        p->id_key = key_of(p, 3, "id:", p->o.id);
+    if (p->o.key.p == NULL)
+        return;
+    if (p->o.author.p != NULL) {
+        sha1hex(by + 3, p->o.author);
+        strcat(by, ":");
+    }
+    p->key_key = key_of(p, 4, p->o.author.p != NULL ? by : "key:", p->o.key);
+}
+
+/* redis.call("GET"): "" for none. False: raised. */
+static bool get(const struct publish *p, struct slice name, struct slice *out)
+{
+    const struct key *key = key_find(p->model, name);
+    *out = SLICE("");
+    if (key != NULL && key->kind != KIND_STRING) {
+        raise(p, wrong_type);
+        return false;
+    }
+    if (key != NULL)
+        *out = text_slice(key->text);
+    return true;
+}
+
+static void set(const struct publish *p, struct slice name, struct slice value, double seconds)
+{
+    struct text *text = text_of(value); /* before the key goes, which it may have come from */
+    struct key *key = key_put(p->model, name);
+    key->kind = KIND_STRING;
+    key->text = text;
+    key->expires_ms = (int64_t)now_ms(p->model) + (int64_t)seconds * 1000;
+}
+
+/* ---- ids and keys that were used before ---- */
+
+struct answer {
+    struct slice id, position, digest; /* id.p NULL: none; digest.p NULL: version 1 kept none */
+};
+
+/* "^(.*) (%d+%-%d+)$" of what follows the first `from` bytes. */
+static bool split_answer(struct slice text, size_t from, struct answer *out)
+{
+    struct place place;
+    size_t blank = text.n;
+    while (blank != from && text.p[blank - 1] != ' ')
+        --blank;
+    if (blank == from || !is_position(slice_from(text, blank), &place))
+        return false;
+    out->id = slice_make(text.p + from, blank - 1 - from);
+    out->position = place.text;
+    return true;
+}
+
+static bool remembered(const struct publish *p, struct slice key, struct answer *out)
+{
+    struct slice text;
+    *out = (struct answer){.id = {NULL, 0}};
+    if (key.p == NULL)
+        return true;
+    if (!get(p, key, &text))
+        return false;
+    size_t n = 1;
+    while (n < text.n && isxdigit((unsigned char)text.p[n]))
+        ++n;
+    bool digested = n > 1 && text.p[0] == '=' && n < text.n && text.p[n] == ' ';
+    if (digested && split_answer(text, n + 1, out))
+        out->digest = slice_make(text.p + 1, n - 1);
+    else
+        split_answer(text, 0, out);
+    return true;
+}
+
+static void remember(const struct publish *p, struct slice id, struct slice position)
+{
+    struct buffer text = {NULL, 0, 0};
+    put(&text, SLICE("="));
+    put(&text, p->digest);
+    put(&text, SLICE(" "));
+    put(&text, id);
+    put(&text, SLICE(" "));
+    put(&text, position);
+    if (p->id_key.p != NULL)
+        set(p, p->id_key, slice_of_buffer(&text), REMEMBER);
+    if (p->key_key.p != NULL)
+        set(p, p->key_key, slice_of_buffer(&text), REMEMBER);
+    free(text.p);
+}
+
+static void answer(const struct publish *p, struct slice id, struct slice position, const char *outcome)
+{
+    struct reply *reply = p->call->reply;
+    reply_array(reply, p->call->to, 3);
+    reply_text(reply, p->call->to->element[0], id);
+    reply_text(reply, p->call->to->element[1], position);
+    reply_text(reply, p->call->to->element[2], slice_of(outcome));
+}
+
+/* ---- the newest entry ---- */
+
+/* What follows the line that begins with `start` and ends with LF; {NULL, 0}: the text does not begin with one. */
+static struct slice behind_line(struct slice text, struct slice start)
+{
+    const char *end = slice_starts(text, start) ? memchr(text.p + start.n, '\n', text.n - start.n) : NULL;
+    return end == NULL ? (struct slice){NULL, 0} : slice_from(text, (size_t)(end + 1 - text.p));
+}
+
+/* False: it has other data, or none of ours. */
+static bool unchanged_id(const struct publish *p, const struct entry *newest, struct slice *id)
+{
+    bool ours = newest != NULL && slice_eq(fields_at(newest->fields, 0), SLICE("m"));
+    struct slice rest = behind_line(ours ? fields_at(newest->fields, 1) : SLICE(""), SLICE("\036sse1 "));
+    if (rest.p == NULL)
+        return false;
+    struct slice behind_type = behind_line(rest, SLICE("event: ")), lines = slice_of_buffer(&p->lines);
+    rest = behind_type.p != NULL ? behind_type : rest;
+    if (!slice_starts(rest, lines) || slice_starts(slice_from(rest, lines.n), SLICE("data: ")))
+        return false;
+    rest = slice_from(rest, lines.n);
+    struct slice behind_id = behind_line(rest, SLICE("id: "));
+    *id = behind_id.p == NULL ? SLICE("") : slice_make(rest.p + 4, (size_t)(behind_id.p - rest.p) - 5);
+    return true;
+}
+
+static const struct entry *newest_of(const struct stream *stream)
+{
+    size_t length = stream == NULL ? 0 : stream_length(stream);
+    return length == 0 ? NULL : stream_entry(stream, length - 1);
+}
+
+/* ---- positions ---- */
+
+static struct place place_at(char out[POSITION_TEXT_MAX], struct position at)
+{
+    size_t n = position_format(out, at);
+    return (struct place){slice_make(out, n), (double)at.ms, (double)at.seq};
+}
+
+static bool marked(const struct publish *p, struct place *out)
+{
+    struct slice text;
+    if (!get(p, p->last_key, &text))
+        return false;
+    if (!is_position(text, out) || !(out->ms <= (double)now_ms(p->model) + AHEAD_MAX))
+        *out = (struct place){SLICE("0-0"), 0, 0};
+    return true;
+}
+
+static struct place later(struct place one, struct place other)
+{
+    if (one.ms == other.ms)
+        return one.seq > other.seq ? one : other;
+    return one.ms > other.ms ? one : other;
+}
+
+static bool following(const struct publish *p, struct place greatest, double *ms, double *seq)
+{
+    double now = (double)now_ms(p->model);
+    *ms = now > greatest.ms ? now : greatest.seq >= SEQ_MAX ? greatest.ms + 1 : greatest.ms;
+    *seq = now > greatest.ms || greatest.seq >= SEQ_MAX ? 0 : greatest.seq + 1;
+    return *ms <= MS_MAX;
+}
+
+/* ---- adding the entry ---- */
+
+struct mark {
+    double sum;
+    struct slice at;
+};
+
+struct marks {
+    struct mark *items;
+    size_t count;
+};
+
+static void add_mark(struct marks *marks, double sum, struct slice at)
+{
+    marks->items = realloc(marks->items, (marks->count + 1) * sizeof(*marks->items));
+    if (marks->items == NULL)
+        abort();
+    marks->items[marks->count++] = (struct mark){sum, at};
+}
+
+/* The marks in the entry `crossed`, which may name none. */
+static void marks_of(const struct stream *stream, struct slice crossed, struct marks *marks)
+{
+    struct place place;
+    struct position at;
+    size_t ms;
+    if (stream == NULL || !is_position(crossed, &place) || !stream_id_of(crossed, &at))
+        return;
+    size_t number = stream_seek(stream, at);
+    if (number == stream_length(stream) || position_compare(stream_entry(stream, number)->at, at) != 0)
+        return;
+    struct slice text = fields_at(stream_entry(stream, number)->fields, 5);
+    for (size_t i = 0; i < text.n;) {
+        size_t digits = digits_at(text, i), behind = i + digits + 1;
+        size_t n = digits != 0 && behind < text.n && text.p[behind - 1] == '@' ? position_at(text, behind, &ms) : 0;
+        if (n != 0)
+            add_mark(marks, tonumber(slice_make(text.p + i, digits)), slice_make(text.p + behind, n));
+        i = n != 0 ? behind + n : i + (digits == 0 ? 1 : digits);
+    }
+}
+
+/* Keeps in `marks` the ones that still stand for an entry. Returns whether others had to go. */
+static bool keep_marks(struct marks *marks, double from)
+{
+    size_t count = marks->count, kept = 0, every = count > MARKS_MAX ? 2 : 1;
+    bool trims = marks->items[0].sum < from;
+    for (size_t i = 0; i != count; ++i)
+        if (marks->items[i].sum >= from && (count - 1 - i) % every == 0)
+            marks->items[kept++] = marks->items[i];
+    marks->count = kept;
+    return trims;
+}
+
+static const char *add_crossing(const struct publish *p, struct position at, struct slice payload, double before,
+                                struct slice crossed)
+{
+    const struct key *key = key_find(p->model, p->log);
+    char position[POSITION_TEXT_MAX], b[80];
+    double sum = before + (double)payload.n, from = sum - p->o.maxbytes * (1 - 1.0 / STEPS);
+    struct marks marks = {NULL, 0};
+    struct trim trim = {.by = TRIM_MAXLEN, .approximate = true, .limit = 10000, .maxlen = (uint64_t)p->o.maxlen};
+    struct buffer k = {NULL, 0, 0};
+    const char *error = NULL;
+    struct slice place = slice_make(position, position_format(position, at));
+    marks_of(key == NULL ? NULL : key->stream, crossed, &marks);
+    add_mark(&marks, before, place);
+    if (keep_marks(&marks, from < before ? from : before)) {
+        trim = (struct trim){.by = TRIM_MINID};
+        error = stream_id_of(marks.items[0].at, &trim.minid) ? NULL : "Invalid stream ID specified as stream command argument";
+    }
+    for (size_t i = 0; i != marks.count; ++i) {
+        put(&k,
+            slice_make(b, (size_t)snprintf(b, sizeof(b), "%s%" PRId64 "@", i == 0 ? "" : " ", integer_part(marks.items[i].sum))));
+        put(&k, marks.items[i].at);
+    }
+    size_t n = (size_t)snprintf(b, sizeof(b), "%" PRId64 " %s", integer_part(sum), position);
+    struct slice fields[] = {SLICE("m"), payload, SLICE("b"), slice_make(b, n), SLICE("k"), slice_of_buffer(&k)};
+    if (error == NULL)
+        error = xadd(p->model, p->log, &trim, at, fields, 6);
+    free(marks.items);
+    free(k.p);
+    return error;
+}
+
+/* NULL: done. */
+static const char *add_entry(const struct publish *p, const struct entry *newest, struct position at, struct slice payload)
+{
+    struct slice b = SLICE("0"), tail = {NULL, 0};
+    if (newest != NULL && newest->fields->count > 3 && slice_eq(fields_at(newest->fields, 2), SLICE("b")))
+        b = fields_at(newest->fields, 3);
+    const char *blank = memchr(b.p, ' ', b.n);
+    if (blank != NULL) {
+        tail = slice_from(b, (size_t)(blank - b.p));
+        b = slice_make(b.p, (size_t)(blank - b.p));
+    }
+    double before = tonumber_or(b, 0);
+    double sum = before + (double)payload.n, step = p->o.maxbytes / STEPS;
+    if (floor(sum / step) != floor(before / step))
+        return add_crossing(p, at, payload, before, tail.p == NULL ? SLICE("") : slice_from(tail, 1));
+    struct trim trim = {.by = TRIM_MAXLEN, .approximate = true, .limit = 10000, .maxlen = (uint64_t)p->o.maxlen};
+    struct buffer text = {NULL, 0, 0};
+    char number[24];
+    put(&text, slice_make(number, (size_t)snprintf(number, sizeof(number), "%" PRId64, integer_part(sum))));
+    put(&text, tail);
+    struct slice fields[] = {SLICE("m"), payload, SLICE("b"), slice_of_buffer(&text)};
+    const char *error = xadd(p->model, p->log, &trim, at, fields, 4);
+    free(text.p);
+    return error;
+}
+
+/* INCR, whose answer becomes the data. False: raised. */
+static bool take_number(struct publish *p)
+{
+    redisReply *to;
+    struct reply *reply = reply_begin(&to);
+    struct slice argv[] = {SLICE("INCR"), p->count_key}, text;
+    struct call incr = {.model = p->model, .reply = reply, .to = to, .argv = argv, .argc = 2, .name = "incr"};
+    command_incr(&incr);
+    bool failed = to->type == REDIS_REPLY_ERROR;
+    if (failed)
+        raise(p, to->str);
+    redis_model_reply_free(reply_end(reply));
+    if (failed || !get(p, p->count_key, &text))
+        return false;
+    p->lines.n = 0;
+    data_lines(&p->lines, text);
+    return true;
+}
+
+static struct buffer payload_of(const struct publish *p, struct slice position, struct slice previous, struct slice id)
+{
+    struct buffer payload = {NULL, 0, 0};
+    char retry[40];
+    put(&payload, SLICE("\036sse1 "));
+    put(&payload, position);
+    put(&payload, SLICE(" "));
+    put(&payload, previous);
+    put(&payload, SLICE("\nevent: "));
+    put(&payload, p->o.event);
+    put(&payload, SLICE("\n"));
+    put(&payload, slice_of_buffer(&p->lines));
+    put(&payload, SLICE("id: "));
+    put(&payload, id);
+    put(&payload, SLICE("\n"));
+    if (p->o.retry >= 0)
+        put(&payload, slice_make(retry, (size_t)snprintf(retry, sizeof(retry), "retry: %" PRId64 "\n", (int64_t)p->o.retry)));
+    put(&payload, SLICE("\n"));
+    return payload;
+}
+
+/* False: nothing was done or answered, since the stream once had an id above this position. */
+static bool append(struct publish *p, const struct entry *newest, struct slice previous, double ms, double seq)
+{
+    struct position at = {(uint64_t)ms, (uint64_t)seq};
+    char position[POSITION_TEXT_MAX], made[64];
+    struct place place = place_at(position, at);
+    struct slice id = p->o.id;
+    if (id.p == NULL) {
+        event_id(made, p->name, at.ms, at.seq);
+        id = slice_of(made);
+    }
+    if (p->o.count && !take_number(p))
+        return true;
+    struct buffer payload = payload_of(p, place.text, previous, id);
+    const char *error = add_entry(p, newest, at, slice_of_buffer(&payload));
+    if (error == NULL) {
+        key_find(p->model, p->log)->expires_ms = (int64_t)now_ms(p->model) + (int64_t)p->o.ttl * 1000;
+        set(p, p->last_key, place.text, p->o.ttl + MARKED);
+        if (p->digest.p != NULL)
+            remember(p, id, place.text);
+        publish(p->model, p->model->slots != NULL, p->key, slice_of_buffer(&payload));
+        answer(p, id, place.text, "published");
+    } else if (strstr(error, "equal or smaller") == NULL) {
+        call_error(p->call, error);
+    }
+    free(payload.p);
+    return error == NULL || strstr(error, "equal or smaller") == NULL;
+}
+
+static bool append_after(struct publish *p, const struct entry *newest, struct place greatest, struct slice previous)
+{
+    double ms, seq;
+    char text[KEY_ROOM + 128];
+    const char *fault;
+    if (!following(p, greatest, &ms, &seq)) {
+        snprintf(text, sizeof(text), "the stream %.*s has an entry too far in the future, added by hand: delete the stream",
+                 (int)p->log.n, p->log.p);
+        refuse(p, "HISTORY", text);
+    } else if (p->o.id.p != NULL && (fault = future_fault(p->o.id, ms, seq)) != NULL) {
+        refuse(p, "ERR", fault);
+    } else {
+        return append(p, newest, previous, ms, seq);
+    }
+    return true;
+}
+
+/* What follows once nothing was published before under the id or the key. */
+static void publish_new(struct publish *p, struct slice data)
+{
+    const struct key *key = key_find(p->model, p->log);
+    char newest_text[POSITION_TEXT_MAX], greatest_text[POSITION_TEXT_MAX];
+    struct place marker, previous, greatest;
+    struct slice id;
+    if (key != NULL && key->kind != KIND_STREAM) {
+        raise(p, wrong_type);
+        return;
+    }
+    const struct stream *stream = key == NULL ? NULL : key->stream;
+    const struct entry *newest = newest_of(stream);
+    struct place ever = place_at(greatest_text, stream == NULL ? POSITION_NONE : stream->last);
+    struct place newest_place = place_at(newest_text, newest == NULL ? POSITION_NONE : newest->at);
+    if (!p->o.count)
+        data_lines(&p->lines, data);
+    if (p->o.changed && unchanged_id(p, newest, &id)) {
+        if (p->digest.p != NULL)
+            remember(p, id, newest_place.text);
+        answer(p, id, newest_place.text, "unchanged");
+        return;
+    }
+    if (!marked(p, &marker))
+        return;
+    greatest = p->o.count || newest == NULL ? ever : newest_place;
+    previous = later(newest != NULL ? newest_place : greatest, marker);
+    if (!append_after(p, newest, later(greatest, marker), previous.text))
+        append_after(p, newest, ever, previous.text);
+}
+
+void sse_publish(const struct call *call, const struct slice *keys, size_t key_count, const struct slice *args, size_t arg_count)
+{
+    struct publish p = {.call = call, .model = call->model};
+    struct answer first = {.id = {NULL, 0}};
+    const char *fault = channel_fault(&p, keys, key_count), *what = "key";
+    char text[128];
+    if (fault != NULL) {
+        refuse(&p, "ERR", fault);
+        return;
+    }
+    if (!read_options(&p, args, arg_count))
+        return;
+    if (!p.o.count && !data_fits(&p.o, args[0])) {
+        snprintf(text, sizeof(text),
+                 "data takes more bytes on the stream, with 'data: ' in front of each line, than maxdata: %" PRId64,
+                 (int64_t)p.o.maxdata);
+        refuse(&p, "ERR", text);
+        return;
+    }
+    name_keys(&p);
+    digest_of(&p, args[0]);
+    if (!remembered(&p, p.key_key, &first))
+        return;
+    if (first.id.p == NULL) {
+        what = "id";
+        if (!remembered(&p, p.id_key, &first))
+            return;
+    }
+    if (first.id.p != NULL && first.digest.p != NULL && !slice_eq(first.digest, p.digest)) {
+        snprintf(text, sizeof(text), "this %s was used for another event within 300 s", what);
+        refuse(&p, "CONFLICT", text);
+    } else if (first.id.p != NULL) {
+        answer(&p, first.id, first.position, "duplicate");
+    } else {
+        publish_new(&p, args[0]);
+    }
+    free(p.lines.p);
+}
