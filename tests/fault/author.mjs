@@ -2,6 +2,7 @@
 //
 //     const author = new Author(s.pub.map(p => p.url), { channels: 50, rate: 1000 });
 //     author.start();  …  await author.stop();
+//                          spread: true has each publisher take the posts of as many channels, whatever failed before
 //     author.counts        events acknowledged, for each channel: what every client must have
 //     await author.more()  resolves when each channel has one acknowledged event that was sent after the call
 import { Agent, request } from 'node:http';
@@ -13,8 +14,8 @@ const AGAIN_MS = 50;
 let runs = 0;
 
 export class Author {
-    constructor(urls, { channels = 1, rate = 100, prefix = 'fault', pad = 64 } = {}) {
-        Object.assign(this, { urls, channels, rate, prefix, text: 'x'.repeat(pad) });
+    constructor(urls, { channels = 1, rate = 100, prefix = 'fault', pad = 64, spread = false } = {}) {
+        Object.assign(this, { urls, channels, rate, prefix, spread, text: 'x'.repeat(pad) });
         this.run = `${process.pid}-${++runs}`;
         this.agent = new Agent({ keepAlive: true, noDelay: true });
         this.counts = Array(channels).fill(0);
@@ -82,7 +83,8 @@ export class Author {
         const body = `${channel} ${number} ${this.text}\n${number}`;
         while (!this.closed) {
             ++this.attempts;
-            const status = await this.#post(this.urls[this.url % this.urls.length], channel, key, body);
+            const url = this.urls[(this.url + (this.spread ? channel : 0)) % this.urls.length];
+            const status = await this.#post(url, channel, key, body);
             if (status === 200)
                 break;
             if (status === 503)

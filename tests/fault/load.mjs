@@ -17,7 +17,7 @@ export const AOF = { appendonly: 'yes', appendfsync: 'always' };
 
 export class Load {
     // Ends with the test `t`. options: as Stack's, and {proxy: true}: the bus goes through s.proxy; {ports: stack => […]}: where clients connect; {streams, channels, rate}
-    static async start(t, { proxy = false, ports, streams = scaled(2000), channels = CHANNELS, rate = scaled(1000), pad, follow = {}, ...options } = {}) {
+    static async start(t, { proxy = false, ports, streams = scaled(2000), channels = CHANNELS, rate = scaled(1000), pad, spread, follow = {}, ...options } = {}) {
         const load = new Load();
         t.after(() => load.stop());
         if (proxy) {
@@ -26,7 +26,7 @@ export class Load {
             options = { ...options, redis: { ...options.redis, port: load.redisPort }, env: { ...options.env, REDIS_URL: load.proxy.url } };
         }
         load.stack = await Stack.start({ gateways: 2, publishers: 2, ...options, env: { KEEPALIVE_MS: 1000, DRAIN_SECONDS: 1, ...options.env } });
-        load.author = new Author(load.stack.pub.map(p => p.url), { channels, rate, pad });
+        load.author = new Author(load.stack.pub.map(p => p.url), { channels, rate, pad, spread });
         load.each = follow.each ?? 1;
         load.follow = await Follow.start(t, await (ports ?? (stack => stack.gw.map(gw => gw.port)))(load.stack), { streams, channels, ...follow });
         await load.author.start().more();
