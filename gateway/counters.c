@@ -1,10 +1,12 @@
 #include "gateway/counters.h"
 
+#include "runtime/announce.h"
+
 #define CLOSES(reason, text) \
     [COUNT_CLOSES + reason] = {"sse_stream_closes_total", "reason=\"" text "\"", METRIC_COUNTER, "streams closed, by reason"},
 
 #define REQUEST(kind, name, hundreds)                                                                   \
-    [COUNT_REQUESTS + kind * REQUEST_CLASSES + hundreds -                                               \
+    [COUNT_REQUESTS + kind * HTTP_CLASSES + hundreds -                                                  \
         2] = {"sse_http_requests_total", "for=\"" name "\",status=\"" #hundreds "xx\"", METRIC_COUNTER, \
               "requests answered on the public ports, by what they were for and class of status"}
 #define REQUESTS(kind, name) REQUEST(kind, name, 2), REQUEST(kind, name, 3), REQUEST(kind, name, 4), REQUEST(kind, name, 5)
@@ -97,6 +99,35 @@ struct slice counters_gap_cause(enum gap_cause cause)
 {
     return label((size_t)COUNT_GAPS + cause);
 }
+
+static const struct announce_row announced[] = {
+    {"streams", COUNT_STREAMS, 1},
+    {"opened", COUNT_STREAMS_OPENED, 1},
+    {"connections", COUNT_CONNECTIONS, 1},
+    {"channels", COUNT_CHANNELS, 1},
+    {"events_in", COUNT_EVENTS_IN, 1},
+    {"events_out", COUNT_EVENTS_OUT, 1},
+    {"bytes_out", COUNT_BYTES_OUT, 1},
+    {"queued_bytes", COUNT_QUEUED_BYTES, 1},
+    {"gaps", COUNT_GAPS, GAP_CAUSES},
+    {"bus_up", COUNT_BUS_UP, 1},
+    {"bus_lost", COUNT_BUS_LOST, 1},
+    {"bus_round_trips", COUNT_BUS_ROUND_TRIP, METRIC_BOUNDS + 1},
+    {"bus_round_trips_us", COUNT_BUS_ROUND_TRIP_LAST, 1},
+    {"bus_age_us", COUNT_CANARY_AGE, 1},
+};
+
+#define ANNOUNCED(reason, text) [reason] = {text, COUNT_CLOSES + reason, 1},
+static const struct announce_row closes[CLOSE_REASONS] = {CLOSE_WORDS(ANNOUNCED)};
+
+const struct announce_options counters_announced = {
+    .role = "gateway",
+    .rows = announced,
+    .row_count = sizeof(announced) / sizeof(announced[0]),
+    .group = "closes",
+    .grouped = closes,
+    .grouped_count = CLOSE_REASONS,
+};
 
 void counters_init(void)
 {

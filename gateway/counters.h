@@ -3,6 +3,7 @@
 
 #include "runtime/auth/access.h"
 #include "runtime/h2o/h2_abuse.h"
+#include "runtime/http.h"
 #include "runtime/limits.h"
 #include "runtime/metrics.h"
 #include "runtime/h2o/bodies.h"
@@ -27,11 +28,14 @@ enum close_reason {
 };
 
 /* … and the words for it in /metrics, in the log and at /status. */
-#define CLOSE_WORDS(X)                                                                                             \
-    X(CLOSE_CLIENT, "client closed") X(CLOSE_CLIENT_DATA, "client sent data") X(CLOSE_WRITE_ERROR, "write error")  \
-    X(CLOSE_QUEUE_FULL, "queue full") X(CLOSE_MEMORY, "memory limit") X(CLOSE_WRITE_TIMEOUT, "write timeout")      \
-    X(CLOSE_VANISHED, "peer vanished") X(CLOSE_ROTATE, "rotated") X(CLOSE_DRAIN, "drain")                          \
-    X(CLOSE_EXPIRED, "token expired") X(CLOSE_WITHDRAWN, "access withdrawn") X(CLOSE_REFUSED, "refused")
+#define CLOSE_WORDS(X)                                                                                         \
+    X(CLOSE_CLIENT, "client closed")                                                                           \
+    X(CLOSE_CLIENT_DATA, "client sent data")                                                                   \
+    X(CLOSE_WRITE_ERROR, "write error")                                                                        \
+    X(CLOSE_QUEUE_FULL, "queue full")                                                                          \
+    X(CLOSE_MEMORY, "memory limit") X(CLOSE_WRITE_TIMEOUT, "write timeout") X(CLOSE_VANISHED, "peer vanished") \
+        X(CLOSE_ROTATE, "rotated") X(CLOSE_DRAIN, "drain") X(CLOSE_EXPIRED, "token expired")                   \
+            X(CLOSE_WITHDRAWN, "access withdrawn") X(CLOSE_REFUSED, "refused")
 
 /* Why events are gone: one value, one counter. */
 enum gap_cause {
@@ -61,7 +65,6 @@ enum request_kind {
     REQUEST_OTHER, /* OPTIONS, no such path, wrong method */
     REQUEST_KINDS,
 };
-enum { REQUEST_CLASSES = 4 }; /* 2xx to 5xx */
 
 enum counter {
     COUNT_STREAMS,
@@ -102,15 +105,15 @@ enum counter {
     COUNT_BUILD,
     COUNT_H2_ABUSE, /* + enum h2_abuse */
     COUNT_H2_ABUSE_LAST = COUNT_H2_ABUSE + H2_ABUSES - 1,
-    COUNT_REFUSED, /* + enum access_outcome - 1 */
+    COUNT_REFUSED, /* + enum access_refusal */
     COUNT_REFUSED_LAST = COUNT_REFUSED + ACCESS_REFUSALS - 1,
     COUNT_LIMITED, /* + enum limit - 1 */
     COUNT_LIMITED_LAST = COUNT_LIMITED + LIMIT_KINDS - 1,
     COUNT_BAD_PROXY,
     COUNT_BODIES, /* + enum bodies_row */
     COUNT_BODIES_LAST = COUNT_BODIES + BODIES_ROWS_COUNT - 1,
-    COUNT_REQUESTS, /* + enum request_kind × REQUEST_CLASSES + status / 100 - 2 */
-    COUNT_REQUESTS_LAST = COUNT_REQUESTS + REQUEST_KINDS * REQUEST_CLASSES - 1,
+    COUNT_REQUESTS, /* + enum request_kind × HTTP_CLASSES */
+    COUNT_REQUESTS_LAST = COUNT_REQUESTS + REQUEST_KINDS * HTTP_CLASSES - 1,
     COUNT_RELOADS,
     COUNT_RELOADS_LAST = COUNT_RELOADS + RELOAD_COUNTERS - 1,
     COUNT_CERTIFICATE,
@@ -127,3 +130,6 @@ struct slice counters_gap_cause(enum gap_cause cause);
 
 /* Hands the table to runtime/metrics. */
 void counters_init(void);
+
+/* What this gateway announces of itself to all nodes: see service_program. */
+extern const struct announce_options counters_announced;

@@ -1,9 +1,8 @@
 #include "gateway/gateway.h"
 
-#include <signal.h>
+#include <stdio.h>
 #include <unistd.h>
 
-#include "gateway/announcement.h"
 #include "gateway/counters.h"
 #include "gateway/http/routes.h"
 #include "gateway/stream_log.h"
@@ -11,8 +10,6 @@
 #include "runtime/file_limit.h"
 #include "runtime/h2o/h2_work.h"
 #include "runtime/monotonic.h"
-#include "runtime/signals.h"
-#include "runtime/trim.h"
 
 enum {
     ADMIN_CONNECTIONS = 64,
@@ -21,46 +18,18 @@ enum {
     WORKER_FILES = 8,
     FORWARDS_MIN = 64, /* POSTs that may be under way to the publisher, a descriptor each; or a 64th of all descriptors */
     FORWARDS_MAX = 4096,
-    BODY_SLACK = 65536, /* what libh2o takes above BODY_LIMIT, so that the publisher's 413 names the limit */
     HEAD_TIMEOUT_MS = 10000,
     DRAIN_POLL_MS = 50,
     DRAIN_EXTRA_S = 5, /* for clients that are slow to take the end */
     LINGER_MS = 1000,
-    IDLE_TIMEOUT_MS = 60000,
 };
 
-static void configure(struct gateway *gateway)
+static struct gateway *gateway_of(void *service)
 {
-    h2o_globalconf_t *conf = &gateway->conf;
-    h2o_config_init(conf);
-    conf->server_name = h2o_iovec_init(H2O_STRLIT("sse-gateway"));
-    conf->max_request_entity_size = (size_t)gateway->options.service.body_limit + BODY_SLACK;
-    conf->http1.req_timeout = HEAD_TIMEOUT_MS;
-    conf->http1.upgrade_to_http2 = gateway->options.http2_cleartext;
-    conf->http2.idle_timeout = IDLE_TIMEOUT_MS;
-    conf->http2.latency_optimization.min_rtt = UINT_MAX;
-    gateway->hosts[0] = h2o_config_register_host(conf, h2o_iovec_init(H2O_STRLIT("default")), 65535);
-    routes_register(&gateway->site, gateway->hosts[0], gateway->certificates.publisher);
+    return H2O_STRUCT_FROM_MEMBER(struct gateway, options.service, service);
 }
 
-static void on_watched(void *data, bool watched)
-{
-    feed_hear_nodes(((struct gateway *)data)->feed, watched);
-}
-
-static void configure_admin(struct gateway *gateway)
-{
-    h2o_config_init(&gateway->admin_conf);
-    gateway->admin_conf.server_name = h2o_iovec_init(H2O_STRLIT("sse-gateway"));
-    gateway->admin_hosts[0] = h2o_config_register_host(&gateway->admin_conf, h2o_iovec_init(H2O_STRLIT("default")), 65535);
-    admin_register(gateway->admin_hosts[0], &(struct admin_options){.ready = gateway->checks,
-                                                                    .ready_count = gateway->check_count,
-                                                                    .has_status = gateway->options.service.status_ms != 0,
-                                                                    .alive = gateway->alive,
-                                                                    .alive_count = gateway->alone ? 0 : gateway->worker_count});
-    if (gateway->options.service.status_ms != 0)
-        gateway->status = status_register(gateway->admin_hosts[0], on_watched, gateway);
-}
+/* ---- settings and ports ---- */
 
 static const char *parse_options(struct gateway *gateway)
 {
@@ -80,7 +49,6 @@ static const char *parse_options(struct gateway *gateway)
     site->limits = limits_create(&service->limits);
     site->max_channels = (uint32_t)options->max_channels;
     site->node = node_name(service->node_name);
-    gateway->certificates = (struct certificates){&gateway->options, &site->publisher.url, NULL, NULL};
     return options_check(options);
 }
 
@@ -97,83 +65,83 @@ static const char *share_files(struct gateway *gateway)
     return file_limit_for_connections((size_t)gateway->options.max_connections, reserve, &gateway->max_connections);
 }
 
-const char *gateway_prepare(void *options)
+/* For https://: of connections to the publisher. */
+static const char *load_publisher_tls(struct service *service)
 {
-    static const struct service_rows rows = {COUNT_H2_ABUSE, COUNT_BODIES, COUNT_RELOADS};
-    struct gateway *gateway = H2O_STRUCT_FROM_MEMBER(struct gateway, options, options);
-    struct service *service = &gateway->options.service;
-    channel_set_prefix(service->redis_prefix);
-    const char *error = service_prepare(service, &rows, channel_prefix_is_own(service->redis_prefix));
-    stream_log_init(gateway->options.log_streams);
-    if (error == NULL)
-        error = parse_options(gateway);
-    if (error == NULL)
-        error = share_files(gateway);
-    return error == NULL ? certificates_load(&gateway->certificates) : error;
+    struct gateway *gateway = gateway_of(service);
+    const struct options *options = &gateway->options;
+    const struct tls_client_files files = {.ca = {"PUBLISHER_CA", options->publisher_ca},
+                                           .cert = {"PUBLISHER_CERT", options->publisher_cert},
+                                           .key = {"PUBLISHER_KEY", options->publisher_key}};
+    const h2o_url_t *url = &gateway->site.publisher.url;
+    const char *error = NULL;
+    char host[256];
+    if (url->scheme != &H2O_URL_SCHEME_HTTPS)
+        return NULL;
+    snprintf(host, sizeof(host), "%.*s", (int)url->host.len, url->host.base);
+    SSL_CTX *ctx = tls_client(&files, host, &error);
+    if (ctx == NULL)
+        return error;
+    tls_client_log(ctx);
+    SSL_CTX_free(service->own_tls);
+    service->own_tls = ctx;
+    return NULL;
 }
 
 void gateway_listen(struct gateway *gateway)
 {
-    const struct options *options = &gateway->options;
-    const struct service *service = &options->service;
+    struct options *options = &gateway->options;
+    struct service *service = &options->service;
     int port;
     gateway->fd = service_bind("public", "PORT", service->host, service->port, &port);
-    gateway->site.tls_port = gateway->certificates.server == NULL ? 0 : port;
+    gateway->site.tls_port = service->tls == NULL ? 0 : port;
     gateway->plain_fd =
         options->http_port == -1 ? -1 : service_bind("plain", "HTTP_PORT", service->host, options->http_port, &port);
-    gateway->admin_fd = service_bind("admin", "ADMIN_PORT", service->admin_host, service->admin_port, &port);
+    service->admin_fd = service_bind("admin", "ADMIN_PORT", service->admin_host, service->admin_port, &port);
 }
+
+/* ---- the start ---- */
 
 /* A port is full when all workers' shares of it are. */
 static void check_capacity(struct gateway *gateway)
 {
+    struct service *service = &gateway->options.service;
     const char *setting = gateway->options.max_connections != 0 ? "MAX_CONNECTIONS" : "the limit on open files";
     size_t limit = gateway->worker_options.max_connections * gateway->worker_count;
     gateway->capacity[0] = (struct capacity){setting, "PORT", COUNT_CONNECTIONS, COUNT_PLAIN_CONNECTIONS, limit, ""};
     gateway->capacity[1] = (struct capacity){setting, "HTTP_PORT", COUNT_PLAIN_CONNECTIONS, 0, limit, ""};
-    gateway->checks[2] = (struct admin_check){.name = "connections", .run = capacity_why, .data = &gateway->capacity[0]};
-    gateway->checks[3] = (struct admin_check){.name = "plain connections", .run = capacity_why, .data = &gateway->capacity[1]};
-    gateway->check_count = gateway->plain_fd == -1 ? 3 : 4;
+    service_add_check(service, "connections", capacity_why, &gateway->capacity[0]);
+    if (gateway->plain_fd != -1)
+        service_add_check(service, "plain connections", capacity_why, &gateway->capacity[1]);
 }
 
-static void start_admin(struct gateway *gateway)
+static void configure(struct gateway *gateway)
 {
-    gateway->admin_accept = (h2o_accept_ctx_t){.ctx = &gateway->ctx, .hosts = gateway->admin_hosts};
-    struct listener_options listener = {
-        .accept = &gateway->admin_accept, .max_connections = ADMIN_CONNECTIONS, .total = ADMIN_CONNECTIONS, .name = "admin"};
-    gateway->admin_listener = listener_start(gateway->admin_fd, &listener);
-    close(gateway->admin_fd);
+    h2o_globalconf_t *conf = &gateway->conf;
+    service_configure(&gateway->options.service, conf);
+    conf->http1.req_timeout = HEAD_TIMEOUT_MS;
+    conf->http1.upgrade_to_http2 = gateway->options.http2_cleartext;
+    conf->http2.latency_optimization.min_rtt = UINT_MAX;
+    gateway->hosts[0] = h2o_config_register_host(conf, h2o_iovec_init(H2O_STRLIT("default")), 65535);
+    routes_register(&gateway->site, gateway->hosts[0], gateway->options.service.own_tls);
 }
 
-static const char *check_drain(void *data)
+static void on_watched(void *data, bool watched)
 {
-    const struct gateway *gateway = data;
-    return gateway->draining ? "shutting down" : NULL;
+    feed_hear_nodes(((struct gateway *)data)->feed, watched);
 }
 
-static void count_limits(const struct gateway *gateway)
+static void configure_admin(struct gateway *gateway)
 {
-    metric_set(COUNT_MAX_CONNECTIONS, (int64_t)gateway->max_connections);
-    metric_set(COUNT_MEMORY_LIMIT, gateway->options.memory_limit);
-}
-
-/* Its own page hears it even while the bus is away, and once more over the bus; the page tells twins by their number. */
-static void on_announce(void *data, struct slice json)
-{
-    struct gateway *gateway = data;
-    status_own(gateway->status, json);
-    feed_announce(gateway->feed, json);
-}
-
-static void start_announcing(struct gateway *gateway)
-{
-    announcement_start(&gateway->announce, (struct announce_options){.loop = gateway->ctx.loop,
-                                                                     .node = gateway->site.node,
-                                                                     .interval_ms = (uint64_t)gateway->options.service.status_ms,
-                                                                     .checks = gateway->checks,
-                                                                     .check_count = gateway->check_count,
-                                                                     .send = on_announce,
-                                                                     .data = gateway});
+    struct service *service = &gateway->options.service;
+    h2o_config_init(&gateway->admin_conf);
+    gateway->admin_conf.server_name = gateway->conf.server_name;
+    service_register_admin(service, &gateway->admin_conf,
+                           (struct admin_options){.has_status = service->status_ms != 0,
+                                                  .alive = gateway->alive,
+                                                  .alive_count = gateway->alone ? 0 : gateway->worker_count});
+    if (service->status_ms != 0)
+        gateway->status = status_register(service->admin[0], on_watched, gateway);
 }
 
 /* Heard only while a stream of status.h is open. */
@@ -210,8 +178,6 @@ static void start_feed(struct gateway *gateway)
     gateway->site.bus.promise = feed_promise;
     gateway->site.bus.give_back = feed_give_back;
     gateway->site.bus.behind = feed_is_behind;
-    gateway->checks[0] = (struct admin_check){.name = "bus", .run = feed_why, .data = gateway->feed};
-    gateway->checks[1] = (struct admin_check){.name = "drain", .run = check_drain, .data = gateway};
 }
 
 /* Each worker and port has an even share of the connections. */
@@ -226,7 +192,7 @@ static void prepare_workers(struct gateway *gateway)
                                                       .fd = gateway->fd,
                                                       .plain_fd = gateway->plain_fd,
                                                       .max_connections = share == 0 ? 1 : share,
-                                                      .tls = gateway->certificates.server,
+                                                      .tls = gateway->options.service.tls,
                                                       .access = gateway->options.service.access,
                                                       .barrier = &gateway->barrier};
     gateway->workers = h2o_mem_alloc(gateway->worker_count * sizeof(*gateway->workers));
@@ -270,8 +236,8 @@ void gateway_start(struct gateway *gateway)
     prepare_workers(gateway);
     file_limit_warn((size_t)gateway->options.max_connections, gateway->max_connections);
     metrics_thread();
-    count_limits(gateway);
-    certificates_count(&gateway->certificates);
+    metric_set(COUNT_MAX_CONNECTIONS, (int64_t)gateway->max_connections);
+    metric_set(COUNT_MEMORY_LIMIT, gateway->options.memory_limit);
     check_capacity(gateway);
     configure(gateway);
     configure_admin(gateway);
@@ -282,15 +248,26 @@ void gateway_start(struct gateway *gateway)
     start_feed(gateway);
     for (uint32_t i = 0; i < gateway->worker_count; ++i)
         hub_connect(gateway->workers[i].site.hub, feed_requests(gateway->feed), gateway->alone);
-    start_announcing(gateway);
-    ready_watch_start(&gateway->ready_watch, gateway->ctx.loop, gateway->checks, gateway->check_count);
-    start_admin(gateway);
+    service_start(&gateway->options.service, &gateway->ctx, ADMIN_CONNECTIONS);
     start_accepting(gateway);
-    if (gateway->options.service.access == NULL)
-        access_warn_open();
     close(gateway->fd);
     if (gateway->plain_fd != -1)
         close(gateway->plain_fd);
+}
+
+/* ---- what the service asks for ---- */
+
+/* Its own page hears it even while the bus is away, and once more over the bus; the page tells twins by their number. */
+static void announce(void *service, struct slice json)
+{
+    struct gateway *gateway = gateway_of(service);
+    status_own(gateway->status, json);
+    feed_announce(gateway->feed, json);
+}
+
+static const char *bus_why(void *service)
+{
+    return feed_why(gateway_of(service)->feed);
 }
 
 /* Stops when the last stream is gone, and a little later, so that what was answered on other connections is out. */
@@ -302,44 +279,65 @@ static void on_drain_timer(void *data)
         gateway->drained_ms = 0;
     else if (gateway->drained_ms == 0)
         gateway->drained_ms = now;
-    gateway->stopped = gateway->drained_ms != 0 && (metric_sum(COUNT_CONNECTIONS) == 0 || now - gateway->drained_ms > LINGER_MS);
+    if (gateway->drained_ms != 0 && (metric_sum(COUNT_CONNECTIONS) == 0 || now - gateway->drained_ms > LINGER_MS))
+        service_finished(&gateway->options.service);
     timer_start(&gateway->drain_timer, DRAIN_POLL_MS);
 }
 
-static void drain(struct gateway *gateway, int signo)
+static void drain(struct service *service, const char *signal)
 {
-    log_info("draining", log_str("signal", signo == SIGTERM ? "SIGTERM" : "SIGINT"), log_int("streams", metric_sum(COUNT_STREAMS)));
-    gateway->draining = true;
-    metric_set(COUNT_DRAINING, 1);
-    service_end_within((unsigned)gateway->options.drain_s + DRAIN_EXTRA_S);
+    struct gateway *gateway = gateway_of(service);
+    log_info("draining", log_str("signal", signal), log_int("streams", metric_sum(COUNT_STREAMS)));
     for (uint32_t i = 0; i < gateway->worker_count; ++i)
         worker_drain(&gateway->workers[i], (uint64_t)gateway->options.drain_s * 1000);
     timer_init(&gateway->drain_timer, gateway->ctx.loop, on_drain_timer, gateway);
     timer_start(&gateway->drain_timer, DRAIN_POLL_MS);
 }
 
-static void reload(struct gateway *gateway)
+static void reload(struct service *service)
 {
-    const struct certificates *certificates = &gateway->certificates;
-    bool again = certificates_reload(&gateway->certificates), access = service_reload(&gateway->options.service);
+    struct gateway *gateway = gateway_of(service);
+    struct service_reloaded reloaded = service_reload(service);
     for (uint32_t i = 0; i < gateway->worker_count; ++i) {
-        if (again)
-            worker_set_tls(&gateway->workers[i], certificates->server, certificates->publisher);
-        if (access)
-            worker_set_access(&gateway->workers[i], gateway->options.service.access);
+        if (reloaded.certificates)
+            worker_set_tls(&gateway->workers[i], service->tls, service->own_tls);
+        if (reloaded.access)
+            worker_set_access(&gateway->workers[i], service->access);
     }
 }
 
-static void on_signal(void *data, int signo)
+const char *gateway_prepare(void *options)
 {
-    struct gateway *gateway = data;
-    if (signo == SIGHUP)
-        reload(gateway);
-    else if (gateway->draining)
-        gateway->stopped = true;
-    else
-        drain(gateway, signo);
+    static const struct service_program program = {
+        .name = "sse-gateway",
+        .rows = {.h2_abuse = COUNT_H2_ABUSE,
+                 .bodies = COUNT_BODIES,
+                 .reloads = COUNT_RELOADS,
+                 .refused = COUNT_REFUSED,
+                 .certificate = COUNT_CERTIFICATE,
+                 .redis_certificate = COUNT_REDIS_CERTIFICATE,
+                 .own_certificate = COUNT_PUBLISHER_CERTIFICATE,
+                 .draining = COUNT_DRAINING},
+        .announcement = &counters_announced,
+        .announce = announce,
+        .bus_why = bus_why,
+        .load_own_tls = load_publisher_tls,
+        .reload = reload,
+        .drain = drain,
+    };
+    struct gateway *gateway = H2O_STRUCT_FROM_MEMBER(struct gateway, options, options);
+    struct service *service = &gateway->options.service;
+    channel_set_prefix(service->redis_prefix);
+    const char *error = service_prepare(service, &program, channel_prefix_is_own(service->redis_prefix));
+    stream_log_init(gateway->options.log_streams);
+    if (error == NULL)
+        error = parse_options(gateway);
+    if (error == NULL)
+        error = share_files(gateway);
+    return error == NULL ? service_load_certificates(service) : error;
 }
+
+/* ---- the bus thread's loop ---- */
 
 /* What a turn of the loop is followed by; true when the next must not sleep. */
 static bool turn(struct gateway *gateway)
@@ -361,9 +359,9 @@ static bool turn_alone(struct gateway *gateway)
 
 void gateway_run(struct gateway *gateway)
 {
-    signals_watch(gateway->ctx.loop, on_signal, gateway);
-    trim_start(gateway->ctx.loop);
-    for (bool more = false; !gateway->stopped;) {
+    const struct service *service = &gateway->options.service;
+    service_run(&gateway->options.service, gateway->ctx.loop, (unsigned)gateway->options.drain_s + DRAIN_EXTRA_S);
+    for (bool more = false; service->state != SERVICE_DONE;) {
         h2o_evloop_run(gateway->ctx.loop, more ? 0 : INT32_MAX);
         more = gateway->alone ? turn_alone(gateway) : turn(gateway);
     }

@@ -2,32 +2,22 @@
  * a hub and its ends of the public listeners. A single worker has no thread of its own. */
 #pragma once
 
-#include "gateway/certificates.h"
 #include "gateway/feed/feed.h"
 #include "gateway/http/status.h"
 #include "gateway/worker.h"
-#include "runtime/admin.h"
 #include "runtime/capacity.h"
-#include "runtime/ready_watch.h"
 #include "runtime/timer.h"
 
 struct gateway {
     struct options options;
     struct read_preference_weights weights; /* SUBSCRIBE_WEIGHTS */
     struct site site;
-    struct certificates certificates;
     h2o_globalconf_t conf, admin_conf;
-    h2o_hostconf_t *hosts[2], *admin_hosts[2];
+    h2o_hostconf_t *hosts[2];
     h2o_context_t ctx; /* of the main thread */
-    h2o_accept_ctx_t admin_accept;
-    struct listener *admin_listener;
-    struct admin_check checks[4]; /* of /readyz */
-    size_t check_count;
-    struct ready_watch ready_watch;
     struct capacity capacity[2]; /* of PORT and HTTP_PORT */
     struct admin_check *alive; /* one a worker with a thread of its own */
     struct feed *feed;
-    struct announce announce;
     struct status *status; /* NULL with STATUS_MS=0 */
     bool alone; /* one worker, which shares the main thread and its loop: nothing crosses between threads then */
     uint32_t worker_count;
@@ -36,10 +26,9 @@ struct gateway {
     h2o_multithread_receiver_t **updates; /* of each worker */
     pthread_barrier_t barrier; /* of the workers and the main thread, at the start */
     size_t max_connections;
-    bool draining, stopped;
     uint64_t drained_ms; /* when the last stream was seen gone; 0: not yet */
     struct timer drain_timer;
-    int fd, plain_fd, admin_fd; /* listening; -1 where there is none */
+    int fd, plain_fd; /* listening; -1 where there is none */
 };
 
 /* The config_table.prepare of the gateway whose options these are: reads all texts and files. */

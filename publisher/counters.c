@@ -1,5 +1,7 @@
 #include "publisher/counters.h"
 
+#include "runtime/announce.h"
+
 #define PUBLISH(at, outcome) \
     [COUNTER_PUBLISH +       \
         at] = {"sse_publish_total", "outcome=\"" outcome "\"", METRIC_COUNTER, "Publishes that the bus answered, by outcome"}
@@ -43,6 +45,28 @@ static const struct metric table[COUNTERS] = {
     RELOAD_ROWS(COUNTER_RELOADS),
     CERTIFICATE_ROW(COUNTER_CERTIFICATE, "TLS_CERT"),
     CERTIFICATE_ROW(COUNTER_REDIS_CERTIFICATE, "REDIS_CERT"),
+};
+
+static const struct announce_row announced[] = {
+    {"connections", COUNTER_CONNECTIONS, 1},
+    {"published", COUNTER_PUBLISH + PUBLISH_DONE, 1},
+    {"bus_up", COUNTER_BUS_UP, 1},
+};
+
+static const struct announce_row outcomes[] = {
+    {"duplicate", COUNTER_PUBLISH + PUBLISH_DUPLICATE, 1},   {"unchanged", COUNTER_PUBLISH + PUBLISH_UNCHANGED, 1},
+    {"bus down", COUNTER_PUBLISH + PUBLISH_BUS_DOWN, 1},     {"refused", COUNTER_PUBLISH + PUBLISH_REFUSED, 1},
+    {"unwritable", COUNTER_PUBLISH + PUBLISH_UNWRITABLE, 1}, {"conflict", COUNTER_PUBLISH + PUBLISH_CONFLICT, 1},
+    {"failed", COUNTER_PUBLISH + PUBLISH_FAILED, 1},
+};
+
+const struct announce_options counters_announced = {
+    .role = "publisher",
+    .rows = announced,
+    .row_count = sizeof(announced) / sizeof(announced[0]),
+    .group = "not_published",
+    .grouped = outcomes,
+    .grouped_count = sizeof(outcomes) / sizeof(outcomes[0]),
 };
 
 void counters_init(void)

@@ -5,14 +5,15 @@
 #include "publisher/tick.h"
 #include "runtime/auth/access.h"
 #include "runtime/h2o/h2_abuse.h"
+#include "runtime/http.h"
 #include "runtime/metrics.h"
 #include "runtime/h2o/bodies.h"
 #include "runtime/reloads.h"
 
 enum counter {
     COUNTER_PUBLISH, /* + enum publish_outcome */
-    COUNTER_STATUS = COUNTER_PUBLISH + PUBLISH_FAILED + 1, /* + status / 100 - 2 */
-    COUNTER_TICKS = COUNTER_STATUS + 4, /* + enum tick_kind */
+    COUNTER_STATUS = COUNTER_PUBLISH + PUBLISH_FAILED + 1, /* http_count() */
+    COUNTER_TICKS = COUNTER_STATUS + HTTP_CLASSES, /* + enum tick_kind */
     COUNTER_BUS_UP = COUNTER_TICKS + TICK_KINDS,
     COUNTER_DRAINING,
     COUNTER_CONNECTIONS,
@@ -22,7 +23,7 @@ enum counter {
     COUNTER_BUILD,
     COUNTER_H2_ABUSE, /* + enum h2_abuse */
     COUNTER_H2_ABUSE_LAST = COUNTER_H2_ABUSE + H2_ABUSES - 1,
-    COUNTER_REFUSED, /* + enum access_outcome - 1 */
+    COUNTER_REFUSED, /* + enum access_refusal */
     COUNTER_REFUSED_LAST = COUNTER_REFUSED + ACCESS_REFUSALS - 1,
     COUNTER_LIMITED,
     COUNTER_BAD_PROXY,
@@ -37,3 +38,6 @@ enum counter {
 
 /* Announces the table and gives the calling thread its cells. */
 void counters_init(void);
+
+/* What this publisher announces of itself to all nodes: see service_program. */
+extern const struct announce_options counters_announced;

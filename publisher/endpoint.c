@@ -125,9 +125,7 @@ static int on_req(h2o_handler_t *self, h2o_req_t *req)
 static void on_answered(h2o_logger_t *self, h2o_req_t *req)
 {
     (void)self;
-    int hundreds = req->res.status / 100;
-    if (hundreds >= 2 && hundreds <= 5)
-        metric_add((size_t)(COUNTER_STATUS + hundreds - 2), 1);
+    http_count(COUNTER_STATUS, req->res.status);
 }
 
 void endpoint_register(h2o_hostconf_t *host, struct publish *const *bus, const struct options *options)

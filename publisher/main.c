@@ -15,9 +15,7 @@ int main(int argc, char **argv)
     counters_init();
     publisher_bind(&publisher);
     sandbox_enter(&publisher.options.service.sandbox);
-    publisher_open(&publisher);
-    publisher_listen(&publisher);
+    publisher_start(&publisher);
     publisher_run(&publisher);
-    publisher_close(&publisher);
     return 0;
 }

@@ -14,7 +14,7 @@ static const struct config_option rows[] = {
     SERVICE_PORT("4044"),
     SERVICE_ADMIN("9044", ""),
     SERVICE_TLS,
-    TEXT("TLS_CLIENT_CA", tls_client_ca, "",
+    TEXT("TLS_CLIENT_CA", service.tls_client_ca, "",
          "CA certificates (PEM); only clients with a certificate signed by one of these are accepted; empty: all clients"),
     SERVICE_TICKET_KEYS,
     SERVICE_REDIS,
@@ -47,13 +47,13 @@ int64_t options_data_max(const struct options *options)
     return options->service.body_limit + options->service.body_limit / 4 + SLACK;
 }
 
-const char *options_read(struct options *options, const struct service_rows *counters)
+const char *options_read(struct options *options, const struct service_program *program)
 {
     struct service *service = &options->service;
     channel_set_prefix(service->redis_prefix);
-    if (*options->tls_client_ca != 0 && *service->tls_cert == 0)
+    if (*service->tls_client_ca != 0 && *service->tls_cert == 0)
         return "TLS_CLIENT_CA: needs TLS_CERT";
-    const char *why = service_prepare(service, counters, channel_prefix_is_own(service->redis_prefix));
+    const char *why = service_prepare(service, program, channel_prefix_is_own(service->redis_prefix));
     if (!service->demo)
         config_replace(&options->tickers, "off");
     return why == NULL ? tick_plan_parse(&options->plan, options->tickers) : why;

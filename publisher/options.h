@@ -6,7 +6,6 @@
 
 struct options {
     struct service service;
-    const char *tls_client_ca;
     int64_t replicas; /* that must have an event */
     int64_t history_len, history_bytes, history_ttl_s;
     int64_t retry_ms;
@@ -22,4 +21,4 @@ void options_load(struct options *options, int argc, char **argv, const char *(*
 int64_t options_data_max(const struct options *options);
 
 /* In prepare(): service_prepare(), and what the publisher's own texts stand for. NULL, or a sentence in a static buffer. */
-const char *options_read(struct options *options, const struct service_rows *counters) __attribute__((warn_unused_result));
+const char *options_read(struct options *options, const struct service_program *program) __attribute__((warn_unused_result));

@@ -52,7 +52,7 @@ static const char *check_origin(struct reading *reading)
 {
     if (origin_verdict(reading->options->service.cors_origins, reading->options->service.proxies, reading->req) != CORS_REFUSED)
         return NULL;
-    metric_add((size_t)COUNTER_REFUSED + ACCESS_FOREIGN_ORIGIN - 1, 1);
+    access_count(ACCESS_FOREIGN_ORIGIN);
     return fail(reading, 403, "this origin is not in CORS_ORIGINS");
 }
 
@@ -62,10 +62,7 @@ static const char *check_access(struct reading *reading)
     const char *why =
         access_check(reading->options->service.access, reading->req, ACCESS_PUBLISH, &reading->post->publish.channel, 1, &pass);
     reading->post->publish.author = pass.subject;
-    if (why == NULL)
-        return NULL;
-    metric_add((size_t)COUNTER_REFUSED + pass.outcome - 1, 1);
-    return fail(reading, pass.status, why);
+    return why == NULL ? NULL : fail(reading, pass.status, why);
 }
 
 static const char *check_size(struct reading *reading)

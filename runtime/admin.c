@@ -75,9 +75,14 @@ static void answer_index(struct handler *handler, h2o_req_t *req)
 
 bool admin_refuse(h2o_req_t *req)
 {
-    if (admin_host_good(slice_of_iovec(req->input.authority)))
+    if (!admin_host_good(slice_of_iovec(req->input.authority))) {
+        http_error(req, 421, "the admin port is not asked for by this name; ADMIN_HOSTS can list it");
+        return true;
+    }
+    if (http_method_is(req, "GET") || http_method_is(req, "HEAD"))
         return false;
-    http_error(req, 421, "the admin port is not asked for by this name; ADMIN_HOSTS can list it");
+    http_add_header(req, "allow", SLICE("GET, HEAD"));
+    http_error(req, 405, "this path allows only GET and HEAD");
     return true;
 }
 
@@ -90,11 +95,6 @@ static int on_request(h2o_handler_t *self, h2o_req_t *req)
         return -1;
     if (admin_refuse(req))
         return 0;
-    if (!http_method_is(req, "GET") && !http_method_is(req, "HEAD")) {
-        http_add_header(req, "allow", SLICE("GET, HEAD"));
-        http_error(req, 405, "this path allows only GET and HEAD");
-        return 0;
-    }
     http_add_header(req, "cache-control", SLICE("no-store"));
     handler->answer(handler, req);
     return 0;

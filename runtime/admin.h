@@ -19,7 +19,7 @@ struct admin_options {
     bool has_status; /* the caller serves /status, which the index then names */
 };
 
-/* True when the request was answered with 421, for the name it came under. Handlers of the admin port call it first. */
+/* True when the request was answered: with 421, for the name it came under, or with 405, for it is neither GET nor HEAD. Handlers of the admin port call it first. */
 bool admin_refuse(h2o_req_t *req);
 
 /* Adds the four handlers to a host of the caller's own global configuration:

@@ -6,6 +6,7 @@
 #include "runtime/h2o/h2_guard.h"
 #include "runtime/json.h"
 #include "runtime/log.h"
+#include "runtime/metrics.h"
 #include "runtime/h2o/bodies.h"
 
 struct reason {
@@ -192,6 +193,12 @@ void http_send_static(h2o_req_t *req, int status, const char *type, struct slice
     h2o_start_response(req, &none);
     /* as h2o_send_inline(): to HEAD without the body */
     h2o_send(req, &bytes, http_method_is(req, "HEAD") || body.n == 0 ? 0 : 1, H2O_SEND_STATE_FINAL);
+}
+
+void http_count(size_t first, int status)
+{
+    if (status >= 200 && status < 600)
+        metric_add(first + (size_t)status / 100 - 2, 1);
 }
 
 const char *http_head_check(h2o_req_t *req, int *status)

@@ -25,6 +25,10 @@ void http_send(h2o_req_t *req, int status, const char *type, struct slice body);
 /* As http_send(), of a body that lives as long as the program and is not copied. */
 void http_send_static(h2o_req_t *req, int status, const char *type, struct slice body);
 
+/* Counts an answer by its class of status, in one of the rows 2xx to 5xx of the program's table of metrics that begin with `first`. */
+enum { HTTP_CLASSES = 4 };
+void http_count(size_t first, int status);
+
 /* NULL when the request's head is within the bounds above, else the error sentence and *status. */
 const char *http_head_check(h2o_req_t *req, int *status);
 

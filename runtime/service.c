@@ -10,6 +10,16 @@
 #include "runtime/net/listener.h"
 #include "runtime/redis/redis_reload.h"
 #include "runtime/reloads.h"
+#include "runtime/signals.h"
+#include "runtime/trim.h"
+
+enum {
+    BODY_SLACK =
+        65536, /* what libh2o takes above BODY_LIMIT, so that the answer is the publisher's 413; over HTTP/2 it only resets the stream */
+    IDLE_TIMEOUT_MS = 60000,
+};
+
+/* ---- settings ---- */
 
 const char *service_check_redis_url(const char *value)
 {
@@ -63,12 +73,20 @@ static const char *check_together(const struct service *service)
     return bodies_check(service->bodies_limit, service->body_limit);
 }
 
-const char *service_prepare(struct service *service, const struct service_rows *rows, bool own_names)
+static const char *check_drain(void *data)
+{
+    return ((struct service *)data)->state == SERVICE_RUNNING ? NULL : "shutting down";
+}
+
+const char *service_prepare(struct service *service, const struct service_program *program, bool own_names)
 {
     enum log_level level = LOG_INFO;
     log_level_parse(&level, service->log_level);
     log_set_level(level);
-    service->reloads = rows->reloads;
+    service->program = program;
+    service->check_count = 0;
+    service_add_check(service, "bus", program->bus_why, service);
+    service_add_check(service, "drain", check_drain, service);
     service->demo = service->access_options.demo = demo_on(service->demo_setting, service->access_options.key_file);
     config_replace(&service->demo_setting, service->demo ? "on" : "off");
     config_replace(&service->cors_origins, demo_origins(service->cors_origins, service->demo));
@@ -80,8 +98,9 @@ const char *service_prepare(struct service *service, const struct service_rows *
     service->proxies = proxies_parse(service->trusted_proxies);
     http_trust(service->proxies);
     admin_host_init(service->admin_hosts, service->admin_host);
-    bodies_start((size_t)service->bodies_limit, service->proxies, rows->bodies);
-    h2_guard_count(rows->h2_abuse);
+    bodies_start((size_t)service->bodies_limit, service->proxies, program->rows.bodies);
+    h2_guard_count(program->rows.h2_abuse);
+    access_count_at(program->rows.refused);
     if ((error = h2o_check()) == NULL)
         error = listener_check_host("HOST", service->host);
     if (error == NULL)
@@ -93,14 +112,98 @@ const char *service_prepare(struct service *service, const struct service_rows *
     return error;
 }
 
-SSL_CTX *service_tls(const struct service *service, const char *client_ca, const char **error)
+/* ---- certificates ---- */
+
+/* NULL, or a sentence that names the setting; what could not be read stays as it was. */
+static const char *load_server(struct service *service)
 {
-    const struct tls_server_files files = {.cert = {"TLS_CERT", service->tls_cert},
-                                           .key = {"TLS_KEY", service->tls_key},
-                                           .client_ca = {"TLS_CLIENT_CA", client_ca},
-                                           .ticket_keys = {"TLS_TICKET_KEYS_FILE", service->tls_ticket_keys}};
-    return *service->tls_cert == 0 ? NULL : tls_server(&files, error);
+    const struct tls_server_files files = {
+        .cert = {"TLS_CERT", service->tls_cert},
+        .key = {"TLS_KEY", service->tls_key},
+        .client_ca = {"TLS_CLIENT_CA", service->tls_client_ca == NULL ? "" : service->tls_client_ca},
+        .ticket_keys = {"TLS_TICKET_KEYS_FILE", service->tls_ticket_keys}};
+    const char *error = NULL;
+    SSL_CTX *ctx = *service->tls_cert == 0 ? NULL : tls_server(&files, &error);
+    if (ctx == NULL)
+        return error;
+    SSL_CTX_free(service->tls);
+    service->tls = ctx;
+    return NULL;
 }
+
+enum { CERTIFICATES = 3 };
+
+static const char *load(struct service *service, int which)
+{
+    const char *(*own)(struct service * service) = service->program->load_own_tls;
+    return which == 0   ? load_server(service)
+           : which == 1 ? (own == NULL ? NULL : own(service))
+                        : redis_tls_load(&service->redis, &service->redis_tls);
+}
+
+const char *service_load_certificates(struct service *service)
+{
+    const char *error = NULL;
+    for (int i = 0; error == NULL && i < CERTIFICATES; ++i)
+        error = load(service, i);
+    return error;
+}
+
+static void count_certificates(const struct service *service)
+{
+    const struct service_rows *rows = &service->program->rows;
+    certificate_gauge(rows->certificate, service->tls);
+    certificate_gauge(rows->redis_certificate, service->redis.tls);
+    if (rows->own_certificate != 0)
+        certificate_gauge(rows->own_certificate, service->own_tls);
+}
+
+static void reload_certificates(struct service *service)
+{
+    bool good = true;
+    for (int i = 0; i < CERTIFICATES; ++i) {
+        const char *error = load(service, i);
+        good = good && error == NULL;
+        if (error != NULL)
+            log_error("certificate not reloaded", log_str("why", error));
+    }
+    count_certificates(service);
+    reload_count(service->program->rows.reloads, RELOAD_CERTIFICATES, good);
+    if (good)
+        log_info("certificate reloaded");
+}
+
+/* True: service->access is another one now. */
+static bool reload_access(struct service *service)
+{
+    const char *error;
+    if (service->access == NULL)
+        return false;
+    struct access *access = access_load(&service->access_options, service->cors_origins, &error);
+    reload_count(service->program->rows.reloads, RELOAD_KEYS, access != NULL);
+    if (access == NULL) {
+        log_error("keys not reloaded", log_str("why", error));
+        return false;
+    }
+    access_free(service->access);
+    service->access = access;
+    log_info("keys reloaded");
+    return true;
+}
+
+struct service_reloaded service_reload(struct service *service)
+{
+    struct service_reloaded reloaded = {.certificates = service->own_tls != NULL || service->tls != NULL || service->redis.secure};
+    if (reloaded.certificates)
+        reload_certificates(service);
+    enum redis_reload outcome = redis_reload(&service->redis, service->redis_url, service->redis_sentinel_password);
+    if (outcome != REDIS_RELOAD_NOTHING)
+        reload_count(service->program->rows.reloads, RELOAD_REDIS, outcome == REDIS_RELOAD_DONE);
+    reloaded.access = reload_access(service);
+    return reloaded;
+}
+
+/* ---- the running program ---- */
 
 int service_bind(const char *listener, const char *setting, const char *host, int64_t port, int *bound)
 {
@@ -112,24 +215,47 @@ int service_bind(const char *listener, const char *setting, const char *host, in
     return fd;
 }
 
-bool service_reload(struct service *service)
+void service_add_check(struct service *service, const char *name, const char *(*run)(void *data), void *data)
 {
-    const char *error;
-    enum redis_reload outcome = redis_reload(&service->redis, service->redis_url, service->redis_sentinel_password);
-    if (outcome != REDIS_RELOAD_NOTHING)
-        reload_count(service->reloads, RELOAD_REDIS, outcome == REDIS_RELOAD_DONE);
+    service->checks[service->check_count++] = (struct admin_check){.name = name, .run = run, .data = data};
+}
+
+void service_configure(const struct service *service, h2o_globalconf_t *conf)
+{
+    h2o_config_init(conf);
+    conf->server_name = h2o_iovec_init(service->program->name, strlen(service->program->name));
+    conf->max_request_entity_size = (size_t)service->body_limit + BODY_SLACK;
+    conf->http2.idle_timeout = IDLE_TIMEOUT_MS;
+}
+
+void service_register_admin(struct service *service, h2o_globalconf_t *conf, struct admin_options options)
+{
+    service->admin[0] = h2o_config_register_host(conf, h2o_iovec_init(H2O_STRLIT("admin")), 65535);
+    options.ready = service->checks;
+    options.ready_count = service->check_count;
+    admin_register(service->admin[0], &options);
+}
+
+void service_start(struct service *service, h2o_context_t *ctx, size_t admin_connections)
+{
+    struct announce_options announcement = *service->program->announcement;
+    announcement.loop = ctx->loop;
+    announcement.node = node_name(service->node_name);
+    announcement.interval_ms = (uint64_t)service->status_ms;
+    announcement.checks = service->checks;
+    announcement.check_count = service->check_count;
+    announcement.send = service->program->announce;
+    announcement.data = service;
+    announce_start(&service->announce, &announcement);
+    ready_watch_start(&service->ready_watch, ctx->loop, service->checks, service->check_count);
+    count_certificates(service);
+    service->admin_accept = (h2o_accept_ctx_t){.ctx = ctx, .hosts = service->admin};
+    struct listener_options listener = {
+        .accept = &service->admin_accept, .name = "admin", .max_connections = admin_connections, .total = admin_connections};
+    service->admin_listener = listener_start(service->admin_fd, &listener);
+    close(service->admin_fd);
     if (service->access == NULL)
-        return false;
-    struct access *access = access_load(&service->access_options, service->cors_origins, &error);
-    reload_count(service->reloads, RELOAD_KEYS, access != NULL);
-    if (access == NULL) {
-        log_error("keys not reloaded", log_str("why", error));
-        return false;
-    }
-    access_free(service->access);
-    service->access = access;
-    log_info("keys reloaded");
-    return true;
+        access_warn_open();
 }
 
 static void on_alarm(int signo)
@@ -138,8 +264,30 @@ static void on_alarm(int signo)
     _exit(0);
 }
 
-void service_end_within(unsigned seconds)
+void service_finished(struct service *service)
 {
-    signal(SIGALRM, on_alarm);
-    alarm(seconds);
+    service->state = SERVICE_DONE;
+}
+
+static void on_signal(void *data, int signo)
+{
+    struct service *service = data;
+    if (signo == SIGHUP) {
+        service->program->reload(service);
+    } else if (service->state == SERVICE_RUNNING) {
+        service->state = SERVICE_DRAINING;
+        metric_set(service->program->rows.draining, 1);
+        signal(SIGALRM, on_alarm);
+        alarm(service->end_s);
+        service->program->drain(service, signo == SIGTERM ? "SIGTERM" : "SIGINT");
+    } else {
+        service_finished(service);
+    }
+}
+
+void service_run(struct service *service, h2o_loop_t *loop, unsigned end_s)
+{
+    service->end_s = end_s;
+    signals_watch(loop, on_signal, service);
+    trim_start(loop);
 }

@@ -1,9 +1,10 @@
-/* What the two server programs share: settings, what a start reads and checks of them, ports, reloads, and an end that is certain. Each has a struct service
- * as the member `service` of its struct options. Main thread. */
+/* What the two server programs share: settings, what a start reads and checks of them, ports, the admin port, readiness, signals, reloads, and an end that is
+ * certain. Each has a struct service as the member `service` of its struct options. Main thread. */
 #pragma once
 
 #include <stddef.h>
 
+#include "runtime/admin.h"
 #include "runtime/admin_host.h"
 #include "runtime/announce.h"
 #include "runtime/auth/access.h"
@@ -14,13 +15,44 @@
 #include "runtime/h2o/bodies.h"
 #include "runtime/net/cors.h"
 #include "runtime/node_name.h"
+#include "runtime/ready_watch.h"
 #include "runtime/redis/redis_tls.h"
 #include "runtime/sandbox.h"
+
+struct service;
+
+/* Rows of the program's table of metrics; the first of each kind. */
+struct service_rows {
+    size_t h2_abuse, bodies, reloads, refused;
+    size_t certificate, redis_certificate, own_certificate; /* CERTIFICATE_ROW; the last one 0: it has none */
+    size_t draining;
+};
+
+/* What one of the two programs does in its own way. Fixed; all are called with the program's struct service, on the main thread. */
+struct service_program {
+    const char *name; /* "sse-gateway" */
+    struct service_rows rows;
+    const struct announce_options *announcement; /* role, rows and groups; the rest is the service's */
+    void (*announce)(void *service, struct slice json); /* sends it, see announce_options.send */
+    const char *(*bus_why)(void *service); /* the check "bus" of /readyz */
+    /* Reads service->own_tls; what can't be read stays as it was. NULL, or a sentence that names the setting. The pointer is NULL where it has none. */
+    const char *(*load_own_tls)(struct service *service);
+    void (*reload)(struct service *service); /* at SIGHUP */
+    /* At SIGTERM or SIGINT, which `signal` names: logs that, and begins to finish what is under way. */
+    void (*drain)(struct service *service, const char *signal);
+};
+
+enum service_state {
+    SERVICE_RUNNING,
+    SERVICE_DRAINING, /* told to stop: what is under way is finished */
+    SERVICE_DONE, /* finished, or told to stop once more */
+};
 
 struct service {
     int64_t port, admin_port;
     const char *host, *admin_host, *admin_hosts;
     const char *tls_cert, *tls_key, *tls_ticket_keys;
+    const char *tls_client_ca; /* NULL: the program has no such setting */
     const char *redis_url, *redis_sentinel_password, *redis_prefix;
     struct redis_tls redis_tls;
     int64_t redis_timeout_ms;
@@ -40,7 +72,20 @@ struct service {
     struct redis_url redis;
     const struct proxies *proxies;
     struct access *access; /* NULL: everything is open */
-    size_t reloads; /* struct service_rows */
+    SSL_CTX *tls, *own_tls; /* of PORT; of the program's own end of another connection; NULL: plain */
+
+    /* what the running program has */
+    const struct service_program *program;
+    enum service_state state;
+    unsigned end_s; /* see service_run() */
+    int admin_fd; /* listening, until service_start() */
+    h2o_hostconf_t *admin[2]; /* one and NULL */
+    h2o_accept_ctx_t admin_accept;
+    struct listener *admin_listener;
+    struct admin_check checks[4]; /* of /readyz */
+    size_t check_count;
+    struct ready_watch ready_watch;
+    struct announce announce;
 };
 
 /* ---- rows for the table of settings of a program whose struct is `struct options` ---- */
@@ -143,15 +188,13 @@ const char *service_check_log_level(const char *value);
 
 /* ---- what the programs do with them ---- */
 
-/* First rows in the program's table of metrics. */
-struct service_rows {
-    size_t h2_abuse, bodies, reloads;
-};
-
 /* In config_table.prepare: applies LOG_LEVEL and DEMO, checks the settings that must go together, makes libh2o ready and reads texts, key and policy files.
  * `own_names`: see redis_url_load(). NULL, or a sentence in a static buffer that names a setting. */
-const char *service_prepare(struct service *service, const struct service_rows *rows, bool own_names)
+const char *service_prepare(struct service *service, const struct service_program *program, bool own_names)
     __attribute__((warn_unused_result));
+
+/* … and last there, when the program's own settings were read: service->tls and own_tls, and Redis's. */
+const char *service_load_certificates(struct service *service) __attribute__((warn_unused_result));
 
 /* NULL when both or neither of two settings are set (not ""), or a sentence in a static buffer. */
 const char *service_check_pair(const char *name, const char *value, const char *other, const char *others)
@@ -161,15 +204,31 @@ const char *service_check_pair(const char *name, const char *value, const char *
 const char *service_check_ports(const char *name, const char *host, int64_t port, const char *other, const char *others_host,
                                 int64_t others_port) __attribute__((warn_unused_result));
 
-/* A context of the public port's certificate, the caller's; NULL without TLS_CERT, or with *error. `client_ca`: TLS_CLIENT_CA, or "". */
-SSL_CTX *service_tls(const struct service *service, const char *client_ca, const char **error);
-
 /* A listening socket; *bound is the real port. Dies with a sentence that begins with the setting. */
 int service_bind(const char *listener, const char *setting, const char *host, int64_t port, int *bound);
 
-/* At SIGHUP: reads the Redis login and the keys and policies again, logs and counts how it came out; what is broken changes nothing. True: `access` is
- * another one now. */
-bool service_reload(struct service *service);
+/* Adds a check to /readyz, behind "bus" and "drain". Before service_register_admin(). */
+void service_add_check(struct service *service, const char *name, const char *(*run)(void *data), void *data);
 
-/* The process ends after so many seconds, even if its loops never come back. */
-void service_end_within(unsigned seconds);
+/* Initializes the configuration of public ports with what both programs want. */
+void service_configure(const struct service *service, h2o_globalconf_t *conf);
+
+/* Makes service->admin, the host of the admin port, of this configuration; the options' checks of /readyz are the service's. */
+void service_register_admin(struct service *service, h2o_globalconf_t *conf, struct admin_options options);
+
+/* When the bus is there: announces the program, watches whether it is ready, and opens the admin port, for so many connections. */
+void service_start(struct service *service, h2o_context_t *ctx, size_t admin_connections);
+
+/* From now on signals are answered: service->state says what is to be done. Once told to stop the process ends after so many seconds, even if its loops
+ * never come back. */
+void service_run(struct service *service, h2o_loop_t *loop, unsigned end_s);
+
+/* What was under way when it was told to stop is finished. */
+void service_finished(struct service *service);
+
+/* At SIGHUP: reads the certificates, the Redis login, the keys and the policies again, logs and counts how it came out; what is broken changes nothing. */
+struct service_reloaded {
+    bool certificates; /* there are some, and they were read again: contexts may be other ones now */
+    bool access; /* service->access is another one now */
+};
+struct service_reloaded service_reload(struct service *service);

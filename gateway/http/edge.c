@@ -50,9 +50,7 @@ static void count(h2o_req_t *req, int status)
                              : !get                         ? REQUEST_OTHER
                              : page                         ? REQUEST_PAGE
                                                             : REQUEST_STREAM;
-    int hundreds = status / 100;
-    if (hundreds >= 2 && hundreds <= 5)
-        metric_add((size_t)COUNT_REQUESTS + (size_t)kind * REQUEST_CLASSES + (size_t)hundreds - 2, 1);
+    http_count((size_t)COUNT_REQUESTS + (size_t)kind * HTTP_CLASSES, status);
 }
 
 void edge_count_stream(h2o_req_t *req)

@@ -55,7 +55,6 @@ static bool may_subscribe(h2o_req_t *req, struct stream_request *stream, struct 
     struct access_pass pass;
     const char *error = access_check(site_worker_of(req)->access, req, ACCESS_SUBSCRIBE, stream->channels, stream->count, &pass);
     if (error != NULL) {
-        metric_add((size_t)COUNT_REFUSED + pass.outcome - 1, 1);
         *why = (struct refusal){pass.status, 0, error};
         return false;
     }

@@ -147,16 +147,12 @@ static int on_req(h2o_handler_t *self, h2o_req_t *req)
         return -1;
     if (admin_refuse(req))
         return 0;
-    if (!http_method_is(req, "GET") && !http_method_is(req, "HEAD")) {
-        http_add_header(req, "allow", SLICE("GET, HEAD"));
-        http_error(req, 405, "this path allows only GET and HEAD");
-    } else if (page) {
+    if (page)
         page_serve(req, "status.html");
-    } else if (asset.p != NULL) {
+    else if (asset.p != NULL)
         page_serve_asset(req, asset);
-    } else {
+    else
         serve_events(handler->status, req);
-    }
     return 0;
 }
 

@@ -50,10 +50,8 @@ static bool is_allowed(h2o_req_t *req, struct slice channel)
         return false;
     }
     error = access_check(site_worker_of(req)->access, req, ACCESS_PUBLISH, &channel, 1, &pass);
-    if (error != NULL) {
-        metric_add((size_t)COUNT_REFUSED + pass.outcome - 1, 1);
+    if (error != NULL)
         http_error(req, pass.status, error);
-    }
     return error == NULL;
 }
 

@@ -10,6 +10,7 @@
 #include "runtime/auth/token_cache.h"
 #include "runtime/http.h"
 #include "runtime/log.h"
+#include "runtime/metrics.h"
 #include "runtime/net/cors.h"
 
 /* What all threads have of one generation. Immutable. */
@@ -156,8 +157,20 @@ void access_free(struct access *access)
 
 /* ---- a request ---- */
 
+static size_t first_row;
+
+void access_count_at(size_t first)
+{
+    first_row = first;
+}
+
+void access_count(enum access_refusal refusal)
+{
+    metric_add(first_row + refusal, 1);
+}
+
 /* RFC 6750 section 3. The sentences are static and free of quotes and backslashes. */
-static const char *refuse(h2o_req_t *req, struct access_pass *pass, enum access_outcome outcome, const char *sentence)
+static const char *refuse(h2o_req_t *req, struct access_pass *pass, enum access_refusal refusal, const char *sentence)
 {
     static const struct {
         int status;
@@ -168,11 +181,12 @@ static const char *refuse(h2o_req_t *req, struct access_pass *pass, enum access_
         [ACCESS_FOREIGN_ORIGIN] = {403, NULL},
     };
     char challenge[300] = "Bearer realm=\"sse\"";
-    *pass = (struct access_pass){.outcome = outcome, .status = answers[outcome].status};
-    if (answers[outcome].code != NULL)
+    *pass = (struct access_pass){.status = answers[refusal].status};
+    access_count(refusal);
+    if (answers[refusal].code != NULL)
         snprintf(challenge, sizeof(challenge), "Bearer realm=\"sse\", error=\"%s\", error_description=\"%s\"",
-                 answers[outcome].code, sentence);
-    if (outcome != ACCESS_FOREIGN_ORIGIN)
+                 answers[refusal].code, sentence);
+    if (refusal != ACCESS_FOREIGN_ORIGIN)
         http_add_header(req, "www-authenticate", slice_of(challenge));
     return sentence;
 }
@@ -248,7 +262,7 @@ static bool all_open(const struct policy *policy, enum access_action action, con
 const char *access_check(const struct access *access, h2o_req_t *req, enum access_action action, const struct slice *channels,
                          size_t count, struct access_pass *pass)
 {
-    *pass = (struct access_pass){.outcome = ACCESS_GRANTED};
+    *pass = (struct access_pass){.status = 0};
     if (access == NULL || all_open(access->files->policy, action, channels, count))
         return NULL;
     struct bearer bearer;

@@ -70,32 +70,36 @@ void access_free(struct access *access);
 /* The line that a start without a key logs. */
 void access_warn_open(void);
 
-/* How a request came out. */
-enum access_outcome {
-    ACCESS_GRANTED,
+/* Why a request was refused. */
+enum access_refusal {
     ACCESS_BAD_REQUEST, /* 400: more than one token, or none where one should be */
     ACCESS_NO_TOKEN, /* 401 */
     ACCESS_BAD_TOKEN, /* 401 */
     ACCESS_NOT_GRANTED, /* 403 */
     ACCESS_FOREIGN_ORIGIN, /* 403: a page of another origin sent the cookie along */
-    ACCESS_REFUSALS = ACCESS_FOREIGN_ORIGIN, /* how many of them are refusals */
+    ACCESS_REFUSALS,
 };
 
-/* Rows of a metrics table, the refusals in the order of the enum: row `first` + outcome - 1 counts one. */
-#define ACCESS_REFUSAL_ROWS(first)                                                                          \
-    [(first) + ACCESS_BAD_REQUEST - 1] = ACCESS_REFUSAL_ROW("invalid request"),                             \
-                                    [(first) + ACCESS_NO_TOKEN - 1] = ACCESS_REFUSAL_ROW("no token"),       \
-                                    [(first) + ACCESS_BAD_TOKEN - 1] = ACCESS_REFUSAL_ROW("invalid token"), \
-                                    [(first) + ACCESS_NOT_GRANTED - 1] = ACCESS_REFUSAL_ROW("not granted"), \
-                                    [(first) + ACCESS_FOREIGN_ORIGIN - 1] = ACCESS_REFUSAL_ROW("foreign origin")
+/* Rows of a metrics table, in the order of the enum. */
+#define ACCESS_REFUSAL_ROWS(first)                                                 \
+    [(first) + ACCESS_BAD_REQUEST] = ACCESS_REFUSAL_ROW("invalid request"),        \
+               [(first) + ACCESS_NO_TOKEN] = ACCESS_REFUSAL_ROW("no token"),       \
+               [(first) + ACCESS_BAD_TOKEN] = ACCESS_REFUSAL_ROW("invalid token"), \
+               [(first) + ACCESS_NOT_GRANTED] = ACCESS_REFUSAL_ROW("not granted"), \
+               [(first) + ACCESS_FOREIGN_ORIGIN] = ACCESS_REFUSAL_ROW("foreign origin")
 #define ACCESS_REFUSAL_ROW(why)                                              \
     {                                                                        \
         "sse_auth_refused_total", "reason=\"" why "\"", METRIC_COUNTER,      \
             "requests refused for their token or the lack of one, by reason" \
     }
 
+/* Where access_check() counts its refusals: the first of these rows. Before the first request. */
+void access_count_at(size_t first);
+
+/* Counts a refusal that access_check() did not make. */
+void access_count(enum access_refusal refusal);
+
 struct access_pass {
-    enum access_outcome outcome;
     int status; /* of the refusal */
     uint64_t life_ms; /* the token is good for so long; 0: for ever, or no token was needed */
     struct slice subject; /* its sub, in the request's pool; {NULL, 0} without */
