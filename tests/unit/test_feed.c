@@ -346,7 +346,8 @@ static void start(size_t max_channels)
     steps = (struct clock_steps){.known = true, .most_ms = 2000 - (int64_t)monotonic_ms()};
     steps.least_ms = steps.most_ms;
     for (int i = 0; i < 2; ++i) {
-        uplinks[i] = (struct uplink){.shard = {.commands = (struct redis *)&fake,
+        uplinks[i] = (struct uplink){.canary = (struct canary *)&uplinks[i],
+                                     .shard = {.commands = (struct redis *)&fake,
                                                .history = &fake,
                                                .clock_known = true,
                                                .steps = &steps,
@@ -550,6 +551,35 @@ static void test_trouble(void)
     leave(0, "ab");
 }
 
+/* Of a stream over two shards: both have to be heard before it is told where it stands. */
+static void test_shards(void)
+{
+    start(0);
+    open_stream(0, 1, "a", 0);
+    confirm("a");
+    home = &uplinks[1];
+    settled = false;
+    open_stream(0, 2, "abc", 0);
+    confirm("b");
+    told_is("welcome1 ", "…");
+    confirm("c");
+    told_is("", "a stream over two shards that are not settled waits");
+    check(wait_count == 2, "… for a canary of each, once: %zu", wait_count);
+    settled = true;
+    struct canary_wait *other = waits[--wait_count];
+    run_barriers();
+    turn();
+    told_is("", "… not for one alone");
+    other->cb(other->data);
+    turn();
+    told_is("welcome2 ", "… but for both");
+    settled = false;
+    open_stream(0, 3, "bc", 0);
+    told_is("welcome3 ", "of several channels of one shard none waits");
+    settled = true;
+    leave(0, "abc");
+}
+
 /* An id that may be newer than what has come waits behind a canary. */
 static void test_barrier(void)
 {
@@ -584,5 +614,6 @@ int main(void)
     test_pages();
     test_trouble();
     test_barrier();
+    test_shards();
     return check_end();
 }

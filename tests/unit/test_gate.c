@@ -1,4 +1,4 @@
-/* The gate lets asks in at its pace, in turn by client, and forgets at once what is taken out. */
+/* The gate lets requests in at its pace, in turn by client, and forgets at once what is taken out. */
 #include "gateway/feed/gate.h"
 
 #include <stdlib.h>
@@ -82,6 +82,17 @@ static void check_pace(void)
     forget();
 }
 
+static void check_order(void)
+{
+    busy = true;
+    struct feed_request *first = put(1, 1);
+    busy = false;
+    struct feed_request *second = put(2, 1);
+    check(count == 0, "while one waits, nobody comes in before it");
+    check(run_until_count(2) && entered[0] == first && entered[1] == second, "… and it goes first");
+    forget();
+}
+
 static void check_turns(void)
 {
     struct feed_request *good[3];
@@ -124,6 +135,7 @@ int main(void)
     gate = gate_open(&(struct gate_options){.loop = loop, .is_busy = is_busy, .let_in = let_in});
     check_at_once();
     check_pace();
+    check_order();
     check_turns();
     check_taken_out();
     return check_end();

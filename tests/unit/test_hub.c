@@ -252,6 +252,8 @@ static void step(struct hub *hub, const char *word)
         answer(hub, 'w', "w");
     } else if (strcmp(word, "refuse") == 0) {
         send_update(hub, (struct feed_update){.kind = UPDATE_REFUSED, .request = joins[opened - 1], .refused = {.why = &why}});
+    } else if (strcmp(word, "listens") == 0) { /* the feed, for the last stream: it may refuse it later */
+        joins[opened - 1]->listens = true;
     } else if (strcmp(word, "refuse-a") == 0) {
         send_update(hub, (struct feed_update){.kind = UPDATE_CHANNEL_REFUSED, .refused = {.channel = channel, .why = &why}});
     } else if (strcmp(word, "left") == 0) {
@@ -307,6 +309,7 @@ static const struct {
     {"… until it is taken", "h2 turn page turn stuck ready turn reads turn welcome turn gone turn left turn",
      "join open queue:p next queue:w leave:1 "},
     {"a refusal is the answer while the head is held", "h2 turn refuse turn", "join 429 "},
+    {"… and leaves the channels that were subscribed for it", "h2 turn listens refuse turn left turn", "join 429 leave:1 "},
     {"… and closes the stream after the head", "h2 turn page turn ready turn refuse turn left turn",
      "join open queue:p next cut leave:1 "},
     {"a client that goes before the answer cancels it", "h2 turn gone turn refuse turn", "join cancel "},
@@ -381,8 +384,18 @@ static void close_all(struct hub *hub, uint32_t count)
         run(hub, "left turn");
 }
 
+static int64_t fan_outs(void)
+{
+    int64_t sum = 0;
+    for (size_t i = 0; i <= METRIC_BOUNDS; ++i)
+        sum += metric_sum(COUNT_FAN_OUT + i);
+    return sum;
+}
+
 static void test_slices(struct hub *hub)
 {
+    static const struct slice fresh[] = {{"x", 1}, {"y", 1}, {"z", 1}};
+    int64_t before = fan_outs();
     begin();
     open_live(hub, STREAMS);
     int turns = 1;
@@ -392,6 +405,15 @@ static void test_slices(struct hub *hub)
         check(written < STREAMS, "it is done in slices");
     check(written == STREAMS, "and each stream has it once: %u", written);
     check(turns == 3, "600 streams that queue make three: %d", turns);
+    check(fan_outs() - before == 1, "and is timed once, when it is done");
+    written = 0;
+    event(hub, "one");
+    hub_turn(hub);
+    event(hub, "two");
+    while (hub_turn(hub))
+        ;
+    check(written == 2 * STREAMS, "an event that comes meanwhile does not join the half done one: %u", written);
+    check(hub_count_fresh(hub, fresh, 3, 2) == 2, "new channels are counted until there are enough");
     close_all(hub, STREAMS);
     check(metric_sum(COUNT_STREAMS) == 0 && hub_count_fresh(hub, names, 1, 1) == 1, "all leave");
 }
@@ -404,7 +426,7 @@ static int64_t closes(enum close_reason reason)
 static bool knows(void *data, uint32_t key)
 {
     (void)data;
-    return key != 1;
+    return key == 2;
 }
 
 static bool is_closed(void *data, struct slice name)
@@ -421,14 +443,17 @@ static void test_judge(struct hub *hub)
     run(hub, "h2 turn welcome turn ready");
     spec.key = 2;
     run(hub, "h2 turn welcome turn ready both turn welcome turn ready");
+    spec.key = 0;
+    run(hub, "h2 turn welcome turn ready");
     hub_judge(hub, &access);
     check(closes(CLOSE_WITHDRAWN) == before, "nothing is closed at once");
     fake_pass(2000);
     hub_turn(hub);
     check(closes(CLOSE_WITHDRAWN) - before == 2, "a key that is gone and a channel that was closed end their streams");
     run(hub, "left turn");
-    check(metric_sum(COUNT_STREAMS) == 1, "the other stays");
+    check(metric_sum(COUNT_STREAMS) == 2, "the others stay, also one that came without a token");
     go(streams[1], &reqs[1]);
+    go(streams[3], &reqs[3]);
     run(hub, "turn left turn");
 }
 
@@ -443,6 +468,49 @@ static void test_expiry(struct hub *hub)
     fake_pass(60000 / 5 + 2 * KEEPALIVE_MS / 16);
     check(closes(CLOSE_EXPIRED) - before == 1, "and not longer than that");
     run(hub, "turn left turn");
+}
+
+/* Streams whose tokens end together don't end together, and none ends later than its token, however late the wheel looks. */
+static void test_spread(struct hub *hub)
+{
+    enum { COUNT = 100 };
+    begin();
+    int64_t before = closes(CLOSE_EXPIRED);
+    spec.life_ms = 60000;
+    open_live(hub, COUNT);
+    fake_pass(60000 - 60000 / 10);
+    int64_t ended = closes(CLOSE_EXPIRED) - before;
+    check(ended > COUNT / 10 && ended < COUNT - COUNT / 10, "a tenth of their life before, some are over: %d", (int)ended);
+    fake_pass(60000 / 10);
+    check(closes(CLOSE_EXPIRED) - before == COUNT, "with their tokens all are: %d", (int)(closes(CLOSE_EXPIRED) - before));
+    while (hub_turn(hub))
+        ;
+    run(hub, "left turn");
+}
+
+/* ---- what counts as a sign of life ---- */
+
+static void test_life(struct hub *hub)
+{
+    begin();
+    run(hub, "h2 turn welcome turn ready");
+    fake_trace[0] = '\0';
+    for (int i = 0; i != 4; ++i) {
+        fake_pass(KEEPALIVE_MS * 2 / 3);
+        run(hub, "e1 turn");
+    }
+    check_slice(slice_of(fake_trace), SLICE("queue:1 queue:1 queue:1 queue:1 "), "while events come, none is a keep-alive comment");
+    run(hub, "stuck e1 e2 turn");
+    for (int i = 0; i != 3; ++i) {
+        fake_pass(20000);
+        subscriber_written(streams[0], 0, (uint32_t)i + 1);
+        subscriber_writable(streams[0]);
+    }
+    check(metric_sum(COUNT_STREAMS) == 1, "a client that reads slowly but reads is not closed");
+    fake_pass(31000);
+    hub_turn(hub);
+    check(metric_sum(COUNT_STREAMS) == 0, "one that reads nothing for WRITE_TIMEOUT is");
+    run(hub, "left turn");
 }
 
 static void test_coalesce(struct hub *hub)
@@ -497,6 +565,8 @@ int main(void)
     test_slices(hub);
     test_judge(hub);
     test_expiry(hub);
+    test_spread(hub);
+    test_life(hub);
     test_coalesce(coalescing);
     test_drain(hub);
     begin();

@@ -10,11 +10,20 @@
 #include "tests/check.h"
 #include "tests/unit/fake_stream.h"
 
-enum { PERIOD_MS = 15000, PERIODS = 200, STREAMS = 20, FD = 1000 /* no descriptor of this process */ };
+enum {
+    PERIOD_MS = 15000,
+    STEP_MS = PERIOD_MS / (KEEPALIVE_SLOTS / 2) + 1,
+    FIRST_STEPS = KEEPALIVE_SLOTS / 2 + 1, /* of the wheel, until a stream that comes with a step is looked at */
+    PERIODS = 200,
+    STREAMS = 20,
+    MANY = 600, /* more than are looked at in one go */
+    FD = 1000 /* no descriptor of this process */
+};
 
 static struct keepalive keepalive;
 static struct tcp_info peer;
 static int shut; /* how often a socket was shut down */
+static uint64_t rotated_ms; /* when on_rotate() was called last */
 
 struct one {
     struct subscriber *subscriber;
@@ -22,7 +31,7 @@ struct one {
     uint64_t least, most; /* between two */
     unsigned comments;
 };
-static struct one ones[STREAMS];
+static struct one ones[MANY];
 
 void subscriber_push(struct subscriber *subscriber, struct frame *frame)
 {
@@ -31,6 +40,7 @@ void subscriber_push(struct subscriber *subscriber, struct frame *frame)
         ++one;
     uint64_t now = h2o_now(&fake_loop), since = now - one->last;
     check_failed += !slice_eq(frame_body(frame), SLICE(":\n"));
+    check_failed += subscriber->active_ms != now; /* if it can't be written, it waits since now */
     if (one->comments++ == 0 || since < one->least)
         one->least = since;
     if (since > one->most)
@@ -76,6 +86,7 @@ static const struct transport without_fd = {.name = "test", .fd = no_fd}, with_f
 static void on_rotate(void *data, struct subscriber *subscriber)
 {
     (void)data;
+    rotated_ms = h2o_now(&fake_loop);
     subscriber->rotate_ms = UINT64_MAX;
     fake_happened("rotate");
 }
@@ -88,7 +99,15 @@ static struct subscriber *stream(const struct transport *transport)
     subscriber->rotate_ms = UINT64_MAX;
     subscriber->members[0].index = MEMBER_OUT;
     keepalive_add(&keepalive, subscriber);
+    check_failed += subscriber->active_ms != h2o_now(&fake_loop);
     return subscriber;
+}
+
+/* Passes to the next step of the wheel. */
+static void pass_to_step(void)
+{
+    for (uint32_t slot = keepalive.now; keepalive.now == slot;)
+        fake_pass(1);
 }
 
 /* ---- many streams over a long time ---- */
@@ -153,6 +172,23 @@ static const struct {
     {"its peer acknowledged everything", &with_fd, false, 0, 0, 0, {SILENT}, "comment "},
     {"its peer owes an acknowledgement", &with_fd, true, 0, 0, 0, {SILENT, .tcpi_unacked = 1}, ""},
     {"… and was sent it again", &with_fd, true, 0, 0, 0, {SILENT, .tcpi_unacked = 1, .tcpi_retransmits = 1}, "vanished "},
+    {"… a step of the wheel short of a period ago",
+     &with_fd,
+     true,
+     0,
+     0,
+     0,
+     {.tcpi_last_ack_recv = PERIOD_MS - STEP_MS, .tcpi_unacked = 1, .tcpi_retransmits = 1},
+     "vanished "},
+    {"… but was heard since",
+     &with_fd,
+     true,
+     0,
+     0,
+     0,
+     {.tcpi_last_ack_recv = PERIOD_MS - STEP_MS - 1, .tcpi_unacked = 1, .tcpi_retransmits = 1},
+     ""},
+    {"… and owes nothing any more", &with_fd, true, 0, 0, 0, {SILENT, .tcpi_retransmits = 1}, ""},
     {"… but was heard", &with_fd, true, 0, 0, 0, {HEARD, .tcpi_unacked = 1, .tcpi_retransmits = 1}, ""},
     {"its peer vanished, its time is over",
      &with_fd,
@@ -195,6 +231,73 @@ static void test_visit(void)
     }
 }
 
+/* ---- at the bounds ---- */
+
+static void drop(struct subscriber *subscriber)
+{
+    keepalive_remove(&keepalive, subscriber);
+    free(subscriber);
+}
+
+/* An event came while the stream was in the wheel. What is silent for a period but half a step gets its comment now, and not a step later. */
+static void test_half_a_step(void)
+{
+    static const struct {
+        uint64_t short_ms; /* of a period, when it is looked at */
+        uint64_t later; /* steps until its comment */
+    } bounds[] = {{0, 0}, {STEP_MS / 2, 0}, {STEP_MS / 2 + 1, 1}, {STEP_MS - 1, 1}};
+    for (size_t i = 0; i != sizeof(bounds) / sizeof(bounds[0]); ++i) {
+        pass_to_step();
+        uint64_t look_ms = h2o_now(&fake_loop) + FIRST_STEPS * STEP_MS;
+        struct fanout channel = {.active_ms = look_ms - PERIOD_MS + bounds[i].short_ms};
+        struct subscriber *subscriber = stream(&without_fd);
+        ones[0] = (struct one){.subscriber = subscriber};
+        subscriber->member_count = 1;
+        subscriber->members[0] = (struct member){subscriber, &channel, 0};
+        fake_pass((FIRST_STEPS + bounds[i].later) * STEP_MS - 1);
+        check(ones[0].comments == 0, "%u ms short of a period: no comment yet", (unsigned)bounds[i].short_ms);
+        fake_pass(1);
+        check(ones[0].comments == 1, "… and then one, %u steps later", (unsigned)bounds[i].later);
+        drop(subscriber);
+    }
+}
+
+static void test_end_at_a_step(void)
+{
+    pass_to_step();
+    struct subscriber *subscriber = stream(&without_fd);
+    ones[0] = (struct one){.subscriber = subscriber};
+    uint64_t end_ms = subscriber->rotate_ms = h2o_now(&fake_loop) + (FIRST_STEPS + 3) * STEP_MS;
+    fake_pass((FIRST_STEPS + 5) * STEP_MS);
+    check(rotated_ms == end_ms, "a stream whose time is over when the wheel looks is ended then");
+    drop(subscriber);
+}
+
+static unsigned comments(void)
+{
+    unsigned sum = 0;
+    for (int i = 0; i < MANY; ++i)
+        sum += ones[i].comments;
+    return sum;
+}
+
+static void test_full_slot(void)
+{
+    pass_to_step();
+    for (int i = 0; i < MANY; ++i)
+        ones[i] = (struct one){.subscriber = stream(&without_fd)};
+    for (int i = 0; i < FIRST_STEPS + 2 && comments() == 0; ++i)
+        pass_to_step();
+    check(comments() == MANY, "each stream of a full slot gets its comment before the wheel goes on: %u", comments());
+    uint64_t first = ones[0].last, last = ones[0].last;
+    for (int i = 0; i < MANY; ++i) {
+        first = ones[i].last < first ? ones[i].last : first;
+        last = ones[i].last > last ? ones[i].last : last;
+        drop(ones[i].subscriber);
+    }
+    check(last == first + 1, "in two goes, a millisecond apart: %u", (unsigned)(last - first));
+}
+
 static void count(void *data, struct subscriber *subscriber)
 {
     ++*(int *)data;
@@ -220,6 +323,9 @@ int main(void)
     keepalive_init(&keepalive, &fake_loop, PERIOD_MS, on_rotate, NULL);
     test_pace();
     test_visit();
+    test_half_a_step();
+    test_end_at_a_step();
+    test_full_slot();
     keepalive.period_ms = 0x7fffffff; /* nothing is due */
     test_each();
     return check_end();

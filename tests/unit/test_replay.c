@@ -127,6 +127,7 @@ static void run(const char *script)
 static struct {
     char frames[1024]; /* as fake_note() writes them; "| " after each page but the last */
     char first[EVENT_ID_LEN + 1]; /* the id before the first page */
+    char gap[512]; /* the first one's bytes */
     unsigned pages, barriers, reads;
     enum replay_need end;
 } got;
@@ -134,7 +135,10 @@ static struct {
 static void take_frames(struct feed_update *page)
 {
     for (uint32_t i = 0; i < page->page.count; ++i) {
+        struct slice body = frame_body(page->page.frames[i]);
         fake_note(got.frames, sizeof(got.frames), page->page.frames[i]);
+        if (got.gap[0] == 0 && slice_starts(body, SLICE("event: gap")))
+            snprintf(got.gap, sizeof(got.gap), "%.*s", (int)body.n, body.p);
         frame_unref(page->page.frames[i]);
     }
     free(page->page.frames);
@@ -219,9 +223,17 @@ static const struct {
     {"an event that was trimmed, named by the next one, is no gap", "a1 a2 a3 S Ta2", 1, START_RESUME, 0, "a1", "", "", "2 3 "},
     {"an event trimmed with the next one is", "a1 a2 a3 a4 S Ta3", 1, START_RESUME, 0, "a1", "", "", "gap 3 4 "},
     {"so is one whose whole history is gone", "a1 a2 a3 S Xa V", 1, START_RESUME, 0, "a1", "", "", "gap "},
+    {"an event trimmed from the history is not served from memory", "S a1 a2 a3 a4 Ta3", 1, START_RESUME, 0, "a1", "", "",
+     "gap 3 4 "},
+    {"one that was trimmed stands, too, when the first that is read names it", "a1 a2 a3 a4 a5 a6 a7 a8 S Ta3", 1, START_RESUME, 0,
+     "a2", "", "", "3 4 5 6 7 8 "},
+    {"so does one that an entry of somebody else follows", "a1 a2 fa3 a4 a5 a6 a7 a8 S", 1, START_RESUME, 0, "a2", "", "",
+     "4 5 6 7 8 "},
     {"one that comes while it is waited for stands", "a1 S", 1, START_RESUME, 0, "a2", "a2 a3", "", "3 "},
     {"one that does not come is an unknown id", "a1 S", 1, START_RESUME, 0, "a2", "", "", "gap "},
     {"one that history went past without it is, too", "a1 a2 a4 S", 1, START_RESUME, 0, "a3", "", "", "gap 4 "},
+    {"… also where that has to be read, and in all channels", "a1 b2 a4 a5 a6 a7 a8 a9 b10 S", 2, START_RESUME, 0, "a3", "", "",
+     "gap gap 4 5 6 7 8 9 10 "},
     {"an event whose message is on its way comes live", "a1 a2 a3 a4 a5 a6 a7 a8 S ha9", 1, START_RESUME, 0, "a1", "", "",
      "2 3 4 5 6 7 8 "},
     /* a time */
@@ -241,6 +253,8 @@ static const struct {
      "Xa V", "2 3 | gap "},
     {"also to who asked for the newest", "a1 a2 a3 a4 a5 a6 a7 a8 a9 S P3", 1, START_LAST, 9, "", "", "Ta7 V",
      "1 2 3 | gap 7 8 9 "},
+    {"… in a channel that had none on the page before, too", "a1 a2 a3 a4 a5 a6 a7 a8 a9 b20 b21 S P3", 2, START_LAST, 9, "", "",
+     "Tb21 V", "1 2 3 | 4 5 6 | 7 8 9 gap 21 "},
     {"an entry of somebody else is no gap", "a1 a2 a3 fa4 a5 a6 a7 a8 a9 S P3", 1, START_RESUME, 0, "a1", "", "",
      "2 3 | 5 6 | 7 8 9 "},
     {"… unless what stood before it is gone", "a1 a2 a3 fa4 a5 a6 a7 a8 a9 S P3", 1, START_RESUME, 0, "a1", "", "Ta4",
@@ -249,13 +263,20 @@ static const struct {
      "2 3 4 5 | 6 7 8 9 10 11 12 "},
 };
 
+static int64_t resumes(void)
+{
+    return metric_sum(COUNT_RESUMES_MEMORY) + metric_sum(COUNT_RESUMES_READ) + metric_sum(COUNT_RESUMES_UNKNOWN);
+}
+
 static void test_rows(void)
 {
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); ++i) {
         start();
         run(rows[i].script);
         struct feed_request *request = ask_for(rows[i].channels, rows[i].mode, rows[i].last, rows[i].id);
+        int64_t before = resumes();
         replay(request, rows[i].at_barrier, rows[i].between);
+        check(resumes() - before == (rows[i].mode == START_RESUME), "… and is counted once, if it resumed");
         check(got.end == REPLAY_READY, "%s: the stream goes live", rows[i].fact);
         check_slice(slice_of(got.frames), slice_of(rows[i].frames), "… with what it is to get");
         feed_request_free(request);
@@ -285,6 +306,105 @@ static void test_place_before(void)
         feed_request_free(request);
         stop();
     }
+}
+
+/* The bus was away: a fresh stream that has had its head begins with what came since it asked, others with what comes. */
+static void test_fresh(void)
+{
+    static const struct {
+        const char *fact;
+        bool head_sent;
+        uint64_t ago_ms; /* that it asked, at 30 by Redis's clock */
+        bool clock_known;
+        const char *frames;
+    } cases[] = {
+        {"with a head that was sent first", true, 500, true, "40 60 "},
+        {"with one that was sent meanwhile", false, REPLAY_HEAD_MS, true, "40 60 "},
+        {"without", false, 500, true, ""},
+        {"without knowing the time", true, 500, false, ""},
+    };
+    for (size_t i = 0; i != sizeof(cases) / sizeof(cases[0]); ++i) {
+        start();
+        run("S a20 a40 a60");
+        shard.clock_known = cases[i].clock_known;
+        struct feed_request *request = ask_for(1, START_FRESH, 0, "");
+        request->head_sent = cases[i].head_sent;
+        request->asked_ms = monotonic_ms() - cases[i].ago_ms;
+        shard.clock_ms = 30 - (int64_t)request->asked_ms;
+        replay(request, "", "");
+        check_slice(slice_of(got.frames), slice_of(cases[i].frames), "a fresh stream %s", cases[i].fact);
+        feed_request_free(request);
+        stop();
+    }
+}
+
+/* An id that may be newer than what has come is waited for, before anything is read for it. */
+static void test_later(void)
+{
+    struct channel *wait_at;
+    start();
+    run("a1 a2 a3 a4 a5 a6 a7 a8 S");
+    struct feed_request *request = ask_for(1, START_RESUME, 0, "a9");
+    struct replay *one = replay_create(request, channels, &shared, on_call, NULL);
+    unsigned asked = fake.asked;
+    while (replay_prepare(one, &wait_at) == REPLAY_CHANNEL && fake.asked == asked)
+        answer_all();
+    check(fake.asked == asked && replay_prepare(one, &wait_at) != REPLAY_BARRIER, "the history is not read for a later position");
+    replay_abandon(one);
+    free(one);
+    feed_request_free(request);
+    stop();
+}
+
+/* What only Redis can tell is asked before a page is made: else its stream would be told of a gap where nothing is missing. */
+static void test_proofs(void)
+{
+    start();
+    shard.seen_ms = 0;
+    run("a11 a12 a13 a14 a15 a16 a17 a18 S");
+    struct feed_request *request = ask_for(1, START_RESUME, 0, "t10");
+    replay(request, "", "");
+    check_slice(slice_of(got.frames), SLICE("11 12 13 14 15 16 17 18 "),
+                "since when the data is there is read, and nothing is missing");
+    feed_request_free(request);
+    stop();
+}
+
+/* What one read finds is not looked for in any other way: no canary is waited for. */
+static void test_found_at_once(void)
+{
+    static const char *const scripts[] = {"a1 a2 a3 a4 a5 a6 a7 a8 S", "a1 a2 a3 a4 a5 a6 a7 a8 S Ta3",
+                                          "a1 a2 fa3 a4 a5 a6 a7 a8 S"};
+    for (size_t i = 0; i != sizeof(scripts) / sizeof(scripts[0]); ++i) {
+        start();
+        run(scripts[i]);
+        struct feed_request *request = ask_for(1, START_RESUME, 0, "a2");
+        replay(request, "", "");
+        check(got.end == REPLAY_READY && got.barriers == 0 && got.reads != 0, "%s: 2 is found by its position", scripts[i]);
+        feed_request_free(request);
+        stop();
+    }
+}
+
+/* A gap names the id behind which something is missing: the client's own, until it has had an event. */
+static void test_gap_ids(void)
+{
+    start();
+    run("a1 a2 S");
+    struct feed_request *request = ask_for(1, START_RESUME, 0, "=nobody's");
+    replay(request, "", "");
+    check(strstr(got.gap, "\"last_event_id\":\"nobody's\"") != NULL, "a gap names the client's id");
+    feed_request_free(request);
+    stop();
+    start();
+    run("a1 a2 a3 a4 a5 a6 a7 a8 a9 S P3");
+    char id[EVENT_ID_LEN + 1];
+    event_id_format(id, SLICE("a"), fake_at(3));
+    request = ask_for(1, START_RESUME, 0, "a1");
+    replay(request, "", "Ta6");
+    check(strstr(got.gap, id) != NULL && strstr(got.gap, request->resume_id) == NULL, "… then the last event that it had");
+    feed_request_free(request);
+    stop();
 }
 
 static void test_authors_ids(void)
@@ -342,6 +462,11 @@ int main(void)
     ring_memory_init(&memory, 1 << 20);
     test_rows();
     test_place_before();
+    test_fresh();
+    test_later();
+    test_proofs();
+    test_found_at_once();
+    test_gap_ids();
     test_authors_ids();
     test_needs();
     return check_end();

@@ -391,9 +391,55 @@ static void test_queue(void)
     subscriber_writable(subscriber);
     check(subscriber->queue.count == 0 && subscriber->queue.frames == NULL, "an empty queue keeps no large array");
     check(metric_sum(COUNT_QUEUED_BYTES) == 0, "nothing counts any more");
+    push(subscriber);
+    check(subscriber->queue.count == 0 && subscriber->queue.frames != NULL, "… but a small one, for the next event");
     bury(subscriber);
     for (uint32_t i = 0; i != EVENTS; ++i)
         frame_unref(frames[i]);
+}
+
+/* History does not count against QUEUE_BYTES, whose bound is its page. */
+static void test_live_bytes(void)
+{
+    struct subscriber *subscriber = stream(OPENING);
+    replay(subscriber);
+    push(subscriber);
+    check(subscriber->live_bytes == event->body && subscriber->queue.bytes == 3 * event->body,
+          "only what comes behind history counts");
+    subscriber_written(subscriber, 2, 0);
+    check(subscriber->live_bytes == event->body && subscriber->queue.count == 1, "… also when that is written");
+    subscriber_written(subscriber, 1, 0);
+    check(subscriber->live_bytes == 0, "… until it is, too");
+    bury(subscriber);
+}
+
+static void test_progress(void)
+{
+    struct subscriber *subscriber = stream(WAITING);
+    subscriber_written(subscriber, 0, 0);
+    check(!subscriber->progress, "a write that took nothing is no progress");
+    subscriber_written(subscriber, 0, 5);
+    check(subscriber->progress, "a part of a frame is");
+    bury(subscriber);
+}
+
+/* ---- the end ---- */
+
+static void test_last_frames(void)
+{
+    struct subscriber *subscriber = stream(WAITING);
+    struct frame *last = frame_of_bytes(SLICE("retry: 1\n\n"));
+    subscriber_end(subscriber, CLOSE_DRAIN, last);
+    check(subscriber->queue.count == 3 && frames_at(&subscriber->queue, 0) == event && frames_at(&subscriber->queue, 1) == last &&
+              frames_at(&subscriber->queue, 2) == frame_last_chunk(),
+          "its last frame follows what waits, and then the end of the body");
+    subscriber_written(subscriber, 3, 0);
+    subscriber->busy = true;
+    fake_trace[0] = '\0';
+    close_by_client(subscriber);
+    check_slice(slice_of(fake_trace), SLICE("free progress cut "), "what the transport still writes when it is closed is cut");
+    bury(subscriber);
+    frame_unref(last);
 }
 
 static void test_counts(void)
@@ -417,6 +463,9 @@ int main(void)
     test_illegal();
     test_sent();
     test_queue();
+    test_live_bytes();
+    test_progress();
+    test_last_frames();
     test_counts();
     frame_unref(event);
     return check_end();
