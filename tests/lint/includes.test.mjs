@@ -1,4 +1,4 @@
-// The direction of dependence (README, "How the folders are laid out"): arrows only, never back.
+// The direction of dependence (gateway/README.md, "How the folders of the project are laid out"): arrows only, never back.
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
