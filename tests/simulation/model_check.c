@@ -3,8 +3,8 @@
  *
  *     model_check [--seed N] [--rounds N] [--minutes N] [--cluster] [--trace]
  *
- * A round begins with empty data and a seed of its own. Not compared: radix-tree-nodes of XINFO, which counts a tree's memory, and the line number of the library behind an
- * error that a command within it raised. Not drawn: an XSETID below what a stream once had; rights, but the one to read a key. */
+ * A round begins with empty data and a seed of its own. --cluster: two nodes, between which the slot of a channel moves key by key. Not compared: radix-tree-nodes of XINFO, which counts a tree's memory, and the line number of the library behind an
+ * error that a command within it raised. Not drawn: rights, but the one to read a key. */
 #include <sys/mman.h>
 
 #include "runtime/redis/slot.h"
@@ -28,11 +28,20 @@ struct message {
     size_t payload_len;
 };
 
-struct check {
-    struct server *server;
+/* A real server and its model. */
+struct node {
+    struct server server;
+    char id[48], bus_port[8]; /* in a cluster */
     redisContext *gateway; /* of a user who may not read some keys */
     redisContext *listener;
     struct redis_model *model;
+};
+
+struct check {
+    struct node nodes[2]; /* the second one only in a cluster */
+    struct node *node; /* that commands go to */
+    size_t node_count;
+    bool cluster;
     struct redis_model *other; /* a copy that goes another way: nothing of it may be seen */
     struct drawing drawing;
     volatile uint64_t *clock_us;
@@ -147,13 +156,13 @@ static void differ(struct check *check, const char *what, const redisReply *real
 
 static const struct slice sharded_channels[] = {{"sse:a", 5}, {"sse:news", 8}, {"x-1:b:c", 7}};
 
-/* The listener has all channels by a pattern, and of sharded ones those above. */
+/* The listener has all channels by a pattern, and of sharded ones those above. In a cluster only these: what is published by PUBLISH goes to all nodes there, some time. */
 static size_t on_publish(void *data, bool sharded, struct slice channel, struct slice payload)
 {
     struct check *check = data;
-    bool heard = !sharded;
+    bool heard = !sharded && !check->cluster;
     for (size_t i = 0; i != 3; ++i)
-        heard = heard || slice_eq(channel, sharded_channels[i]);
+        heard = heard || (sharded && slice_eq(channel, sharded_channels[i]));
     if (!heard)
         return 0;
     struct message *message = &check->messages[check->message_count++];
@@ -189,10 +198,15 @@ static bool is_message(const redisReply *reply, const struct message *message)
 /* A PING behind the messages tells that there are no more. */
 static void compare_messages(struct check *check)
 {
-    redisAppendCommand(check->listener, "PING");
+    redisAppendCommand(check->node->listener, "PING");
     for (size_t i = 0;; ++i) {
-        redisReply *reply = receive(check->listener);
-        bool pong = reply->type == REDIS_REPLY_ARRAY && reply->elements == 2;
+        redisReply *reply = receive(check->node->listener);
+        bool pong = reply->type == REDIS_REPLY_STATUS || reply->elements == 2; /* an array where something is subscribed */
+        if (!pong && strcmp(reply->element[0]->str, "sunsubscribe") == 0) { /* a slot has left the node */
+            freeReplyObject(reply);
+            --i;
+            continue;
+        }
         bool good = pong ? i == check->message_count : i < check->message_count && is_message(reply, &check->messages[i]);
         if (!good)
             differ(check, pong ? "a message that Redis did not publish" : "another message, or one that the model did not publish",
@@ -230,8 +244,8 @@ static void run(struct check *check)
 {
     struct drawing *drawing = &check->drawing;
     bool by_gateway = check->any_unreadable && strncasecmp(drawing->argv[0].p, "fcall", 5) != 0;
-    redisReply *model = redis_model_command(check->model, drawing->argv, drawing->argc);
-    redisReply *real = ask(by_gateway ? check->gateway : check->server->control, drawing->argv, drawing->argc);
+    redisReply *model = redis_model_command(check->node->model, drawing->argv, drawing->argc);
+    redisReply *real = ask(by_gateway ? check->node->gateway : check->node->server.control, drawing->argv, drawing->argc);
     ++check->commands;
     if (check->trace) {
         show_command(check);
@@ -266,7 +280,8 @@ static void set_clock(struct check *check, uint64_t now_us)
 {
     *check->clock_us = now_us;
     check->drawing.now_us = now_us;
-    redis_model_clock(check->model, now_us);
+    for (size_t i = 0; i != check->node_count; ++i)
+        redis_model_clock(check->nodes[i].model, now_us);
 }
 
 static void step_clock(struct check *check)
@@ -287,18 +302,18 @@ static void step_clock(struct check *check)
 static void set_out_of_memory(struct check *check, bool on)
 {
     check->out_of_memory = on;
-    redis_model_out_of_memory(check->model, on);
-    server_set(check->server, "CONFIG SET maxmemory %d", on ? 1 : 0);
+    redis_model_out_of_memory(check->node->model, on);
+    server_set(&check->node->server, "CONFIG SET maxmemory %d", on ? 1 : 0);
 }
 
 static void set_readonly(struct check *check, bool on)
 {
     check->readonly = on;
-    redis_model_readonly(check->model, on);
+    redis_model_readonly(check->node->model, on);
     if (on)
-        server_set(check->server, "REPLICAOF 127.0.0.1 1");
+        server_set(&check->node->server, "REPLICAOF 127.0.0.1 1");
     else
-        server_set(check->server, "REPLICAOF NO ONE");
+        server_set(&check->node->server, "REPLICAOF NO ONE");
 }
 
 /* The gateway's user has the keys that it may read, one by one. */
@@ -309,7 +324,7 @@ static void set_unreadable(struct check *check, size_t number, bool on)
     int n = 8;
     check->unreadable[number] = on;
     check->any_unreadable = false;
-    redis_model_unreadable(check->model, draw_key(number), on);
+    redis_model_unreadable(check->node->model, draw_key(number), on);
     for (size_t i = 0; i != DRAW_KEYS; ++i) {
         struct slice key = draw_key(i);
         check->any_unreadable = check->any_unreadable || check->unreadable[i];
@@ -320,7 +335,7 @@ static void set_unreadable(struct check *check, size_t number, bool on)
             *blank = '?'; /* a pattern holds no blanks */
         words[n++] = patterns[i];
     }
-    redisReply *reply = redisCommandArgv(check->server->control, n, words, NULL);
+    redisReply *reply = redisCommandArgv(check->node->server.control, n, words, NULL);
     if (reply == NULL || reply->type == REDIS_REPLY_ERROR)
         bail_out("ACL SETUSER");
     freeReplyObject(reply);
@@ -331,9 +346,9 @@ static void copy_model(struct check *check)
 {
     struct drawing apart;
     redis_model_free(check->other);
-    check->other = check->model;
-    check->model = redis_model_copy(check->other);
-    redis_model_on_publish(check->model, on_publish, check);
+    check->other = check->node->model;
+    check->node->model = redis_model_copy(check->other);
+    redis_model_on_publish(check->node->model, on_publish, check);
     redis_model_on_publish(check->other, NULL, NULL);
     draw_begin(&apart, check->drawing.seed);
     apart.now_us = check->drawing.now_us;
@@ -344,9 +359,22 @@ static void copy_model(struct check *check)
     }
 }
 
+/* Redis has no command for it; DEL does the same. */
+static void evict(struct check *check, struct slice key)
+{
+    if (check->readonly)
+        return;
+    redis_model_evict(check->node->model, key);
+    freeReplyObject(ask(check->node->server.control, (struct slice[]){SLICE("DEL"), key}, 2));
+}
+
 static void disturb(struct check *check)
 {
     size_t number;
+    if (draw_number(&check->drawing, 60) == 0)
+        run_words(check, "FUNCTION", "LOAD", "REPLACE", check->library, NULL);
+    else if (draw_number(&check->drawing, 300) == 0)
+        run_words(check, "FUNCTION", "LOAD", check->library, NULL);
     switch (draw_number(&check->drawing, 400)) {
     case 0:
     case 1:
@@ -373,11 +401,13 @@ static void disturb(struct check *check)
                 if (check->unreadable[i])
                     set_unreadable(check, i, false);
         break;
+    case 41:
+    case 42:
+        evict(check, draw_key((size_t)draw_number(&check->drawing, DRAW_KEYS)));
+        break;
     default:
         break;
     }
-    if (draw_number(&check->drawing, 60) == 0)
-        run_words(check, "FUNCTION", "LOAD", "REPLACE", check->library, NULL);
 }
 
 /* ---- rounds ---- */
@@ -417,19 +447,59 @@ static void drain_log(const struct server *server)
         ;
 }
 
+/* Both begin with nothing. */
+static void begin_round(struct check *check, uint64_t seed)
+{
+    check->seed = seed;
+    draw_begin(&check->drawing, seed);
+    for (size_t i = check->node_count; i-- != 0;) {
+        check->node = &check->nodes[i];
+        drain_log(&check->node->server);
+        server_set(&check->node->server, "FLUSHALL");
+        check->node->model = redis_model_create(START_US, seed);
+        redis_model_on_publish(check->node->model, on_publish, check);
+    }
+}
+
+static void end_round(struct check *check)
+{
+    for (size_t i = 0; i != check->node_count; ++i) {
+        redis_model_free(check->nodes[i].model);
+        check->nodes[i].model = NULL;
+    }
+    redis_model_free(check->other);
+    check->other = NULL;
+}
+
+/* Fills nodes of a history with entries of one size, where each byte counts: at 64 bytes a text takes another form, and numbers have forms of their own. How many go where half
+ * the entries may go tells where the nodes end. */
+static void fill(struct check *check)
+{
+    char value[80], half[24];
+    uint64_t left = 80 + draw_number(&check->drawing, 170);
+    bool text = draw_number(&check->drawing, 2) == 0;
+    size_t n = text ? 61 + (size_t)draw_number(&check->drawing, 6) : 1 + (size_t)draw_number(&check->drawing, 12);
+    memset(value, text ? 'x' : '1' + (char)draw_number(&check->drawing, 9), n);
+    value[n] = 0;
+    for (uint64_t i = 0; i != left; ++i)
+        if (text)
+            run_words(check, "XADD", "{sse:a}:log", "*", "f", value, NULL);
+        else
+            run_words(check, "XADD", "{sse:a}:log", "*", "a", value, "b", value, "c", value, "d", value, "e", value, "f", value,
+                      "g", value, NULL);
+    for (; left != 0; left /= 2) {
+        snprintf(half, sizeof(half), "%" PRIu64, left);
+        run_words(check, "XTRIM", "{sse:a}:log", "MAXLEN", "~", half, NULL);
+    }
+}
+
 static void run_round(struct check *check, uint64_t seed)
 {
-    drain_log(check->server);
-    check->seed = seed;
-    check->model = redis_model_create(START_US, seed);
-    redis_model_on_publish(check->model, on_publish, check);
-    draw_begin(&check->drawing, seed);
+    begin_round(check, seed);
     set_clock(check, START_US + draw_number(&check->drawing, 1000000));
-    server_set(check->server, "FLUSHALL");
     run_words(check, "FUNCTION", "LOAD", "REPLACE", check->library, NULL);
-    if (draw_number(&check->drawing, 4) == 0)
-        for (uint64_t n = draw_number(&check->drawing, 250); n != 0; --n)
-            run_words(check, "XADD", "{sse:a}:log", "*", "f", "x", NULL);
+    if (draw_number(&check->drawing, 2) == 0)
+        fill(check);
     for (int i = 0; i != ROUND_COMMANDS; ++i) {
         step_clock(check);
         disturb(check);
@@ -438,9 +508,122 @@ static void run_round(struct check *check, uint64_t seed)
     }
     settle(check);
     sweep(check);
-    redis_model_free(check->model);
-    redis_model_free(check->other);
-    check->model = check->other = NULL;
+    end_round(check);
+}
+
+/* ---- rounds in a cluster ---- */
+
+static const char *address_of(char out[32], const struct node *node)
+{
+    snprintf(out, 32, "127.0.0.1:%d", node->server.port);
+    return out;
+}
+
+/* The slot at both nodes, the real ones and the models. */
+static void set_slot(struct check *check, uint16_t slot, enum redis_model_slot first, enum redis_model_slot second)
+{
+    static const char *const words[] = {[REDIS_MODEL_SLOT_MIGRATING] = "MIGRATING", [REDIS_MODEL_SLOT_IMPORTING] = "IMPORTING"};
+    enum redis_model_slot states[2] = {first, second};
+    char address[32];
+    for (size_t i = 2; i-- != 0;) {
+        struct node *node = &check->nodes[i], *other = &check->nodes[1 - i];
+        redis_model_slot(node->model, slot, states[i], address_of(address, other));
+        if (states[i] == REDIS_MODEL_SLOT_HERE)
+            server_set(&node->server, "CLUSTER BUMPEPOCH"); /* against what the other one said of the slot before */
+        if (states[i] >= REDIS_MODEL_SLOT_MIGRATING)
+            server_set(&node->server, "CLUSTER SETSLOT %d %s %s", slot, words[states[i]], other->id);
+        else
+            server_set(&node->server, "CLUSTER SETSLOT %d NODE %s", slot,
+                       states[i] == REDIS_MODEL_SLOT_HERE ? node->id : other->id);
+    }
+}
+
+static void migrate(struct check *check, struct slice key)
+{
+    struct node *from = &check->nodes[0], *to = &check->nodes[1];
+    char port[8];
+    snprintf(port, sizeof(port), "%d", to->server.port);
+    redisReply *reply = ask(
+        from->server.control,
+        (struct slice[]){SLICE("MIGRATE"), SLICE("127.0.0.1"), slice_of(port), key, SLICE("0"), SLICE("5000"), SLICE("REPLACE")},
+        7);
+    bool was = redis_model_migrate_key(from->model, to->model, key);
+    if (strcmp(reply->str, was ? "OK" : "NOKEY") != 0)
+        differ(check, "MIGRATE", reply, reply);
+    freeReplyObject(reply);
+}
+
+/* The second node's model knows the slots of the three channels alone. */
+static bool suits_second(const struct drawing *drawing)
+{
+    bool fcall = strncasecmp(drawing->argv[0].p, "fcall", drawing->argv[0].n) == 0, found = false;
+    if (!fcall && strncasecmp(drawing->argv[0].p, "spublish", drawing->argv[0].n) != 0)
+        return true;
+    for (size_t i = 0; i != 3; ++i)
+        found = found || (drawing->argc > 3 && slice_eq(drawing->argv[fcall ? 3 : 1], sharded_channels[i]));
+    return found && (!fcall || slice_eq(drawing->argv[2], SLICE("1")));
+}
+
+static void run_some(struct check *check, int commands)
+{
+    for (int i = 0; i != commands; ++i) {
+        set_clock(check, *check->clock_us + draw_number(&check->drawing, 2000));
+        if (draw_number(&check->drawing, 100) == 0)
+            copy_model(check);
+        draw_command(&check->drawing);
+        if (suits_second(&check->drawing))
+            check->node = &check->nodes[draw_number(&check->drawing, 3) == 0];
+        run(check);
+        check->node = &check->nodes[0];
+    }
+}
+
+static void listen_to(const struct node *node, struct slice channel)
+{
+    redisAppendCommand(node->listener, "SSUBSCRIBE %b", channel.p, channel.n);
+    redisReply *reply = receive(node->listener);
+    while (strcmp(reply->element[0]->str, "sunsubscribe") == 0) {
+        freeReplyObject(reply);
+        reply = receive(node->listener);
+    }
+    freeReplyObject(reply);
+}
+
+/* One of the channels moves to the second node, key by key. */
+static void run_cluster_round(struct check *check, uint64_t seed)
+{
+    uint16_t slots[3];
+    begin_round(check, seed);
+    set_clock(check, START_US + draw_number(&check->drawing, 1000000));
+    for (size_t i = 0; i != 2; ++i) {
+        check->node = &check->nodes[1 - i];
+        redis_model_cluster(check->node->model);
+        run_words(check, "FUNCTION", "LOAD", "REPLACE", check->library, NULL);
+    }
+    for (size_t i = 0; i != 3; ++i) {
+        slots[i] = slot_of(sharded_channels[i]);
+        set_slot(check, slots[i], REDIS_MODEL_SLOT_HERE, REDIS_MODEL_SLOT_ELSEWHERE);
+        listen_to(&check->nodes[0], sharded_channels[i]);
+    }
+    size_t channel = check->drawing.favourite;
+    run_some(check, 60);
+    set_slot(check, slots[channel], REDIS_MODEL_SLOT_MIGRATING, REDIS_MODEL_SLOT_IMPORTING);
+    run_some(check, 40);
+    for (size_t i = 0; i != 10; ++i)
+        if (draw_number(&check->drawing, 2) == 0)
+            migrate(check, draw_key(10 * channel + i));
+    run_some(check, 40);
+    redisReply *rest = server_do(&check->nodes[0].server, "CLUSTER GETKEYSINSLOT %d 1000", slots[channel]);
+    for (size_t i = 0; i != rest->elements; ++i)
+        migrate(check, slice_make(rest->element[i]->str, rest->element[i]->len));
+    freeReplyObject(rest);
+    set_slot(check, slots[channel], REDIS_MODEL_SLOT_ELSEWHERE, REDIS_MODEL_SLOT_HERE);
+    listen_to(&check->nodes[1], sharded_channels[channel]);
+    run_some(check, 100);
+    sweep(check);
+    check->node = &check->nodes[1];
+    sweep(check);
+    end_round(check);
 }
 
 /* ---- the real server ---- */
@@ -462,8 +645,18 @@ static volatile uint64_t *open_clock(void)
     return map;
 }
 
-static void start_server(struct server *server)
+static redisContext *connect_to(const struct server *server)
 {
+    redisContext *context = redisConnectUnix(server->sock);
+    if (context == NULL || context->err != 0)
+        bail_out("connect");
+    return context;
+}
+
+static void start_node(struct node *node, const char *name, const char *const *config)
+{
+    struct server *server = &node->server;
+    *server = (struct server){.name = name, .config = config};
     setenv("LD_PRELOAD", CLOCK, 1);
     server_start(server);
     unsetenv("LD_PRELOAD");
@@ -471,6 +664,16 @@ static void start_server(struct server *server)
     server_set(server, "CONFIG SET loglevel warning");
     server_set(server, "DEBUG SET-ACTIVE-EXPIRE 0"); /* a key goes when a command names it, so that it is known when */
     server_set(server, "ACL SETUSER gateway on nopass +@all &*");
+    node->listener = connect_to(server);
+    node->gateway = connect_to(server);
+    freeReplyObject(ask(node->gateway, (struct slice[]){SLICE("AUTH"), SLICE("gateway"), SLICE("any")}, 3));
+}
+
+static void stop_node(struct node *node)
+{
+    redisFree(node->gateway);
+    redisFree(node->listener);
+    server_stop(&node->server, SIGTERM);
 }
 
 static char *read_library(void)
@@ -484,50 +687,65 @@ static char *read_library(void)
     return text;
 }
 
-static redisContext *connect_to(const struct server *server)
-{
-    redisContext *context = redisConnectUnix(server->sock);
-    if (context == NULL || context->err != 0)
-        bail_out("connect");
-    return context;
-}
-
-static void subscribe(struct check *check)
-{
-    check->listener = connect_to(check->server);
-    redisAppendCommand(check->listener, "PSUBSCRIBE *");
-    freeReplyObject(receive(check->listener));
-    for (size_t i = 0; i != 3; ++i) {
-        redisAppendCommand(check->listener, "SSUBSCRIBE %b", sharded_channels[i].p, sharded_channels[i].n);
-        freeReplyObject(receive(check->listener));
-    }
-}
-
-static void check_one_server(struct check *check, uint64_t seed, uint64_t rounds, uint64_t minutes)
+static void start_one(struct check *check)
 {
     static const char *const config[] = {"--enable-debug-command", "yes", NULL};
-    struct server server = {.name = "real", .config = config};
-    uint64_t end = clock_ms() + minutes * 60000, done = 0;
-    check->server = &server;
-    start_server(&server);
-    subscribe(check);
-    check->gateway = connect_to(&server);
-    freeReplyObject(ask(check->gateway, (struct slice[]){SLICE("AUTH"), SLICE("gateway"), SLICE("any")}, 3));
-    for (; minutes == 0 ? done != rounds : clock_ms() < end; ++done)
-        run_round(check, seed + done);
-    redisFree(check->gateway);
-    redisFree(check->listener);
-    server_stop(&server, SIGTERM);
-    check(check->differences == 0 && check->compared_messages != 0,
-          "the model answers as Redis does: %" PRIu64 " commands and %" PRIu64 " messages of %" PRIu64 " rounds from seed %" PRIu64
-          ", %" PRIu64 " differences",
-          check->commands, check->compared_messages, done, seed, check->differences);
+    check->node = &check->nodes[0];
+    start_node(check->node, "real", config);
+    redisAppendCommand(check->node->listener, "PSUBSCRIBE *");
+    freeReplyObject(receive(check->node->listener));
+    for (size_t i = 0; i != 3; ++i)
+        listen_to(check->node, sharded_channels[i]);
+}
+
+/* True once the node has joined the other one and takes commands. Time has to go on for that. */
+static bool is_up(struct check *check, struct node *node)
+{
+    redisReply *info = server_do(&node->server, "CLUSTER INFO"), *nodes = server_do(&node->server, "CLUSTER NODES");
+    bool up = strstr(info->str, "cluster_state:ok") != NULL && strstr(info->str, "cluster_known_nodes:2") != NULL &&
+              strstr(nodes->str, "handshake") == NULL && strstr(nodes->str, "disconnected") == NULL;
+    freeReplyObject(info);
+    freeReplyObject(nodes);
+    *check->clock_us += 20000;
+    return up;
+}
+
+static void start_cluster(struct check *check)
+{
+    static const char *const names[] = {"first", "second"};
+    for (size_t i = 0; i != 2; ++i) {
+        struct node *node = &check->nodes[i];
+        char file[16];
+        snprintf(node->bus_port, sizeof(node->bus_port), "%d", free_port());
+        snprintf(file, sizeof(file), "%s.conf", names[i]);
+        const char *const config[] = {"--enable-debug-command",
+                                      "yes",
+                                      "--cluster-enabled",
+                                      "yes",
+                                      "--cluster-config-file",
+                                      file,
+                                      "--cluster-port",
+                                      node->bus_port,
+                                      "--cluster-node-timeout",
+                                      "1000000000",
+                                      "--cluster-allow-replica-migration",
+                                      "no", /* a node that has no slot stays a primary */
+                                      NULL};
+        start_node(node, names[i], config);
+        redisReply *id = server_do(&node->server, "CLUSTER MYID");
+        snprintf(node->id, sizeof(node->id), "%s", id->str);
+        freeReplyObject(id);
+    }
+    server_set(&check->nodes[0].server, "CLUSTER ADDSLOTSRANGE 0 16383");
+    server_set(&check->nodes[1].server, "CLUSTER MEET 127.0.0.1 %d %s", check->nodes[0].server.port, check->nodes[0].bus_port);
+    if (!run_until(is_up(check, &check->nodes[0]) && is_up(check, &check->nodes[1])))
+        bail_out("the cluster does not come up");
 }
 
 int main(int argc, char **argv)
 {
-    struct check check = {.trace = false};
-    uint64_t seed = 1, rounds = 40, minutes = 0;
+    struct check check = {.node_count = 1};
+    uint64_t seed = 1, rounds = 40, minutes = 0, done = 0;
     for (int i = 1; i < argc; ++i) {
         uint64_t *number = strcmp(argv[i], "--seed") == 0      ? &seed
                            : strcmp(argv[i], "--rounds") == 0  ? &rounds
@@ -535,15 +753,26 @@ int main(int argc, char **argv)
                                                                : NULL;
         if (strcmp(argv[i], "--trace") == 0)
             check.trace = true;
+        else if (strcmp(argv[i], "--cluster") == 0)
+            check.cluster = true, check.node_count = 2;
         else if (number != NULL && i + 1 < argc)
             *number = strtoull(argv[++i], NULL, 10);
         else
-            bail_out("usage: model_check [--seed N] [--rounds N] [--minutes N] [--trace]");
+            bail_out("usage: model_check [--seed N] [--rounds N] [--minutes N] [--cluster] [--trace]");
     }
     servers_init();
     check.clock_us = open_clock();
     check.library = read_library();
-    check_one_server(&check, seed, rounds, minutes);
+    (check.cluster ? start_cluster : start_one)(&check);
+    uint64_t end = clock_ms() + minutes * 60000;
+    for (; minutes == 0 ? done != rounds : clock_ms() < end; ++done)
+        (check.cluster ? run_cluster_round : run_round)(&check, seed + done);
+    for (size_t i = 0; i != check.node_count; ++i)
+        stop_node(&check.nodes[i]);
+    check(check.differences == 0 && check.compared_messages != 0,
+          "the model answers as Redis does: %" PRIu64 " commands and %" PRIu64 " messages of %" PRIu64 " rounds from seed %" PRIu64
+          ", %" PRIu64 " differences",
+          check.commands, check.compared_messages, done, seed, check.differences);
     free(check.library);
     return check_end();
 }

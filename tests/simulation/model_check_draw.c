@@ -13,6 +13,7 @@ static const char *const channels[DRAW_CHANNELS] = {"sse:a", "sse:news", "x-1:b:
 void draw_begin(struct drawing *drawing, uint64_t seed)
 {
     *drawing = (struct drawing){.seed = seed};
+    drawing->favourite = (size_t)draw_number(drawing, DRAW_CHANNELS);
 }
 
 /* splitmix64 */
@@ -86,13 +87,20 @@ static void add_name(struct drawing *drawing, const char *word)
     add_bytes(drawing, slice_make(text, n));
 }
 
-/* Mostly a history's. */
+static size_t draw_channel(struct drawing *drawing)
+{
+    return one_in(drawing, 2) ? drawing->favourite : (size_t)draw_number(drawing, DRAW_CHANNELS);
+}
+
+/* Mostly a history, a marker or a counter. */
+static void add_key_of(struct drawing *drawing, size_t channel)
+{
+    add_bytes(drawing, draw_key(10 * channel + (size_t)draw_number(drawing, one_in(drawing, 4) ? 10 : 3)));
+}
+
 static void add_key(struct drawing *drawing)
 {
-    size_t number = (size_t)draw_number(drawing, DRAW_KEYS);
-    if (!one_in(drawing, 4))
-        number = number / 10 * 10 + draw_number(drawing, 3);
-    add_bytes(drawing, draw_key(number));
+    add_key_of(drawing, draw_channel(drawing));
 }
 
 static void add_log(struct drawing *drawing)
@@ -100,7 +108,7 @@ static void add_log(struct drawing *drawing)
     if (one_in(drawing, 30))
         add_key(drawing);
     else
-        add_bytes(drawing, draw_key((size_t)draw_number(drawing, DRAW_CHANNELS) * 10));
+        add_bytes(drawing, draw_key(10 * draw_channel(drawing)));
 }
 
 static uint64_t now_ms(const struct drawing *drawing)
@@ -183,6 +191,10 @@ static void add_id(struct drawing *drawing)
                                       "$",
                                       "*",
                                       "18446744073709551615-0"};
+    if (one_in(drawing, 200)) {
+        add_format(drawing, "%0130d-1", 5); /* longer than an id may be */
+        return;
+    }
     switch (draw_number(drawing, 12)) {
     case 0:
         add(drawing, PICK(drawing, odd));
@@ -204,7 +216,7 @@ static void add_id(struct drawing *drawing)
 static void add_event_id(struct drawing *drawing)
 {
     char id[EVENT_ID_LEN + 1];
-    const char *channel = channels[draw_number(drawing, DRAW_CHANNELS)];
+    const char *channel = channels[draw_channel(drawing)];
     struct position at = {now_ms(drawing) - 2 + draw_number(drawing, 4), draw_number(drawing, 3)};
     at.ms += one_in(drawing, 10) ? 5000 : 0;
     event_id_format(id, slice_of(one_in(drawing, 6) ? "" : strchr(channel, ':') + 1), at);
@@ -365,7 +377,7 @@ static void draw_fcall(struct drawing *drawing)
     add_name(drawing, "FCALL");
     add(drawing, "sse_publish");
     add(drawing, "1");
-    add(drawing, channels[draw_number(drawing, one_in(drawing, 2) ? 1 : DRAW_CHANNELS)]);
+    add(drawing, channels[draw_channel(drawing)]);
     add_data(drawing);
     for (uint64_t n = draw_number(drawing, one_in(drawing, 3) ? 6 : 3); n != 0; --n)
         add_option(drawing);
@@ -394,6 +406,8 @@ static void add_trim(struct drawing *drawing)
         add_integer(drawing);
     }
     if (one_in(drawing, 40))
+        add(drawing, "x");
+    if (one_in(drawing, 40))
         add_trim(drawing);
 }
 
@@ -419,7 +433,9 @@ static void add_sum(struct drawing *drawing)
                                         "2000 ",
                                         "1000 x",
                                         "5 99999999999999999999-1",
-                                        "NAN"};
+                                        "NAN",
+                                        "12\t",
+                                        "0000000000000000000000000000000000000000000000000000000000000000000000100"};
     if (one_in(drawing, 2))
         add(drawing, PICK(drawing, texts));
     else
@@ -428,9 +444,19 @@ static void add_sum(struct drawing *drawing)
 
 static void add_marks(struct drawing *drawing)
 {
-    static const char *const texts[] = {
-        "",     "0@1-1",      "5@5",     "1@1-1 2@2-2", "x", "5@99999999999999999999-1", "3@0-0 4@1-1",
-        "@1-1", "12@1-1@2-2", "0x5@1-1", "7@-1 8@2-"};
+    static const char *const texts[] = {"",
+                                        "0@1-1",
+                                        "5@5",
+                                        "1@1-1 2@2-2",
+                                        "x",
+                                        "5@99999999999999999999-1",
+                                        "3@0-0 4@1-1",
+                                        "@1-1",
+                                        "12@1-1@2-2",
+                                        "0x5@1-1",
+                                        "7@-1 8@2-",
+                                        "0@1-1 99999@99999999999999999999-1",
+                                        "0@1-1 99999@99999999999999999999-1"};
     if (one_in(drawing, 2))
         add(drawing, PICK(drawing, texts));
     else
@@ -454,13 +480,17 @@ static void add_message(struct drawing *drawing)
 
 static void draw_xadd(struct drawing *drawing)
 {
+    char id[48];
+    snprintf(id, sizeof(id), "%" PRIu64 "-7", now_ms(drawing) + draw_number(drawing, 3));
     add_name(drawing, "XADD");
     add_log(drawing);
     if (one_in(drawing, 8))
         add_name(drawing, "NOMKSTREAM");
     if (one_in(drawing, 4))
         add_trim(drawing);
-    if (!one_in(drawing, 3))
+    if (one_in(drawing, 10))
+        add_format(drawing, "%s", id);
+    else if (!one_in(drawing, 3))
         add(drawing, "*");
     else if (one_in(drawing, 3))
         add_format(drawing, "%" PRIu64 "-*", now_ms(drawing) + draw_number(drawing, 3));
@@ -478,7 +508,10 @@ static void draw_xadd(struct drawing *drawing)
     if (one_in(drawing, 2))
         return;
     add(drawing, one_in(drawing, 8) ? "bb" : "b");
-    add_sum(drawing);
+    if (one_in(drawing, 3)) /* the entry itself as the one with the marks */
+        add_format(drawing, "%" PRIu64 " %s", draw_number(drawing, 5000), id);
+    else
+        add_sum(drawing);
     if (one_in(drawing, 2))
         return;
     add(drawing, "k");
@@ -497,7 +530,11 @@ static void draw_xrange(struct drawing *drawing)
         if (one_in(drawing, 3)) {
             add(drawing, i == backwards ? "-" : "+");
         } else if (one_in(drawing, 2)) {
-            snprintf(bound, sizeof(bound), "(%s", one_in(drawing, 20) ? "+" : one_in(drawing, 20) ? "0-0" : known_id(drawing));
+            snprintf(bound, sizeof(bound), "(%s",
+                     one_in(drawing, 20)   ? "+"
+                     : one_in(drawing, 20) ? "18446744073709551615-18446744073709551615"
+                     : one_in(drawing, 20) ? "0-0"
+                                           : known_id(drawing));
             add(drawing, bound);
         } else {
             add_id(drawing);
@@ -515,10 +552,10 @@ static void draw_xsetid(struct drawing *drawing)
     add_name(drawing, "XSETID");
     add_log(drawing);
     if (one_in(drawing, 4))
-        add(drawing, "x");
+        add(drawing, one_in(drawing, 3) ? "x" : known_id(drawing));
     else
-        add_format(drawing, "%" PRIu64 "-%" PRIu64, now_ms(drawing) + 90000000 + draw_number(drawing, 10),
-                   draw_number(drawing, 10));
+        add_format(drawing, "%" PRIu64 "-%" PRIu64,
+                   now_ms(drawing) + (one_in(drawing, 2) ? 90000000 : 0) + draw_number(drawing, 10), draw_number(drawing, 10));
     if (one_in(drawing, 3)) {
         add_name(drawing, "ENTRIESADDED");
         add_integer(drawing);
@@ -558,6 +595,8 @@ static void draw_stream(struct drawing *drawing)
         add_name(drawing, "XINFO");
         add_name(drawing, "STREAM");
         add_key(drawing);
+        if (one_in(drawing, 30))
+            add(drawing, "x");
         break;
     case 9:
         if (one_in(drawing, 5))
@@ -648,6 +687,7 @@ static void draw_string(struct drawing *drawing)
 {
     static const char *const plain[] = {"GET", "TYPE", "TTL", "PTTL", "PERSIST", "INCR"};
     static const char *const many[] = {"EXISTS", "EXISTS", "DEL", "UNLINK"};
+    size_t channel;
     switch (draw_number(drawing, 60)) {
     case 0 ... 11:
         draw_set(drawing);
@@ -655,12 +695,13 @@ static void draw_string(struct drawing *drawing)
     case 12 ... 17:
         draw_expire(drawing);
         break;
-    case 18 ... 23:
+    case 18 ... 29:
         add_name(drawing, PICK(drawing, many));
-        for (uint64_t n = one_in(drawing, 20) ? 0 : 1 + draw_number(drawing, 2); n != 0; --n)
-            add_key(drawing);
+        channel = draw_channel(drawing);
+        for (uint64_t n = one_in(drawing, 20) ? 0 : 1 + draw_number(drawing, 3); n != 0; --n)
+            add_key_of(drawing, one_in(drawing, 8) ? draw_channel(drawing) : channel);
         break;
-    case 24:
+    case 30:
         add_name(drawing, "LPUSH");
         add_key(drawing);
         add(drawing, "x");
@@ -698,7 +739,7 @@ static void draw_other(struct drawing *drawing)
     case 4:
     case 5:
         add_name(drawing, one_in(drawing, 2) ? "PUBLISH" : "SPUBLISH");
-        add(drawing, one_in(drawing, 4) ? "elsewhere" : channels[draw_number(drawing, DRAW_CHANNELS)]);
+        add(drawing, one_in(drawing, 4) ? "elsewhere" : channels[draw_channel(drawing)]);
         add_data(drawing);
         break;
     case 6:
@@ -711,6 +752,8 @@ static void draw_other(struct drawing *drawing)
         add_name(drawing, "FLUSH");
         if (one_in(drawing, 3))
             add_name(drawing, one_in(drawing, 2) ? "ASYNC" : "x");
+        if (one_in(drawing, 6))
+            add(drawing, "x");
         break;
     default:
         add_name(drawing, PICK(drawing, odd));

@@ -16,6 +16,7 @@ enum {
 
 struct drawing {
     uint64_t seed;
+    size_t favourite; /* the channel of half of the commands */
     uint64_t now_us; /* of the servers, for times that are drawn near it */
     struct slice argv[DRAW_WORDS];
     size_t argc;

@@ -180,25 +180,36 @@ void redis_model_slot(struct redis_model *model, uint16_t slot, enum redis_model
     snprintf(at->other, sizeof(at->other), "%s", other);
 }
 
+static void migrate(struct redis_model *from, struct redis_model *to, struct key *key)
+{
+    struct key *copy = key_put(to, text_slice(key->name));
+    copy->kind = key->kind;
+    copy->expires_ms = key->expires_ms;
+    if (key->kind == KIND_STRING)
+        copy->text = key->text, ++key->text->refs;
+    else if (key->kind == KIND_STREAM)
+        copy->stream = key->stream, ++key->stream->refs;
+    else
+        copy->length = key->length;
+    key_remove(from, key);
+}
+
+bool redis_model_migrate_key(struct redis_model *from, struct redis_model *to, struct slice name)
+{
+    struct key *key = key_find(from, name);
+    if (key != NULL)
+        migrate(from, to, key);
+    return key != NULL;
+}
+
 size_t redis_model_migrate(struct redis_model *from, struct redis_model *to, uint16_t slot)
 {
     size_t moved = 0;
-    for (size_t i = from->count; i-- != 0;) {
-        struct key *key = &from->keys[i];
-        if (key->slot != slot)
-            continue;
-        struct key *copy = key_put(to, text_slice(key->name));
-        copy->kind = key->kind;
-        copy->expires_ms = key->expires_ms;
-        if (key->kind == KIND_STRING)
-            copy->text = key->text, ++key->text->refs;
-        else if (key->kind == KIND_STREAM)
-            copy->stream = key->stream, ++key->stream->refs;
-        else
-            copy->length = key->length;
-        key_remove(from, key);
-        ++moved;
-    }
+    for (size_t i = from->count; i-- != 0;)
+        if (from->keys[i].slot == slot) {
+            migrate(from, to, &from->keys[i]);
+            ++moved;
+        }
     return moved;
 }
 
@@ -207,11 +218,10 @@ size_t redis_model_migrate(struct redis_model *from, struct redis_model *to, uin
 static void command_time(const struct call *call)
 {
     char text[24];
+    uint64_t now_us = call->model->now_us;
     reply_array(call->reply, call->to, 2);
-    reply_text(call->reply, call->to->element[0],
-               slice_make(text, (size_t)snprintf(text, sizeof(text), "%" PRIu64, call->model->now_us / 1000000)));
-    reply_text(call->reply, call->to->element[1],
-               slice_make(text, (size_t)snprintf(text, sizeof(text), "%" PRIu64, call->model->now_us % 1000000)));
+    reply_text(call->reply, call->to->element[0], slice_make(text, integer_text(text, (int64_t)(now_us / 1000000))));
+    reply_text(call->reply, call->to->element[1], slice_make(text, integer_text(text, (int64_t)(now_us % 1000000))));
 }
 
 static void command_ping(const struct call *call)
@@ -273,13 +283,15 @@ static void command_function_load(const struct call *call)
         return;
     }
     call->model->library = true;
+    call->model->probed = false;
     reply_text(call->reply, call->to, SLICE("sse"));
 }
 
 static void command_function_flush(const struct call *call)
 {
     if (call->argc > 3)
-        reply_error(call->reply, call->to, "ERR unknown subcommand or wrong number of arguments for 'FLUSH'. Try FUNCTION HELP.");
+        reply_error(call->reply, call->to, "ERR unknown subcommand or wrong number of arguments for '%.*s'. Try FUNCTION HELP.",
+                    (int)call->argv[1].n, call->argv[1].p);
     else if (call->argc == 3 && !word_is(call->argv[2], "sync") && !word_is(call->argv[2], "async"))
         call_error(call, "FUNCTION FLUSH only supports SYNC|ASYNC option");
     else {
@@ -465,7 +477,7 @@ redisReply *redis_model_command(struct redis_model *model, const struct slice *a
     bool container = false;
     call.reply = reply_begin(&call.to);
     for (size_t i = 0; command == NULL && i != sizeof(commands) / sizeof(commands[0]); ++i)
-        if (is_named(commands[i].name, argv, argc, &container))
+        if (argv[0].n != 0 && (argv[0].p[0] | 0x20) == commands[i].name[0] && is_named(commands[i].name, argv, argc, &container))
             command = &commands[i];
     call.name = command == NULL ? NULL : command->name;
     if (command == NULL)

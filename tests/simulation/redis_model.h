@@ -62,7 +62,7 @@ enum redis_model_slot {
     REDIS_MODEL_SLOT_HERE,
     REDIS_MODEL_SLOT_ELSEWHERE, /* MOVED */
     REDIS_MODEL_SLOT_MIGRATING, /* served while its key is here, else ASK */
-    REDIS_MODEL_SLOT_IMPORTING, /* MOVED: none of our programs sends ASKING */
+    REDIS_MODEL_SLOT_IMPORTING, /* MOVED, too: none of our programs sends ASKING */
 };
 
 /* From now on it is a node of a cluster that has all slots: sse_publish uses SPUBLISH, and commands look at the slot of their first key. */
@@ -73,3 +73,6 @@ void redis_model_slot(struct redis_model *model, uint16_t slot, enum redis_model
 
 /* Moves all keys of a slot, as MIGRATE does; what `to` has under their names goes. Returns how many. */
 size_t redis_model_migrate(struct redis_model *from, struct redis_model *to, uint16_t slot);
+
+/* The same for one key; false: it is not there. */
+bool redis_model_migrate_key(struct redis_model *from, struct redis_model *to, struct slice key);

@@ -20,6 +20,7 @@ enum {
     MARKS_MAX = 64,
     SEQ_MAX = (1 << 24) - 1,
     KEY_ROOM = 512, /* of any key of a channel */
+    EVENT_ID_BYTES = 36,
     HEX_ROOM = 2 * SHA_DIGEST_LENGTH + 1,
 };
 
@@ -68,6 +69,19 @@ static void put(struct buffer *to, struct slice bytes)
     to->n += bytes.n;
 }
 
+static void put_integer(struct buffer *to, int64_t value)
+{
+    char text[24];
+    put(to, slice_make(text, integer_text(text, value)));
+}
+
+/* The lowest `n` hex digits of the value. */
+static void put_hex(char *out, uint64_t value, size_t n)
+{
+    for (; n-- != 0; value >>= 4)
+        out[n] = "0123456789abcdef"[value & 15];
+}
+
 static struct slice slice_of_buffer(const struct buffer *buffer)
 {
     return slice_make(buffer->p, buffer->n);
@@ -77,6 +91,12 @@ static struct slice slice_of_buffer(const struct buffer *buffer)
 static double tonumber_or(struct slice text, double otherwise)
 {
     char small[64], *copy = text.n < sizeof(small) ? small : malloc(text.n + 1), *end;
+    uint64_t value = 0;
+    size_t digits = 0;
+    for (; digits != text.n && text.p[digits] >= '0' && text.p[digits] <= '9' && digits != 15; ++digits)
+        value = value * 10 + (uint64_t)(text.p[digits] - '0');
+    if (digits != 0 && digits == text.n)
+        return (double)value; /* what nearly all are; strtod() takes its time */
     if (copy == NULL)
         abort();
     if (text.n != 0)
@@ -250,15 +270,20 @@ static const uint32_t HASH_START = 1013904223;
 static uint32_t check_of(uint32_t channel, uint64_t ms, uint64_t seq)
 {
     char text[POSITION_TEXT_MAX];
-    uint32_t sum = hash(channel, slice_make(text, position_format(text, (struct position){ms, seq})));
+    uint32_t sum = hash(channel, slice_make(text, position_text(text, (struct position){ms, seq})));
     return (sum >> 16 ^ sum) & 0xffff;
 }
 
-static void event_id(char out[64], struct slice name, uint64_t ms, uint64_t seq)
+static void event_id(char out[EVENT_ID_BYTES], struct slice name, uint64_t ms, uint64_t seq)
 {
     uint32_t channel = hash(HASH_START, name);
-    snprintf(out, 64, "%08" PRIx64 "-%04" PRIx64 "-4%03" PRIx64 "-8%03" PRIx64 "-%04" PRIx32 "%08" PRIx32, ms / 65536, ms % 65536,
-             seq / 4096, seq % 4096, check_of(channel, ms, seq), channel);
+    memcpy(out, "xxxxxxxx-xxxx-4xxx-8xxx-xxxxxxxxxxxx", EVENT_ID_BYTES);
+    put_hex(out, ms >> 16, 8);
+    put_hex(out + 9, ms, 4);
+    put_hex(out + 15, seq >> 12, 3);
+    put_hex(out + 20, seq, 3);
+    put_hex(out + 24, check_of(channel, ms, seq), 4);
+    put_hex(out + 28, channel, 8);
 }
 
 static bool place_of(struct slice id, uint64_t *ms, uint64_t *seq, uint32_t *channel)
@@ -444,7 +469,8 @@ static void sha1hex(char out[HEX_ROOM], struct slice text)
     unsigned char digest[SHA_DIGEST_LENGTH];
     SHA1((const unsigned char *)text.p, text.n, digest);
     for (size_t i = 0; i != SHA_DIGEST_LENGTH; ++i)
-        snprintf(out + 2 * i, 3, "%02x", digest[i]);
+        put_hex(out + 2 * i, digest[i], 2);
+    out[HEX_ROOM - 1] = 0;
 }
 
 static void digest_of(struct publish *p, struct slice data)
@@ -466,11 +492,12 @@ static void digest_of(struct publish *p, struct slice data)
 /* "{KEY}" and what follows. `tail` may hold any bytes. */
 static struct slice key_of(struct publish *p, size_t number, const char *what, struct slice tail)
 {
-    char *at = p->keys[number];
-    size_t n = (size_t)snprintf(at, KEY_ROOM, "{%.*s}:%s", (int)p->key.n, p->key.p, what);
-    if (tail.n != 0)
-        memcpy(at + n, tail.p, tail.n);
-    return slice_make(at, n + tail.n);
+    struct slice parts[] = {SLICE("{"), p->key, SLICE("}:"), slice_of(what), tail};
+    char *at = p->keys[number], *end = at;
+    for (size_t i = 0; i != sizeof(parts) / sizeof(parts[0]); end += parts[i++].n)
+        if (parts[i].n != 0)
+            memcpy(end, parts[i].p, parts[i].n);
+    return slice_make(at, (size_t)(end - at));
 }
 
 static void name_keys(struct publish *p)
@@ -512,6 +539,18 @@ static void set(const struct publish *p, struct slice name, struct slice value, 
     key->kind = KIND_STRING;
     key->text = text;
     key->expires_ms = (int64_t)now_ms(p->model) + (int64_t)seconds * 1000;
+}
+
+/* is_cluster(): what the library asks at its first call names two keys, which are removed if their time is over. */
+static void find_out_cluster(const struct publish *p)
+{
+    char key[PREFIX_MAX + 8];
+    if (!p->model->probed && p->model->slots == NULL)
+        for (char name = 'a'; name <= 'b'; ++name) {
+            int prefix = (int)(p->key.n - p->name.n), n = snprintf(key, sizeof(key), "{%.*s%c}:log", prefix, p->key.p, name);
+            key_find(p->model, slice_make(key, (size_t)n));
+        }
+    p->model->probed = true;
 }
 
 /* ---- ids and keys that were used before ---- */
@@ -614,7 +653,7 @@ static const struct entry *newest_of(const struct stream *stream)
 
 static struct place place_at(char out[POSITION_TEXT_MAX], struct position at)
 {
-    size_t n = position_format(out, at);
+    size_t n = position_text(out, at);
     return (struct place){slice_make(out, n), (double)at.ms, (double)at.seq};
 }
 
@@ -700,13 +739,13 @@ static const char *add_crossing(const struct publish *p, struct position at, str
                                 struct slice crossed)
 {
     const struct key *key = key_find(p->model, p->log);
-    char position[POSITION_TEXT_MAX], b[80];
+    char position[POSITION_TEXT_MAX];
     double sum = before + (double)payload.n, from = sum - p->o.maxbytes * (1 - 1.0 / STEPS);
     struct marks marks = {NULL, 0};
     struct trim trim = {.by = TRIM_MAXLEN, .approximate = true, .limit = 10000, .maxlen = (uint64_t)p->o.maxlen};
-    struct buffer k = {NULL, 0, 0};
+    struct buffer k = {NULL, 0, 0}, text = {NULL, 0, 0};
     const char *error = NULL;
-    struct slice place = slice_make(position, position_format(position, at));
+    struct slice place = slice_make(position, position_text(position, at));
     marks_of(key == NULL ? NULL : key->stream, crossed, &marks);
     add_mark(&marks, before, place);
     if (keep_marks(&marks, from < before ? from : before)) {
@@ -714,16 +753,20 @@ static const char *add_crossing(const struct publish *p, struct position at, str
         error = stream_id_of(marks.items[0].at, &trim.minid) ? NULL : "Invalid stream ID specified as stream command argument";
     }
     for (size_t i = 0; i != marks.count; ++i) {
-        put(&k,
-            slice_make(b, (size_t)snprintf(b, sizeof(b), "%s%" PRId64 "@", i == 0 ? "" : " ", integer_part(marks.items[i].sum))));
+        put(&k, i == 0 ? SLICE("") : SLICE(" "));
+        put_integer(&k, integer_part(marks.items[i].sum));
+        put(&k, SLICE("@"));
         put(&k, marks.items[i].at);
     }
-    size_t n = (size_t)snprintf(b, sizeof(b), "%" PRId64 " %s", integer_part(sum), position);
-    struct slice fields[] = {SLICE("m"), payload, SLICE("b"), slice_make(b, n), SLICE("k"), slice_of_buffer(&k)};
+    put_integer(&text, integer_part(sum));
+    put(&text, SLICE(" "));
+    put(&text, place);
+    struct slice fields[] = {SLICE("m"), payload, SLICE("b"), slice_of_buffer(&text), SLICE("k"), slice_of_buffer(&k)};
     if (error == NULL)
         error = xadd(p->model, p->log, &trim, at, fields, 6);
     free(marks.items);
     free(k.p);
+    free(text.p);
     return error;
 }
 
@@ -744,8 +787,7 @@ static const char *add_entry(const struct publish *p, const struct entry *newest
         return add_crossing(p, at, payload, before, tail.p == NULL ? SLICE("") : slice_from(tail, 1));
     struct trim trim = {.by = TRIM_MAXLEN, .approximate = true, .limit = 10000, .maxlen = (uint64_t)p->o.maxlen};
     struct buffer text = {NULL, 0, 0};
-    char number[24];
-    put(&text, slice_make(number, (size_t)snprintf(number, sizeof(number), "%" PRId64, integer_part(sum))));
+    put_integer(&text, integer_part(sum));
     put(&text, tail);
     struct slice fields[] = {SLICE("m"), payload, SLICE("b"), slice_of_buffer(&text)};
     const char *error = xadd(p->model, p->log, &trim, at, fields, 4);
@@ -775,7 +817,6 @@ static bool take_number(struct publish *p)
 static struct buffer payload_of(const struct publish *p, struct slice position, struct slice previous, struct slice id)
 {
     struct buffer payload = {NULL, 0, 0};
-    char retry[40];
     put(&payload, SLICE("\036sse1 "));
     put(&payload, position);
     put(&payload, SLICE(" "));
@@ -787,8 +828,11 @@ static struct buffer payload_of(const struct publish *p, struct slice position, 
     put(&payload, SLICE("id: "));
     put(&payload, id);
     put(&payload, SLICE("\n"));
-    if (p->o.retry >= 0)
-        put(&payload, slice_make(retry, (size_t)snprintf(retry, sizeof(retry), "retry: %" PRId64 "\n", (int64_t)p->o.retry)));
+    if (p->o.retry >= 0) {
+        put(&payload, SLICE("retry: "));
+        put_integer(&payload, (int64_t)p->o.retry);
+        put(&payload, SLICE("\n"));
+    }
     put(&payload, SLICE("\n"));
     return payload;
 }
@@ -797,12 +841,12 @@ static struct buffer payload_of(const struct publish *p, struct slice position, 
 static bool append(struct publish *p, const struct entry *newest, struct slice previous, double ms, double seq)
 {
     struct position at = {(uint64_t)ms, (uint64_t)seq};
-    char position[POSITION_TEXT_MAX], made[64];
+    char position[POSITION_TEXT_MAX], made[EVENT_ID_BYTES];
     struct place place = place_at(position, at);
     struct slice id = p->o.id;
     if (id.p == NULL) {
         event_id(made, p->name, at.ms, at.seq);
-        id = slice_of(made);
+        id = slice_make(made, EVENT_ID_BYTES);
     }
     if (p->o.count && !take_number(p))
         return true;
@@ -891,6 +935,7 @@ void sse_publish(const struct call *call, const struct slice *keys, size_t key_c
     }
     name_keys(&p);
     digest_of(&p, args[0]);
+    find_out_cluster(&p);
     if (!remembered(&p, p.key_key, &first))
         return;
     if (first.id.p == NULL) {

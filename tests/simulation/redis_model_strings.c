@@ -1,8 +1,6 @@
 /* The commands on strings, and those on keys of any type. */
 #include "tests/simulation/redis_model_inside.h"
 
-#include <inttypes.h>
-
 static const char not_integer[] = "value is not an integer or out of range";
 
 static void bad_expire_time(const struct call *call)
@@ -132,7 +130,7 @@ void command_incr(const struct call *call)
     int64_t expires_ms = key == NULL ? NEVER : key->expires_ms;
     key = key_put(call->model, call->argv[1]);
     key->kind = KIND_STRING;
-    key->text = text_of(slice_make(text, (size_t)snprintf(text, sizeof(text), "%" PRId64, value + 1)));
+    key->text = text_of(slice_make(text, integer_text(text, value + 1)));
     key->expires_ms = expires_ms;
     reply_integer(call->to, value + 1);
 }

@@ -453,7 +453,8 @@ void command_xinfo(const struct call *call)
         return;
     }
     if (call->argc != 3) {
-        reply_error(reply, call->to, "ERR unknown subcommand or wrong number of arguments for 'STREAM'. Try XINFO HELP.");
+        reply_error(reply, call->to, "ERR unknown subcommand or wrong number of arguments for '%.*s'. Try XINFO HELP.",
+                    (int)call->argv[1].n, call->argv[1].p);
         return;
     }
     const struct stream *stream = key->stream;
