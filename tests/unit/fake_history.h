@@ -168,8 +168,7 @@ struct history_read *history_after(struct history *history, struct slice channel
                                    history_cb cb, void *data)
 {
     (void)history;
-    return fake_ask((struct history_read){
-        .stream = fake_stream(channel), .from = after, .limit = limit, .cb = cb, .data = data});
+    return fake_ask((struct history_read){.stream = fake_stream(channel), .from = after, .limit = limit, .cb = cb, .data = data});
 }
 
 struct history_read *history_before(struct history *history, struct slice channel, struct position before, size_t limit,
@@ -227,4 +226,11 @@ CHECK_UNUSED static void fake_note(char *text, size_t size, const struct frame *
         snprintf(text + n, size - n, "%u ", (unsigned)frame->at.ms);
     else
         snprintf(text + n, size - n, "%.3s ", frame_body(frame).p + strlen("event: "));
+}
+
+/* Nothing crosses between threads here. */
+void h2o_multithread_send_message(h2o_multithread_receiver_t *receiver, h2o_multithread_message_t *message)
+{
+    (void)receiver, (void)message;
+    abort();
 }

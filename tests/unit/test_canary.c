@@ -6,6 +6,9 @@
 #include "gateway/counters.h"
 #include "runtime/monotonic.h"
 #include "tests/check.h"
+#include "tests/unit/fake_clock.h"
+
+enum { INTERVAL_MS = 1000 };
 
 static uint64_t left; /* the number that was published last */
 static bool refuses; /* publishing */
@@ -114,6 +117,27 @@ static void test_barrier(struct canary *canary)
     check(calls == 2, "its own does");
 }
 
+static void test_interval(struct canary *canary)
+{
+    struct canary_wait wait = {.cb = on_proof};
+    uint64_t before = left;
+    beats = calls = 0;
+    fake_pass(INTERVAL_MS - 1);
+    check(left == before && beats == 0, "none leaves before its time");
+    fake_pass(1);
+    check(left == before + 1 && beats == 1, "one leaves each interval, and says so");
+    canary_barrier(canary, &wait);
+    check(left == before + 2, "one that is waited for leaves at once");
+    fake_pass(INTERVAL_MS);
+    check(left == before + 2 && beats == 2, "… and no other while it is under way");
+    canary_lost(canary);
+    fake_pass(INTERVAL_MS);
+    check(left == before + 2 && calls == 0, "none leaves without its subscription");
+    subscribed->events->on_subscribed(subscribed);
+    comes("7");
+    check(left == before + 3 && calls == 1, "… and who waited waits for the next one");
+}
+
 /* Where a replica is listened at, a number proves nothing before its link was looked at. */
 static void test_belief(struct canary_options options, const struct shards *shards, const struct shard *shard)
 {
@@ -141,12 +165,11 @@ static void test_belief(struct canary_options options, const struct shards *shar
 int main(void)
 {
     static struct shard shard;
-    static h2o_loop_t *loop;
     static const struct pubsub_commands words = {.publish = SLICE("PUBLISH")};
     counters_init();
     metrics_thread();
-    loop = h2o_evloop_create();
-    struct canary_options options = {.loop = loop, .interval_ms = 1000, .words = &words, .on_beat = on_beat, .on_back = on_back};
+    struct canary_options options = {
+        .loop = &fake_loop, .interval_ms = INTERVAL_MS, .words = &words, .on_beat = on_beat, .on_back = on_back};
     struct canary *canary = canary_open(&options);
     canary_place(canary, &(struct shards){.all = &shard}, &shard);
     refuses = true;
@@ -155,6 +178,7 @@ int main(void)
     refuses = false;
     test_numbers(canary);
     test_barrier(canary);
+    test_interval(canary);
     canary_close(canary);
     test_belief(options, &(struct shards){.all = &shard}, &shard);
     return check_end();

@@ -4,11 +4,12 @@
 #include "gateway/counters.h"
 #include "gateway/frame.h"
 #include "runtime/log.h"
+#include "runtime/monotonic.h"
 #include "tests/check.h"
 #include "tests/unit/fake_history.h"
 
 static char seen[1024]; /* what was handed on */
-static unsigned failures, lives;
+static unsigned failures, lives, doubts;
 
 static void on_event(void *owner, struct frame *frame)
 {
@@ -31,6 +32,7 @@ static void on_live(void *owner)
 static void on_clock_doubt(void *data)
 {
     (void)data;
+    ++doubts;
 }
 
 static struct ring_memory memory;
@@ -57,7 +59,7 @@ static void start(void)
     h2o_linklist_init_anchor(&shared.counted);
     channel = channel_create(&shared, &shard, NULL, SLICE("news"));
     seen[0] = 0;
-    failures = lives = 0;
+    failures = lives = doubts = 0;
 }
 
 static void stop(void)
@@ -235,6 +237,33 @@ static bool ring_is(uint64_t first, uint64_t last)
     return ring->count == last - first + 1;
 }
 
+static void test_repeated(void)
+{
+    start();
+    run("SA p1 p2 p3");
+    unsigned asked = fake.asked;
+    run("m1 m2 m3");
+    check(fake.asked == asked, "what the ring holds is known to be a duplicate: the history is not asked");
+    stop();
+}
+
+/* Only an event that came in its shard's order says what the shard's clock is. */
+static void test_clock(void)
+{
+    start();
+    steps = (struct clock_steps){.known = true, .most_ms = 1000 - (int64_t)monotonic_ms(), .heard_ms = 40}; /* of another channel */
+    steps.least_ms = steps.most_ms;
+    run("SA p30");
+    check(doubts == 1, "the next event is older than another channel's: was the clock set back?");
+    run("h31 p32 A");
+    check(doubts == 1, "one behind a hole says nothing of that");
+    run("L p33 S A");
+    check(doubts == 1, "nor does one that comes while the channel is not live");
+    run("p50");
+    check(doubts == 1, "nor one that is newer");
+    stop();
+}
+
 static void test_ring(void)
 {
     start();
@@ -360,6 +389,8 @@ int main(void)
     ring_memory_init(&memory, 1 << 20);
     test_rows();
     test_parts();
+    test_repeated();
+    test_clock();
     test_ring();
     test_no_room();
     test_bare();

@@ -370,17 +370,57 @@ static void test_proofs(void)
     stop();
 }
 
-/* What one read finds is not looked for in any other way: no canary is waited for. */
+/* What one read finds is not looked for in any other way: no canary is waited for, and the history is not searched. */
 static void test_found_at_once(void)
 {
     static const char *const scripts[] = {"a1 a2 a3 a4 a5 a6 a7 a8 S", "a1 a2 a3 a4 a5 a6 a7 a8 S Ta3",
                                           "a1 a2 fa3 a4 a5 a6 a7 a8 S"};
+    unsigned first = 0;
     for (size_t i = 0; i != sizeof(scripts) / sizeof(scripts[0]); ++i) {
         start();
         run(scripts[i]);
+        unsigned asked = fake.asked;
         struct feed_request *request = ask_for(1, START_RESUME, 0, "a2");
         replay(request, "", "");
-        check(got.end == REPLAY_READY && got.barriers == 0 && got.reads != 0, "%s: 2 is found by its position", scripts[i]);
+        asked = fake.asked - asked;
+        first = i == 0 ? asked : first;
+        check(got.end == REPLAY_READY && got.barriers == 0 && asked == first, "%s: 2 is found by its position, in %u reads",
+              scripts[i], asked);
+        feed_request_free(request);
+        stop();
+    }
+}
+
+/* A search of a history, and a count of its newest events, go on behind a read that failed. */
+static void test_retry(void)
+{
+    static const struct {
+        const char *what;
+        enum start_mode mode;
+        const char *id;
+    } cases[] = {{"a search", START_RESUME, "=id 2"}, {"a count", START_LAST, ""}};
+    for (size_t i = 0; i != sizeof(cases) / sizeof(cases[0]); ++i) {
+        struct channel *wait_at;
+        enum replay_need need;
+        start();
+        fake.authors_ids = true;
+        run("a1 a2 a3 a4 a5 a6 a7 a8 S");
+        channel_deepen(channels[0], UINT32_MAX);
+        answer_all();
+        struct feed_request *request = ask_for(1, cases[i].mode, 7, cases[i].id);
+        struct replay *one = replay_create(request, channels, &shared, on_call, NULL);
+        while ((need = replay_prepare(one, &wait_at)) == REPLAY_CHANNEL && channel_ring(channels[0])->count < 4)
+            answer_all();
+        check(need == REPLAY_CHANNEL && fake_answer("gone") && replay_prepare(one, &wait_at) == REPLAY_CHANNEL, "%s fails",
+              cases[i].what);
+        channel_retry(channels[0]);
+        for (int j = 0; j < STEPS_MOST && need != REPLAY_READY; ++j) {
+            answer_all();
+            need = replay_prepare(one, &wait_at);
+        }
+        check(need == REPLAY_READY, "… and goes on");
+        replay_abandon(one);
+        free(one);
         feed_request_free(request);
         stop();
     }
@@ -466,6 +506,7 @@ int main(void)
     test_later();
     test_proofs();
     test_found_at_once();
+    test_retry();
     test_gap_ids();
     test_authors_ids();
     test_needs();
