@@ -6,6 +6,7 @@ import { once } from 'node:events';
 import { createConnection } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker, isMainThread, parentPort, workerData } from 'node:worker_threads';
+import { HARDENING_SCALE, Stage, costs, giveWay } from './stage.mjs';
 import { until } from '../integration/wait.mjs';
 
 const SIZE = 1 << 20, BATCH = 20, PAUSE_MS = 40; // between batches: who attacks must not be what the good client waits for
@@ -31,9 +32,9 @@ async function attack({ port, posts, addresses, head }) {
 }
 
 if (!isMainThread) {
+    giveWay();
     parentPort.postMessage(await attack(workerData));
 } else {
-    const { HARDENING_SCALE, Stage, costs } = await import('./stage.mjs');
     const posts = Math.round(2430 * HARDENING_SCALE);
     for (const [name, space] of [['publisher', 128], ['gateway', 256]])
         for (const [form, head, from, addresses] of [
@@ -41,7 +42,7 @@ if (!isMainThread) {
             ['that tell their length', `Content-Length: ${SIZE}`, 'one address', 1],
             ['in chunks', `Transfer-Encoding: chunked\r\n\r\n${(SIZE + 2).toString(16)}`, '200 addresses', 200]])
             test(`${name}: POSTs ${form} and never end, from ${from}`, { timeout: 150000 }, async t => {
-                const stage = await Stage.start();
+                const stage = await Stage.start({ last: false });
                 const server = name === 'gateway' ? stage.gw : stage.pub;
                 execFileSync('prlimit', ['--pid', String(server.pid), `--as=${space << 20}`]);
                 let told;

@@ -39,7 +39,7 @@ const CASES = [
 ];
 for (const [what, bound, kind, options, { memory }, settings, reason] of CASES)
     test(what, async t => {
-        const stage = await Stage.start({ gateway: { TRUSTED_PROXIES: '127.0.0.1', MEMORY_LIMIT, ...settings } });
+        const stage = await Stage.start({ last: false, gateway: { TRUSTED_PROXIES: '127.0.0.1', MEMORY_LIMIT, ...settings } });
         const lost = (await stage.gw.metric('sse_bus_lost_total')) ?? 0;
         let over = false;
         const waits = newcomers(stage.gw, () => over);

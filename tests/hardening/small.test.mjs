@@ -1,5 +1,5 @@
 // The same attacks at small servers: a gateway with 256 MiB of address space and a publisher with 128 MiB. Where memory is asked for that is not there, a process ends.
-// Two workers, as each has an arena of its own; with the bus thread and the clients on two cores, latency is not judged here.
+// Two workers, as each has an arena of its own.
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -17,7 +17,7 @@ if (!SANITIZED)
 
 for (const [name, server, path, status, small] of [['gateway', gw, '/', 200, '256 MiB'], ['publisher', pub, '/no-such-path', 404, '128 MiB']]) {
     test(`${name} of ${small}: heads that are decoded at each reference`, LIMIT, async t => {
-        await costs(t, stage, server, { what: `of ${small}: cache-digest, 8,000 times in a head, 10 connections; 240 times in 900 heads`, bound: 'head fields; not decoded', latency: false }, async () => {
+        await costs(t, stage, server, { what: `of ${small}: cache-digest, 8,000 times in a head, 10 connections; 240 times in 900 heads`, bound: 'head fields; not decoded' }, async () => {
             const bombs = await requests(server, 10, 1, repeated('cache-digest', DIGEST, 8000), { end: false });
             const heads = await requests(server, 10, 90, repeated('cache-digest', DIGEST, 240), { end: true });
             return bombs.sent + heads.sent;
@@ -25,7 +25,7 @@ for (const [name, server, path, status, small] of [['gateway', gw, '/', 200, '25
     });
 
     test(`${name} of ${small}: answers that are not taken`, LIMIT, async t => {
-        await costs(t, stage, server, { what: `of ${small}: 50,000 answers of which nothing is taken, 500 connections`, bound: 'requests under way', latency: false }, async () => {
+        await costs(t, stage, server, { what: `of ${small}: 50,000 answers of which nothing is taken, 500 connections`, bound: 'requests under way' }, async () => {
             const all = await Promise.all(Array.from({ length: 500 }, () => Frames.connect(server.port, { settings: setting(4, 0) })));
             all.forEach((c, i) => c.send(i % 2 ? page : missing));
             await until('all is sent', () => all.every(c => c.closed || c.raw.socket.writableLength === 0), 20000);
@@ -36,7 +36,7 @@ for (const [name, server, path, status, small] of [['gateway', gw, '/', 200, '25
     });
 
     test(`${name} of ${small}: bodies that never end`, LIMIT, async t => {
-        await costs(t, stage, server, { what: `of ${small}: 100 request bodies that never end, again and again`, bound: 'request bodies, BODIES_LIMIT', latency: false }, async () => {
+        await costs(t, stage, server, { what: `of ${small}: 100 request bodies that never end, again and again`, bound: 'request bodies, BODIES_LIMIT' }, async () => {
             await attack(server, 'bodies', { again: true });
             return null;
         });

@@ -1,5 +1,5 @@
 // Ten times what hurt version 1.0, at small servers: a gateway with 256 MiB of address space, of which two workers' heaps take half, and a publisher with 128 MiB. What such a gateway may keep is set
-// as deploy/security.md says. Where memory is asked for that is not there, a process ends. Latency is not judged here, see small.test.mjs.
+// as deploy/security.md says. Where memory is asked for that is not there, a process ends.
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -22,7 +22,7 @@ const usedMemory = async () => Number(/used_memory:(\d+)/.exec(await redis.comma
 // costs(), and that Redis takes no more than it may.
 async function small(t, server, what, bound, act) {
     const before = await usedMemory();
-    await costs(t, stage, server, { what: `of ${server === gw ? '256' : '128'} MiB: ${what}`, bound, memory: MEMORY, latency: false }, act);
+    await costs(t, stage, server, { what: `of ${server === gw ? '256' : '128'} MiB: ${what}`, bound, memory: MEMORY }, act);
     const more = await usedMemory() - before;
     t.diagnostic(`Redis took ${megabytes(more / 1024)} MB more`);
     assert.ok(more < REDIS_MORE, `Redis took ${more} bytes more`);
@@ -39,7 +39,7 @@ for (const [what, bound, kind, connections] of [
     });
 
 test('events of 1 MiB: ten to 600 readers, none of whom is closed', LIMIT, async t => {
-    const watch = await Watch.start(gw.port, 'large', 600);
+    const watch = Watch.start(gw.port, '/channels/large', 600);
     await gw.waitMetric('sse_streams', 700, { ms: 20000 });
     const data = 'x'.repeat(MB - 1024);
     await small(t, gw, '10 events of 1 MiB to 600 readers', 'MEMORY_LIMIT, each event counted once', async () => {
@@ -52,7 +52,7 @@ test('events of 1 MiB: ten to 600 readers, none of whom is closed', LIMIT, async
         return 10 * data.length;
     });
     assert.equal((await watch.report()).open, 600);
-    watch.child.stdin.end();
+    watch.end();
     await gw.waitMetric('sse_streams', 100, { ms: 20000 });
 });
 

@@ -1,83 +1,174 @@
-/* A well-behaved client:
+/* Well-behaved clients, in a process of their own so that nobody else's work is part of what they measure:
  *
- * watch PORT PATH STREAMS
+ * watch PORT PATH STREAMS [REDIS CHANNEL PUBLISHER]
  *
  * Holds HTTP/1.1 streams, each on a connection of its own. The data of an event is the CLOCK_MONOTONIC nanosecond it was published
- * at. For each line on standard input it prints, as JSON, what came since the last one: events, open streams, latency in ms. Ends
- * with standard input. */
+ * at. With the Unix socket of a Redis, the name of a bus channel and the port of a publisher it also publishes such an event there, and POSTs
+ * one to the publisher's channel "posted", PER_SECOND times a second each, however long the answers take. For each 'r' on standard input it
+ * prints, as JSON, what came since the last one: events, open streams, latencies in ms, POSTs answered with 200 and otherwise, and
+ * how many events it has published in all. After an 's' it publishes and posts no more. Ends with standard input. */
 #include <arpa/inet.h>
-#include <poll.h>
+#include <netinet/tcp.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { KEPT = 1 << 20 };
+enum { KEPT = 1 << 20, PER_SECOND = 100, POSTS_MAX = 1 << 16 };
 
-struct stream {
-    int fd;
+enum kind { STREAM, REDIS, POSTS, TICKS };
+
+struct connection {
+    enum kind kind;
+    int fd; /* -1: closed */
     char line[4096];
     size_t n;
 };
 
-static double latencies[KEPT]; /* ms */
-static size_t events;
-static int open_streams;
+struct latencies {
+    double ms[KEPT];
+    size_t n;
+};
 
-static double since_ms(const char *nanoseconds)
+static struct latencies events, posts;
+static struct connection redis = {.kind = REDIS, .fd = -1}, publisher = {.kind = POSTS, .fd = -1},
+                         ticks = {.kind = TICKS, .fd = -1};
+static const char *channel;
+static uint64_t posts_began[POSTS_MAX], posts_first, posts_next, published; /* nanoseconds, of those that are not answered yet */
+static int open_streams, refused, epoll;
+
+static uint64_t now_ns(void)
 {
     struct timespec ts;
     clock_gettime(CLOCK_MONOTONIC, &ts);
-    return ((double)ts.tv_sec * 1e9 + (double)ts.tv_nsec - strtod(nanoseconds, NULL)) / 1e6;
+    return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
 }
 
-static void on_line(struct stream *stream)
+static void took(struct latencies *latencies, uint64_t since_ns)
 {
-    stream->line[stream->n] = 0;
-    if (strncmp(stream->line, "data: ", 6) == 0 && events < KEPT)
-        latencies[events++] = since_ms(stream->line + 6);
-    stream->n = 0;
+    if (latencies->n < KEPT)
+        latencies->ms[latencies->n++] = (double)(int64_t)(now_ns() - since_ns) / 1e6;
 }
 
-static void on_bytes(struct stream *stream, const char *bytes, ssize_t n)
+static void on_answer(const char *status)
 {
-    for (ssize_t i = 0; i < n; ++i) {
-        if (bytes[i] == '\n')
-            on_line(stream);
-        else if (stream->n < sizeof(stream->line) - 1)
-            stream->line[stream->n++] = bytes[i];
-    }
+    uint64_t began = posts_began[posts_first++ % POSTS_MAX];
+    if (strncmp(status, "200", 3) == 0)
+        took(&posts, began);
+    else
+        ++refused;
 }
 
-static void on_readable(struct stream *stream)
+static void on_line(struct connection *connection)
+{
+    static const char answer[] = "HTTP/1.1 ";
+    const char *status;
+    connection->line[connection->n] = 0;
+    if (connection->kind == STREAM && strncmp(connection->line, "data: ", 6) == 0)
+        took(&events, strtoull(connection->line + 6, NULL, 10));
+    else if (connection->kind == POSTS &&
+             (status = strstr(connection->line, answer)) != NULL) /* behind the body of the one before */
+        on_answer(status + sizeof(answer) - 1);
+    else if (connection->kind == REDIS && connection->line[0] == '-')
+        fprintf(stderr, "watch: %s\n", connection->line);
+    connection->n = 0;
+}
+
+static void on_closed(struct connection *connection)
+{
+    close(connection->fd);
+    connection->fd = -1;
+    open_streams -= connection->kind == STREAM;
+    refused += connection->kind == POSTS;
+}
+
+static void on_readable(struct connection *connection)
 {
     static char bytes[65536];
-    ssize_t n = recv(stream->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
-    if (n > 0) {
-        on_bytes(stream, bytes, n);
-    } else if (n == 0) {
-        close(stream->fd);
-        --open_streams;
+    ssize_t n = recv(connection->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+    for (ssize_t i = 0; i < n; ++i) {
+        if (bytes[i] == '\n')
+            on_line(connection);
+        else if (connection->n < sizeof(connection->line) - 1)
+            connection->line[connection->n++] = bytes[i];
     }
+    if (n == 0)
+        on_closed(connection);
 }
 
-static void open_stream(struct stream *stream, int port, const char *path, int epoll)
+static void dial(struct connection *connection, const void *address, socklen_t length)
 {
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    struct epoll_event wanted = {.events = EPOLLIN, .data.ptr = stream};
-    char request[512];
-    int n = snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\nhost: localhost\r\naccept: text/event-stream\r\n\r\n", path);
-    stream->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (connect(stream->fd, (struct sockaddr *)&to, sizeof(to)) != 0 || send(stream->fd, request, (size_t)n, 0) != n) {
+    struct epoll_event wanted = {.events = EPOLLIN, .data.ptr = connection};
+    int on = 1;
+    connection->fd = socket(((const struct sockaddr *)address)->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    setsockopt(connection->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    if (connect(connection->fd, address, length) != 0) {
         perror("watch");
         exit(1);
     }
-    epoll_ctl(epoll, EPOLL_CTL_ADD, stream->fd, &wanted);
+    epoll_ctl(epoll, EPOLL_CTL_ADD, connection->fd, &wanted);
+}
+
+static void dial_port(struct connection *connection, int port)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    dial(connection, &to, sizeof(to));
+}
+
+static bool send_all(const struct connection *connection, const char *text, int n)
+{
+    return connection->fd != -1 && send(connection->fd, text, (size_t)n, MSG_NOSIGNAL) == n;
+}
+
+static void open_stream(struct connection *stream, int port, const char *path)
+{
+    char request[512];
+    int n = snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\nhost: localhost\r\naccept: text/event-stream\r\n\r\n", path);
+    dial_port(stream, port);
+    if (!send_all(stream, request, n))
+        exit(1);
     ++open_streams;
+}
+
+static void publish(void)
+{
+    static const char post[] = "POST /channels/posted HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+                               "content-length: 2\r\n\r\n{}";
+    char command[512];
+    int n = snprintf(command, sizeof(command), "PUBLISH %s %llu\r\n", channel, (unsigned long long)now_ns());
+    published += send_all(&redis, command, n);
+    posts_began[posts_next % POSTS_MAX] = now_ns();
+    posts_next += send_all(&publisher, post, sizeof(post) - 1);
+}
+
+static void on_tick(void)
+{
+    uint64_t due;
+    if (read(ticks.fd, &due, sizeof(due)) == sizeof(due))
+        for (; due != 0; --due)
+            publish();
+}
+
+static void start_publishing(char **argv)
+{
+    struct sockaddr_un to = {.sun_family = AF_UNIX};
+    struct timespec every = {.tv_nsec = 1000000000 / PER_SECOND};
+    struct itimerspec times = {every, every};
+    struct epoll_event wanted = {.events = EPOLLIN, .data.ptr = &ticks};
+    snprintf(to.sun_path, sizeof(to.sun_path), "%s", argv[0]);
+    dial(&redis, &to, sizeof(to));
+    channel = argv[1];
+    dial_port(&publisher, atoi(argv[2]));
+    ticks.fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
+    timerfd_settime(ticks.fd, 0, &times, NULL);
+    epoll_ctl(epoll, EPOLL_CTL_ADD, ticks.fd, &wanted);
 }
 
 static int by_value(const void *a, const void *b)
@@ -86,40 +177,59 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static double quantile(double q)
+static double quantile(const struct latencies *latencies, double q)
 {
-    return events == 0 ? 0 : latencies[(size_t)(q * (double)(events - 1))];
+    return latencies->n == 0 ? 0 : latencies->ms[(size_t)(q * (double)(latencies->n - 1))];
 }
 
 static void report(void)
 {
-    qsort(latencies, events, sizeof(latencies[0]), by_value);
-    printf("{\"events\":%zu,\"open\":%d,\"p50\":%.2f,\"p99\":%.2f,\"max\":%.2f}\n", events, open_streams, quantile(0.5),
-           quantile(0.99), quantile(1));
+    qsort(events.ms, events.n, sizeof(events.ms[0]), by_value);
+    qsort(posts.ms, posts.n, sizeof(posts.ms[0]), by_value);
+    printf("{\"events\":%zu,\"open\":%d,\"p50\":%.2f,\"p99\":%.2f,\"max\":%.2f,\"published\":%llu,\"posts\":%zu,\"refused\":%d,"
+           "\"post_p50\":%.2f,\"post_p99\":%.2f,\"post_max\":%.2f}\n",
+           events.n, open_streams, quantile(&events, 0.5), quantile(&events, 0.99), quantile(&events, 1),
+           (unsigned long long)published, posts.n, refused, quantile(&posts, 0.5), quantile(&posts, 0.99), quantile(&posts, 1));
     fflush(stdout);
-    events = 0;
+    events.n = posts.n = 0;
+    refused = 0;
+}
+
+/* False when nobody asks any more. */
+static bool on_order(void)
+{
+    char byte;
+    if (read(STDIN_FILENO, &byte, 1) != 1)
+        return false;
+    if (byte == 's')
+        close(ticks.fd);
+    else
+        report();
+    return true;
 }
 
 int main(int argc, char **argv)
 {
     struct epoll_event ready[64], wanted = {.events = EPOLLIN};
-    char byte[64];
-    int epoll = epoll_create1(EPOLL_CLOEXEC), streams = argc < 4 ? 0 : atoi(argv[3]);
-    struct stream *all = calloc((size_t)streams + 1, sizeof(*all));
+    int streams = argc < 4 ? 0 : atoi(argv[3]);
+    struct connection *all = calloc((size_t)streams + 1, sizeof(*all));
+    epoll = epoll_create1(EPOLL_CLOEXEC);
     if (all == NULL)
         return 1;
     for (int i = 0; i < streams; ++i)
-        open_stream(&all[i], atoi(argv[1]), argv[2], epoll);
+        open_stream(&all[i], atoi(argv[1]), argv[2]);
+    if (argc > 6)
+        start_publishing(argv + 4);
     epoll_ctl(epoll, EPOLL_CTL_ADD, STDIN_FILENO, &wanted);
     for (;;) {
         int count = epoll_wait(epoll, ready, 64, -1);
         for (int i = 0; i < count; ++i) {
-            if (ready[i].data.ptr != NULL)
+            if (ready[i].data.ptr == &ticks)
+                on_tick();
+            else if (ready[i].data.ptr != NULL)
                 on_readable(ready[i].data.ptr);
-            else if (read(STDIN_FILENO, byte, sizeof(byte)) <= 0)
+            else if (!on_order())
                 return 0;
-            else
-                report();
         }
     }
 }
