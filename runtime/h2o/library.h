@@ -6,6 +6,7 @@
 #include "runtime/h2o.h"
 
 #include <h2o/http2_internal.h>
+#include <sys/epoll.h>
 #include <sys/time.h>
 
 struct phr_header;
@@ -16,26 +17,28 @@ int phr_parse_request(const char *buf, size_t len, const char **method, size_t *
                       int *minor_version, struct phr_header *headers, size_t *num_headers, size_t last_len);
 ssize_t phr_decode_chunked(struct phr_chunked_decoder *decoder, char *buf, size_t *size);
 
-#define LIBRARY_REPLACED(FUNCTION)                                                                        \
-    FUNCTION(gettimeofday)                       /* steady_clock.c */                                     \
-    FUNCTION(h2o_context_update_timestamp_cache) /* steady_clock.c */                                     \
-    FUNCTION(h2o_buffer_reserve)                 /* bodies.c: bounds what requests under way take */      \
-    FUNCTION(h2o_buffer__do_free)                /* bodies.c */                                           \
-    FUNCTION(h2o_socket_write)                   /* takeover.c: what the library says by itself */        \
-    FUNCTION(h2o_socket_read_start)              /* h2_guard.c, h1_pace.c: see the input first */         \
-    FUNCTION(h2o_socket_close)                   /* h1_pace.c: a connection that waits is gone */         \
-    FUNCTION(h2o_http1_accept)                   /* h1_pace.c */                                          \
-    FUNCTION(h2o_init_request)                   /* h1_pace.c: the next request on a connection */        \
-    FUNCTION(phr_parse_request)                  /* h1_guard.c: refuses what a proxy may read otherwise */ \
-    FUNCTION(phr_decode_chunked)                 /* h1_guard.c */                                         \
-    FUNCTION(h2o_http2_accept)                   /* h2_guard.c */                                         \
-    FUNCTION(h2o_http2_handle_upgrade)           /* h2_guard.c */                                         \
-    FUNCTION(h2o_http2_decode_frame)             /* h2_guard.c: judges each frame */                      \
-    FUNCTION(h2o_http2__encode_rst_stream_frame) /* h2_guard.c: … and each reset */                       \
-    FUNCTION(h2o_hpack_parse_headers)            /* h2_guard.c: … and each head */                        \
-    FUNCTION(h2o_http2_scheduler_dispose)        /* h2_guard.c: a connection ends */                      \
-    FUNCTION(h2o_cache_digests_load_header)      /* h2_guard.c: does nothing */                           \
-    FUNCTION(h2o_send_error_generic)             /* runtime/http.c: errors are one JSON sentence */
+#define LIBRARY_REPLACED(FUNCTION)                                                        \
+    FUNCTION(gettimeofday) /* steady_clock.c */                                           \
+    FUNCTION(h2o_context_update_timestamp_cache) /* steady_clock.c */                     \
+    FUNCTION(epoll_ctl) /* turn.c: a turn takes so many clients */                        \
+    FUNCTION(epoll_wait) /* turn.c */                                                     \
+    FUNCTION(h2o_buffer_reserve) /* bodies.c: bounds what requests under way take */      \
+    FUNCTION(h2o_buffer__do_free) /* bodies.c */                                          \
+    FUNCTION(h2o_socket_write) /* takeover.c: what the library says by itself */          \
+    FUNCTION(h2o_socket_read_start) /* h2_guard.c, h1_pace.c: see the input first */      \
+    FUNCTION(h2o_socket_close) /* h1_pace.c: a connection that waits is gone */           \
+    FUNCTION(h2o_http1_accept) /* h1_pace.c */                                            \
+    FUNCTION(h2o_init_request) /* h1_pace.c: the next request on a connection */          \
+    FUNCTION(phr_parse_request) /* h1_guard.c: refuses what a proxy may read otherwise */ \
+    FUNCTION(phr_decode_chunked) /* h1_guard.c */                                         \
+    FUNCTION(h2o_http2_accept) /* h2_guard.c */                                           \
+    FUNCTION(h2o_http2_handle_upgrade) /* h2_guard.c */                                   \
+    FUNCTION(h2o_http2_decode_frame) /* h2_guard.c: judges each frame */                  \
+    FUNCTION(h2o_http2__encode_rst_stream_frame) /* h2_guard.c: … and each reset */     \
+    FUNCTION(h2o_hpack_parse_headers) /* h2_guard.c: … and each head */                 \
+    FUNCTION(h2o_http2_scheduler_dispose) /* h2_guard.c: a connection ends */             \
+    FUNCTION(h2o_cache_digests_load_header) /* h2_guard.c: does nothing */                \
+    FUNCTION(h2o_send_error_generic) /* runtime/http.c: errors are one JSON sentence */
 
 /* The library's own, to be called from ours. */
 #define LIBRARY_FIELD(name) typeof(name) *name;
