@@ -1,7 +1,7 @@
-/* Limits how much of a turn of the loop requests may take, in both protocols. A turn reads up to 256 connections, and each may hold a hundred requests or a megabyte
- * of them:
- * together they would take a quarter of a second, in which no stream gets its events. Requests are begun for 2 ms of a turn; what is
- * left over waits for a later one. While connections wait, each begins one request in its turn, and newcomers queue behind them. */
+/* Limits how much of a turn of the loop requests may take, in both protocols, so that streams get their events and no client waits for another's hundred requests.
+ * Requests are begun for 2 ms of a turn; what is left over waits for a later one, and its connection is not read meanwhile. A connection that has begun a request in this turn lets others go
+ * first: while some wait, one that has begun none begins at once, for half of the time, and of those that wait each begins one request in its turn. So a client that sends one request at a time does not
+ * queue behind those that send many. */
 #pragma once
 
 #include <stdbool.h>
@@ -14,11 +14,11 @@ struct pace {
     void (*resume)(struct pace *pace);
 };
 
-/* Whether a request that came on this thread's loop must not be begun now. Its connection is to be read no more, and to call pace_wait(). */
-bool pace_must_wait(h2o_loop_t *loop);
+/* Whether a request that came on this thread's loop must not be begun now. `connection` tells connections apart, no more. It is to be read no more then, and to call pace_wait(). */
+bool pace_must_wait(h2o_loop_t *loop, const void *connection);
 
-/* Calls resume() in a later turn, the one that waits longest first. It may close its connection, begin one request, and wait again. */
-void pace_wait(struct pace *pace, h2o_loop_t *loop, void (*resume)(struct pace *pace));
+/* Calls resume() in a later turn. It may close its connection, begin one request, and wait again. */
+void pace_wait(struct pace *pace, h2o_loop_t *loop, const void *connection, void (*resume)(struct pace *pace));
 
 /* While `on`, no request begins on this thread: what earlier ones set going is not done yet. */
 void pace_hold(bool on);

@@ -53,7 +53,7 @@ static struct h1_pace *line_up(h2o_socket_t *sock)
         connection->h1_pace = h2o_mem_alloc(sizeof(*connection->h1_pace));
         *connection->h1_pace = (struct h1_pace){.sock = sock};
     }
-    pace_wait(&connection->h1_pace->pace, h2o_socket_get_loop(sock), resume);
+    pace_wait(&connection->h1_pace->pace, h2o_socket_get_loop(sock), sock, resume);
     return connection->h1_pace;
 }
 
@@ -66,7 +66,7 @@ static void hide_input(h2o_socket_t *sock, struct h1_pace *h1)
 
 static void on_read(h2o_socket_t *sock, const char *err)
 {
-    if (err == NULL && pace_must_wait(h2o_socket_get_loop(sock))) {
+    if (err == NULL && pace_must_wait(h2o_socket_get_loop(sock), sock)) {
         h2o_socket_read_stop(sock);
         line_up(sock);
     } else {
@@ -85,7 +85,7 @@ h2o_socket_cb h1_pace_reader(h2o_socket_t *sock, h2o_socket_cb cb)
         drop(sock);
         return cb;
     }
-    if (!is_between || sock->input->size == 0 || !pace_must_wait(h2o_socket_get_loop(sock)))
+    if (!is_between || sock->input->size == 0 || !pace_must_wait(h2o_socket_get_loop(sock), sock))
         return on_read;
     hide_input(sock, line_up(sock));
     return NULL;

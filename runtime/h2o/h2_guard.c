@@ -353,9 +353,9 @@ static void resume(struct pace *pace)
 /* Whether the next request must wait; meanwhile its connection is not read. */
 static bool waits_for_a_turn(struct h2_guard *guard)
 {
-    if (is_left_out(PART_PACE) || !pace_must_wait(h2o_socket_get_loop(guard->sock)))
+    if (is_left_out(PART_PACE) || !pace_must_wait(h2o_socket_get_loop(guard->sock), guard->sock))
         return false;
-    pace_wait(&guard->pace, h2o_socket_get_loop(guard->sock), resume);
+    pace_wait(&guard->pace, h2o_socket_get_loop(guard->sock), guard->sock, resume);
     h2o_socket_read_stop(guard->sock);
     return true;
 }

@@ -25,8 +25,8 @@ static void on_resume(struct pace *pace)
 static void begin_requests(struct connection *connection)
 {
     for (; connection->left != 0; --connection->left) {
-        if (pace_must_wait(loop)) {
-            pace_wait(&connection->pace, loop, on_resume);
+        if (pace_must_wait(loop, connection)) {
+            pace_wait(&connection->pace, loop, connection, on_resume);
             return;
         }
         order[strlen(order)] = (char)('a' + (connection - connections));
@@ -91,7 +91,7 @@ static void test_a_turn_ends(void)
     come(1, 1);
     check_order("a", "after 2 ms no request is begun in this turn");
     run();
-    check_order("aab", "what was left over is begun in later turns");
+    check_order("aba", "what was left over is begun in later turns, newcomers first");
 }
 
 static void test_who_waits_begins_one_request_in_turn(void)
@@ -103,18 +103,30 @@ static void test_who_waits_begins_one_request_in_turn(void)
     come(1, 3);
     come(2, 1);
     run();
-    check_order("aabcabab", "connections that wait begin one request after the other");
+    check_order("abacbaba", "connections that wait begin one request after the other, newcomers and others in turn");
 }
 
-static void test_who_comes_new_stands_behind(void)
+static void test_who_comes_new_does_not_queue(void)
 {
     start(0);
-    connections[0].left = 1;
-    pace_wait(&connections[0].pace, loop, on_resume);
-    come(1, 1);
-    check_order("", "while one waits no other begins");
+    connections[0].left = 3;
+    pace_wait(&connections[0].pace, loop, &connections[0], on_resume);
+    come(1, 2);
+    check_order("b", "while others wait a newcomer begins one request at once");
     run();
-    check_order("ab", "who waits longest is first");
+    check_order("babaa", "and then waits as they do");
+}
+
+static void test_newcomers_do_not_keep_others_waiting(void)
+{
+    start(1200);
+    connections[0].left = 2;
+    pace_wait(&connections[0].pace, loop, &connections[0], on_resume);
+    come(1, 1);
+    come(2, 1);
+    check_order("b", "they have half of the turn");
+    run();
+    check_order("bcaa", "who comes later waits as others do");
 }
 
 static void test_who_is_forgotten_is_not_resumed(void)
@@ -135,7 +147,8 @@ int main(void)
     test_what_costs_little_is_begun_at_once();
     test_a_turn_ends();
     test_who_waits_begins_one_request_in_turn();
-    test_who_comes_new_stands_behind();
+    test_who_comes_new_does_not_queue();
+    test_newcomers_do_not_keep_others_waiting();
     test_who_is_forgotten_is_not_resumed();
     return check_end();
 }
