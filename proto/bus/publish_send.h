@@ -17,7 +17,7 @@ struct publish_send {
     bool repeated; /* since our library was not there */
     struct wait_replicas_item held;
     struct publish_answer answer; /* while it is held; its id is in `bytes` */
-    h2o_linklist_t link; /* while it waits to be sent again */
+    h2o_linklist_t link; /* while it waits to be sent, or to be sent again */
     uint64_t refused_ms; /* when it was first told to come again; 0: it was not */
     uint64_t delay_ms, due_ms; /* how long it waits, and until when */
     size_t argc;

@@ -20,6 +20,9 @@
 enum {
     REPLICAS_TIMEOUT_MS = 1000,
     PROBE_MS = 1000, /* without an answer for so long the shard is asked whether it takes writes */
+    LARGE_BYTES = 16384,
+    LARGE_UNDER_WAY_BYTES = 1 << 20,
+    CHANNELS = 256, /* that waiting events are told apart by */
 };
 
 enum library {
@@ -36,6 +39,11 @@ struct publish_shard {
     struct redis *redis;
     char born_key[CHANNEL_KEY_MAX];
     struct wait_replicas wait; /* replicas: 0 if none need to have it */
+    struct {
+        size_t under_way; /* bytes that Redis has not answered yet */
+        h2o_linklist_t waiting; /* until they may be sent, and what came for their channels behind them */
+        uint32_t channels[CHANNELS]; /* how many wait, by the channel's slot */
+    } large;
     enum library library;
     const char *why; /* why the last load failed; NULL: it did not */
     const char *unwritable; /* why Redis took no write, by the newest answer; NULL: it did */
@@ -232,6 +240,12 @@ static void hold(struct publish_send *send, const struct publish_answer *answer)
 static bool queue(struct publish_send *send);
 static bool repeat(struct publish_send *send);
 
+/* What counts as large; 0: it does not. */
+static size_t large_bytes(const struct publish_send *send)
+{
+    return send->room > LARGE_BYTES ? send->room : 0;
+}
+
 /* Redis did not run the function, or the function found its channel half-way to another shard: it has done nothing. */
 static bool is_elsewhere(const redisReply *reply)
 {
@@ -244,13 +258,11 @@ static bool is_other_library(const redisReply *reply)
     return redis_error_is(reply, "ERR Function not found") || redis_error_is(reply, STALE);
 }
 
-static void on_answer(void *data, const redisReply *reply, const char *why)
+static void send_waiting(struct publish_shard *shard);
+
+static void take_answer(struct publish_send *send, const redisReply *reply)
 {
-    struct publish_send *send = data;
     struct publish_answer answer;
-    (void)why;
-    if (reply != NULL)
-        learn(send->shard, reply);
     if (reply == NULL)
         publish_send_fail(send, PUBLISH_BUS_DOWN, LOST_SENTENCE);
     else if (read_answer(&answer, reply) && answer.id.n <= send->room && send->shard->wait.replicas != 0)
@@ -259,8 +271,22 @@ static void on_answer(void *data, const redisReply *reply, const char *why)
         publish_send_answer(send, &answer);
     else if (is_elsewhere(reply))
         send->shard->on_again(send->shard->data, send, redis_error_down(reply));
-    else if (!is_other_library(reply) || !repeat(send))
+    else
         answer_error(send, reply);
+}
+
+static void on_answer(void *data, const redisReply *reply, const char *why)
+{
+    struct publish_send *send = data;
+    struct publish_shard *shard = send->shard;
+    (void)why;
+    if (reply != NULL)
+        learn(shard, reply);
+    if (reply != NULL && is_other_library(reply) && repeat(send))
+        return;
+    shard->large.under_way -= large_bytes(send);
+    take_answer(send, reply);
+    send_waiting(shard);
 }
 
 /* Not having been found, or having refused, the function has done nothing: sending it again can't publish twice. One load serves all that were under way. */
@@ -285,6 +311,44 @@ static bool queue(struct publish_send *send)
     return true;
 }
 
+/* ---- large events ---- */
+
+/* Redis runs one command at a time, and takes milliseconds for an event of a mebibyte. So that other channels' events don't wait for many of those, large ones are sent one after the other; a channel's events stay in order. */
+
+static uint32_t *waiting_of(struct publish_shard *shard, const struct publish_send *send)
+{
+    return &shard->large.channels[send->slot % CHANNELS];
+}
+
+static bool has_room(const struct publish_shard *shard, const struct publish_send *send)
+{
+    size_t bytes = large_bytes(send), under_way = shard->large.under_way;
+    return bytes == 0 || under_way == 0 || under_way + bytes <= LARGE_UNDER_WAY_BYTES;
+}
+
+static void send_now(struct publish_shard *shard, struct publish_send *send)
+{
+    const char *why = publish_shard_why(shard);
+    shard->large.under_way += large_bytes(send);
+    if (why == NULL && queue(send))
+        return;
+    shard->large.under_way -= large_bytes(send);
+    publish_send_fail(send, PUBLISH_BUS_DOWN, why != NULL ? why : "Redis does not keep up: too much waits to be sent to it");
+}
+
+/* While one waits, another is under way, whose answer or loss calls this again. */
+static void send_waiting(struct publish_shard *shard)
+{
+    while (!h2o_linklist_is_empty(&shard->large.waiting)) {
+        struct publish_send *send = H2O_STRUCT_FROM_MEMBER(struct publish_send, link, shard->large.waiting.next);
+        if (!has_room(shard, send))
+            return;
+        h2o_linklist_unlink(&send->link);
+        --*waiting_of(shard, send);
+        send_now(shard, send);
+    }
+}
+
 /* ---- interface ---- */
 
 /* WAIT must have answered before the connection counts as dead, also when it stands behind another one. */
@@ -299,6 +363,7 @@ struct publish_shard *publish_shard_open(const struct publish_shard_options *opt
     struct publish_shard *shard = h2o_mem_alloc(sizeof(*shard));
     *shard = (struct publish_shard){
         .on_again = options->on_again, .on_loaded = options->on_loaded, .data = options->data, .library = LIBRARY_ABSENT};
+    h2o_linklist_init_anchor(&shard->large.waiting);
     struct redis_options redis = *options->redis;
     redis.on_ready = on_ready;
     redis.on_lost = on_lost;
@@ -337,9 +402,14 @@ const char *publish_shard_unwritable(const struct publish_shard *shard)
 
 void publish_shard_send(struct publish_shard *shard, struct publish_send *send)
 {
+    bool first = large_bytes(send) == 0 ? *waiting_of(shard, send) == 0 : h2o_linklist_is_empty(&shard->large.waiting);
     send->shard = shard;
-    if (!queue(send))
-        publish_send_fail(send, PUBLISH_BUS_DOWN, "Redis does not keep up: too much waits to be sent to it");
+    if (first && has_room(shard, send)) {
+        send_now(shard, send);
+    } else {
+        ++*waiting_of(shard, send);
+        h2o_linklist_insert(&shard->large.waiting, &send->link);
+    }
 }
 
 void publish_shard_tell(struct publish_shard *shard, const struct slice *argv, size_t argc)

@@ -1,7 +1,7 @@
 // A gateway with one worker and a publisher, well-behaved clients beside the attacker, and the row that each attack leaves in the table.
 import { after } from 'node:test';
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { SANITIZED, SCALE, Stack, binary, until } from '../integration/stack.mjs';
 import { H2 } from '../integration/sse.mjs';
@@ -92,6 +92,8 @@ export class Stage {
         await stage.gw.waitMetric('sse_streams', STREAMS);
         await redis.subscribed(CHANNEL);
         await stage.watch.report(); // what was published before
+        for (const { pid } of process.env.HARDENING_REALTIME ? [redis, stage.gw, stage.pub, stage.watch.child] : [])
+            execFileSync('chrt', ['--all-tasks', '--fifo', '--pid', '1', pid]);
         if (last)
             giveWay();
         return stage;

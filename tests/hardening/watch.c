@@ -4,7 +4,7 @@
  *
  * Holds HTTP/1.1 streams, each on a connection of its own. The data of an event is the CLOCK_MONOTONIC nanosecond it was published
  * at. With the Unix socket of a Redis, the name of a bus channel and the port of a publisher it also publishes such an event there, and POSTs
- * one to the publisher's channel "posted", PER_SECOND times a second each, however long the answers take. For each 'r' on standard input it
+ * one to the publisher's channel "posted" on one of AUTHORS connections, PER_SECOND times a second each, however long the answers take. For each 'r' on standard input it
  * prints, as JSON, what came since the last one: events, open streams, latencies in ms, POSTs answered with 200 and otherwise, and
  * how many events it has published in all. After an 's' it publishes and posts no more. Ends with standard input. */
 #include <arpa/inet.h>
@@ -21,7 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { KEPT = 1 << 20, PER_SECOND = 100, POSTS_MAX = 1 << 16 };
+enum { KEPT = 1 << 20, PER_SECOND = 100, AUTHORS = 10, POSTS_MAX = 1 << 12 };
 
 enum kind { STREAM, REDIS, POSTS, TICKS };
 
@@ -32,16 +32,22 @@ struct connection {
     size_t n;
 };
 
+/* A client of the publisher, which sends each request on time, however long the last answer takes. */
+struct author {
+    struct connection connection;
+    uint64_t began[POSTS_MAX], first, next; /* nanoseconds, of the POSTs that are not answered yet */
+};
+
 struct latencies {
     double ms[KEPT];
     size_t n;
 };
 
 static struct latencies events, posts;
-static struct connection redis = {.kind = REDIS, .fd = -1}, publisher = {.kind = POSTS, .fd = -1},
-                         ticks = {.kind = TICKS, .fd = -1};
+static struct connection redis = {.kind = REDIS, .fd = -1}, ticks = {.kind = TICKS, .fd = -1};
 static const char *channel;
-static uint64_t posts_began[POSTS_MAX], posts_first, posts_next, published; /* nanoseconds, of those that are not answered yet */
+static struct author authors[AUTHORS], *author = authors; /* whose turn it is */
+static uint64_t published;
 static int open_streams, refused, epoll;
 
 static uint64_t now_ns(void)
@@ -57,9 +63,9 @@ static void took(struct latencies *latencies, uint64_t since_ns)
         latencies->ms[latencies->n++] = (double)(int64_t)(now_ns() - since_ns) / 1e6;
 }
 
-static void on_answer(const char *status)
+static void on_answer(struct author *answered, const char *status)
 {
-    uint64_t began = posts_began[posts_first++ % POSTS_MAX];
+    uint64_t began = answered->began[answered->first++ % POSTS_MAX];
     if (strncmp(status, "200", 3) == 0)
         took(&posts, began);
     else
@@ -75,7 +81,7 @@ static void on_line(struct connection *connection)
         took(&events, strtoull(connection->line + 6, NULL, 10));
     else if (connection->kind == POSTS &&
              (status = strstr(connection->line, answer)) != NULL) /* behind the body of the one before */
-        on_answer(status + sizeof(answer) - 1);
+        on_answer((struct author *)connection, status + sizeof(answer) - 1);
     else if (connection->kind == REDIS && connection->line[0] == '-')
         fprintf(stderr, "watch: %s\n", connection->line);
     connection->n = 0;
@@ -89,16 +95,24 @@ static void on_closed(struct connection *connection)
     refused += connection->kind == POSTS;
 }
 
+/* What does not fit is left out: of a large event only the start counts. */
+static void add(struct connection *connection, const char *bytes, size_t n)
+{
+    size_t room = sizeof(connection->line) - 1 - connection->n;
+    memcpy(connection->line + connection->n, bytes, n < room ? n : room);
+    connection->n += n < room ? n : room;
+}
+
 static void on_readable(struct connection *connection)
 {
     static char bytes[65536];
     ssize_t n = recv(connection->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
-    for (ssize_t i = 0; i < n; ++i) {
-        if (bytes[i] == '\n')
-            on_line(connection);
-        else if (connection->n < sizeof(connection->line) - 1)
-            connection->line[connection->n++] = bytes[i];
+    const char *at = bytes, *end = bytes + (n < 0 ? 0 : n), *line_end;
+    for (; (line_end = memchr(at, '\n', (size_t)(end - at))) != NULL; at = line_end + 1) {
+        add(connection, at, (size_t)(line_end - at));
+        on_line(connection);
     }
+    add(connection, at, (size_t)(end - at));
     if (n == 0)
         on_closed(connection);
 }
@@ -144,8 +158,9 @@ static void publish(void)
     char command[512];
     int n = snprintf(command, sizeof(command), "PUBLISH %s %llu\r\n", channel, (unsigned long long)now_ns());
     published += send_all(&redis, command, n);
-    posts_began[posts_next % POSTS_MAX] = now_ns();
-    posts_next += send_all(&publisher, post, sizeof(post) - 1);
+    author = author == authors ? authors + AUTHORS - 1 : author - 1;
+    author->began[author->next % POSTS_MAX] = now_ns();
+    author->next += send_all(&author->connection, post, sizeof(post) - 1);
 }
 
 static void on_tick(void)
@@ -165,7 +180,10 @@ static void start_publishing(char **argv)
     snprintf(to.sun_path, sizeof(to.sun_path), "%s", argv[0]);
     dial(&redis, &to, sizeof(to));
     channel = argv[1];
-    dial_port(&publisher, atoi(argv[2]));
+    for (author = authors; author != authors + AUTHORS; ++author) {
+        author->connection.kind = POSTS;
+        dial_port(&author->connection, atoi(argv[2]));
+    }
     ticks.fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
     timerfd_settime(ticks.fd, 0, &times, NULL);
     epoll_ctl(epoll, EPOLL_CTL_ADD, ticks.fd, &wanted);

@@ -458,6 +458,33 @@ test('a client that goes before the answer harms nobody, over HTTP/1.1 and HTTP/
     assert.equal(await length(channel), 51);
 });
 
+test('large events are sent to Redis one after the other: small ones of other channels go between them, those of their channel behind them', async () => {
+    const [large, other] = [newChannel(), newChannel()], connections = [];
+    let sent = 0;
+    const send = async (channel, body) => {
+        const raw = await Raw.connect(pub.port);
+        connections.push(raw);
+        await new Promise(resolve => raw.socket.write(`POST /channels/${channel} HTTP/1.1\r\nhost: x\r\ncontent-type: text/plain\r\ncontent-length: ${body.length}\r\n\r\n${body}`, resolve));
+        assert.equal((await post('/nowhere')).status, 404); // it has looked at its sockets since
+        sent += body.length === 1 ? 0 : body.length;
+        await until('it has read all', async () => await pub.metric('sse_bodies_bytes') >= sent);
+    };
+    await s.redis.command(['CONFIG', 'SET', 'slowlog-log-slower-than', '0']);
+    await s.redis.command(['SLOWLOG', 'RESET']);
+    s.redis.pause();
+    for (const data of ['1', '2', '3'])
+        await send(large, data.repeat(1000000));
+    await send(large, '4');
+    await send(other, '5');
+    s.redis.resume();
+    for (const raw of connections)
+        assert.equal((await raw.head()).status, 200);
+    await s.redis.command(['CONFIG', 'SET', 'slowlog-log-slower-than', '10000']);
+    const calls = (await s.redis.command(['SLOWLOG', 'GET', '1000'])).map(([,,, argv]) => argv).filter(([, name, count]) => name === 'sse_publish' && count === '1');
+    assert.equal(calls.reverse().map(([,,,, data]) => data[0]).join(''), '15234');
+    connections.forEach(raw => raw.close());
+});
+
 test('metrics count answers by class, publishes by outcome, and open connections', async () => {
     const read = async () => {
         const rows = await pub.metrics();
