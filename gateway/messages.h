@@ -10,7 +10,7 @@
 
 struct hub_channel; /* a worker's end of a channel; the bus thread only hands the pointer back */
 struct subscriber; /* likewise */
-struct feed_channel; /* the bus thread's end of a channel */
+struct channel; /* the bus thread's end of a channel */
 struct opening;
 
 /* ---- worker to feed ---- */
@@ -50,7 +50,7 @@ struct feed_request {
     struct requested_channel {
         struct hub_channel *local; /* lives until the worker has the answer */
         struct slice name; /* its own */
-        struct feed_channel *entry; /* bus thread only, while place is REQUEST_OPENING */
+        struct channel *channel; /* bus thread only, while place is REQUEST_OPENING */
     } channels[];
 };
 

@@ -12,12 +12,18 @@
 #include "runtime/log.h"
 #include "runtime/monotonic.h"
 
-struct channel *channel_create(struct channel_shared *shared, const struct channel_shard *shard, void *owner, struct slice name)
+struct channel *channel_create(struct channel_shared *shared, const struct channel_shard *shard, struct slice name)
 {
-    struct channel *channel = h2o_mem_alloc(sizeof(*channel) + name.n);
-    *channel =
-        (struct channel){.shared = shared, .shard = shard, .owner = owner, .state = SUBSCRIBING, .wanted = 1, .name_len = name.n};
-    memcpy(channel->name, name.p, name.n);
+    size_t locals = shared->worker_count * sizeof(struct hub_channel *), size = sizeof(struct channel) + locals + name.n;
+    struct channel *channel = h2o_mem_alloc(size);
+    memset(channel, 0, size);
+    channel->shared = shared;
+    channel->locals = (struct hub_channel **)(channel + 1);
+    h2o_linklist_init_anchor(&channel->waiting);
+    channel->shard = shard;
+    channel->state = SUBSCRIBING;
+    channel->wanted = 1;
+    channel->name = slice_make(memcpy((char *)(channel + 1) + locals, name.p, name.n), name.n);
     return channel;
 }
 
@@ -84,7 +90,6 @@ void channel_move(struct channel *channel, const struct channel_shard *shard)
     channel->born_ms = channel->seen_ms = 0;
 }
 
-/* Hands on the next event. */
 void channel_emit(struct channel *channel, struct frame *frame)
 {
     if (frame->durable) {
@@ -94,10 +99,9 @@ void channel_emit(struct channel *channel, struct frame *frame)
         ++channel->handed_on;
         ring_append(&channel->ring, frame, &channel->shared->limits);
     }
-    channel->shared->on_event(channel->owner, frame);
+    channel->shared->on_event(channel, frame);
 }
 
-/* Tells every stream that what stood between the last event and `until` is gone for good; or, where no event says so, what was published before time_ms. */
 void channel_emit_gap(struct channel *channel, struct position until, uint64_t time_ms)
 {
     char last_id[EVENT_ID_LEN + 1], own_id[EVENT_ID_LEN + 1];
@@ -108,7 +112,7 @@ void channel_emit_gap(struct channel *channel, struct position until, uint64_t t
         event_id_format(own_id, channel_name(channel), until);
     struct frame *gap = gap_frame(channel_name(channel), slice_of(last_id), slice_of(own_id), until, GAP_WHILE_OPEN);
     log_warn("the history does not reach back far enough: sending a gap", log_slice("channel", channel_name(channel)));
-    channel->shared->on_event(channel->owner, gap);
+    channel->shared->on_event(channel, gap);
     frame_unref(gap);
     ring_clear(&channel->ring);
     channel->horizon_ms = 0;
@@ -239,7 +243,7 @@ void channel_catch_up(struct channel *channel)
     channel->settled = 0;
     set_state(channel, LIVE);
     channel->interrupted = false;
-    channel->shared->on_live(channel->owner);
+    channel->shared->on_live(channel);
     for (size_t i = 0; held.count != 0; ++i) {
         struct frame *frame = frames_pop(&held);
         take(channel, frame, i < settled ? ARRIVAL_SETTLED : ARRIVAL_HELD);
@@ -249,7 +253,7 @@ void channel_catch_up(struct channel *channel)
     if (channel->state == READING)
         channel_start_read(channel);
     if (channel->drops != drops && channel->state == LIVE)
-        channel->shared->on_live(channel->owner); /* those that waited for what was forgotten meanwhile */
+        channel->shared->on_live(channel); /* those that waited for what was forgotten meanwhile */
 }
 
 /* The next event of its channel that was not read before: it came in the order in which its shard published. */

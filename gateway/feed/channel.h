@@ -11,8 +11,8 @@
 
 struct search;
 
-/* A channel that waits for its subscription. `name` is copied; `owner` comes back in the callbacks. `shard`: NULL where none has the channel now. */
-struct channel *channel_create(struct channel_shared *shared, const struct channel_shard *shard, void *owner, struct slice name);
+/* A channel that waits for its subscription, and that no worker listens to yet. `name` is copied. `shard`: NULL where none has the channel now. */
+struct channel *channel_create(struct channel_shared *shared, const struct channel_shard *shard, struct slice name);
 
 /* The channel has moved: its subscription there is to come. The shard before is no longer used, except by a read under way. */
 void channel_move(struct channel *channel, const struct channel_shard *shard);

@@ -1,9 +1,12 @@
-/* A channel's own memory, for its three files: channel.c keeps the events in order, channel_read.c reads the history, channel_view.c is what others see. */
+/* A channel's own memory. feed.c and opening.c keep in it who listens. For its own three files is the rest: channel.c keeps the events in order, channel_read.c reads the history,
+ * channel_view.c is what others see. */
 #pragma once
 
 #include "gateway/feed/divergence.h"
 #include "gateway/feed/ring.h"
 #include "gateway/frames.h"
+#include "runtime/redis/subscribe.h"
+#include "runtime/seeded_hash.h"
 
 enum state { SUBSCRIBING, READING, LIVE };
 
@@ -38,10 +41,20 @@ enum arrival {
     ARRIVAL_SETTLED, /* … by a read that began later, and found the last event there */
 };
 
+/* One that at least one worker listens to. */
 struct channel {
     struct channel_shared *shared;
-    const struct channel_shard *shard;
-    void *owner;
+    /* ---- who listens ---- */
+    UT_hash_handle hh;
+    struct hub_channel **locals; /* one a worker, NULL when it does not listen */
+    uint32_t listeners; /* workers */
+    uint16_t slot;
+    struct uplink *uplink; /* to its shard; NULL: none is known to have it */
+    struct subscription subscription;
+    h2o_linklist_t waiting; /* openings, for this channel */
+    const struct refusal *refused; /* why no stream can have it; NULL: streams can */
+    /* ---- its events ---- */
+    const struct channel_shard *shard; /* of the uplink */
     enum state state;
     enum channel_read reading;
     union {
@@ -79,8 +92,7 @@ struct channel {
     struct newest *newest; /* likewise */
     uint64_t handed_on; /* events with a position */
     uint32_t drops; /* of what these two knew */
-    size_t name_len;
-    char name[];
+    struct slice name;
 };
 
 /* ---- channel.c ---- */

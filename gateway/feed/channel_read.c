@@ -159,7 +159,7 @@ static bool read_ended(struct channel *channel, const char *why)
 {
     channel->reading = READING_NONE;
     if (why != NULL)
-        channel->shared->on_read_failed(channel->owner, why);
+        channel->shared->on_read_failed(channel, why);
     return why == NULL;
 }
 
@@ -187,7 +187,7 @@ static void go_on(struct channel *channel, bool complete)
         if (read_due(channel))
             channel_start_read(channel);
         else
-            channel->shared->on_live(channel->owner);
+            channel->shared->on_live(channel);
         break;
     }
 }
@@ -216,7 +216,7 @@ static void on_marker(void *data, const struct marker *marker, const char *why)
     if (why == NULL && channel->state != SUBSCRIBING && born_of(channel, marker) == 0)
         why = "the birth of the data in Redis is not known yet";
     if (why != NULL)
-        channel->shared->on_read_failed(channel->owner, why);
+        channel->shared->on_read_failed(channel, why);
     else if (channel->state != SUBSCRIBING)
         take_marker(channel, marker);
 }
@@ -387,7 +387,7 @@ void channel_start_read(struct channel *channel)
     }
     channel->reading = READING_NONE;
     if (why != NULL)
-        channel->shared->on_read_failed(channel->owner, why);
+        channel->shared->on_read_failed(channel, why);
 }
 
 bool channel_horizon(struct channel *channel, const struct frame *first, bool in_ring, uint64_t *horizon_ms)

@@ -5,12 +5,7 @@
 
 struct slice channel_name(const struct channel *channel)
 {
-    return slice_make(channel->name, channel->name_len);
-}
-
-void *channel_owner(const struct channel *channel)
-{
-    return channel->owner;
+    return channel->name;
 }
 
 struct channel_shared *channel_shared(const struct channel *channel)
@@ -95,10 +90,10 @@ size_t channel_frames(struct channel *channel, const struct history_entry *entri
 void channel_wake(struct channel *channel)
 {
     if (channel->state == LIVE)
-        channel->shared->on_live(channel->owner);
+        channel->shared->on_live(channel);
 }
 
 void channel_read_failed(struct channel *channel, const char *why)
 {
-    channel->shared->on_read_failed(channel->owner, why);
+    channel->shared->on_read_failed(channel, why);
 }

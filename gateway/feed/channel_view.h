@@ -43,13 +43,14 @@ struct channel_shared {
     struct page_budget *pages;
     h2o_linklist_t counted; /* see newest.c */
     uint32_t counted_count;
-    void (*on_event)(void *owner, struct frame *frame); /* the next event of the channel, in order; the frame is borrowed */
-    void (*on_read_failed)(void *owner, const char *why); /* channel_retry() will be needed */
-    void (*on_live)(void *owner); /* it became LIVE, or its ring reached deeper: what waited may ask again */
+    uint32_t worker_count; /* each may listen to each channel */
+    void (*on_event)(struct channel *channel,
+                     struct frame *frame); /* the next event of the channel, in order; the frame is borrowed */
+    void (*on_read_failed)(struct channel *channel, const char *why); /* channel_retry() will be needed */
+    void (*on_live)(struct channel *channel); /* it became LIVE, or its ring reached deeper: what waited may ask again */
 };
 
 struct slice channel_name(const struct channel *channel);
-void *channel_owner(const struct channel *channel);
 struct channel_shared *channel_shared(const struct channel *channel);
 const struct channel_shard *channel_shard(const struct channel *channel); /* NULL: none is known to have the channel now */
 
@@ -70,10 +71,10 @@ bool channel_lost_after(const struct channel *channel, struct position after, bo
 bool channel_covers(const struct channel *channel, struct position after);
 
 /* See history.h; for readers of their own. NULL also where no shard has the channel now. */
-struct history_read *channel_read_after(const struct channel *channel, struct position after, size_t limit, history_cb cb, void *data)
-    __attribute__((warn_unused_result));
-struct history_read *channel_read_before(const struct channel *channel, struct position before, size_t limit, history_cb cb,
+struct history_read *channel_read_after(const struct channel *channel, struct position after, size_t limit, history_cb cb,
                                         void *data) __attribute__((warn_unused_result));
+struct history_read *channel_read_before(const struct channel *channel, struct position before, size_t limit, history_cb cb,
+                                         void *data) __attribute__((warn_unused_result));
 
 /* For callers of these two: wakes all streams that wait for the channel; reports a failure, so that channel_retry() follows. */
 void channel_wake(struct channel *channel);

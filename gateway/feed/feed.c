@@ -5,8 +5,10 @@
 
 #include "gateway/counters.h"
 #include "gateway/feed/channel.h"
+#include "gateway/feed/channel_inside.h"
 #include "gateway/feed/gate.h"
 #include "gateway/feed/opening.h"
+#include "gateway/feed/uplink.h"
 #include "gateway/messages.h"
 #include "proto/bus/channel_slot.h"
 #include "runtime/announce.h"
@@ -30,7 +32,7 @@ struct feed {
     struct ring_memory memory;
     struct page_budget pages;
     struct channel_shared shared;
-    struct feed_channel *channels; /* uthash by name */
+    struct channel *channels; /* uthash by name */
     struct gate *gate;
     atomic_size_t spoken_for; /* channels there are, and new ones that wait at the gate */
     atomic_size_t promised; /* new ones of requests that are on their way here */
@@ -62,69 +64,70 @@ static void retry_soon(void *data)
     feed->retry_ms = feed->retry_ms * 2 < RETRY_MAX_MS ? feed->retry_ms * 2 : RETRY_MAX_MS;
 }
 
-/* NULL: nobody listens to it. */
-static struct feed_channel *find(const struct feed *feed, struct slice name)
+static struct feed *feed_of(const struct channel *channel)
 {
-    struct feed_channel *entry;
-    HASH_FIND(hh, feed->channels, name.p, name.n, entry);
-    return entry;
+    return H2O_STRUCT_FROM_MEMBER(struct feed, shared, channel->shared);
+}
+
+/* NULL: nobody listens to it. */
+static struct channel *find(const struct feed *feed, struct slice name)
+{
+    struct channel *channel;
+    HASH_FIND(hh, feed->channels, name.p, name.n, channel);
+    return channel;
 }
 
 /* ---- a channel's events ---- */
 
-static void on_event(void *owner, struct frame *frame)
+static void on_event(struct channel *channel, struct frame *frame)
 {
-    struct feed_channel *entry = owner;
-    struct feed *feed = entry->feed;
+    struct feed *feed = feed_of(channel);
     uint64_t now_us = monotonic_us();
     bool unsettled = feed->shared.unsettled != 0 || !uplinks_settled(feed->uplinks, now_us);
     struct feed_update event = {.kind = UPDATE_EVENT, .event = {.frame = frame, .came_us = now_us, .unsettled = unsettled}};
     for (uint32_t w = 0; w < feed->options.worker_count; ++w) {
-        if (entry->locals[w] == NULL)
+        if ((event.event.channel = channel->locals[w]) == NULL)
             continue;
-        event.event.channel = entry->locals[w];
         frame_ref(frame);
         send_update(feed, w, event);
     }
 }
 
-static void on_live(void *owner)
+static void on_live(struct channel *channel)
 {
-    struct feed_channel *entry = owner;
-    entry->feed->retry_ms = RETRY_MS;
-    openings_set_ready(&entry->feed->openings, entry);
+    feed_of(channel)->retry_ms = RETRY_MS;
+    openings_set_ready(&feed_of(channel)->openings, channel);
 }
 
 /* Ends this channel's streams, and those only, with a reason; until the last of them is gone there are no others of it. */
-static void refuse_channel(struct feed_channel *entry, const struct refusal *why)
+static void refuse_channel(struct channel *channel, const struct refusal *why)
 {
     static struct log_limit limit;
-    struct feed *feed = entry->feed;
-    if (entry->refused != NULL)
+    struct feed *feed = feed_of(channel);
+    if (channel->refused != NULL)
         return;
-    entry->refused = why;
+    channel->refused = why;
     if (log_allowed(&limit))
-        log_warn("channel refused", log_slice("channel", channel_name(entry->channel)), log_str("why", why->sentence));
+        log_warn("channel refused", log_slice("channel", channel->name), log_str("why", why->sentence));
+    struct feed_update update = {.kind = UPDATE_CHANNEL_REFUSED, .refused = {.why = why}};
     for (uint32_t w = 0; w < feed->options.worker_count; ++w)
-        if (entry->locals[w] != NULL)
-            send_update(feed, w,
-                        (struct feed_update){.kind = UPDATE_CHANNEL_REFUSED, .refused = {.channel = entry->locals[w], .why = why}});
-    openings_set_ready(&feed->openings, entry);
+        if ((update.refused.channel = channel->locals[w]) != NULL)
+            send_update(feed, w, update);
+    openings_set_ready(&feed->openings, channel);
 }
 
-static void on_read_failed(void *owner, const char *why)
+static void on_read_failed(struct channel *channel, const char *why)
 {
     static struct log_limit limit;
-    struct feed *feed = ((struct feed_channel *)owner)->feed;
+    struct feed *feed = feed_of(channel);
     const struct refusal *refusal = opening_refusal(history_fault(why));
-    if (refusal != NULL && channel_live(((struct feed_channel *)owner)->channel)) {
-        channel_drop_wishes(
-            ((struct feed_channel *)owner)->channel); /* open streams need nothing of its history; those that wait do */
-        openings_refuse(owner, refusal);
+    if (refusal != NULL && channel_live(channel)) {
+        channel_drop_wishes(channel); /* open streams need nothing of its history; those that wait do */
+        openings_refuse(channel, refusal);
         return;
     }
     if (refusal != NULL) {
-        refuse_channel(owner, refusal);
+        refuse_channel(channel, refusal);
         return;
     }
     if (log_allowed(&limit))
@@ -136,40 +139,40 @@ static void on_retry(void *data)
 {
     struct feed *feed = data;
     timer_stop(&feed->retry);
-    for (struct feed_channel *entry = feed->channels, *next; entry != NULL; entry = next) {
-        next = entry->hh.next;
-        channel_retry(entry->channel);
+    for (struct channel *channel = feed->channels, *next; channel != NULL; channel = next) {
+        next = channel->hh.next;
+        channel_retry(channel);
     }
     openings_retry(&feed->openings);
 }
 
 /* ---- a channel's subscription ---- */
 
-static struct feed_channel *entry_of(struct subscription *subscription)
+static struct channel *channel_of(struct subscription *subscription)
 {
-    return H2O_STRUCT_FROM_MEMBER(struct feed_channel, subscription, subscription);
+    return H2O_STRUCT_FROM_MEMBER(struct channel, subscription, subscription);
 }
 
 static void on_subscribed(struct subscription *subscription)
 {
-    channel_subscribed(entry_of(subscription)->channel);
+    channel_subscribed(channel_of(subscription));
 }
 
 static void on_message(struct subscription *subscription, struct slice payload)
 {
-    channel_message(entry_of(subscription)->channel, payload);
+    channel_message(channel_of(subscription), payload);
 }
 
 static void on_unsubscribed(struct subscription *subscription)
 {
-    channel_lost(entry_of(subscription)->channel);
+    channel_lost(channel_of(subscription));
 }
 
 static void on_refused(struct subscription *subscription, const char *why)
 {
     static const struct refusal forbidden = {403, 0, "this gateway's Redis user may not subscribe to this channel"};
     (void)why;
-    refuse_channel(entry_of(subscription), &forbidden);
+    refuse_channel(channel_of(subscription), &forbidden);
 }
 
 static const struct subscription_events channel_events = {
@@ -177,81 +180,67 @@ static const struct subscription_events channel_events = {
 
 /* ---- the set of channels ---- */
 
-static const struct channel_shard *shard_of(const struct uplink *uplink)
-{
-    return uplink == NULL ? NULL : &uplink->shard;
-}
-
 static void count_spoken_for(struct feed *feed)
 {
     atomic_store_explicit(&feed->spoken_for, HASH_COUNT(feed->channels) + gate_waiting(feed->gate), memory_order_relaxed);
 }
 
-static void count_channels(struct feed *feed, int change)
+static struct channel *create_channel(struct feed *feed, struct slice name)
 {
-    metric_add(COUNT_CHANNELS, change);
+    uint16_t slot = channel_slot(name);
+    struct uplink *uplink = uplinks_of(feed->uplinks, slot);
+    struct channel *channel = channel_create(&feed->shared, uplink == NULL ? NULL : &uplink->shard, name);
+    channel->subscription.events = &channel_events;
+    channel->slot = slot;
+    channel->uplink = uplink;
+    HASH_ADD_KEYPTR(hh, feed->channels, channel->name.p, name.n, channel);
+    if (uplink != NULL)
+        uplink_subscribe(uplink, name, &channel->subscription);
+    metric_add(COUNT_CHANNELS, 1);
+    count_spoken_for(feed);
+    return channel;
+}
+
+static void drop_channel(struct channel *channel)
+{
+    struct feed *feed = feed_of(channel);
+    if (channel->uplink != NULL)
+        uplink_unsubscribe(channel->uplink, channel->name);
+    HASH_DEL(feed->channels, channel);
+    channel_destroy(channel);
+    metric_add(COUNT_CHANNELS, -1);
     count_spoken_for(feed);
 }
 
-static struct feed_channel *create_channel(struct feed *feed, struct slice name)
+static void move_channel(struct channel *channel)
 {
-    size_t locals = feed->options.worker_count * sizeof(struct hub_channel *);
-    struct feed_channel *entry = h2o_mem_alloc(sizeof(*entry) + locals);
-    memset(entry, 0, sizeof(*entry) + locals);
-    entry->feed = feed;
-    entry->subscription.events = &channel_events;
-    h2o_linklist_init_anchor(&entry->waiting);
-    entry->slot = channel_slot(name);
-    entry->uplink = uplinks_of(feed->uplinks, entry->slot);
-    entry->channel = channel_create(&feed->shared, shard_of(entry->uplink), entry, name);
-    HASH_ADD_KEYPTR(hh, feed->channels, channel_name(entry->channel).p, name.n, entry);
-    if (entry->uplink != NULL)
-        uplink_subscribe(entry->uplink, name, &entry->subscription);
-    count_channels(feed, 1);
-    return entry;
-}
-
-static void drop_channel(struct feed_channel *entry)
-{
-    struct feed *feed = entry->feed;
-    if (entry->uplink != NULL)
-        uplink_unsubscribe(entry->uplink, channel_name(entry->channel));
-    HASH_DEL(feed->channels, entry);
-    channel_destroy(entry->channel);
-    free(entry);
-    count_channels(feed, -1);
-}
-
-static void move_channel(struct feed_channel *entry)
-{
-    struct slice name = channel_name(entry->channel);
-    struct uplink *uplink = uplinks_of(entry->feed->uplinks, entry->slot);
-    if (uplink == entry->uplink)
+    struct uplink *uplink = uplinks_of(feed_of(channel)->uplinks, channel->slot);
+    if (uplink == channel->uplink)
         return;
-    if (entry->uplink != NULL)
-        uplink_unsubscribe(entry->uplink, name);
-    entry->uplink = uplink;
-    channel_move(entry->channel, shard_of(uplink));
+    if (channel->uplink != NULL)
+        uplink_unsubscribe(channel->uplink, channel->name);
+    channel->uplink = uplink;
+    channel_move(channel, uplink == NULL ? NULL : &uplink->shard);
     if (uplink != NULL)
-        uplink_subscribe(uplink, name, &entry->subscription);
+        uplink_subscribe(uplink, channel->name, &channel->subscription);
 }
 
 /* The channel of this name, known to be listened to by the asking worker from now on. */
-static struct feed_channel *listen_for(struct feed *feed, uint32_t worker, const struct requested_channel *asked)
+static struct channel *listen_for(struct feed *feed, uint32_t worker, const struct requested_channel *asked)
 {
-    struct feed_channel *entry = find(feed, asked->name);
-    if (entry == NULL)
-        entry = create_channel(feed, asked->name);
-    if (entry->locals[worker] == NULL)
-        ++entry->listeners;
-    entry->locals[worker] = asked->local;
-    return entry;
+    struct channel *channel = find(feed, asked->name);
+    if (channel == NULL)
+        channel = create_channel(feed, asked->name);
+    if (channel->locals[worker] == NULL)
+        ++channel->listeners;
+    channel->locals[worker] = asked->local;
+    return channel;
 }
 
 static void begin(struct feed *feed, struct feed_request *request)
 {
     for (uint32_t i = 0; i < request->count; ++i)
-        request->channels[i].entry = listen_for(feed, request->worker, &request->channels[i]);
+        request->channels[i].channel = listen_for(feed, request->worker, &request->channels[i]);
     request->listens = true;
     opening_start(&feed->openings, request);
 }
@@ -310,12 +299,12 @@ static void join(struct feed *feed, struct feed_request *request)
 static void leave(struct feed *feed, struct feed_request *request)
 {
     for (uint32_t i = 0; i < request->count; ++i) {
-        struct feed_channel *entry = find(feed, request->channels[i].name);
-        if (entry == NULL || entry->locals[request->worker] != request->channels[i].local)
+        struct channel *channel = find(feed, request->channels[i].name);
+        if (channel == NULL || channel->locals[request->worker] != request->channels[i].local)
             continue;
-        entry->locals[request->worker] = NULL;
-        if (--entry->listeners == 0)
-            drop_channel(entry);
+        channel->locals[request->worker] = NULL;
+        if (--channel->listeners == 0)
+            drop_channel(channel);
     }
     send_update(feed, request->worker, (struct feed_update){.kind = UPDATE_LEFT, .request = request});
 }
@@ -383,17 +372,17 @@ static const struct subscription_events nodes_events = {
 static void on_subscriber_lost(void *data, struct uplink *uplink)
 {
     struct feed *feed = data;
-    for (struct feed_channel *entry = feed->channels; entry != NULL; entry = entry->hh.next)
-        if (entry->uplink == uplink)
-            channel_lost(entry->channel);
+    for (struct channel *channel = feed->channels; channel != NULL; channel = channel->hh.next)
+        if (channel->uplink == uplink)
+            channel_lost(channel);
 }
 
 static void on_doubt(void *data, struct uplink *uplink)
 {
     struct feed *feed = data;
-    for (struct feed_channel *entry = feed->channels; entry != NULL; entry = entry->hh.next)
-        if (entry->uplink == uplink)
-            channel_doubt(entry->channel);
+    for (struct channel *channel = feed->channels; channel != NULL; channel = channel->hh.next)
+        if (channel->uplink == uplink)
+            channel_doubt(channel);
 }
 
 static void hear_nodes(struct feed *feed, struct uplink *uplink)
@@ -415,8 +404,8 @@ static struct uplink *nodes_uplink(const struct feed *feed)
 static void on_moved(void *data)
 {
     struct feed *feed = data;
-    for (struct feed_channel *entry = feed->channels; entry != NULL; entry = entry->hh.next)
-        move_channel(entry);
+    for (struct channel *channel = feed->channels; channel != NULL; channel = channel->hh.next)
+        move_channel(channel);
     hear_nodes(feed, nodes_uplink(feed));
 }
 
@@ -462,7 +451,8 @@ struct feed *feed_open(const struct feed_options *options)
                                                            .on_moved = on_moved,
                                                            .on_beat = on_beat,
                                                            .data = feed});
-    feed->shared = (struct channel_shared){.margin_ms = uplinks_margin_ms(feed->uplinks),
+    feed->shared = (struct channel_shared){.worker_count = options->worker_count,
+                                           .margin_ms = uplinks_margin_ms(feed->uplinks),
                                            .limits = {options->ring_frames, options->ring_bytes, &feed->memory},
                                            .pages = &feed->pages,
                                            .on_event = on_event,

@@ -2,7 +2,9 @@
 
 #include <stdlib.h>
 
+#include "gateway/feed/channel_inside.h"
 #include "gateway/feed/replay.h"
+#include "gateway/feed/uplink.h"
 #include "runtime/monotonic.h"
 
 /* A stream on its way to live. */
@@ -75,10 +77,10 @@ static void wait_for_barriers(struct opening *opening)
     struct canary **canaries = h2o_mem_alloc(request->count * sizeof(*canaries));
     opening->barriers = 0;
     for (uint32_t i = 0; i < request->count; ++i) {
-        const struct feed_channel *entry = request->channels[i].entry;
-        if (entry->uplink == NULL || waits_at(opening, entry->uplink->canary, canaries))
+        const struct channel *channel = request->channels[i].channel;
+        if (channel->uplink == NULL || waits_at(opening, channel->uplink->canary, canaries))
             continue;
-        canaries[opening->barriers] = entry->uplink->canary;
+        canaries[opening->barriers] = channel->uplink->canary;
         opening->waits[opening->barriers++] = (struct canary_wait){.cb = on_barrier, .data = opening};
     }
     if (opening->barriers == 0)
@@ -96,7 +98,7 @@ static bool is_settled(const struct opening *opening)
     uint64_t now_us = monotonic_us();
     bool several = false, settled = true;
     for (uint32_t i = 0; i < request->count && request->count != 1; ++i) {
-        const struct uplink *uplink = request->channels[i].entry->uplink;
+        const struct uplink *uplink = request->channels[i].channel->uplink;
         first = first == NULL ? uplink : first;
         several = several || uplink != first;
         settled = settled && uplink != NULL && uplink_settled(uplink, now_us);
@@ -149,7 +151,7 @@ static const struct refusal *refusal_of(const struct opening *opening)
     const struct feed_request *request = opening->request;
     const struct refusal *why = opening_abandoned(request);
     for (uint32_t i = 0; i < request->count && why == NULL; ++i)
-        why = request->channels[i].entry->refused;
+        why = request->channels[i].channel->refused;
     return why;
 }
 
@@ -160,7 +162,7 @@ static void wait_at_channel(struct opening *opening, struct channel *channel)
         opening_refuse(opening->all, opening->request, opening_refusal(HISTORY_DEADLY));
         return;
     }
-    h2o_linklist_insert(&((struct feed_channel *)channel_owner(channel))->waiting, &opening->link);
+    h2o_linklist_insert(&channel->waiting, &opening->link);
     if (channel_live(channel))
         return;
     replay_abandon(opening->replay);
@@ -216,11 +218,11 @@ bool openings_run(struct openings *openings, uint64_t until_us)
 }
 
 /* A fresh stream takes its place at once, which costs little: events that are handed on behind this come after it. What others look for does not depend on it. */
-void openings_set_ready(struct openings *openings, struct feed_channel *entry)
+void openings_set_ready(struct openings *openings, struct channel *channel)
 {
     h2o_linklist_t waiting;
     h2o_linklist_init_anchor(&waiting);
-    h2o_linklist_insert_list(&waiting, &entry->waiting);
+    h2o_linklist_insert_list(&waiting, &channel->waiting);
     while (!h2o_linklist_is_empty(&waiting)) {
         struct opening *opening = H2O_STRUCT_FROM_MEMBER(struct opening, link, waiting.next);
         h2o_linklist_unlink(&opening->link);
@@ -236,10 +238,10 @@ void openings_retry(struct openings *openings)
     h2o_linklist_insert_list(&openings->ready, &openings->retrying);
 }
 
-void openings_refuse(struct feed_channel *entry, const struct refusal *why)
+void openings_refuse(struct channel *channel, const struct refusal *why)
 {
-    while (!h2o_linklist_is_empty(&entry->waiting)) {
-        struct opening *opening = H2O_STRUCT_FROM_MEMBER(struct opening, link, entry->waiting.next);
+    while (!h2o_linklist_is_empty(&channel->waiting)) {
+        struct opening *opening = H2O_STRUCT_FROM_MEMBER(struct opening, link, channel->waiting.next);
         h2o_linklist_unlink(&opening->link);
         opening_refuse(opening->all, opening->request, why);
     }
@@ -270,14 +272,10 @@ void opening_go_on(struct opening *opening)
 
 void opening_start(struct openings *openings, struct feed_request *request)
 {
-    struct channel **channels = h2o_mem_alloc(request->count * sizeof(*channels));
     struct opening *opening = h2o_mem_alloc(sizeof(*opening) + request->count * sizeof(opening->waits[0]));
-    for (uint32_t i = 0; i < request->count; ++i)
-        channels[i] = request->channels[i].entry->channel;
     *opening = (struct opening){.all = openings, .request = request};
-    opening->replay = replay_create(request, channels, openings->shared, on_own_read, opening);
+    opening->replay = replay_create(request, openings->shared, on_own_read, opening);
     request->opening = opening;
-    free(channels);
     opening_go_on(opening);
 }
 

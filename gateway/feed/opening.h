@@ -1,7 +1,8 @@
 /* Streams on their way to live: each waits for its channels, for what was published before it, and for its reads, and is answered page by page. Bus thread only. */
 #pragma once
 
-#include "gateway/feed/feed_channel.h"
+#include "gateway/feed/channel_view.h"
+#include "gateway/messages.h"
 #include "proto/bus/history.h"
 
 /* What all openings of a feed share. */
@@ -30,8 +31,8 @@ void opening_go_on(struct opening *opening);
 bool openings_run(struct openings *openings, uint64_t until_us);
 
 /* All that wait for this channel have what they waited for: fresh streams take their places in it now, the others are ready. Or they are refused. */
-void openings_set_ready(struct openings *openings, struct feed_channel *entry);
-void openings_refuse(struct feed_channel *entry, const struct refusal *why);
+void openings_set_ready(struct openings *openings, struct channel *channel);
+void openings_refuse(struct channel *channel, const struct refusal *why);
 
 /* Those whose reads failed may try again. */
 void openings_retry(struct openings *openings);

@@ -15,8 +15,8 @@ enum {
     PRESENT_WAITS = 3, /* for a canary, until the present is proven late enough; a clock that was set may never be */
 };
 
-struct replay *replay_create(const struct feed_request *request, struct channel *const *channels,
-                             const struct channel_shared *shared, void (*on_read)(void *data), void *data)
+struct replay *replay_create(const struct feed_request *request, const struct channel_shared *shared, void (*on_read)(void *data),
+                             void *data)
 {
     size_t size = sizeof(struct replay) + request->count * sizeof(struct place);
     struct replay *replay = h2o_mem_alloc(size);
@@ -26,7 +26,7 @@ struct replay *replay_create(const struct feed_request *request, struct channel 
     replay->on_read = on_read;
     replay->data = data;
     for (uint32_t i = 0; i < request->count; ++i)
-        replay->places[i].channel = channels[i];
+        replay->places[i].channel = request->channels[i].channel;
     return replay;
 }
 

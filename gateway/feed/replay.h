@@ -7,9 +7,9 @@
 /* A fresh stream that is answered no later than this after it asked has not had its head before (see heads.h). */
 enum { REPLAY_HEAD_MS = 700 };
 
-/* Begins the replay of a request; channels[i] is the channel of channel i. `on_read(data)` is called when a read of its own has ended. */
-struct replay *replay_create(const struct feed_request *request, struct channel *const *channels,
-                             const struct channel_shared *shared, void (*on_read)(void *data), void *data);
+/* Begins the replay of a request, whose channels are found. `on_read(data)` is called when a read of its own has ended. */
+struct replay *replay_create(const struct feed_request *request, const struct channel_shared *shared, void (*on_read)(void *data),
+                             void *data);
 
 /* Whether it waits for a read of its own. */
 bool replay_reading(const struct replay *replay);

@@ -11,21 +11,21 @@
 static char seen[1024]; /* what was handed on */
 static unsigned failures, lives, doubts;
 
-static void on_event(void *owner, struct frame *frame)
+static void on_event(struct channel *of, struct frame *frame)
 {
-    (void)owner;
+    (void)of;
     fake_note(seen, sizeof(seen), frame);
 }
 
-static void on_read_failed(void *owner, const char *why)
+static void on_read_failed(struct channel *of, const char *why)
 {
-    (void)owner, (void)why;
+    (void)of, (void)why;
     ++failures;
 }
 
-static void on_live(void *owner)
+static void on_live(struct channel *of)
 {
-    (void)owner;
+    (void)of;
     ++lives;
 }
 
@@ -57,7 +57,7 @@ static void start(void)
     shared.on_read_failed = on_read_failed;
     shared.on_live = on_live;
     h2o_linklist_init_anchor(&shared.counted);
-    channel = channel_create(&shared, &shard, NULL, SLICE("news"));
+    channel = channel_create(&shared, &shard, SLICE("news"));
     seen[0] = 0;
     failures = lives = doubts = 0;
 }

@@ -18,19 +18,24 @@ static struct channel *channels[CHANNELS];
 static struct fake_stream *streams[CHANNELS];
 static bool live;
 
-static void on_event(void *owner, struct frame *frame)
+static void on_event(struct channel *of, struct frame *frame)
 {
-    (void)owner, (void)frame;
+    (void)of, (void)frame;
 }
 
-static void on_read_failed(void *owner, const char *why)
+static void on_read_failed(struct channel *of, const char *why)
 {
-    (void)owner, (void)why;
+    (void)of, (void)why;
 }
 
-static void on_call(void *owner)
+static void on_live(struct channel *of)
 {
-    (void)owner;
+    (void)of;
+}
+
+static void on_call(void *data)
+{
+    (void)data;
 }
 
 static void start(void)
@@ -57,11 +62,11 @@ static void start(void)
     shared.pages = &pages;
     shared.on_event = on_event;
     shared.on_read_failed = on_read_failed;
-    shared.on_live = on_call;
+    shared.on_live = on_live;
     h2o_linklist_init_anchor(&shared.counted);
     for (int i = 0; i < CHANNELS; ++i) {
         streams[i] = fake_stream(names[i]);
-        channels[i] = channel_create(&shared, &shard, NULL, names[i]);
+        channels[i] = channel_create(&shared, &shard, names[i]);
     }
 }
 
@@ -150,7 +155,7 @@ static void take_frames(struct feed_update *page)
 static void replay(const struct feed_request *request, const char *at_barrier, const char *between)
 {
     struct channel *wait_at;
-    struct replay *replay = replay_create(request, channels, &shared, on_call, NULL);
+    struct replay *replay = replay_create(request, &shared, on_call, NULL);
     memset(&got, 0, sizeof(got));
     for (int i = 0; i < STEPS_MOST; ++i) {
         struct feed_update page = {.kind = UPDATE_PAGE};
@@ -186,6 +191,8 @@ static struct feed_request *ask_for(uint32_t count, enum start_mode mode, uint32
     request->mode = mode;
     request->last = last;
     request->asked_ms = monotonic_ms();
+    for (uint32_t i = 0; i < count; ++i)
+        request->channels[i].channel = channels[i];
     if (id[0] == 't')
         event_id_format(text, SLICE(""), fake_at(event));
     else if (id[0] >= 'a' && id[0] < 'a' + CHANNELS)
@@ -345,7 +352,7 @@ static void test_later(void)
     start();
     run("a1 a2 a3 a4 a5 a6 a7 a8 S");
     struct feed_request *request = ask_for(1, START_RESUME, 0, "a9");
-    struct replay *one = replay_create(request, channels, &shared, on_call, NULL);
+    struct replay *one = replay_create(request, &shared, on_call, NULL);
     unsigned asked = fake.asked;
     while (replay_prepare(one, &wait_at) == REPLAY_CHANNEL && fake.asked == asked)
         answer_all();
@@ -408,7 +415,7 @@ static void test_retry(void)
         channel_deepen(channels[0], UINT32_MAX);
         answer_all();
         struct feed_request *request = ask_for(1, cases[i].mode, 7, cases[i].id);
-        struct replay *one = replay_create(request, channels, &shared, on_call, NULL);
+        struct replay *one = replay_create(request, &shared, on_call, NULL);
         while ((need = replay_prepare(one, &wait_at)) == REPLAY_CHANNEL && channel_ring(channels[0])->count < 4)
             answer_all();
         check(need == REPLAY_CHANNEL && fake_answer("gone") && replay_prepare(one, &wait_at) == REPLAY_CHANNEL, "%s fails",
@@ -470,7 +477,7 @@ static void test_needs(void)
     check(got.end == REPLAY_TURN, "without room for its pages it waits for its turn");
     pages.promised = 0;
     struct channel *wait_at;
-    struct replay *one = replay_create(request, channels, &shared, on_call, NULL);
+    struct replay *one = replay_create(request, &shared, on_call, NULL);
     enum replay_need need = replay_prepare(one, &wait_at);
     while (need == REPLAY_CHANNEL) {
         fake_answer(NULL);
@@ -485,7 +492,7 @@ static void test_needs(void)
     replay_abandon(one);
     free(one);
     channel_lost(channels[0]);
-    one = replay_create(request, channels, &shared, on_call, NULL);
+    one = replay_create(request, &shared, on_call, NULL);
     check(replay_prepare(one, &wait_at) == REPLAY_CHANNEL && wait_at == channels[0], "it waits for a channel that is not live");
     replay_abandon(one);
     free(one);
