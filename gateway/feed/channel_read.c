@@ -121,16 +121,10 @@ static void take_newest(struct channel *channel, const struct history_entry *ent
     channel->settled = channel->asked_held;
 }
 
-/* What the ring holds is what follows this, and is not older than it but for nobody's events. */
-static struct position ring_begin(const struct channel *channel)
-{
-    return channel->ring.count == 0 ? channel->last : ring_at(&channel->ring, 0)->prev;
-}
-
 /* The deeper read goes on with what stands before this. */
 static struct position deeper_before(const struct channel *channel)
 {
-    struct position begin = ring_begin(channel);
+    struct position begin = channel_ring_begin(channel);
     bool reached = !position_is_none(channel->reached) && position_compare(channel->reached_begin, begin) == 0;
     return reached ? channel->reached : position_next(begin);
 }
@@ -141,7 +135,7 @@ static bool take_older(struct channel *channel, const struct history_entry *entr
     bool room = true;
     struct position reached = deeper_before(channel);
     for (size_t i = count; i-- != 0 && room;) {
-        bool older = position_compare(entries[i].at, ring_begin(channel)) <= 0;
+        bool older = position_compare(entries[i].at, channel_ring_begin(channel)) <= 0;
         struct frame *frame = older ? channel_frame(channel, &entries[i]) : NULL;
         if (frame != NULL) {
             room = ring_prepend(&channel->ring, frame, &channel->shared->limits);
@@ -150,7 +144,7 @@ static bool take_older(struct channel *channel, const struct history_entry *entr
         reached = room ? entries[i].at : reached;
     }
     channel->reached = reached;
-    channel->reached_begin = ring_begin(channel);
+    channel->reached_begin = channel_ring_begin(channel);
     return room;
 }
 
@@ -261,7 +255,7 @@ static void on_older(void *data, const struct history_entry *entries, size_t cou
     struct channel *channel = data;
     if (!read_ended(channel, why))
         return;
-    if (position_compare(ring_begin(channel), channel->older_begin) ==
+    if (position_compare(channel_ring_begin(channel), channel->older_begin) ==
         0) { /* else it lost events meanwhile, and these don't join on */
         bool room = take_older(channel, entries, count);
         channel->depth = more && room ? channel->depth + (uint32_t)count : UINT32_MAX;
@@ -354,7 +348,7 @@ static struct history_read *read_history(struct channel *channel)
     case READING_BEGIN:
         return channel_read_after(channel, POSITION_NONE, 1, on_first, channel);
     default:
-        channel->older_begin = ring_begin(channel);
+        channel->older_begin = channel_ring_begin(channel);
         return channel_read_before(channel, deeper_before(channel), channel->wanted - channel->depth, on_older, channel);
     }
 }

@@ -38,10 +38,15 @@ struct position channel_newest(const struct channel *channel)
     return channel->last;
 }
 
+struct position channel_ring_begin(const struct channel *channel)
+{
+    return channel->ring.count == 0 ? channel->last : ring_at(&channel->ring, 0)->prev;
+}
+
 bool channel_covers(const struct channel *channel, struct position after)
 {
     return channel_bare(channel) || position_compare(channel->last, after) <= 0 ||
-           (channel->ring.count != 0 && position_compare(ring_at(&channel->ring, 0)->prev, after) <= 0);
+           position_compare(channel_ring_begin(channel), after) <= 0;
 }
 
 bool channel_lost_after(const struct channel *channel, struct position after, bool exact)

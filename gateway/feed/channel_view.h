@@ -61,6 +61,9 @@ bool channel_live(const struct channel *channel);
 const struct ring *channel_ring(const struct channel *channel);
 struct position channel_newest(const struct channel *channel);
 
+/* What the ring holds is what follows this, and is not older than it but for nobody's events. */
+struct position channel_ring_begin(const struct channel *channel);
+
 /* While channel_live(): the history has no entry, and channel_newest() is what its marker says, POSITION_NONE without one. */
 bool channel_bare(const struct channel *channel);
 

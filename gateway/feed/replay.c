@@ -52,9 +52,7 @@ void replay_abandon(struct replay *replay)
 /* Nothing is older than what the ring holds. */
 static bool ring_is_whole(const struct channel *channel)
 {
-    const struct ring *ring = channel_ring(channel);
-    struct position before = ring->count == 0 ? channel_newest(channel) : ring_at(ring, 0)->prev;
-    return position_is_none(before) || (ring->count == 0 && channel_bare(channel));
+    return position_is_none(channel_ring_begin(channel)) || (channel_ring(channel)->count == 0 && channel_bare(channel));
 }
 
 /* The newest request->last events of each channel. */
@@ -72,7 +70,7 @@ static enum replay_need resolve_last(struct replay *replay, struct channel **wai
         if (ring->count >= last)
             place->after = ring_at(ring, ring->count - last)->prev;
         else if (ring_is_whole(place->channel))
-            place->after = ring->count == 0 ? channel_newest(place->channel) : ring_at(ring, 0)->prev;
+            place->after = channel_ring_begin(place->channel);
         else if (!channel_find_newest(place->channel, last, &place->after))
             return REPLAY_CHANNEL;
         place->time_ms = places_present_ms(replay);

@@ -177,14 +177,6 @@ void search_retry(struct search *search)
 
 /* ---- asking ---- */
 
-/* Whether the ring holds all that the history has after `upto`. */
-static bool ring_holds_after(const struct channel *channel, struct position upto)
-{
-    const struct ring *ring = channel_ring(channel);
-    struct position after = ring->count == 0 ? channel_newest(channel) : ring_at(ring, 0)->prev;
-    return channel_bare(channel) || position_compare(after, upto) <= 0;
-}
-
 static struct wanted *want(struct search *search, struct slice id)
 {
     struct wanted *wanted;
@@ -202,10 +194,10 @@ static struct wanted *want(struct search *search, struct slice id)
 enum search_result search_find(struct search *search, struct slice id, struct position *at)
 {
     bool in_ring = ring_find(channel_ring(search->channel), id, at);
-    if (ring_holds_after(search->channel, POSITION_NONE))
+    if (channel_covers(search->channel, POSITION_NONE))
         return in_ring ? SEARCH_FOUND : SEARCH_NOT_FOUND;
     struct wanted *wanted = want(search, id);
-    if (wanted->state == KNOWN && !ring_holds_after(search->channel, wanted->upto))
+    if (wanted->state == KNOWN && !channel_covers(search->channel, wanted->upto))
         queue(search, wanted); /* looked for once more in what the ring has let go since */
     scan(search);
     if (wanted->state != KNOWN)

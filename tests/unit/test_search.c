@@ -34,10 +34,10 @@ struct position channel_newest(const struct channel *channel)
     return channel->last;
 }
 
-bool channel_bare(const struct channel *channel)
+bool channel_covers(const struct channel *channel, struct position after)
 {
-    (void)channel;
-    return false;
+    const struct ring *ring = &channel->ring;
+    return position_compare(ring->count == 0 ? channel->last : ring_at(ring, 0)->prev, after) <= 0;
 }
 
 void channel_wake(struct channel *channel)
