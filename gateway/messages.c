@@ -81,8 +81,7 @@ bool outbox_send(struct outbox *outbox)
 void outbox_unpack(h2o_linklist_t *received, h2o_linklist_t *messages)
 {
     while (!h2o_linklist_is_empty(received)) {
-        struct parcel *parcel = H2O_STRUCT_FROM_MEMBER(struct parcel, super.link, received->next);
-        h2o_linklist_unlink(&parcel->super.link);
+        struct parcel *parcel = H2O_STRUCT_FROM_MEMBER(struct parcel, super.link, list_take(received));
         h2o_linklist_insert_list(messages, &parcel->messages);
         free(parcel);
     }

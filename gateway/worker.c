@@ -93,8 +93,7 @@ static void on_orders(h2o_multithread_receiver_t *receiver, h2o_linklist_t *mess
 {
     struct worker *worker = H2O_STRUCT_FROM_MEMBER(struct worker, orders, receiver);
     while (!h2o_linklist_is_empty(messages)) {
-        struct order *order = H2O_STRUCT_FROM_MEMBER(struct order, super.link, messages->next);
-        h2o_linklist_unlink(&order->super.link);
+        struct order *order = H2O_STRUCT_FROM_MEMBER(struct order, super.link, list_take(messages));
         if (order->drain)
             drain(worker, order->drain_ms);
         if (order->tls != NULL)

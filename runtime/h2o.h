@@ -11,6 +11,14 @@
 
 #include "runtime/slice.h"
 
+/* Takes the first out of a list that is not empty. */
+static inline h2o_linklist_t *list_take(h2o_linklist_t *list)
+{
+    h2o_linklist_t *first = list->next;
+    h2o_linklist_unlink(first);
+    return first;
+}
+
 static inline struct slice slice_of_iovec(h2o_iovec_t v)
 {
     return (struct slice){v.base, v.len};

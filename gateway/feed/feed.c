@@ -470,11 +470,8 @@ h2o_multithread_receiver_t *feed_requests(struct feed *feed)
 bool feed_take_requests(struct feed *feed)
 {
     bool more = openings_run(&feed->openings, monotonic_us() + REQUESTS_US);
-    for (uint64_t until_us = monotonic_us() + REQUESTS_US; !h2o_linklist_is_empty(&feed->inbox) && monotonic_us() < until_us;) {
-        struct feed_request *request = H2O_STRUCT_FROM_MEMBER(struct feed_request, super.link, feed->inbox.next);
-        h2o_linklist_unlink(&request->super.link);
-        take_request(feed, request);
-    }
+    for (uint64_t until_us = monotonic_us() + REQUESTS_US; !h2o_linklist_is_empty(&feed->inbox) && monotonic_us() < until_us;)
+        take_request(feed, H2O_STRUCT_FROM_MEMBER(struct feed_request, super.link, list_take(&feed->inbox)));
     more = more || !h2o_linklist_is_empty(&feed->inbox);
     atomic_store_explicit(&feed->behind, more, memory_order_relaxed);
     return more;

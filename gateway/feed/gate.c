@@ -52,9 +52,10 @@ static void free_if_done(struct gate *gate, struct client *client)
     free(client);
 }
 
-static void pay(struct gate *gate, uint32_t fresh, uint64_t now_us)
+static void let_in(struct gate *gate, struct feed_request *request, uint64_t now_us)
 {
-    gate->paid_us = (gate->paid_us > now_us ? gate->paid_us : now_us) + (uint64_t)fresh * STEP_US;
+    gate->paid_us = (gate->paid_us > now_us ? gate->paid_us : now_us) + (uint64_t)request->fresh * STEP_US;
+    gate->options.let_in(gate->options.data, request);
 }
 
 static bool may_enter(struct gate *gate, uint64_t now_us)
@@ -83,11 +84,8 @@ static struct feed_request *take_next(struct gate *gate)
 static void let_in_some(struct gate *gate)
 {
     uint64_t now_us = monotonic_us();
-    while (!h2o_linklist_is_empty(&gate->turns) && may_enter(gate, now_us)) {
-        struct feed_request *request = take_next(gate);
-        pay(gate, request->fresh, now_us);
-        gate->options.let_in(gate->options.data, request);
-    }
+    while (!h2o_linklist_is_empty(&gate->turns) && may_enter(gate, now_us))
+        let_in(gate, take_next(gate), now_us);
 }
 
 static void on_tick(void *data)
@@ -112,8 +110,7 @@ void gate_put(struct gate *gate, struct feed_request *request, uint32_t fresh)
     uint64_t now_us = monotonic_us();
     request->fresh = fresh;
     if (h2o_linklist_is_empty(&gate->turns) && may_enter(gate, now_us)) {
-        pay(gate, fresh, now_us);
-        gate->options.let_in(gate->options.data, request);
+        let_in(gate, request, now_us);
         return;
     }
     h2o_linklist_insert(&client_of(gate, request->client)->requests, &request->super.link);

@@ -35,11 +35,8 @@ static void give_turns(struct openings *openings)
     if (openings->giving_turns)
         return;
     openings->giving_turns = true;
-    while (!h2o_linklist_is_empty(&openings->turns) && page_budget_room(openings->shared->pages)) {
-        struct opening *opening = H2O_STRUCT_FROM_MEMBER(struct opening, link, openings->turns.next);
-        h2o_linklist_unlink(&opening->link);
-        advance(opening);
-    }
+    while (!h2o_linklist_is_empty(&openings->turns) && page_budget_room(openings->shared->pages))
+        advance(H2O_STRUCT_FROM_MEMBER(struct opening, link, list_take(&openings->turns)));
     openings->giving_turns = false;
 }
 
@@ -209,11 +206,8 @@ static void advance(struct opening *opening)
 
 bool openings_run(struct openings *openings, uint64_t until_us)
 {
-    while (!h2o_linklist_is_empty(&openings->ready) && monotonic_us() < until_us) {
-        struct opening *opening = H2O_STRUCT_FROM_MEMBER(struct opening, link, openings->ready.next);
-        h2o_linklist_unlink(&opening->link);
-        advance(opening);
-    }
+    while (!h2o_linklist_is_empty(&openings->ready) && monotonic_us() < until_us)
+        advance(H2O_STRUCT_FROM_MEMBER(struct opening, link, list_take(&openings->ready)));
     return !h2o_linklist_is_empty(&openings->ready);
 }
 
@@ -224,8 +218,7 @@ void openings_set_ready(struct openings *openings, struct channel *channel)
     h2o_linklist_init_anchor(&waiting);
     h2o_linklist_insert_list(&waiting, &channel->waiting);
     while (!h2o_linklist_is_empty(&waiting)) {
-        struct opening *opening = H2O_STRUCT_FROM_MEMBER(struct opening, link, waiting.next);
-        h2o_linklist_unlink(&opening->link);
+        struct opening *opening = H2O_STRUCT_FROM_MEMBER(struct opening, link, list_take(&waiting));
         if (opening->request->mode == START_FRESH)
             advance(opening);
         else
@@ -241,8 +234,7 @@ void openings_retry(struct openings *openings)
 void openings_refuse(struct channel *channel, const struct refusal *why)
 {
     while (!h2o_linklist_is_empty(&channel->waiting)) {
-        struct opening *opening = H2O_STRUCT_FROM_MEMBER(struct opening, link, channel->waiting.next);
-        h2o_linklist_unlink(&opening->link);
+        struct opening *opening = H2O_STRUCT_FROM_MEMBER(struct opening, link, list_take(&channel->waiting));
         opening_refuse(opening->all, opening->request, why);
     }
 }

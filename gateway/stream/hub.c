@@ -67,14 +67,6 @@ static struct hub_channel *channel_of(const struct member *member)
     return H2O_STRUCT_FROM_MEMBER(struct hub_channel, fanout, member->fanout);
 }
 
-static char *copy_text(struct slice text)
-{
-    char *copy = h2o_mem_alloc(text.n + 1);
-    memcpy(copy, text.p, text.n);
-    copy[text.n] = 0;
-    return copy;
-}
-
 /* ---- streams come and go ---- */
 
 /* The end of a life that may be cut short at random, so that streams which began together don't end together; 0 lives for ever. */
@@ -119,7 +111,7 @@ static void join(struct hub *hub, struct subscriber *subscriber, const struct hu
     request->head_sent = spec->head_first;
     request->asked_ms = monotonic_ms();
     if (spec->mode == START_RESUME)
-        request->resume_id = copy_text(spec->resume_id);
+        request->resume_id = h2o_strdup(NULL, spec->resume_id.p, spec->resume_id.n).base;
     for (uint32_t i = 0; i < spec->count; ++i) {
         struct hub_channel *channel = hub_channel_find_or_create(&hub->channels, spec->channels[i]);
         ++channel->refs;
@@ -251,8 +243,7 @@ static void leave_channels(struct hub *hub, struct subscriber *subscriber)
 static void leave_some(struct hub *hub)
 {
     for (uint64_t until_us = monotonic_us() + LEAVE_US; hub_is_behind(hub) && monotonic_us() < until_us;) {
-        struct subscriber *subscriber = H2O_STRUCT_FROM_MEMBER(struct subscriber, link, hub->leaving.next);
-        h2o_linklist_unlink(&subscriber->link);
+        struct subscriber *subscriber = H2O_STRUCT_FROM_MEMBER(struct subscriber, link, list_take(&hub->leaving));
         leave_channels(hub, subscriber);
         subscriber->join = JOIN_NONE;
         if (subscriber->state == SUBSCRIBER_RELEASED)
@@ -262,11 +253,8 @@ static void leave_some(struct hub *hub)
 
 static void reap(struct hub *hub)
 {
-    while (!h2o_linklist_is_empty(&hub->graveyard)) {
-        struct subscriber *subscriber = H2O_STRUCT_FROM_MEMBER(struct subscriber, link, hub->graveyard.next);
-        h2o_linklist_unlink(&subscriber->link);
-        subscriber_free(subscriber);
-    }
+    while (!h2o_linklist_is_empty(&hub->graveyard))
+        subscriber_free(H2O_STRUCT_FROM_MEMBER(struct subscriber, link, list_take(&hub->graveyard)));
 }
 
 /* ---- what the feed sends ---- */

@@ -95,8 +95,7 @@ static void free_lane(struct lane *lane)
 
 static void forget_oldest(struct history *history)
 {
-    struct lane *oldest = H2O_STRUCT_FROM_MEMBER(struct lane, link, history->idle.next);
-    h2o_linklist_unlink(&oldest->link);
+    struct lane *oldest = H2O_STRUCT_FROM_MEMBER(struct lane, link, list_take(&history->idle));
     --history->idle_count;
     free_lane(oldest);
 }

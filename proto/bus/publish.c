@@ -72,8 +72,7 @@ static void send_due(struct publish *publish, uint64_t now)
     h2o_linklist_init_anchor(&before);
     h2o_linklist_insert_list(&before, &publish->waiting);
     while (!h2o_linklist_is_empty(&before)) {
-        struct publish_send *send = H2O_STRUCT_FROM_MEMBER(struct publish_send, link, before.next);
-        h2o_linklist_unlink(&send->link);
+        struct publish_send *send = H2O_STRUCT_FROM_MEMBER(struct publish_send, link, list_take(&before));
         if (send->due_ms > now) {
             h2o_linklist_insert(&publish->waiting, &send->link);
             continue;
@@ -191,8 +190,7 @@ void publish_close(struct publish *publish)
     while (publish->routes != NULL)
         close_route(&publish->routes);
     while (!h2o_linklist_is_empty(&publish->waiting)) {
-        struct publish_send *send = H2O_STRUCT_FROM_MEMBER(struct publish_send, link, publish->waiting.next);
-        h2o_linklist_unlink(&send->link);
+        struct publish_send *send = H2O_STRUCT_FROM_MEMBER(struct publish_send, link, list_take(&publish->waiting));
         publish_send_fail(send, PUBLISH_BUS_DOWN, "the publisher is stopping");
     }
     shards_close(publish->shards);

@@ -204,8 +204,7 @@ static void send_changes(struct subscribe *subscribe)
     send_all(subscribe, true, changes->members, changes->adds);
     send_all(subscribe, false, changes->members + AWAITED_MAX - changes->removes, changes->removes);
     while (!h2o_linklist_is_empty(&changes->done)) {
-        struct member *member = H2O_STRUCT_FROM_MEMBER(struct member, changed, changes->done.next);
-        h2o_linklist_unlink(&member->changed);
+        struct member *member = H2O_STRUCT_FROM_MEMBER(struct member, changed, list_take(&changes->done));
         release_if_done(subscribe, member);
     }
     free(changes);
@@ -221,8 +220,7 @@ static void on_flush(void *data)
         return;
     }
     while (!h2o_linklist_is_empty(&subscribe->changed)) {
-        struct member *member = H2O_STRUCT_FROM_MEMBER(struct member, changed, subscribe->changed.next);
-        h2o_linklist_unlink(&member->changed);
+        struct member *member = H2O_STRUCT_FROM_MEMBER(struct member, changed, list_take(&subscribe->changed));
         release_if_done(subscribe, member);
     }
 }
@@ -266,9 +264,7 @@ static void on_ready(void *data)
 
 static void take_batch(struct subscribe *subscribe)
 {
-    struct batch *batch = H2O_STRUCT_FROM_MEMBER(struct batch, link, subscribe->batches.next);
-    h2o_linklist_unlink(&batch->link);
-    free(batch);
+    free(H2O_STRUCT_FROM_MEMBER(struct batch, link, list_take(&subscribe->batches)));
 }
 
 static void on_lost(void *data, const char *why)

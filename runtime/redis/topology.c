@@ -74,8 +74,7 @@ void topology_found(struct topology *topology, const struct redis_node *node, co
         h2o_linklist_insert(&asking, link);
     }
     while (!h2o_linklist_is_empty(&asking)) {
-        struct topology_seeker *seeker = H2O_STRUCT_FROM_MEMBER(struct topology_seeker, link, asking.next);
-        h2o_linklist_unlink(&seeker->link);
+        struct topology_seeker *seeker = H2O_STRUCT_FROM_MEMBER(struct topology_seeker, link, list_take(&asking));
         h2o_linklist_insert(&topology->seekers, &seeker->link);
         seeker->asking = false;
         seeker->on_found(seeker->data, node, why);
