@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "gateway/stream/subscriber.h"
 #include "runtime/http.h"
 #include "runtime/net/client_address.h"
 #include "tests/unit/fake_clock.h"
@@ -27,4 +28,19 @@ const char *client_address_print(const struct client_address *address, char text
 {
     (void)address;
     return strcpy(text, "-");
+}
+
+/* For tables of transports: streams over HTTP/2 have no socket of their own, others this one. */
+enum { FD = 1000 /* no descriptor of this process */ };
+
+static inline int no_fd(const struct subscriber *subscriber)
+{
+    (void)subscriber;
+    return -1;
+}
+
+static inline int its_fd(const struct subscriber *subscriber)
+{
+    (void)subscriber;
+    return FD;
 }

@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "proto/channel.h"
 #include "runtime/redis/redis.h"
 #include "tests/check.h"
 
@@ -140,6 +141,22 @@ CHECK_UNUSED static long long server_info(struct server *server, const char *nam
     long long value = at == NULL ? 0 : atoll(at + strlen(name));
     freeReplyObject(reply);
     return value;
+}
+
+/* How many of its clients are subscribed to this Redis channel; `count` is NUMSUB or SHARDNUMSUB. */
+CHECK_UNUSED static long long server_listeners(struct server *server, const char *count, const char *name)
+{
+    redisReply *reply = server_do(server, "PUBSUB %s %s", count, name);
+    long long n = reply->element[1]->integer;
+    freeReplyObject(reply);
+    return n;
+}
+
+/* The Redis channel of a channel, until the next call. */
+CHECK_UNUSED static struct slice pubsub(const char *channel)
+{
+    static char name[CHANNEL_KEY_MAX];
+    return slice_make(name, channel_pubsub(name, slice_of(channel)));
 }
 
 static void server_stop(struct server *server, int signo)

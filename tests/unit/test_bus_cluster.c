@@ -151,14 +151,6 @@ static void on_lost(void *data, const char *why)
     ++seen.lost;
 }
 
-static long long listeners(struct server *server, const char *name)
-{
-    redisReply *reply = server_do(server, "PUBSUB SHARDNUMSUB sse:%s", name);
-    long long n = reply->element[1]->integer;
-    freeReplyObject(reply);
-    return n;
-}
-
 static void check_taken_slot(struct server *server)
 {
     server_set(server, "CLUSTER DELSLOTS %d", channel_slot(SLICE("a")));
@@ -168,7 +160,9 @@ static void check_taken_slot(struct server *server)
     check(run_until(seen.messages == messages + 1) && seen.last == 2, "the others go on");
     subscribe_add(seen.subscribe, SLICE("sse:c"), subscription_of(3));
     subscribe_remove(seen.subscribe, SLICE("sse:b"));
-    check(run_until(seen.last == 3 && listeners(server, "c") == 1 && listeners(server, "b") == 0), "can be added, and removed");
+    check(run_until(seen.last == 3 && server_listeners(server, "SHARDNUMSUB", "sse:c") == 1 &&
+                    server_listeners(server, "SHARDNUMSUB", "sse:b") == 0),
+          "can be added, and removed");
     int subscribed = seen.subscribed;
     server_set(server, "CLUSTER ADDSLOTS %d", channel_slot(SLICE("a")));
     check(run_until(seen.subscribed == subscribed + 1) && seen.last == 1, "it is subscribed again when its slot is back");
@@ -190,7 +184,7 @@ static void check_crossing(struct server *server)
         if (round % 2 != 0)
             subscribe_add(seen.subscribe, SLICE("sse:a"), subscription_of(1));
         int subscribed = seen.subscribed;
-        if (!run_until(seen.subscribed > subscribed && listeners(server, "a") == 1))
+        if (!run_until(seen.subscribed > subscribed && server_listeners(server, "SHARDNUMSUB", "sse:a") == 1))
             break;
     }
     int messages = seen.messages;
@@ -232,7 +226,8 @@ static void check_subscriber(struct server *server)
     open_subscriber(server, "");
     subscribe_add(seen.subscribe, SLICE("sse:a"), subscription_of(1));
     subscribe_add(seen.subscribe, SLICE("sse:b"), subscription_of(2));
-    check(run_until(seen.subscribed == 2) && listeners(server, "a") == 1 && listeners(server, "b") == 1,
+    check(run_until(seen.subscribed == 2) && server_listeners(server, "SHARDNUMSUB", "sse:a") == 1 &&
+              server_listeners(server, "SHARDNUMSUB", "sse:b") == 1,
           "channels of several slots are subscribed");
     server_set(server, "SPUBLISH sse:a x");
     check(run_until(seen.messages == 1) && seen.last == 1, "SPUBLISH arrives");

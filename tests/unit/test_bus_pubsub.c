@@ -78,12 +78,6 @@ static void open_subscriber(const struct redis_options *options)
     seen = (struct seen){.subscribe = subscribe_open(options, &events)};
 }
 
-static struct slice pubsub(const char *channel)
-{
-    static char name[CHANNEL_KEY_MAX];
-    return slice_make(name, channel_pubsub(name, slice_of(channel)));
-}
-
 static void add(const char *name, intptr_t tag)
 {
     subscribe_add(seen.subscribe, pubsub(name), subscription_of(tag));
@@ -92,15 +86,6 @@ static void add(const char *name, intptr_t tag)
 static void remove_channel(const char *name)
 {
     subscribe_remove(seen.subscribe, pubsub(name));
-}
-
-/* How many of the server's clients are subscribed to the channel. */
-static long long listeners(struct server *server, const char *pubsub)
-{
-    redisReply *reply = server_do(server, "PUBSUB NUMSUB %s", pubsub);
-    long long n = reply->element[1]->integer;
-    freeReplyObject(reply);
-    return n;
 }
 
 static void check_payloads(struct server *server)
@@ -132,7 +117,8 @@ static void check_set(struct server *server)
     check(!subscribe_ready(seen.subscribe) && subscribe_why(seen.subscribe) != NULL,
           "a channel can be added before there is a Redis");
     check(run_until(seen.subscribed == 1) && seen.last_tag == 1, "and is confirmed when there is");
-    check(subscribe_ready(seen.subscribe) && subscribe_count(seen.subscribe) == 1 && listeners(server, "sse:a") == 1,
+    check(subscribe_ready(seen.subscribe) && subscribe_count(seen.subscribe) == 1 &&
+              server_listeners(server, "NUMSUB", "sse:a") == 1,
           "it is in the set");
     check_payloads(server);
     server_set(server, "PUBLISH sse:b other");
@@ -142,7 +128,7 @@ static void check_set(struct server *server)
           "other channels' messages do not arrive");
     remove_channel("a");
     server_set(server, "PUBLISH sse:a late");
-    check(run_until(listeners(server, "sse:a") == 0), "a removed channel is given up");
+    check(run_until(server_listeners(server, "NUMSUB", "sse:a") == 0), "a removed channel is given up");
     check(seen.messages == before + 1 && subscribe_count(seen.subscribe) == 0, "and no message of it is delivered");
 }
 
@@ -193,7 +179,9 @@ static void check_quick_changes(struct server *server)
     remove_channel("r");
     remove_channel("q");
     remove_channel("other");
-    check(run_until(listeners(server, "sse:r") + listeners(server, "sse:q") + listeners(server, "sse:other") == 0),
+    check(run_until(server_listeners(server, "NUMSUB", "sse:r") + server_listeners(server, "NUMSUB", "sse:q") +
+                        server_listeners(server, "NUMSUB", "sse:other") ==
+                    0),
           "all are given up");
 }
 
@@ -232,7 +220,8 @@ static void check_restore(struct server *server)
     add("many/7", 7);
     seen.subscribed = 0;
     server_start(server);
-    check(run_until(seen.subscribed == MANY - 1) && listeners(server, "sse:many/8") == 0 && listeners(server, "sse:many/7") == 1,
+    check(run_until(seen.subscribed == MANY - 1) && server_listeners(server, "NUMSUB", "sse:many/8") == 0 &&
+              server_listeners(server, "NUMSUB", "sse:many/7") == 1,
           "after a restart the set is what it became meanwhile");
     check(seen.ready == 1 + seen.lost, "each connection announces itself");
 }

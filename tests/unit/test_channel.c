@@ -244,6 +244,12 @@ static void test_repeated(void)
     unsigned asked = fake.asked;
     run("m1 m2 m3");
     check(fake.asked == asked, "what the ring holds is known to be a duplicate: the history is not asked");
+    run("X");
+    channel_verify(channel, UINT64_MAX);
+    run("A");
+    asked = fake.asked;
+    run("m3");
+    check(channel_ring(channel)->count == 0 && fake.asked == asked, "… nor for the newest, when the ring holds it no more");
     stop();
 }
 

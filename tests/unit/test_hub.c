@@ -10,7 +10,7 @@
 #include "tests/check.h"
 #include "tests/unit/fake_stream.h"
 
-enum { STREAMS = 600, FD = 1000, KEEPALIVE_MS = 15000, COALESCE_MS = 50 };
+enum { STREAMS = 600, KEEPALIVE_MS = 15000, COALESCE_MS = 50 };
 
 static h2o_req_t reqs[STREAMS];
 static struct subscriber *streams[STREAMS]; /* the one of each request; dangling once it is freed */
@@ -51,22 +51,10 @@ static void on_close(struct subscriber *subscriber, bool all)
     subscriber_detach(subscriber);
 }
 
-static int no_fd(const struct subscriber *subscriber)
-{
-    (void)subscriber;
-    return -1;
-}
-
 static int through_queue(const struct subscriber *subscriber)
 {
     (void)subscriber;
     return TRANSPORT_QUEUE;
-}
-
-static int its_fd(const struct subscriber *subscriber)
-{
-    (void)subscriber;
-    return FD;
 }
 
 static const void *no_connection(const struct subscriber *subscriber)

@@ -17,7 +17,6 @@ enum {
     PERIODS = 200,
     STREAMS = 20,
     MANY = 600, /* more than are looked at in one go */
-    FD = 1000 /* no descriptor of this process */
 };
 
 static struct keepalive keepalive;
@@ -67,18 +66,6 @@ int shutdown(int fd, int how)
 {
     shut += fd == FD && how == SHUT_RDWR;
     return 0;
-}
-
-static int no_fd(const struct subscriber *subscriber)
-{
-    (void)subscriber;
-    return -1;
-}
-
-static int its_fd(const struct subscriber *subscriber)
-{
-    (void)subscriber;
-    return FD;
 }
 
 static const struct transport without_fd = {.name = "test", .fd = no_fd}, with_fd = {.name = "test", .fd = its_fd};

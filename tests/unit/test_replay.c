@@ -418,9 +418,9 @@ static void test_retry(void)
         struct replay *one = replay_create(request, &shared, on_call, NULL);
         while ((need = replay_prepare(one, &wait_at)) == REPLAY_CHANNEL && channel_ring(channels[0])->count < 4)
             answer_all();
-        check(need == REPLAY_CHANNEL && fake_answer("gone") && replay_prepare(one, &wait_at) == REPLAY_CHANNEL, "%s fails",
-              cases[i].what);
+        check(need == REPLAY_CHANNEL && fake.waiting == 1 && fake_answer("gone") && fake.waiting == 0, "%s fails", cases[i].what);
         channel_retry(channels[0]);
+        check(fake.waiting == 1, "… is tried again");
         for (int j = 0; j < STEPS_MOST && need != REPLAY_READY; ++j) {
             answer_all();
             need = replay_prepare(one, &wait_at);

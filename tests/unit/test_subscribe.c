@@ -74,12 +74,6 @@ static const char *numbered(const char *prefix, int number)
     return name;
 }
 
-static struct slice pubsub(const char *channel)
-{
-    static char name[CHANNEL_KEY_MAX];
-    return slice_make(name, channel_pubsub(name, slice_of(channel)));
-}
-
 static void add(const char *name, intptr_t tag)
 {
     subscribe_add(seen.subscribe, pubsub(name), subscription_of(tag));
@@ -88,14 +82,6 @@ static void add(const char *name, intptr_t tag)
 static void take_out(const char *name)
 {
     subscribe_remove(seen.subscribe, pubsub(name));
-}
-
-static long long listeners(struct server *server, const char *pubsub)
-{
-    redisReply *reply = server_do(server, "PUBSUB NUMSUB %s", pubsub);
-    long long n = reply->element[1]->integer;
-    freeReplyObject(reply);
-    return n;
 }
 
 static bool is_secret(int i)
@@ -119,7 +105,8 @@ static void check_forbidden(struct server *server)
     for (int i = 0; i < MIXED; ++i)
         right += seen.confirmed[i] == (is_secret(i) || i == 100 ? 0 : 1);
     check(right == MIXED && seen.lost == 0, "each once, on the same connection");
-    check(run_until(listeners(server, "sse:open100") == 0) && subscribe_under_way(seen.subscribe) == 0, "none that was removed");
+    check(run_until(server_listeners(server, "NUMSUB", "sse:open100") == 0) && subscribe_under_way(seen.subscribe) == 0,
+          "none that was removed");
     take_out("secret3");
     add("open3", 3);
     check(run_until(seen.confirmed[3] == 1), "a refused one can go, and the connection goes on");
@@ -152,8 +139,10 @@ static void check_large(struct server *server)
     for (int i = 0; i < LARGE; i += 2)
         take_out(numbered("large/", i));
     add("large/0", 0);
-    check(run_until(seen.confirmed[0] == 3 && listeners(server, "sse:large/2") == 0), "half of them go, and one comes back");
-    check(listeners(server, "sse:large/1") == 1 && listeners(server, "sse:large/0") == 1, "the others stay");
+    check(run_until(seen.confirmed[0] == 3 && server_listeners(server, "NUMSUB", "sse:large/2") == 0),
+          "half of them go, and one comes back");
+    check(server_listeners(server, "NUMSUB", "sse:large/1") == 1 && server_listeners(server, "NUMSUB", "sse:large/0") == 1,
+          "the others stay");
     subscribe_close(seen.subscribe);
 }
 
@@ -179,12 +168,12 @@ static void check_turn(struct server *server)
                 take_out("turn");
         }
         add("last", 1);
-        check(run_until(seen.confirmed[1] == 1 && listeners(server, "sse:turn") == rows[row].listeners) &&
+        check(run_until(seen.confirmed[1] == 1 && server_listeners(server, "NUMSUB", "sse:turn") == rows[row].listeners) &&
                   seen.confirmed[0] == rows[row].confirmed,
               "'%s' and then '%s' in one turn: confirmed %d times, heard by %d", rows[row].before, rows[row].turn,
               rows[row].confirmed, rows[row].listeners);
         subscribe_close(seen.subscribe);
-        run_until(listeners(server, "sse:turn") == 0);
+        run_until(server_listeners(server, "NUMSUB", "sse:turn") == 0);
     }
 }
 
