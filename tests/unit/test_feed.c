@@ -211,7 +211,8 @@ static void take(uint32_t worker, struct feed_update *update)
 {
     switch (update->kind) {
     case UPDATE_EVENT:
-        note(worker, "%s%u ", update->event.unsettled ? "?" : "", (unsigned)update->event.frame->at.ms);
+        note(worker, "%s%s%u ", (char *)update->event.channel - locals[worker] < SUBSCRIPTIONS ? "" : "another worker's ",
+             update->event.unsettled ? "?" : "", (unsigned)update->event.frame->at.ms);
         break;
     case UPDATE_PAGE:
         note(worker, "page ");
@@ -393,6 +394,7 @@ static void test_stream(void)
     told_is("3 ", "…");
     leave(0, "a");
     publish("a", 4);
+    check_slice(slice_of(told[1]), SLICE("4 "), "the other one goes on to hear");
     told_is("left ", "who left hears no more");
     check(subscription_of("a") != NULL, "the other still does");
     leave(1, "a");
