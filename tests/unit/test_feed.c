@@ -211,7 +211,7 @@ static void take(uint32_t worker, struct feed_update *update)
 {
     switch (update->kind) {
     case UPDATE_EVENT:
-        note(worker, "%s%s%u ", (char *)update->event.channel - locals[worker] < SUBSCRIPTIONS ? "" : "another worker's ",
+        note(worker, "%s%s%u ", (size_t)((char *)update->event.channel - locals[worker]) < SUBSCRIPTIONS ? "" : "another worker's ",
              update->event.unsettled ? "?" : "", (unsigned)update->event.frame->at.ms);
         break;
     case UPDATE_PAGE:
