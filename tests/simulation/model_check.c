@@ -519,6 +519,23 @@ static const char *address_of(char out[32], const struct node *node)
     return out;
 }
 
+static long epoch_of(struct node *node)
+{
+    redisReply *info = server_do(&node->server, "CLUSTER INFO");
+    const char *at = strstr(info->str, "cluster_current_epoch:");
+    long epoch = at == NULL ? -1 : atol(at + strlen("cluster_current_epoch:"));
+    freeReplyObject(info);
+    return epoch;
+}
+
+/* What a node says of its slots counts above all that was said before. The other one may have said something that has not come yet. */
+static void bump_epoch(struct check *check, struct node *node)
+{
+    if (!run_until(epoch_of(&check->nodes[0]) == epoch_of(&check->nodes[1])))
+        bail_out("the nodes do not hear each other");
+    server_set(&node->server, "CLUSTER BUMPEPOCH");
+}
+
 /* The slot at both nodes, the real ones and the models. */
 static void set_slot(struct check *check, uint16_t slot, enum redis_model_slot first, enum redis_model_slot second)
 {
@@ -529,7 +546,7 @@ static void set_slot(struct check *check, uint16_t slot, enum redis_model_slot f
         struct node *node = &check->nodes[i], *other = &check->nodes[1 - i];
         redis_model_slot(node->model, slot, states[i], address_of(address, other));
         if (states[i] == REDIS_MODEL_SLOT_HERE)
-            server_set(&node->server, "CLUSTER BUMPEPOCH"); /* against what the other one said of the slot before */
+            bump_epoch(check, node);
         if (states[i] >= REDIS_MODEL_SLOT_MIGRATING)
             server_set(&node->server, "CLUSTER SETSLOT %d %s %s", slot, words[states[i]], other->id);
         else

@@ -411,10 +411,12 @@ static void refuse_unknown(const struct call *call, bool container)
 /* The keys that the command names: argv[*first] and those behind it. */
 static size_t keys_of(const struct command *command, const struct call *call, size_t *first)
 {
-    int64_t count;
     if (command->run == command_fcall) {
+        char text[24];
+        snprintf(text, sizeof(text), "%.*s", (int)(call->argv[2].n < 20 ? call->argv[2].n : 20), call->argv[2].p);
+        int count = atoi(text); /* here Redis takes " 1" and "01", too */
         *first = 3;
-        return integer_of(call->argv[2], &count) && count >= 0 && count <= (int64_t)call->argc - 3 ? (size_t)count : 0;
+        return count > 0 && count <= (int64_t)call->argc - 3 ? (size_t)count : 0;
     }
     *first = (size_t)command->key;
     return command->key == 0 ? 0 : (command->flags & ALL_KEYS) != 0 ? call->argc - 1 : 1;
