@@ -2,6 +2,7 @@
 
 #include "gateway/counters.h"
 #include "proto/channel.h"
+#include "runtime/h2o/target.h"
 #include "runtime/http.h"
 #include "runtime/log.h"
 #include "runtime/monotonic.h"
@@ -127,8 +128,20 @@ static bool take_place(h2o_req_t *req)
     return true;
 }
 
+/* libh2o's proxy writes the target and the host into its HTTP/1.1 request as they are. Both guards (runtime/h2o) have looked at them; that no byte
+ * here ends a line or a word must not depend on them alone. Names and values of fields are checked by the library's parsers. */
+static bool is_sendable(const h2o_req_t *req)
+{
+    struct slice authority = slice_of_iovec(req->authority);
+    return target_is_path(slice_of_iovec(req->path)) && (authority.n == 0 || target_is_authority(authority));
+}
+
 bool upstream_begin(h2o_req_t *req, struct slice channel)
 {
+    if (!is_sendable(req)) {
+        http_error(req, 400, "the path or the host holds a byte that HTTP/1.1 does not allow");
+        return false;
+    }
     if (!is_allowed(req, channel) || !take_place(req))
         return false;
     merge_fields(req);

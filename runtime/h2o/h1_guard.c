@@ -1,9 +1,8 @@
 /* Refuses, with 400 and the end of the connection, HTTP/1 requests that libh2o 2.2.5 takes but whose end or host a proxy in front
  * may see elsewhere (request smuggling): several Content-Length or Transfer-Encoding, both of them, Transfer-Encoding in HTTP/1.0,
- * folded lines, a bare LF, no method or path, no or several Host, and chunks whose framing is not exactly RFC 9112 section 7.1's.
+ * folded lines, a bare LF, no method or path, no or several Host, a Host with a blank or a user in it, and chunks whose framing is not exactly RFC 9112 section 7.1's.
  * A target in the absolute form becomes a path and a host. Nothing to call: linking it does it. */
 
-#include <ctype.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
@@ -13,6 +12,7 @@
 #include "runtime/h2o/library.h"
 #include "runtime/digits.h"
 #include "runtime/h2o/bodies.h"
+#include "runtime/h2o/target.h"
 
 /* libh2o's parser, picohttpparser, comes without its header file. */
 struct phr_header {
@@ -53,7 +53,11 @@ static bool is_unambiguous(int minor_version, const struct phr_header *headers, 
             return false;
         lengths += is_named(&headers[i], "content-length");
         encodings += is_named(&headers[i], "transfer-encoding");
-        hosts += is_named(&headers[i], "host");
+        if (!is_named(&headers[i], "host"))
+            continue;
+        if (headers[i].value_len != 0 && !target_is_authority(slice_make(headers[i].value, headers[i].value_len)))
+            return false;
+        ++hosts;
     }
     if (lengths + encodings > 1 || (encodings != 0 && minor_version == 0))
         return false;
@@ -83,14 +87,6 @@ static void admit_body(const char **method, size_t head, struct phr_header *head
         *field = (struct phr_header){name, sizeof(name) - 1, too_large, sizeof(too_large) - 1};
 }
 
-static bool is_authority(const char *text, size_t n)
-{
-    for (size_t i = 0; i < n; ++i)
-        if (!isalnum((unsigned char)text[i]) && memchr(".-_:[]~%!$&'()*+,;=", text[i], 19) == NULL)
-            return false;
-    return n != 0;
-}
-
 /* RFC 9112 section 3.2.2: "http://host/path" stands for the path, and its host for what Host says. Who knows the one form alone, as
  * our handlers and the publisher behind the gateway do, gets that. False when there is no host, or a user before it. */
 static bool take_absolute_form(const char **path, size_t *path_len, struct phr_header *headers, size_t count)
@@ -105,7 +101,7 @@ static bool take_absolute_form(const char **path, size_t *path_len, struct phr_h
     const char *host = *path + scheme, *end = *path + *path_len, *rest = host;
     while (rest != end && *rest != '/' && *rest != '?')
         ++rest;
-    if (!is_authority(host, (size_t)(rest - host)))
+    if (!target_is_authority(slice_make(host, (size_t)(rest - host))))
         return false;
     for (size_t i = 0; i < count; ++i)
         if (is_named(&headers[i], "host"))

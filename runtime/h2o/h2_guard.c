@@ -29,6 +29,9 @@ enum {
     WINDOW_UPDATE_BYTES =
         16, /* one WINDOW_UPDATE is fair for so many bytes sent: the least DATA frame with an event in it is twice that */
     OPEN_WINDOW = 1 << 30,
+    /* pseudo-headers without which the library resets the stream */
+    REQUEST_LINE =
+        H2O_HPACK_PARSE_HEADERS_METHOD_EXISTS | H2O_HPACK_PARSE_HEADERS_PATH_EXISTS | H2O_HPACK_PARSE_HEADERS_SCHEME_EXISTS,
     FIELD_BYTES = 130, /* that the library takes for a field of a head beside its text */
 };
 
@@ -466,17 +469,33 @@ static int parse_trailers(h2o_req_t *req, h2o_hpack_header_table_t *table, const
     return result == H2O_HTTP2_ERROR_INVALID_HEADER_CHAR ? 0 : result;
 }
 
+/* Without this the library drops the field Host of HTTP/2, unseen. */
+__attribute__((constructor)) static void keep_host(void)
+{
+    H2O_TOKEN_HOST->http2_should_reject = 0;
+}
+
+/* The library reads each content-length of a head with it, and keeps the last. */
+static _Thread_local size_t lengths_read;
+
+size_t h2o_strtosize(const char *text, size_t len)
+{
+    ++lengths_read;
+    return library.h2o_strtosize(text, len);
+}
+
 static int parse_head(struct h2_guard *guard, h2o_req_t *req, h2o_hpack_header_table_t *table, const uint8_t *src, size_t len,
                       int *pseudo, size_t *content_length, const char **why)
 {
+    lengths_read = 0;
     int result = library.h2o_hpack_parse_headers(req, table, src, len, pseudo, content_length, NULL, why);
+    const char *fault = result == 0 && (*pseudo & REQUEST_LINE) == REQUEST_LINE ? h2_head_check(req, lengths_read) : NULL;
     if (guard != NULL) {
         set_scheme(guard, req);
         if (!is_left_out(H2_WORK))
             h2_work_begin(&guard->work, req, 2 * len + req->headers.size * FIELD_BYTES);
         make_room(req);
     }
-    const char *fault = result == 0 ? h2_head_fault(&req->headers) : NULL;
     if (fault == NULL && result == 0 && guard != NULL && !guard->head_ends_request)
         h2_continue(guard->conn, guard->head_stream, req, *content_length);
     if (fault == NULL)

@@ -1,6 +1,6 @@
 #include "runtime/h2o/h2_head.h"
 
-#include "runtime/slice.h"
+#include "runtime/h2o/target.h"
 
 /* RFC 7541 section 5.1. The end of the integer, or NULL when it is cut or longer than the library takes. */
 static const uint8_t *read_integer(const uint8_t *at, const uint8_t *end, unsigned prefix_bits, size_t *value)
@@ -56,18 +56,63 @@ static bool is_blank(char c)
     return c == ' ' || c == '\t';
 }
 
-const char *h2_head_fault(const h2o_headers_t *headers)
+static const char *fault_of_field(struct slice name, struct slice value)
 {
     static const struct slice of_connections[] = {{"keep-alive", 10}, {"proxy-connection", 16}};
-    for (size_t i = 0; i < headers->size; ++i) {
-        struct slice name = slice_of_iovec(*headers->entries[i].name), value = slice_of_iovec(headers->entries[i].value);
-        if (name.n == 0)
-            return "a field has no name";
-        if (value.n != 0 && (is_blank(value.p[0]) || is_blank(value.p[value.n - 1])))
-            return "a field's value begins or ends with a blank";
-        for (size_t k = 0; k < sizeof(of_connections) / sizeof(of_connections[0]); ++k)
-            if (slice_eq(name, of_connections[k]))
-                return "a field of HTTP/1.1 connections can't stand in HTTP/2";
-    }
+    if (name.n == 0)
+        return "a field has no name";
+    if (value.n != 0 && (is_blank(value.p[0]) || is_blank(value.p[value.n - 1])))
+        return "a field's value begins or ends with a blank";
+    for (size_t i = 0; i < sizeof(of_connections) / sizeof(of_connections[0]); ++i)
+        if (slice_eq(name, of_connections[i]))
+            return "a field of HTTP/1.1 connections can't stand in HTTP/2";
     return NULL;
+}
+
+static const char *fault_of_target(const h2o_req_t *req)
+{
+    struct slice method = slice_of_iovec(req->input.method), path = slice_of_iovec(req->input.path);
+    bool whole_server = slice_eq(path, SLICE("*")) && slice_eq(method, SLICE("OPTIONS"));
+    if (!target_is_path(method))
+        return ":method is empty or holds a blank or a control byte";
+    if (!target_is_path(path))
+        return ":path is empty or holds a blank or a control byte";
+    if (path.p[0] != '/' && !whole_server)
+        return ":path does not begin with a slash";
+    if (req->input.authority.base == NULL)
+        return "neither :authority nor host says which host is asked";
+    if (!target_is_authority(slice_of_iovec(req->input.authority)))
+        return "the host is empty or holds a byte that can't stand in a host and port";
+    return NULL;
+}
+
+/* Takes the fields Host out of the head. False when two of them, or one and :authority, differ. */
+static bool take_hosts(h2o_req_t *req)
+{
+    struct slice port = req->input.scheme == &H2O_URL_SCHEME_HTTPS ? SLICE(":443") : SLICE(":80");
+    size_t kept = 0;
+    bool same = true;
+    for (size_t i = 0; i < req->headers.size; ++i) {
+        h2o_header_t field = req->headers.entries[i];
+        if (field.name != &H2O_TOKEN_HOST->buf)
+            req->headers.entries[kept++] = field;
+        else if (req->input.authority.base == NULL)
+            req->input.authority = field.value;
+        else if (!target_is_same_authority(slice_of_iovec(req->input.authority), slice_of_iovec(field.value), port))
+            same = false;
+    }
+    req->headers.size = kept;
+    return same;
+}
+
+const char *h2_head_check(h2o_req_t *req, size_t lengths)
+{
+    const char *fault = NULL;
+    if (!take_hosts(req))
+        return "host is another than :authority";
+    if (lengths > 1)
+        return "more than one content-length";
+    for (size_t i = 0; i < req->headers.size && fault == NULL; ++i)
+        fault = fault_of_field(slice_of_iovec(*req->headers.entries[i].name), slice_of_iovec(req->headers.entries[i].value));
+    return fault != NULL ? fault : fault_of_target(req);
 }

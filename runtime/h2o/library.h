@@ -36,6 +36,7 @@ ssize_t phr_decode_chunked(struct phr_chunked_decoder *decoder, char *buf, size_
     FUNCTION(h2o_http2_decode_frame) /* h2_guard.c: judges each frame */                  \
     FUNCTION(h2o_http2__encode_rst_stream_frame) /* h2_guard.c: … and each reset */     \
     FUNCTION(h2o_hpack_parse_headers) /* h2_guard.c: … and each head */                 \
+    FUNCTION(h2o_strtosize) /* h2_guard.c: counts the lengths of a head */                \
     FUNCTION(h2o_http2_scheduler_dispose) /* h2_guard.c: a connection ends */             \
     FUNCTION(h2o_cache_digests_load_header) /* h2_guard.c: does nothing */                \
     FUNCTION(h2o_send_error_generic) /* runtime/http.c: errors are one JSON sentence */

@@ -18,11 +18,11 @@ export function frame(type, flags, stream, payload = '') {
 export const u32 = value => String.fromCharCode(value >>> 24, value >>> 16 & 255, value >>> 8 & 255, value & 255);
 export const setting = (name, value) => frame(TYPE.SETTINGS, 0, 0, String.fromCharCode(0, name) + u32(value));
 
-// A header block of literal fields: the four pseudo-headers, then `fields` ([name, value]).
-export function block(method, path, fields = []) {
+// A header block of literal fields: the four pseudo-headers, then `fields` ([name, value]). An authority of null is left out.
+export function block(method, path, fields = [], authority = 'localhost') {
     const rest = n => (n < 128 ? String.fromCharCode(n) : String.fromCharCode(n % 128 + 128) + rest(Math.floor(n / 128)));
     const text = s => (s.length < 127 ? String.fromCharCode(s.length) : `\x7f${rest(s.length - 127)}`) + s; // RFC 7541 section 5.1
-    return [['\x02', method], ['\x04', path], ['\x06', 'http'], ['\x01', 'localhost']].map(([index, value]) => index + text(value)).join('') +
+    return [['\x02', method], ['\x04', path], ['\x06', 'http'], ['\x01', authority]].filter(([, value]) => value !== null).map(([index, value]) => index + text(value)).join('') +
         fields.map(([name, value]) => `\0${text(name)}${text(value)}`).join('');
 }
 
@@ -50,9 +50,9 @@ export class Frames {
     }
 
     // Opens a stream; its number.
-    request(method, path, { end = true, fields = [], flags = FLAG.END_HEADERS } = {}) {
+    request(method, path, { end = true, fields = [], flags = FLAG.END_HEADERS, authority } = {}) {
         this.stream += 2;
-        this.send(frame(TYPE.HEADERS, flags | (end ? FLAG.END_STREAM : 0), this.stream, block(method, path, fields)));
+        this.send(frame(TYPE.HEADERS, flags | (end ? FLAG.END_STREAM : 0), this.stream, block(method, path, fields, authority)));
         return this.stream;
     }
 

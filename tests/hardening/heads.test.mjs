@@ -62,6 +62,47 @@ for (const [name, server] of [['gateway', gw], ['publisher', pub]])
         }
     });
 
+// [what, path, fields, authority]; RFC 9113 sections 8.1.1 and 8.3.1, RFC 9110 section 8.6
+const MALFORMED = [
+    ['an empty :path', ''],
+    ['a :path without a slash', 'channels/x'],
+    ['a :path with a host', 'http://localhost/channels/x'],
+    ['the :path of the whole server', '*'],
+    ...Array.from({ length: 0x21 }, (_, c) => c).concat(0x7f).map(c =>
+        [`a :path with the byte 0x${c.toString(16)}`, `/channels/x?event=a${String.fromCharCode(c)}b`]),
+    ['an empty :authority', '/', [], ''],
+    ['an :authority with a blank', '/', [], 'local host'],
+    ['an :authority with a user', '/', [], 'u:p@localhost'],
+    ['no host at all', '/', [], null],
+    ['a host with a user', '/', [['host', 'u:p@localhost']], null],
+    ['a host that is not :authority', '/', [['host', 'elsewhere']]],
+    ['two hosts', '/', [['host', 'a'], ['host', 'b']], null],
+    ['two equal content-length', '/', [['content-length', '1'], ['content-length', '1']]],
+    ['two content-length', '/', [['content-length', '2'], ['content-length', '1']]],
+];
+const WELL_FORMED = [
+    ['escaped bytes in the path', '/channels/x?event=a%20b%00'],
+    ['host as :authority', '/', [['host', 'LOCALHOST:80']]],
+    ['host in place of :authority', '/', [['host', 'localhost']], null],
+];
+for (const [name, server] of [['gateway', gw], ['publisher', pub]])
+    test(`${name}: an HTTP/2 request whose path, host or length HTTP does not allow is refused with 400`, LIMIT, async () => {
+        const answer = async (what, method, path, fields = [], authority = undefined) => {
+            const c = await Frames.connect(server.port);
+            c.request(method, path, { fields: [['content-type', 'text/plain'], ...fields], authority });
+            const { payload } = await c.wait(`${what}, ${method}: the answer`, TYPE.DATA, one => one.payload.length !== 0);
+            const status = statusOf(c.find(TYPE.HEADERS));
+            c.close();
+            return [status, payload.toString()];
+        };
+        for (const [what, ...head] of MALFORMED)
+            for (const method of ['GET', 'POST'])
+                assert.equal((await answer(what, method, ...head))[0], 400, `${what}, ${method}`);
+        assert.match((await answer('a blank', 'POST', '/channels/x?event=a b'))[1], /:path is empty or holds a blank/); // said here, not by the publisher
+        for (const [what, ...head] of WELL_FORMED)
+            assert.doesNotMatch((await answer(what, 'POST', ...head))[1], /:path|:authority|host/, what);
+    });
+
 test('gateway: the fields behind a body (trailers) say nothing about the request', LIMIT, async () => {
     const stream = await openStream(`${gw.url}/channels/trailed`);
     await stage.stack.redis.subscribed('trailed');

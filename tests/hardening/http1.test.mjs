@@ -135,6 +135,8 @@ const REFUSED = {
     'a chunk longer than its size': `${POST}transfer-encoding: chunked\r\n\r\n2\r\n{}xx\r\n0\r\n\r\n`,
     'two Host': `${POST}host: y\r\ncontent-length: 2\r\n\r\n{}`,
     'no Host': `${POST.replace('host: x\r\n', '')}content-length: 2\r\n\r\n{}`,
+    'a Host with a blank': `${POST.replace('host: x', 'host: x y')}content-length: 2\r\n\r\n{}`,
+    'a Host with a user': `${POST.replace('host: x', 'host: u:p@x')}content-length: 2\r\n\r\n{}`,
     'no method': ` ${POST.slice('POST '.length)}content-length: 2\r\n\r\n{}`,
     'no path': `${POST.replace('/channels/smuggled', '')}content-length: 2\r\n\r\n{}`,
     'HTTP/0.9': 'GET /no-such-path\r\n\r\n',

@@ -10,11 +10,98 @@ static size_t count_of(const char *block, size_t n, size_t max)
 
 #define COUNT(block, max) count_of(block, sizeof(block) - 1, max)
 
+struct field {
+    const h2o_token_t *token; /* NULL: named by name */
+    const char *name, *value;
+};
+
+/* A head that has nothing wrong, but for what the case says. */
+struct head {
+    const char *method, *path, *authority; /* NULL: as good as any; "-": none */
+    bool https;
+    size_t lengths;
+    struct field fields[3];
+};
+
+static h2o_iovec_t text(const char *value, const char *otherwise)
+{
+    value = value == NULL ? otherwise : value;
+    return strcmp(value, "-") == 0 ? (h2o_iovec_t){NULL} : h2o_iovec_init(value, strlen(value));
+}
+
+static h2o_req_t request_of(const struct head *head, h2o_header_t *entries, h2o_iovec_t *names)
+{
+    h2o_req_t req = {.headers = {.entries = entries}};
+    req.input.method = text(head->method, "GET");
+    req.input.path = text(head->path, "/channels/news?last=1");
+    req.input.authority = text(head->authority, "Example.com:8080");
+    req.input.scheme = head->https ? &H2O_URL_SCHEME_HTTPS : &H2O_URL_SCHEME_HTTP;
+    for (const struct field *field = head->fields; field->value != NULL; ++field) {
+        size_t i = req.headers.size++;
+        names[i] = text(field->name, "");
+        entries[i].name = field->token != NULL ? (h2o_iovec_t *)&field->token->buf : &names[i];
+        entries[i].value = h2o_iovec_init(field->value, strlen(field->value));
+    }
+    return req;
+}
+
+static const char *fault_of_head(const struct head *head)
+{
+    h2o_header_t entries[3];
+    h2o_iovec_t names[3];
+    h2o_req_t req = request_of(head, entries, names);
+    return h2_head_check(&req, head->lengths);
+}
+
+#define FAULT(...) fault_of_head(&(struct head){__VA_ARGS__})
+#define HOST(value)                 \
+    {                               \
+        H2O_TOKEN_HOST, NULL, value \
+    }
+
 static const char *fault_of(const char *name, const char *value)
 {
-    h2o_iovec_t text = h2o_iovec_init(name, strlen(name));
-    h2o_header_t header = {.name = &text, .value = h2o_iovec_init(value, strlen(value))};
-    return h2_head_fault(&(h2o_headers_t){.entries = &header, .size = 1});
+    return FAULT(.fields = {{NULL, name, value}});
+}
+
+static void check_targets(void)
+{
+    static const char forbidden[] = "\x01\t\n\v\r\x1b \x7f";
+    check(FAULT(.path = "/") == NULL && FAULT(.path = "*", .method = "OPTIONS") == NULL, "paths as they are");
+    check(FAULT(.path = "/x?a=%20\xc3\xa9") == NULL, "… escaped, and with bytes that HTTP/1.1 takes as well");
+    for (const char *c = forbidden; *c != 0; ++c) {
+        char path[] = "/channels/x?event=a.b", method[] = "PO.ST", host[] = "a.b";
+        *strchr(path, '.') = *strchr(method, '.') = *strchr(host, '.') = *c;
+        check(FAULT(.path = path) != NULL, "a path with a blank or a control byte");
+        check(FAULT(.method = method) != NULL, "a method with one");
+        check(FAULT(.authority = host) != NULL, "a host with one");
+        check(FAULT(.authority = "-", .fields = {HOST(host)}) != NULL, "… that the field Host names");
+    }
+    check(FAULT(.path = "") != NULL && FAULT(.method = "") != NULL && FAULT(.authority = "") != NULL, "empty");
+    check(FAULT(.path = "*") != NULL && FAULT(.path = "x") != NULL && FAULT(.path = "http://a/") != NULL, "no path of a server");
+    check(FAULT(.authority = "u:p@example.com") != NULL, "a user before the host");
+    check(FAULT(.authority = "-") != NULL, "no host at all");
+    check(FAULT(.lengths = 1) == NULL && FAULT(.lengths = 2) != NULL, "one content-length, and two");
+}
+
+static void check_hosts(void)
+{
+    check(FAULT(.fields = {HOST("example.COM:8080")}) == NULL, "host as :authority");
+    check(FAULT(.fields = {HOST("example.com")}) != NULL && FAULT(.fields = {HOST("example.com:8080"), HOST("b")}) != NULL,
+          "another");
+    check(FAULT(.authority = "a", .fields = {HOST("a:80")}) == NULL && FAULT(.authority = "a:80", .fields = {HOST("a")}) == NULL,
+          "the port of the scheme may be left out");
+    check(FAULT(.authority = "a", .fields = {HOST("a:443")}) != NULL, "… not that of another");
+    check(FAULT(.authority = "a", .https = true, .fields = {HOST("a:443")}) == NULL, "… of TLS");
+    check(FAULT(.authority = "-", .fields = {HOST("a"), HOST("b")}) != NULL, "two hosts");
+
+    h2o_header_t entries[3];
+    h2o_iovec_t names[3];
+    struct head head = {.authority = "-", .fields = {HOST("a.b"), {NULL, "x", "y"}}};
+    h2o_req_t req = request_of(&head, entries, names);
+    check(h2_head_check(&req, 0) == NULL && h2o_memis(req.input.authority.base, req.input.authority.len, H2O_STRLIT("a.b")),
+          "host stands for :authority");
+    check(req.headers.size == 1 && entries[0].name == &names[1], "… and is no field any more");
 }
 
 int main(void)
@@ -48,5 +135,7 @@ int main(void)
     check(fault_of("x", " y") != NULL && fault_of("x", "y\t") != NULL, "a value with a blank at an end");
     check(fault_of("keep-alive", "x") != NULL && fault_of("proxy-connection", "x") != NULL,
           "what belongs to connections of HTTP/1.1");
+    check_targets();
+    check_hosts();
     return 0;
 }
