@@ -10,6 +10,7 @@
 #include "runtime/log.h"
 #include "runtime/monotonic.h"
 #include "tests/unit/fake_history.h"
+#include "tests/unit/moving_clock.h"
 
 enum { WORKERS = 2, SUBSCRIPTIONS = 8, WAITS = 8, TIMERS = 8 };
 
@@ -256,11 +257,17 @@ static void turn(void)
     feed_turn(feed);
 }
 
-static void post(struct feed_request *request)
+/* The feed has it in its inbox, and takes it in its next turn. */
+static void put(struct feed_request *request)
 {
     struct outbox outbox = {.to = feed_requests(feed), .local = true};
     outbox_put(&outbox, &request->super);
     outbox_send(&outbox);
+}
+
+static void post(struct feed_request *request)
+{
+    put(request);
     turn();
 }
 
@@ -603,6 +610,44 @@ static void test_barrier(void)
     leave(0, "a");
 }
 
+static uint32_t count_told(const char *word)
+{
+    uint32_t count = 0;
+    for (const char *at = told[0]; (at = strstr(at, word)) != NULL; ++at)
+        ++count;
+    return count;
+}
+
+/* Requests have 1 ms of a turn: with a clock that moves by 0.1 ms at each look these are ten at most. */
+static void test_time_of_a_turn(void)
+{
+    enum { REQUESTS = 25 };
+    uint32_t taken[2];
+    start(0);
+    open_stream(0, 1, "a", 0);
+    confirm("a");
+    told_is("welcome1 ", "…");
+    for (int i = 0; i < REQUESTS; ++i) {
+        struct feed_request *request = request_of(0, "a");
+        request->kind = REQUEST_JOIN;
+        request->asked_ms = monotonic_ms();
+        put(request);
+    }
+    clock_step_us = 100;
+    for (int i = 0; i < 2; ++i) {
+        check(feed_take_requests(feed) && feed_is_behind(feed), "requests are left for the next turn");
+        feed_turn(feed);
+        taken[i] = count_told("welcome");
+    }
+    clock_step_us = 0;
+    check(taken[0] >= 1 && taken[0] <= 10, "a turn takes requests for 1 ms: %u", taken[0]);
+    check(taken[1] > taken[0] && taken[1] <= 20, "… and so does the next: %u", taken[1]);
+    turn();
+    check(count_told("welcome") == REQUESTS && !feed_is_behind(feed), "all are taken in the end");
+    told[0][0] = 0;
+    leave(0, "a");
+}
+
 int main(void)
 {
     counters_init();
@@ -617,5 +662,6 @@ int main(void)
     test_trouble();
     test_barrier();
     test_shards();
+    test_time_of_a_turn();
     return check_end();
 }

@@ -9,6 +9,7 @@
 #include "gateway/stream/transport.h"
 #include "tests/check.h"
 #include "tests/unit/fake_stream.h"
+#include "tests/unit/moving_clock.h"
 
 enum { STREAMS = 600, KEEPALIVE_MS = 15000, COALESCE_MS = 50 };
 
@@ -406,6 +407,28 @@ static void test_slices(struct hub *hub)
     check(metric_sum(COUNT_STREAMS) == 0 && hub_count_fresh(hub, names, 1, 1) == 1, "all leave");
 }
 
+/* Streams that leave have 1 ms of a turn: with a clock that moves by 0.1 ms at each look these are ten at most. */
+static void test_time_of_a_turn(struct hub *hub)
+{
+    enum { COUNT = 25 };
+    begin();
+    open_live(hub, COUNT);
+    leave = NULL;
+    for (uint32_t i = 0; i != COUNT; ++i)
+        subscriber_detach(streams[i]);
+    clock_step_us = 100;
+    for (int i = 0; i != 2; ++i) {
+        hub_turn(hub);
+        check(hub_is_behind(hub), "so many do not leave in %d ms", i + 1);
+    }
+    clock_step_us = 0;
+    check(leave == NULL, "the channel has a stream still");
+    while (hub_turn(hub))
+        ;
+    check(!hub_is_behind(hub) && leave != NULL, "all leave in the end");
+    run(hub, "left turn");
+}
+
 static int64_t closes(enum close_reason reason)
 {
     return metric_sum(COUNT_CLOSES + (size_t)reason);
@@ -551,6 +574,7 @@ int main(void)
     hub_connect(coalescing, &requests, true);
     test_scripts(hub);
     test_slices(hub);
+    test_time_of_a_turn(hub);
     test_judge(hub);
     test_expiry(hub);
     test_spread(hub);
