@@ -20,9 +20,9 @@ if (!SANITIZED)
 const usedMemory = async () => Number(/used_memory:(\d+)/.exec(await redis.command(['INFO', 'memory']))[1]);
 
 // costs(), and that Redis takes no more than it may.
-async function small(t, server, what, bound, act) {
+async function small(t, server, what, bound, act, options = {}) {
     const before = await usedMemory();
-    await costs(t, stage, server, { what: `of ${server === gw ? '256' : '128'} MiB: ${what}`, bound, memory: MEMORY }, act);
+    await costs(t, stage, server, { what: `of ${server === gw ? '256' : '128'} MiB: ${what}`, bound, memory: MEMORY, ...options }, act);
     const more = await usedMemory() - before;
     t.diagnostic(`Redis took ${megabytes(more / 1024)} MB more`);
     assert.ok(more < REDIS_MORE, `Redis took ${more} bytes more`);
@@ -80,7 +80,7 @@ test('publishing: 490 POSTs of 1 MiB to one channel leave HISTORY_BYTES of them'
         };
         await Promise.all(Array.from({ length: 5 }, author)); // 1 MiB each: an address has 8 of BODIES_LIMIT
         return 490 * body.length;
-    });
+    }, { floor: 30 }); // Redis takes 4 to 8 ms for each of them, and then the publisher 4: see "Redis's time" in deploy/security.md
     assert.deepEqual([...statuses], [200]);
 });
 
