@@ -180,6 +180,7 @@ static const struct {
     {"so is what it never had", "SA p1 n3 A", "1 gap 3 ", true},
     {"an event of a history that is no more is dropped, be it newer", "SA p5 s7 A p6", "5 6 ", true},
     {"… or older", "SA p5 n3 A p6", "5 6 ", true},
+    {"… also where it waited for a read that knew nothing of it", "SA p5 h6 p7 n2 A p8", "5 6 7 8 ", true},
     /* loss */
     {"what was missed while the subscription was lost is read", "SA p1 L h2 h3 S A p4", "1 2 3 4 ", true},
     {"nothing missed, nothing told", "SA p1 L S A p2", "1 2 ", true},
@@ -192,6 +193,7 @@ static const struct {
     {"a history that expired with nothing missed is no gap", "SA p1 L X S A p2", "1 2 ", true},
     {"one that expired with events that were missed is", "SA p1 L h2 h3 X S A p4", "1 gap 4 ", true},
     {"so is a Redis that was flushed", "SA p1 L F S A", "1 gap ", true},
+    {"… behind which older positions are new ones, once", "SA p5 L F S A p2 m2", "5 gap 2 ", true},
     {"an open subscription vouches for a history that begins anew", "SA p1 F p2", "1 2 ", true},
     /* start over */
     {"a history that was deleted, by a clock that went back, is followed", "SA p5 F p2 A p3", "5 2 3 ", true},
@@ -298,6 +300,45 @@ static void test_ring(void)
     stop();
 }
 
+static void test_depth(void)
+{
+    start();
+    run("h4 h5 h6 SA");
+    channel_deepen(channel, UINT32_MAX);
+    run("A F p2 A");
+    check(channel_deepen(channel, 2), "a history that began anew is to be read again, however deep the one before was read");
+    stop();
+}
+
+/* Nobody waits any more for what a read that failed was to bring. */
+static void test_dropped_wishes(void)
+{
+    start();
+    run("h1 h2 h3 SA");
+    channel_deepen(channel, 3);
+    channel_verify(channel, UINT64_MAX);
+    run("E");
+    channel_drop_wishes(channel);
+    run("R");
+    check(fake.waiting == 0, "neither a deeper ring nor where the history begins is asked for again");
+    stop();
+}
+
+/* What was published before the first loss has come; what a later one of several proves is nothing. */
+static void test_heard(void)
+{
+    start();
+    run("SA p1 L");
+    shard.proven_ms = 900;
+    run("S L F S A");
+    check_slice(slice_of(seen), SLICE("1 gap "), "what was flushed between two losses may be missing");
+    stop();
+    start();
+    run("D");
+    check(fake.waiting == 0, "a doubt before there is a subscription asks nothing");
+    stop();
+}
+
 static void test_bare(void)
 {
     uint64_t horizon_ms = 0;
@@ -399,6 +440,9 @@ int main(void)
     test_clock();
     test_ring();
     test_no_room();
+    test_depth();
+    test_dropped_wishes();
+    test_heard();
     test_bare();
     test_unsettled();
     test_failures();
