@@ -24,7 +24,7 @@ struct redis_model *redis_model_copy(const struct redis_model *model);
 void redis_model_clock(struct redis_model *model, uint64_t now_us);
 
 /* Runs one command; argv's bytes are copied where they are kept. The answer is the caller's, lives as long as they like (also after redis_model_free()) and goes with
- * redis_model_reply_free(), never with hiredis's own. An error is a REDIS_REPLY_ERROR. Messages are called out before it returns. Pointers in `argv` may be anybody's. */
+ * redis_model_reply_free(), never with hiredis's own. An error is a REDIS_REPLY_ERROR. Messages are called out before it returns. A word of `argv` has a pointer also where it is empty. */
 redisReply *redis_model_command(struct redis_model *model, const struct slice *argv, size_t argc)
     __attribute__((warn_unused_result));
 void redis_model_reply_free(redisReply *reply);

@@ -1,0 +1,153 @@
+// Breaks what the README promises, one line at a time, in a scratch copy, and has the simulation find each of them:
+//
+//     node tests/simulation/broken.mjs [--seeds 10000] [--scratch FOLDER] [--check] [NAME …]
+//
+// Prints the rows of the table in tests/results/simulation.md. A scratch folder that is given stays, and its build is used again. --check only looks whether each change
+// still applies: its text stands in the file once. "calm": the worlds without faults fail, from which the simulation learns what gateways keep. A break in sse.lua is found by model_check, since the simulation has the function in C.
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync, existsSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
+const CHANNEL = 'gateway/feed/channel.c', READ = 'gateway/feed/channel_read.c', REPLAY = 'gateway/feed/replay.c', PLACES = 'gateway/feed/places.c',
+    DIVERGENCE = 'gateway/feed/divergence.c', HUB = 'gateway/stream/hub.c', SUBSCRIBER = 'gateway/stream/subscriber.c', LUA = 'proto/bus/sse.lua';
+
+// [promise or defect, name, what it does then, file, text, instead]
+const BREAKS = [
+    ['1', 'not-published', 'an acknowledged event is in the history and not published', LUA, `    redis.call(o.publish, key, payload)\n`, ''],
+    ['1', 'no-marker', 'the marker is not set', LUA, `    redis.call("SET", o.last_key, position, "EX", o.ttl + MARKED)\n`, ''],
+    ['1', 'half-refused', 'an event that is refused uses up a number of the counter', LUA, `    if fault then\n        return refuse(fault)\n    end\n    return append(`,
+        `    if fault then\n        if o.id then redis.call("INCR", o.count_key) end\n        return refuse(fault)\n    end\n    return append(`],
+    ['1', 'no-conflict', 'another event under a used key counts as a duplicate', LUA, `first[3] ~= o.digest then`, `first[3] == "" then`],
+    ['2', 'ahead-of-live', 'a page hands on what the channel has not had yet', REPLAY, `return position_compare(frame->at, channel_newest(place->channel)) > 0;`,
+        `return false && position_compare(frame->at, channel_newest(place->channel)) > 0;`],
+    ['2', 'newest-first', 'of several channels the newest event goes first', REPLAY, `position_compare(at, best_at) < 0`, `position_compare(at, best_at) > 0`],
+    ['2', 'held-last-first', 'what was held while a history was read goes out before what was read', CHANNEL, `    if (channel->state != LIVE) {\n        hold(channel, frame);`,
+        `    if (channel->state == SUBSCRIBING) {\n        hold(channel, frame);`],
+    ['3', 'held-dropped', 'what came while the history was read is dropped', CHANNEL, `        take(channel, frame, i < settled ? ARRIVAL_SETTLED : ARRIVAL_HELD);\n`, ''],
+    ['3', 'seen-again', 'an event that was read is handed on again when it comes', CHANNEL, `    return frame->durable && channel->past != PAST_UNKNOWN && !channel->divergence.emptied &&`,
+        `    return false && frame->durable && channel->past != PAST_UNKNOWN && !channel->divergence.emptied &&`],
+    ['3', 'one-page', 'only the first answer of what was missed is read', READ, `    return !more;\n}\n\nstatic void on_missed`, `    (void)more;\n    return true;\n}\n\nstatic void on_missed`],
+    ['3', 'not-read-up', 'after a lost subscription nothing is read', READ, `    for (size_t i = answer.from; i < count; ++i)\n        take_entry(channel, &entries[i]);\n    return !more;`,
+        `    if (count != 0)\n        channel->last = entries[count - 1].at;\n    return !more;`],
+    ['3', 'no-divergence', 'a failover that lost events is not noticed', DIVERGENCE, `    if (!is_fork(past, entries, count))\n        return take_from(divergence, 0); /* the last`,
+        `    if (!is_fork(past, entries, count) || true)\n        return take_from(divergence, 0); /* the last`],
+    ['3', 'wrong-branch', 'after a failover the stream goes on one event too late', DIVERGENCE, `    return go_back(divergence, at, from);\n}\n\nstatic struct divergence_answer check_last`,
+        `    return go_back(divergence, at, from + 1);\n}\n\nstatic struct divergence_answer check_last`],
+    ['3', 'seam', 'events between the last page and live are left out', HUB, `        for (uint32_t i = 0; i < subscriber->member_count; ++i)\n            fanout_add(&subscriber->members[i]);`,
+        `        for (uint32_t i = 0; i < subscriber->member_count; ++i)\n            if (update->page.count == 0 || i != 0)\n                fanout_add(&subscriber->members[i]);`],
+    ['3', 'head-first', 'a stream whose head was sent early begins with the present', REPLAY, `return request->head_sent ||`, `return false && request->head_sent &&`],
+    ['4', 'no-gap', 'a stream that resumes is told no gap', REPLAY, `    if (!is_owed(replay, place) || (joins_on(place) && !lost))\n        return true;`, `    if (true || !is_owed(replay, place) || (joins_on(place) && !lost))\n        return true;`],
+    ['4', 'trimmed', 'a history that was trimmed is taken for whole', PLACES, `        *gap = gap_if(exact ? prev != 0 : prev > 0, PLACE_GAP_BY_EVENT);`, `        *gap = gap_if(exact ? prev < 0 : false, PLACE_GAP_BY_EVENT);`],
+    ['4', 'false-gap', 'each stream that resumes by a time is told a gap', PLACES, `        *gap = gap_if(exact ? prev != 0 : prev > 0, PLACE_GAP_BY_EVENT);`, `        *gap = gap_if(exact ? prev != 0 : true, PLACE_GAP_BY_EVENT);`],
+    ['4', 'foreign-id', 'an id that nobody knows stands for the present', PLACES, `        place->time_ms = places_present_ms(replay);\n        place->loss = LOSS_ALL;`, `        place->time_ms = places_present_ms(replay);`],
+    ['4', 'no-barrier', 'an id that is newer than what has come is looked up at once', PLACES, `    if (verdict == VERDICT_LATER && replay->state == REPLAY_RESOLVING)\n        return REPLAY_BARRIER;\n`, ''],
+    ['4', 'same-millisecond', 'a place that is a time leaves out its own millisecond', PLACES, `(struct position){ms - 1, UINT64_MAX}`, `(struct position){ms, UINT64_MAX}`],
+    ['4', 'no-margin', 'the clocks of two shards are taken for one', PLACES, `uint64_t margin = shard_at(replay, i) == of ? 0 : replay->shared->margin_ms;`, `uint64_t margin = 0;`],
+    ['4', 'later-place', 'of two places that an id stands for, the later one is taken', PLACES, `position_compare(place->after, after) <= 0)`, `position_compare(place->after, after) >= 0)`],
+    ['4', 'unsettled-ids', 'events keep their ids while another channel is read up', HUB, `frame_for_shared(update->event.frame, !update->event.unsettled)`, `frame_for_shared(update->event.frame, true)`],
+    ['4', 'clock-back', 'a clock that was set back is not remembered', 'gateway/feed/clock_steps.c', `    bool back = steps->known && steps->least_ms - most > CLOCK_NOISE_MS;`, `    bool back = false && steps->known && steps->least_ms - most > CLOCK_NOISE_MS;`],
+    ['B1', 'vanished', 'a history that restarted proves that nothing was missed', PLACES, `    *gap = gap_if(place->time_ms < horizon_ms, PLACE_GAP_BY_TIME);`, `    *gap = gap_if(false && place->time_ms < horizon_ms, PLACE_GAP_BY_TIME);`],
+    ['B1', 'marker-unread', 'an absent history proves that nothing was missed, whatever the marker says', READ, `    if (lost)\n        channel_emit_gap(channel, marker->last, marker->now_ms);\n`, ''],
+    ['B1', 'restarted', 'of a stream that was deaf, a history that begins anew follows the old one', READ, `    if (!channel->interrupted)\n        return false;\n    proof_of`, `    if (channel->interrupted || true)\n        return false;\n    proof_of`],
+    ['B8', 'from-memory', 'events that were deleted are served from memory', REPLAY, `    if (replay->request->mode == START_FRESH || replay->verified)\n        return true;`, `    if (replay->request->mode == START_FRESH || replay->verified || true)\n        return true;`],
+    ['5', 'from-start', 'an id stands for the beginning of the history', PLACES, `            stand_at(replay, i, place->claimed);`, `            stand_at(replay, i, POSITION_NONE);`],
+    ['5', 'page-twice', 'the first event of each page of a replay comes again', REPLAY, `    ++place->next;\n    place->after = end_of(place, frame);`, `    place->next += place->served;\n    place->after = end_of(place, frame);`],
+    ['6', 'never-closed', 'a client that does not read is never closed', 'gateway/stream/slow.c', `    close_stuck(slow, now);\n    close_behind(slow, now);`, `    (void)now;`],
+    ['6', 'stuck', 'a stream that was slow gets nothing any more', SUBSCRIBER, `    subscriber->busy = false;\n    flush(subscriber);`, `    if (subscriber->queue.count < 3)\n        subscriber->busy = false;\n    flush(subscriber);`],
+    ['7', 'drain-idle', 'a drain ends no stream', HUB, `    if (hub->drain.until_ms != 0)\n        drain_some(hub);\n`, `    (void)drain_some;\n`],
+    ['7', 'drain-bare', 'a drain ends its streams without a word', HUB, `    struct frame *last = farewell_frame(`, `    subscriber_close(subscriber, reason);\n    return;\n    struct frame *last = farewell_frame(`],
+    ['8', 'leak-frame', 'the copy of an event for streams of several channels is kept', HUB, `    if (bare != NULL)\n        frame_unref(bare);`, ''],
+    ['8', 'leak-request', 'the request of a stream that leaves within its replay is kept', HUB, `        feed_request_free(subscriber->join_request);\n        leave_soon(subscriber);`, `        leave_soon(subscriber);`],
+    ['8', 'leak-channel', 'a channel that nobody listens to any more is kept', 'gateway/stream/hub_channel.c', `    fanout_dispose(&channel->fanout);\n    free(channel);`, `    fanout_dispose(&channel->fanout);`],
+    ['8', 'leak-ring', 'what is held while a history is read is not given back', CHANNEL, `    ring_memory_give(channel->shared->limits.memory, channel->held_memory);\n`, ''],
+    ['8', 'leak-queue', 'the queue of a stream that is closed is kept', SUBSCRIBER, `    queue_clear(subscriber); /* no transport reads it from now on */\n`, ''],
+    ['9', 'foreign-entry', 'an entry that somebody added by hand ends the gateway', 'gateway/feed/decode.c', `    struct frame *frame = entry->payload.p == NULL ? NULL : payload_frame`, `    if (entry->payload.p == NULL)\n        __builtin_trap();\n    struct frame *frame = payload_frame`],
+];
+
+const args = process.argv.slice(2), names = [];
+let seeds = 10000, scratch, check = false;
+for (let i = 0; i < args.length; ++i) {
+    if (args[i] === '--seeds')
+        seeds = Number(args[++i]);
+    else if (args[i] === '--scratch')
+        scratch = args[++i];
+    else if (args[i] === '--check')
+        check = true;
+    else
+        names.push(args[i]);
+}
+const wanted = BREAKS.filter(([, name]) => names.length === 0 || names.includes(name));
+
+const misfits = wanted.filter(([, , , file, from]) => readFileSync(join(ROOT, file), 'utf8').split(from).length !== 2).map(([, name, , file]) => `${name}: not once in ${file}`);
+for (const misfit of misfits)
+    console.error(misfit);
+if (misfits.length !== 0 || check)
+    process.exit(misfits.length !== 0 ? 1 : 0);
+
+const keep = scratch !== undefined;
+scratch ??= mkdtempSync(join(tmpdir(), 'simulation-broken-'));
+if (!existsSync(join(scratch, '.git')))
+    execFileSync('git', ['clone', '-q', ROOT, scratch]);
+const run = (command, ...words) => spawnSync(command, words, { cwd: scratch, encoding: 'utf8', maxBuffer: 1 << 28, timeout: 600000 });
+
+function build(target) {
+    const { status, stdout, stderr } = run('cmake', '--build', 'build/release', '--target', target);
+    if (status !== 0)
+        throw new Error(`${stdout}${stderr}`);
+}
+
+// The first seed that fails, and why; without those that fail as it is.
+function look(file, known) {
+    if (file === LUA) {
+        build('model_check');
+        const { stdout } = run('build/release/tests/simulation/model_check', '--rounds', '200');
+        const found = /^# seed (\d+), command \d+: (.*)$/m.exec(stdout);
+        return found === null ? [] : [[Number(found[1]), `model_check: ${found[2]}`]];
+    }
+    build('simulate');
+    const { stdout, signal, stderr } = run('build/release/simulate', '--seeds', `1..${seeds}`);
+    const found = [...stdout.matchAll(/^seed (\d+): FAILED: (.*)$/gm)].map(([, seed, why]) => [Number(seed), why]).filter(([seed]) => !known.has(seed)).sort(([a], [b]) => a - b);
+    if (found.length !== 0 && /^it ended with/.test(found[0][1])) {
+        const alone = run('build/release/simulate', '--seed', `${found[0][0]}`), last = `${alone.stdout}${alone.stderr}`.trim().split('\n').pop();
+        found[0] = /^calm world/.test(last) ? ['calm', last.replace(/^calm world \d+: /, '')] : [found[0][0], last];
+    }
+    return found.length === 0 && signal !== null ? [['–', `${signal} ${stderr.trim().split('\n').pop()}`]] : found;
+}
+
+run('cmake', '--preset', 'release');
+
+// What fails without a break; kept with a scratch folder that stays.
+function failing() {
+    const path = join(scratch, 'build/failing.json'), is = `${run('git', 'rev-parse', 'HEAD').stdout.trim()} ${seeds}`;
+    const kept = existsSync(path) ? JSON.parse(readFileSync(path, 'utf8')) : {};
+    if (kept.is !== is)
+        Object.assign(kept, { is, seeds: look(CHANNEL, new Set()).map(([seed]) => seed) });
+    writeFileSync(path, JSON.stringify(kept));
+    return new Set(kept.seeds);
+}
+
+const known = failing();
+if (known.size !== 0)
+    console.error(`${known.size} of the seeds fail without a break, and count for nothing`);
+console.log('| promise | broken | found by seed | as | of the seeds |\n|---|---|---|---|---|');
+let missed = 0;
+for (const [promise, name, what, file, from, to] of wanted) {
+    const path = join(scratch, file), text = readFileSync(path, 'utf8');
+    writeFileSync(path, text.split(from).join(to));
+    try {
+        const found = look(file, known);
+        missed += found.length === 0;
+        console.log(`| ${promise} | \`${name}\`: ${what} | ${found.length === 0 ? '**not found**' : `${found[0][0]} | ${found[0][1]} | ${found.length}`} |`);
+    } catch (error) {
+        missed += 1;
+        console.log(`| ${promise} | \`${name}\` | does not build: ${error.message.split('\n').find(line => /error/.test(line))} | | |`);
+    } finally {
+        writeFileSync(path, text);
+    }
+}
+if (!keep)
+    rmSync(scratch, { recursive: true });
+process.exit(missed !== 0 ? 1 : 0);
