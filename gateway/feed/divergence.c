@@ -110,6 +110,10 @@ static struct divergence_answer search(struct divergence *divergence, const stru
                                        const struct history_entry *entries, size_t count, bool whole)
 {
     size_t at = 0;
+    if (past->ring->count != 0 && position_compare(ring_at(past->ring, 0)->prev, divergence->common) > 0) {
+        divergence->common = ring_at(past->ring, 0)->prev; /* it was shortened since: what it let go would not be known again */
+        return ask_again(divergence, DIVERGENCE_SEARCHED);
+    }
     for (; at < count && is_old(past, &entries[at]); ++at) {
         divergence->common = entries[at].at;
         divergence->found_common = true;

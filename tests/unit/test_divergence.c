@@ -126,6 +126,26 @@ static void test_fork(void)
     ring_clear(&past.ring);
 }
 
+/* All rings of a process share their memory: others' events may shorten this one at any time. */
+static void test_shortened(void)
+{
+    struct divergence divergence = {0};
+    struct past past;
+    struct history none = {.count = 0}, all = {.count = 0};
+    hand_on(&past, 1, 4);
+    add(&all, 1, 0, "event 1");
+    add(&all, 2, 1, "event 2");
+    add(&all, 3, 2, "event 3");
+    divergence_doubt(&divergence, past.past.last);
+    divergence_ask(&divergence, past.past.last);
+    judge(&divergence, &past, &none);
+    check(asks_after(&divergence, &past, POSITION_NONE), "what follows the oldest of the ring is asked for");
+    ring_drop_before(&past.ring, at(3));
+    check(judge(&divergence, &past, &all).what == DIVERGENCE_ASK_AGAIN && asks_after(&divergence, &past, at(2)),
+          "… once more when the ring was shortened meanwhile: what it let go is not taken for new");
+    ring_clear(&past.ring);
+}
+
 static void test_forgotten(void)
 {
     struct divergence divergence = {0};
@@ -199,6 +219,7 @@ int main(void)
     ring_memory_init(&memory, SIZE_MAX);
     test_same();
     test_fork();
+    test_shortened();
     test_forgotten();
     test_challenge();
     return check_end();
