@@ -223,6 +223,8 @@ static enum replay_need find_author_s(struct replay *replay, struct slice id, bo
     for (uint32_t i = 0; need == REPLAY_READY && i < replay->request->count; ++i) {
         if (search_find(channel_search(replay->places[i].channel), id, &at) != SEARCH_FOUND)
             continue;
+        if (position_compare(at, channel_newest(replay->places[i].channel)) > 0 && replay->state == REPLAY_RESOLVING)
+            return REPLAY_BARRIER; /* the history is ahead of what has come: that would come again, live */
         stand_at(replay, i, at);
         *found = true;
     }
