@@ -286,12 +286,25 @@ void channel_subscribed(struct channel *channel)
     channel_start_read(channel);
 }
 
+/* All that was published before this time of Redis's clock has come: a canary proves it, or it was read that there is nothing. Not later than the clock, which may have been set back. */
+static uint64_t heard_ms(const struct channel *channel)
+{
+    const struct channel_shard *shard = channel->shard;
+    if (shard == NULL)
+        return 0;
+    uint64_t now_ms = shard->clock_known ? (uint64_t)((int64_t)monotonic_ms() + shard->clock_ms) : UINT64_MAX;
+    uint64_t read_ms = channel->past != PAST_BARE ? 0 : channel->bare_ms < now_ms ? channel->bare_ms : now_ms;
+    return read_ms > shard->proven_ms ? read_ms : shard->proven_ms;
+}
+
+/* What was held goes: the history that is read next has it, or has lost it. */
 void channel_lost(struct channel *channel)
 {
     set_state(channel, SUBSCRIBING);
-    channel->settled = 0;
+    drop_held(channel);
+    channel->settled = channel->asked_held = 0;
     if (!channel->interrupted)
-        channel->heard_ms = channel->shard == NULL ? 0 : channel->shard->proven_ms;
+        channel->heard_ms = heard_ms(channel);
     channel->interrupted = true;
 }
 

@@ -69,10 +69,12 @@ struct channel {
     uint64_t proof_ms; /* the least that seen_ms has to be */
     uint64_t horizon_ms; /* nothing was published between this time and the first event that this channel has seen; 0: not known */
     uint64_t heard_ms; /* while interrupted: all that was published before this time of Redis's clock had come */
+    uint64_t bare_ms; /* PAST_BARE: Redis's time when that was read */
     struct divergence divergence; /* whether the history is the one that `last` was in */
     bool unsettled; /* counted in shared->unsettled */
     bool reread; /* held messages were let go: the history has them */
     struct position last; /* of the newest event handed on */
+    uint64_t read_us; /* monotonic_us() when the history last said what that is */
     struct ring ring;
     uint32_t depth; /* the ring was read to this depth; UINT32_MAX: to the beginning of the history */
     uint32_t wanted; /* the deepest wish so far */
@@ -84,6 +86,7 @@ struct channel {
     bool broken; /* the history went back: what streams have seen behind broken_at is lost, and was published before broken_ms */
     struct position broken_at;
     uint64_t broken_ms;
+    uint32_t breaks; /* how often it did */
     struct frames held; /* messages that wait until the history is read */
     size_t held_memory; /* of the memory of rings */
     size_t asked_held; /* how many were held when the read under way was asked for */

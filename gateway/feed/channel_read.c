@@ -67,6 +67,8 @@ static void take_absence(struct channel *channel, const struct marker *marker)
     else if (lost)
         channel->horizon_ms = marker->now_ms;
     channel->past = PAST_BARE;
+    channel->read_us = monotonic_us();
+    channel->bare_ms = marker->now_ms;
     channel->interrupted = false;
     channel->depth = UINT32_MAX;
 }
@@ -109,6 +111,7 @@ static void take_entry(struct channel *channel, const struct history_entry *entr
 /* Takes the first read of a history: its newest events fill the ring and are not handed on. */
 static void take_newest(struct channel *channel, const struct history_entry *entries, size_t count)
 {
+    channel->read_us = monotonic_us();
     for (size_t i = 0; i < count; ++i) {
         struct frame *frame = channel_frame(channel, &entries[i]);
         channel->last = entries[i].at;
@@ -269,6 +272,7 @@ static void go_back_to(struct channel *channel, struct position at, uint64_t tim
     channel_emit_gap(channel, at, time_ms);
     channel->last = at;
     channel->broken = true;
+    ++channel->breaks;
     channel->broken_at = at;
     channel->broken_ms =
         channel->shard != NULL && channel->shard->clock_known ? (uint64_t)((int64_t)monotonic_ms() + channel->shard->clock_ms) : 0;
@@ -278,6 +282,7 @@ static void go_back_to(struct channel *channel, struct position at, uint64_t tim
 static bool take_missed(struct channel *channel, const struct history_entry *entries, size_t count, bool more)
 {
     const struct divergence_past past = {channel_name(channel), &channel->ring, channel->last};
+    channel->read_us = monotonic_us();
     bool about_last = channel->divergence.asked == DIVERGENCE_DOUBTED || channel->divergence.asked == DIVERGENCE_CHALLENGED;
     struct divergence_answer answer = divergence_judge(&channel->divergence, &past, entries, count, !more);
     switch (answer.what) {

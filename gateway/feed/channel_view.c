@@ -43,6 +43,11 @@ struct position channel_ring_begin(const struct channel *channel)
     return channel->ring.count == 0 ? channel->last : ring_at(&channel->ring, 0)->prev;
 }
 
+uint64_t channel_read_us(const struct channel *channel)
+{
+    return channel->read_us;
+}
+
 bool channel_covers(const struct channel *channel, struct position after)
 {
     return channel_bare(channel) || position_compare(channel->last, after) <= 0 ||
@@ -52,6 +57,12 @@ bool channel_covers(const struct channel *channel, struct position after)
 bool channel_lost_after(const struct channel *channel, struct position after, bool exact)
 {
     return channel->broken && (exact ? position_compare(after, channel->broken_at) <= 0 : after.ms < channel->broken_ms);
+}
+
+uint32_t channel_breaks(const struct channel *channel, struct position *at)
+{
+    *at = channel->broken_at;
+    return channel->breaks;
 }
 
 struct history_read *channel_read_after(const struct channel *channel, struct position after, size_t limit, history_cb cb,

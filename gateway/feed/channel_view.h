@@ -61,6 +61,9 @@ bool channel_live(const struct channel *channel);
 const struct ring *channel_ring(const struct channel *channel);
 struct position channel_newest(const struct channel *channel);
 
+/* monotonic_us() when that was last read in the history, which may be ahead of the subscription: what was published in other channels before then may be on its way. */
+uint64_t channel_read_us(const struct channel *channel);
+
 /* What the ring holds is what follows this, and is not older than it but for nobody's events. */
 struct position channel_ring_begin(const struct channel *channel);
 
@@ -69,6 +72,9 @@ bool channel_bare(const struct channel *channel);
 
 /* Whether this channel has seen events that followed this place, an event or a time, and that the history has lost since. */
 bool channel_lost_after(const struct channel *channel, struct position after, bool exact);
+
+/* How often the history went back; *at: to where, the last time. Who was handed out more than that has what is lost. */
+uint32_t channel_breaks(const struct channel *channel, struct position *at);
 
 /* Whether the ring, or having nothing newer, answers what follows `after`. */
 bool channel_covers(const struct channel *channel, struct position after);

@@ -87,20 +87,22 @@ static void wait_for_barriers(struct opening *opening)
     free(canaries);
 }
 
-/* Of a stream over several shards, each of which has to be heard: else the ids that it is given now would stand for what has not come yet. */
+/* Of a stream of several channels: else the ids that it is given now would stand for what has not come yet. What was read in one channel may be ahead of the subscription, on which an
+ * older event of another is on its way; and of several shards each has to be heard. */
 static bool is_settled(const struct opening *opening)
 {
     const struct feed_request *request = opening->request;
     const struct uplink *first = NULL;
     uint64_t now_us = monotonic_us();
-    bool several = false, settled = true;
+    bool several = false, settled = true, heard = true;
     for (uint32_t i = 0; i < request->count && request->count != 1; ++i) {
-        const struct uplink *uplink = request->channels[i].channel->uplink;
-        first = first == NULL ? uplink : first;
-        several = several || uplink != first;
-        settled = settled && uplink != NULL && uplink_settled(uplink, now_us);
+        const struct channel *channel = request->channels[i].channel;
+        first = first == NULL ? channel->uplink : first;
+        several = several || channel->uplink != first;
+        settled = settled && channel->uplink != NULL && uplink_settled(channel->uplink, now_us);
+        heard = heard && (channel->uplink == NULL || uplink_heard(channel->uplink, channel_read_us(channel)));
     }
-    return settled || !several;
+    return heard && (settled || !several);
 }
 
 static void free_opening(struct opening *opening)

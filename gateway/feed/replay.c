@@ -55,6 +55,21 @@ static bool ring_is_whole(const struct channel *channel)
     return position_is_none(channel_ring_begin(channel)) || (channel_ring(channel)->count == 0 && channel_bare(channel));
 }
 
+/* A client that has had its head for a while (the bus was away) counts on all since it asked: to the later of the two, where that is earlier. */
+static bool has_head(const struct feed_request *request)
+{
+    return request->head_sent || monotonic_ms() - request->asked_ms >= REPLAY_HEAD_MS;
+}
+
+static struct position since_asked(const struct feed_request *request, const struct channel *channel, struct position after)
+{
+    const struct channel_shard *shard = channel_shard(channel);
+    if (!has_head(request) || !shard->clock_known)
+        return after;
+    struct position since = places_since((uint64_t)((int64_t)request->asked_ms + shard->clock_ms));
+    return position_compare(since, after) < 0 ? since : after;
+}
+
 /* The newest request->last events of each channel. */
 static enum replay_need resolve_last(struct replay *replay, struct channel **wait_at)
 {
@@ -73,26 +88,20 @@ static enum replay_need resolve_last(struct replay *replay, struct channel **wai
             place->after = channel_ring_begin(place->channel);
         else if (!channel_find_newest(place->channel, last, &place->after))
             return REPLAY_CHANNEL;
+        place->after = since_asked(replay->request, place->channel, place->after);
         place->time_ms = places_present_ms(replay);
         place->stance = STANCE_TIME;
     }
     return REPLAY_READY;
 }
 
-/* From now on; but a client that has had its head for a while (the bus was away) counts on all since then. */
+/* From now on. */
 static void resolve_fresh(struct replay *replay)
 {
-    const struct feed_request *request = replay->request;
-    bool head_sent = request->head_sent || monotonic_ms() - request->asked_ms >= REPLAY_HEAD_MS;
-    for (uint32_t i = 0; i < request->count; ++i) {
+    for (uint32_t i = 0; i < replay->request->count; ++i) {
         struct place *place = &replay->places[i];
-        const struct channel_shard *shard = channel_shard(place->channel);
-        struct position last = channel_newest(place->channel);
-        place->after =
-            head_sent && shard->clock_known ? places_since((uint64_t)((int64_t)request->asked_ms + shard->clock_ms)) : last;
-        if (position_compare(place->after, last) > 0)
-            place->after = last;
-        place->time_ms = head_sent ? place->after.ms : places_present_ms(replay);
+        place->after = since_asked(replay->request, place->channel, channel_newest(place->channel));
+        place->time_ms = has_head(replay->request) ? place->after.ms : places_present_ms(replay);
         place->stance = STANCE_TIME;
     }
 }
@@ -273,6 +282,23 @@ enum history_fault replay_fault(const struct replay *replay)
     return replay->fault;
 }
 
+/* A history that went back between two pages has lost what the stream was handed out behind that: it is told, and goes on from there. */
+static void follow_breaks(struct replay *replay)
+{
+    for (uint32_t i = 0; i < replay->request->count; ++i) {
+        struct place *place = &replay->places[i];
+        struct position at;
+        uint32_t breaks = channel_breaks(place->channel, &at);
+        if (breaks != place->breaks && place->stance != STANCE_UNKNOWN && position_compare(place->after, at) > 0) {
+            replay_drop_page(replay, place);
+            place->after = at;
+            place->stance = STANCE_EVENT;
+            place->loss = place->loss == LOSS_TOLD ? LOSS_NONE : place->loss;
+        }
+        place->breaks = breaks;
+    }
+}
+
 enum replay_need replay_prepare(struct replay *replay, struct channel **wait_at)
 {
     enum replay_need need = REPLAY_READY;
@@ -288,6 +314,7 @@ enum replay_need replay_prepare(struct replay *replay, struct channel **wait_at)
         channel_deepen(*wait_at, wish(replay->request));
         return REPLAY_CHANNEL;
     }
+    follow_breaks(replay);
     if (!verify(replay, wait_at))
         return REPLAY_CHANNEL;
     if (replay->state < REPLAY_RESOLVED) {

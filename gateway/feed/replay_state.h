@@ -66,6 +66,7 @@ struct place {
     struct position after; /* what follows this is wanted */
     uint64_t time_ms; /* STANCE_TIME only */
     enum loss loss;
+    uint32_t breaks; /* of its channel, when `after` was last looked at */
     enum claim claim;
     struct position claimed;
     bool served; /* it has handed out a frame, so `after` is no longer where the client's id stands */

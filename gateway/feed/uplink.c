@@ -52,6 +52,11 @@ bool uplink_settled(const struct uplink *uplink, uint64_t now_us)
     return now_us <= canary_proven_us(uplink->canary) + SETTLED_MS * 1000;
 }
 
+bool uplink_heard(const struct uplink *uplink, uint64_t since_us)
+{
+    return canary_proven_us(uplink->canary) >= since_us;
+}
+
 bool uplinks_settled(const struct uplinks *uplinks, uint64_t now_us)
 {
     return now_us <= uplinks->settled_until_us;

@@ -60,6 +60,9 @@ void uplink_unsubscribe(struct uplink *uplink, struct slice channel);
 /* Whether what was published at this one until `now_us` (monotonic_us()) less the margin has come. */
 bool uplink_settled(const struct uplink *uplink, uint64_t now_us);
 
+/* Whether all that was published at this one before `since_us` (monotonic_us()) has come. */
+bool uplink_heard(const struct uplink *uplink, uint64_t since_us);
+
 /* Whether what was published at any shard until `now_us` (monotonic_us()) less the margin has come. Always, where there is but one: its own events tell. */
 bool uplinks_settled(const struct uplinks *uplinks, uint64_t now_us);
 

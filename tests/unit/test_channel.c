@@ -359,6 +359,16 @@ static void test_bare(void)
     stop();
 }
 
+/* Before the first canary is back nothing is proven, but what was read. */
+static void test_bare_interrupted(void)
+{
+    start();
+    shard.proven_ms = 0;
+    run("SA L S A A");
+    check_slice(slice_of(seen), SLICE(""), "a channel that was read as bare, and is bare still, has no gap after an interruption");
+    stop();
+}
+
 static void test_unsettled(void)
 {
     start();
@@ -444,6 +454,7 @@ int main(void)
     test_dropped_wishes();
     test_heard();
     test_bare();
+    test_bare_interrupted();
     test_unsettled();
     test_failures();
     test_held();

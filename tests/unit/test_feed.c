@@ -22,6 +22,7 @@ static struct uplink uplinks[2];
 static struct uplink *home; /* of all channels; NULL: no shard has them */
 static size_t under_way;
 static bool up, settled;
+static uint64_t heard_us; /* all that was published before has come */
 
 static struct {
     char name[CHANNEL_NAME_MAX + 1];
@@ -66,6 +67,12 @@ bool uplink_settled(const struct uplink *uplink, uint64_t now_us)
 {
     (void)uplink, (void)now_us;
     return settled;
+}
+
+bool uplink_heard(const struct uplink *uplink, uint64_t since_us)
+{
+    (void)uplink;
+    return since_us <= heard_us;
 }
 
 bool uplinks_settled(const struct uplinks *of, uint64_t now_us)
@@ -365,6 +372,7 @@ static void start(size_t max_channels)
     }
     home = &uplinks[0];
     up = settled = true;
+    heard_us = UINT64_MAX;
     under_way = 0;
     for (int w = 0; w < WORKERS; ++w)
         receivers[w].cb = on_updates;
@@ -589,6 +597,29 @@ static void test_shards(void)
     leave(0, "abc");
 }
 
+/* What was read in one channel may be ahead of what is on its way in another. */
+static void test_ahead(void)
+{
+    start(0);
+    heard_us = 0;
+    open_stream(0, 1, "ab", 0);
+    confirm("a");
+    confirm("b");
+    told_is("", "a stream of two channels that were just read waits until what was published before has come");
+    check(wait_count == 1, "… for one canary");
+    heard_us = UINT64_MAX;
+    publish("a", 1);
+    run_barriers();
+    turn();
+    told_is("1 welcome1 1 ", "… and what came meanwhile is its, too");
+    heard_us = 0;
+    open_stream(0, 2, "c", 0);
+    confirm("c");
+    told_is("welcome2 ", "a stream of one channel does not");
+    heard_us = UINT64_MAX;
+    leave(0, "abc");
+}
+
 /* An id that may be newer than what has come waits behind a canary. */
 static void test_barrier(void)
 {
@@ -660,6 +691,7 @@ int main(void)
     test_cancel();
     test_pages();
     test_trouble();
+    test_ahead();
     test_barrier();
     test_shards();
     test_time_of_a_turn();

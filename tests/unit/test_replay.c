@@ -467,6 +467,20 @@ static void test_authors_ids(void)
     stop();
 }
 
+/* Who has had its head counts on all that came since it asked, whatever number it asked for. */
+static void test_newest_since_head(void)
+{
+    start();
+    run("a1 a2 a3 a4 S");
+    struct feed_request *request = ask_for(1, START_LAST, 1, "");
+    request->head_sent = true;
+    request->asked_ms = (uint64_t)((int64_t)3 - shard.clock_ms);
+    replay(request, "", "");
+    check_slice(slice_of(got.frames), SLICE("3 4 "), "the newest one, and all since the head was sent");
+    feed_request_free(request);
+    stop();
+}
+
 static void test_needs(void)
 {
     start();
@@ -516,6 +530,7 @@ int main(void)
     test_retry();
     test_gap_ids();
     test_authors_ids();
+    test_newest_since_head();
     test_needs();
     return check_end();
 }
