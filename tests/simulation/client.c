@@ -1,0 +1,121 @@
+#include "tests/simulation/client.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "tests/simulation/oracle.h"
+#include "tests/simulation/plan.h"
+#include "tests/simulation/trace.h"
+#include "tests/simulation/wire.h"
+#include "tests/simulation/world.h"
+
+struct client clients[CLIENTS];
+uint32_t client_count;
+
+static void on_connects(void *data)
+{
+    struct client *client = data;
+    struct node *node = world_gateway();
+    if (client->wire != NULL || client->away || client->gone)
+        return;
+    if (node == NULL) {
+        schedule_after(&client->connects, 100000);
+        return;
+    }
+    bool resumes = client->id[0] != 0;
+    struct hub_spec spec = {.count = client->count,
+                            .welcome = resumes ? WELCOME_NOTHING : WELCOME_POSITION,
+                            .mode = resumes ? START_RESUME : client->mode,
+                            .last = client->last,
+                            .client = client->number + 1};
+    client->gateway_us = node->started_us;
+    trace("client %u asks gateway %u: %s%s, %u channels", client->number, node->number,
+          resumes                      ? "resumes from "
+          : client->mode == START_LAST ? "the last"
+                                       : "fresh",
+          client->id, client->count);
+    oracle_asks(client);
+    client->wire = wire_open(client, node, &spec, client->names, client->id);
+}
+
+void clients_reset(void)
+{
+    for (uint32_t i = 0; i < CLIENTS; ++i) {
+        memset(&clients[i], 0, sizeof(clients[i]));
+        clients[i].number = i;
+        clients[i].connects = (struct due){.run = on_connects, .data = &clients[i]};
+    }
+    client_count = 0;
+}
+
+void client_connect(struct client *client, uint64_t after_us)
+{
+    client->away = false;
+    if (client->wire == NULL && !client->gone && !schedule_waits(&client->connects))
+        schedule_after(&client->connects, after_us);
+}
+
+void client_leave(struct client *client, bool vanishes, uint64_t back_us)
+{
+    if (client->wire != NULL) {
+        trace("client %u %s", client->number, vanishes ? "vanishes" : "leaves");
+        wire_close(client->wire, vanishes);
+        client->wire = NULL;
+    }
+    schedule_cancel(&client->connects);
+    client_connect(client, back_us);
+}
+
+void client_ends(struct client *client, const char *how)
+{
+    trace("client %u: its stream %s", client->number, how);
+    client->wire = NULL;
+    if (how[0] == '4')
+        world_refused(client, how);
+    if (!client->away)
+        client_connect(client, 1000 + chance_below(&chance_of_order, 300000));
+}
+
+void clients_lost(uint16_t gateway)
+{
+    wires_lost(gateway);
+}
+
+/* ---- what comes ---- */
+
+void client_takes_head(struct client *client)
+{
+    trace("client %u has its head", client->number);
+    oracle_head(client);
+}
+
+static void take_id(struct client *client, struct slice id)
+{
+    if (id.n > ID_MAX) {
+        violation("client %u: an id that is too long", client->number);
+        return;
+    }
+    if (chance_below(&chance_of_order, 4) == 0)
+        memcpy(client->older_id, client->id, sizeof(client->id));
+    memcpy(client->id, id.p, id.n);
+    client->id[id.n] = 0;
+    client->place_us = schedule_now_us();
+}
+
+void client_takes(struct client *client, struct slice type, struct slice data, const struct slice *id)
+{
+    struct slice shown = slice_make(data.p, data.n < 60 ? data.n : 60);
+    trace("client %u gets %.*s '%.*s' id %.*s", client->number, (int)type.n, type.p, (int)shown.n, shown.p == NULL ? "" : shown.p,
+          id == NULL ? 1 : (int)id->n, id == NULL ? "-" : id->p);
+    for (size_t i = 0; i < data.n && i < 16; ++i)
+        schedule_note((unsigned char)data.p[i]);
+    schedule_note(client->number);
+    if (slice_eq(type, SLICE("gap")))
+        oracle_gap(client, data, id);
+    else if (data.p != NULL)
+        oracle_event(client, data, id);
+    else if (client->id[0] == 0)
+        oracle_place(client);
+    if (id != NULL)
+        take_id(client, *id);
+}

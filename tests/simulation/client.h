@@ -1,0 +1,68 @@
+/* Clients: each follows some channels, comes back with the last id it was given, and may be slow, leave or vanish. The HTTP side of a gateway ends here as well: the transports of
+ * gateway/stream/transport.h write into a wire, from which the client reads. */
+#pragma once
+
+#include "gateway/stream/hub.h"
+#include "tests/simulation/facts.h"
+#include "tests/simulation/node.h"
+
+enum { CLIENTS = 10, SEEN_WORDS = FACTS / 64, ID_MAX = 200 };
+
+/* What a client has of a channel, and what it is owed. */
+struct track {
+    bool followed;
+    bool begun; /* from now on it is owed all */
+    bool owes_gap; /* its id stands for nothing: a gap has to come first */
+    uint32_t from; /* with `last` NULL: it is owed what stands at this index of the line and later */
+    struct fact *last; /* the furthest it has */
+    uint64_t gap_us; /* a gap was told since then, of all that was published before this time; 0: none */
+    uint64_t begun_us; /* since when */
+    uint64_t twice_since; /* of the stream: the times of events that may come again */
+    struct position twice_after; /* … */
+    struct fact *last_here; /* of the stream */
+    bool gap_here; /* … has told one */
+    uint64_t seen[SEEN_WORDS];
+};
+
+struct wire;
+
+struct client {
+    uint32_t number;
+    struct slice names[CHANNELS];
+    uint32_t channels[CHANNELS], count;
+    struct wire *wire; /* NULL: not connected */
+    bool away; /* it does not want to be connected now */
+    bool gone; /* it never comes back */
+    enum start_mode mode; /* while it has no id */
+    uint32_t last; /* START_LAST */
+    bool fresh; /* this stream was asked for without an id */
+    char id[ID_MAX + 1], older_id[ID_MAX + 1];
+    char asked_id[ID_MAX + 1]; /* with which this stream was asked for */
+    uint64_t place_us; /* when it was given that id */
+    uint32_t read_most; /* bytes at a time */
+    uint64_t read_us; /* between two reads */
+    struct due connects;
+    uint64_t asked_us, head_us,
+        placed_us; /* of the stream: when it was asked for; when its head came, and its place; 0: it has not */
+    uint64_t gateway_us; /* when the gateway that serves it began */
+    struct track tracks[CHANNELS];
+};
+
+extern struct client clients[CLIENTS];
+extern uint32_t client_count;
+
+void clients_reset(void);
+
+/* Lets it connect after that time. */
+void client_connect(struct client *client, uint64_t after_us);
+
+/* It hangs up, or vanishes without a word. Comes back after `back_us`. */
+void client_leave(struct client *client, bool vanishes, uint64_t back_us);
+
+/* Its gateway was killed. */
+void clients_lost(uint16_t gateway);
+
+/* What the bytes said. */
+void client_takes_head(struct client *client);
+void client_takes(struct client *client, struct slice type, struct slice data, const struct slice *id);
+void client_ends(struct client *client, const char *how);

@@ -1,0 +1,677 @@
+#include "tests/simulation/oracle.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "tests/simulation/bus.h"
+#include "tests/simulation/bus_inside.h"
+#include "tests/simulation/plan.h"
+#include "tests/simulation/world.h"
+#include "tests/simulation/world_memory.h"
+
+enum {
+    YOUNG_US = 3000000,
+    MARGIN_MS = 2000, /* between shards: SETTLED_MS and CLOCKS_MS of uplink.c */
+    NOTICE_US = 1500000, /* a gateway notices a clock that was set within this */
+    ON_ITS_WAY_US = 1000000, /* a message is, that long */
+    DEAF_US = 4000000, /* … and a connection over which nothing comes any more */
+};
+
+/* What may keep a place from a stream whose head is out: it counts on all since it asked, as far as that can be told. */
+#define DISTURBS                                                                                                             \
+    ((UINT64_C(1) << STEP_CUT | UINT64_C(1) << STEP_STALL | UINT64_C(1) << STEP_DOWN | UINT64_C(1) << STEP_KILL |            \
+      UINT64_C(1) << STEP_DRAIN | UINT64_C(1) << STEP_FREEZE | UINT64_C(1) << STEP_FAIL_OVER | UINT64_C(1) << STEP_RESTART | \
+      UINT64_C(1) << STEP_MOVE | UINT64_C(1) << STEP_CLOCK))
+
+static struct fact *facts[CHANNELS][FACTS]; /* by number */
+static uint32_t counts[CHANNELS], channel_count;
+static uint64_t data_us[SHARDS]; /* when a shard's data were last replaced; 0: never */
+static uint64_t back_us[SHARDS]; /* when its clock was last set back; 0: never */
+static uint64_t marker_us[CHANNELS]; /* when the marker was last taken away */
+static uint64_t moved_us[CHANNELS];
+static uint64_t emptied_us[CHANNELS]; /* when its history was last deleted */
+static uint64_t set_us[SHARDS]; /* when its clock was last set at all */
+
+void oracle_reset(uint32_t channels)
+{
+    channel_count = channels;
+    memset(counts, 0, sizeof(counts));
+    memset(data_us, 0, sizeof(data_us));
+    memset(back_us, 0, sizeof(back_us));
+    memset(marker_us, 0, sizeof(marker_us));
+    memset(moved_us, 0, sizeof(moved_us));
+    memset(set_us, 0, sizeof(set_us));
+    memset(emptied_us, 0, sizeof(emptied_us));
+}
+
+static const struct line *line_of(uint32_t channel)
+{
+    return &bus.shards[bus.home[channel]].primary->lines[channel];
+}
+
+static bool has_seen(const struct track *track, const struct fact *fact)
+{
+    return track->seen[fact->number / 64] >> fact->number % 64 & 1;
+}
+
+/* The first entry that the history has now; POSITION_MAX: none. */
+static struct position first_kept(uint32_t channel)
+{
+    char key[CHANNEL_KEY_MAX];
+    struct position at = POSITION_MAX;
+    channel_log(key, channel_of(channel));
+    redisReply *reply =
+        bus_command(bus.shards[bus.home[channel]].primary, (const char *const[]){"XRANGE", key, "-", "+", "COUNT", "1"}, 6);
+    if (reply->type == REDIS_REPLY_ARRAY && reply->elements != 0) {
+        const redisReply *id = reply->element[0]->element[0];
+        position_parse(&at, slice_make(id->str, id->len));
+    }
+    redis_model_reply_free(reply);
+    return at;
+}
+
+/* Whether the history that begins at `first` has the event. */
+static bool is_kept(const struct fact *fact, struct position first)
+{
+    return !fact->gone && position_compare(fact->at, first) >= 0;
+}
+
+void oracle_emptied(uint32_t channel)
+{
+    const struct line *line = line_of(channel);
+    for (uint32_t i = 0; i < line->count; ++i)
+        line->facts[i]->gone = true;
+    emptied_us[channel] = schedule_now_us();
+}
+
+/* Which events of the line the history has, one by one. */
+static void look_again(uint32_t channel)
+{
+    char key[CHANNEL_KEY_MAX];
+    const struct line *line = line_of(channel);
+    uint32_t next = line->count;
+    for (uint32_t i = 0; i < line->count; ++i)
+        line->facts[i]->restored = line->facts[i]->restored || line->facts[i]->gone;
+    for (uint32_t i = 0; i < line->count; ++i)
+        line->facts[i]->gone = true;
+    channel_log(key, channel_of(channel));
+    redisReply *reply = bus_command(bus.shards[bus.home[channel]].primary, (const char *const[]){"XREVRANGE", key, "+", "-"}, 4);
+    for (size_t i = 0; reply->type == REDIS_REPLY_ARRAY && i < reply->elements; ++i) {
+        struct position at = POSITION_NONE;
+        const redisReply *id = reply->element[i]->element[0];
+        position_parse(&at, slice_make(id->str, id->len));
+        while (next != 0 && position_compare(line->facts[next - 1]->at, at) != 0)
+            --next;
+        if (next != 0)
+            line->facts[--next]->gone = false;
+    }
+    redis_model_reply_free(reply);
+    for (uint32_t i = 0; i < line->count; ++i)
+        line->facts[i]->restored = line->facts[i]->restored && !line->facts[i]->gone;
+}
+
+/* ---- what happens in Redis ---- */
+
+uint32_t oracle_next(uint32_t channel)
+{
+    if (counts[channel] + 1 == FACTS)
+        abort();
+    return counts[channel];
+}
+
+struct fact *oracle_published(struct server *server, uint32_t channel, uint32_t number, struct slice id, struct slice position,
+                              uint32_t size)
+{
+    struct fact *fact = world_malloc(sizeof(*fact));
+    struct line *line = &server->lines[channel];
+    *fact = (struct fact){.channel = channel, .number = number, .us = schedule_now_us(), .size = size, .index = line->count};
+    if (!position_parse(&fact->at, position))
+        violation("channel %u: a position that is none", channel);
+    snprintf(fact->id, sizeof(fact->id), "%.*s", (int)id.n, id.p);
+    char made[EVENT_ID_LEN + 1];
+    event_id_format(made, channel_of(channel), fact->at);
+    fact->own_id = strcmp(made, fact->id) != 0;
+    fact->before = line->count == 0 ? NULL : line->facts[line->count - 1];
+    if (fact->before != NULL && position_compare(fact->before->at, fact->at) >= 0 && marker_us[channel] == 0 &&
+        data_us[bus.home[channel]] == 0)
+        violation("channel %u: event %u stands before the one that came before it", channel, number);
+    fact->lost = server != bus.shards[bus.home[channel]].primary;
+    if (line->count == line->room) {
+        line->room = line->room == 0 ? 64 : line->room * 2;
+        struct fact **more = world_malloc(line->room * sizeof(struct fact *));
+        if (line->count != 0)
+            memcpy(more, line->facts, line->count * sizeof(struct fact *));
+        free(line->facts);
+        line->facts = more;
+    }
+    line->facts[line->count++] = fact;
+    facts[channel][number] = fact;
+    counts[channel] = number + 1;
+    return fact;
+}
+
+void oracle_line_changes(uint32_t channel)
+{
+    const struct line *line = line_of(channel);
+    struct position first = first_kept(channel);
+    for (uint32_t i = 0; i < line->count; ++i)
+        line->facts[i]->gone = !is_kept(line->facts[i], first);
+}
+
+void oracle_line_changed(struct server *server, uint32_t channel)
+{
+    const struct line *line = &server->lines[channel];
+    for (uint32_t i = 0; i < counts[channel]; ++i)
+        if (facts[channel][i] != NULL)
+            facts[channel][i]->lost = true;
+    for (uint32_t i = 0; i < line->count; ++i) {
+        line->facts[i]->lost = false;
+        line->facts[i]->index = i;
+    }
+    for (uint32_t i = 0; i < client_count; ++i)
+        if (clients[i].tracks[channel].from > line->count)
+            clients[i].tracks[channel].from = line->count;
+    look_again(channel);
+}
+
+void oracle_data_changed(uint32_t shard)
+{
+    data_us[shard] = schedule_now_us();
+}
+
+void oracle_moved(uint32_t channel)
+{
+    moved_us[channel] = schedule_now_us();
+}
+
+void oracle_marker_gone(uint32_t channel)
+{
+    marker_us[channel] = schedule_now_us();
+}
+
+void oracle_clock_set(uint32_t shard, bool back)
+{
+    set_us[shard] = schedule_now_us();
+    if (back)
+        back_us[shard] = schedule_now_us();
+}
+
+/* ---- what an id stands for ---- */
+
+static int64_t clocks_differ_ms(void)
+{
+    int64_t by = bus.options.shards < 2 ? 0 : (bus.shards[0].primary->clock_us - bus.shards[1].primary->clock_us) / 1000;
+    return by < 0 ? -by : by;
+}
+
+/* What gateways take the clocks to differ by is wrong by as much as their answers took. */
+static uint64_t margin_ms(void)
+{
+    return MARGIN_MS + 100 + (uint64_t)clocks_differ_ms() + bus.options.delay_us * 25 / 1000;
+}
+
+static bool spans_shards(const struct client *client)
+{
+    for (uint32_t i = 1; i < client->count; ++i)
+        if (bus.home[client->channels[i]] != bus.home[client->channels[0]])
+            return true;
+    return false;
+}
+
+/* It was set back at some time, or set at all a moment ago. */
+static bool is_shard_odd(uint32_t shard)
+{
+    return back_us[shard] != 0 || (set_us[shard] != 0 && set_us[shard] + NOTICE_US > schedule_now_us());
+}
+
+static void allow_since(struct track *track, uint64_t ms)
+{
+    track->twice_since = ms < track->twice_since ? ms : track->twice_since;
+}
+
+/* The id may stand for this event: what comes after it in its channel, and since its time in the others, may come again. */
+static void allow_after(struct client *client, uint32_t channel, struct position at)
+{
+    uint64_t margin = margin_ms();
+    for (uint32_t i = 0; i < client->count; ++i) {
+        struct track *track = &client->tracks[client->channels[i]];
+        if (client->channels[i] == channel)
+            track->twice_after = position_compare(at, track->twice_after) < 0 ? at : track->twice_after;
+        else if (is_shard_odd(bus.home[client->channels[i]]) || is_shard_odd(bus.home[channel]))
+            allow_since(track, 0);
+        else if (bus.home[channel] == bus.home[client->channels[i]])
+            allow_since(track, at.ms);
+        else
+            allow_since(track, at.ms > margin ? at.ms - margin : 0);
+    }
+}
+
+static void allow_since_time(struct client *client, struct position time)
+{
+    uint64_t margin = time.seq != 0 || !spans_shards(client) ? 0 : margin_ms();
+    for (uint32_t i = 0; i < client->count; ++i) {
+        struct track *track = &client->tracks[client->channels[i]];
+        allow_since(track, is_shard_odd(bus.home[client->channels[i]]) || time.ms < margin ? 0 : time.ms - margin);
+    }
+}
+
+static void allow(struct client *client)
+{
+    struct slice id = slice_of(client->asked_id);
+    struct position at;
+    for (uint32_t i = 0; i < client->count; ++i) {
+        uint32_t channel = client->channels[i];
+        if (event_id_parse(&at, id, channel_of(channel)))
+            allow_after(client, channel, at);
+        for (uint32_t k = 0; k < counts[channel]; ++k)
+            if (facts[channel][k] != NULL && facts[channel][k]->own_id && strcmp(facts[channel][k]->id, client->asked_id) == 0)
+                allow_after(client, channel, facts[channel][k]->at);
+    }
+    if (event_id_parse(&at, id, SLICE("")))
+        allow_since_time(client, at);
+}
+
+static bool may_come_twice(const struct track *track, const struct fact *fact)
+{
+    return fact->at.ms >= track->twice_since || position_compare(fact->at, track->twice_after) > 0;
+}
+
+/* ---- a client becomes another one ---- */
+
+bool oracle_goes_back(struct client *client, const char *id)
+{
+    const struct fact *found = NULL;
+    for (uint32_t i = 0; i < client->count; ++i)
+        for (uint32_t k = 0, channel = client->channels[i]; k < counts[channel]; ++k) {
+            if (facts[channel][k] == NULL || strcmp(facts[channel][k]->id, id) != 0)
+                continue;
+            if (found != NULL)
+                return false;
+            found = facts[channel][k];
+        }
+    if (found == NULL || found->lost)
+        return false;
+    for (uint32_t i = 0; i < client->count; ++i) {
+        struct track *track = &client->tracks[client->channels[i]];
+        const struct line *line = line_of(client->channels[i]);
+        *track = (struct track){.followed = true, .begun = true, .from = line->count};
+        while (track->from != 0 && line->facts[track->from - 1]->us > found->us)
+            --track->from;
+        if (found->channel != client->channels[i])
+            continue;
+        track->last = facts[found->channel][found->number];
+        track->seen[found->number / 64] |= UINT64_C(1) << found->number % 64;
+    }
+    return true;
+}
+
+void oracle_foreign(struct client *client)
+{
+    for (uint32_t i = 0; i < client->count; ++i)
+        client->tracks[client->channels[i]] = (struct track){.followed = true, .owes_gap = true};
+}
+
+/* ---- a stream ---- */
+
+void oracle_asks(struct client *client)
+{
+    client->head_us = 0;
+    client->asked_us = schedule_now_us();
+    client->fresh = client->id[0] == 0;
+    memcpy(client->asked_id, client->id, sizeof(client->id));
+    for (uint32_t i = 0; i < client->count; ++i) {
+        struct track *track = &client->tracks[client->channels[i]];
+        track->twice_since = UINT64_MAX;
+        track->twice_after = POSITION_MAX;
+        track->last_here = NULL;
+        track->gap_here = false;
+        if (client->id[0] == 0) {
+            *track = (struct track){.followed = true, .twice_since = UINT64_MAX, .twice_after = POSITION_MAX};
+        }
+    }
+    if (client->id[0] != 0)
+        allow(client);
+}
+
+/* From here on nothing may be missing. */
+static void begin(struct track *track, uint32_t channel)
+{
+    track->begun = true;
+    track->from = line_of(channel)->count;
+    track->begun_us = schedule_now_us();
+}
+
+/* A head that was sent before the place was known promises what the history still has then, as of a time that a clock which was set meanwhile does not tell. */
+static void pass_gone(const struct client *client, struct track *track, uint32_t channel)
+{
+    const struct line *line = line_of(channel);
+    struct position first = first_kept(channel);
+    if (track->last == NULL && set_us[bus.home[channel]] >= client->asked_us && set_us[bus.home[channel]] != 0)
+        track->from = line->count;
+    while (track->last == NULL && track->from < line->count && !is_kept(line->facts[track->from], first))
+        ++track->from;
+}
+
+/* The newest ones that it asked for are owed, too, as far as the history has them. */
+void oracle_place(struct client *client)
+{
+    client->placed_us = schedule_now_us();
+    for (uint32_t i = 0; i < client->count && client->fresh && client->mode == START_LAST; ++i) {
+        struct track *track = &client->tracks[client->channels[i]];
+        const struct line *line = line_of(client->channels[i]);
+        struct position first = first_kept(client->channels[i]);
+        uint32_t from = line->count;
+        for (uint32_t some = client->last; some != 0 && from != 0 && is_kept(line->facts[from - 1], first); --some)
+            --from;
+        if (track->last == NULL && from < track->from && data_us[bus.home[client->channels[i]]] == 0)
+            track->from = from;
+    }
+    for (uint32_t i = 0; i < client->count && client->fresh; ++i)
+        pass_gone(client, &client->tracks[client->channels[i]], client->channels[i]);
+}
+
+void oracle_head(struct client *client)
+{
+    client->head_us = schedule_now_us();
+    for (uint32_t i = 0; i < client->count; ++i) {
+        struct track *track = &client->tracks[client->channels[i]];
+        if (!track->begun)
+            begin(track, client->channels[i]);
+    }
+}
+
+/* ---- an event ---- */
+
+static struct fact *fact_of(const struct client *client, struct slice data)
+{
+    uint32_t channel = 0, number = 0;
+    int n = 0;
+    char text[32];
+    snprintf(text, sizeof(text), "%.*s", (int)data.n, data.p);
+    if (sscanf(text, "%u.%u%n", &channel, &number, &n) != 2 || channel >= channel_count || number >= counts[channel])
+        violation("client %u: an event that nobody published: %s", client->number, text);
+    else if (facts[channel][number] != NULL && facts[channel][number]->size == data.n)
+        return facts[channel][number];
+    else
+        violation("client %u: an event with other data than were published: %s", client->number, text);
+    return NULL;
+}
+
+/* The furthest event that the client has and that Redis's data still go through. */
+static struct fact *held(const struct track *track)
+{
+    struct fact *fact = track->last;
+    while (fact != NULL && fact->lost)
+        fact = fact->before;
+    return fact;
+}
+
+/* Nothing tells of it any more: the marker went, too. */
+static bool has_no_record(const struct fact *fact)
+{
+    return marker_us[fact->channel] > fact->us;
+}
+
+/* The clock went back: what an id that is a time stands for may be later than what was published since. */
+static bool is_left_out_by_clock(const struct client *client, const struct track *track)
+{
+    if (client->count == 1 && track->last != NULL)
+        return false; /* its id is an event's */
+    for (uint32_t i = 0; i < client->count; ++i)
+        if (back_us[bus.home[client->channels[i]]] != 0)
+            return true;
+    return false;
+}
+
+/* Its position was another event's before: in data that were lost, or deleted with all markers. The two can't be told apart. */
+static bool is_place_used_again(const struct fact *fact)
+{
+    for (uint32_t i = 0; i < fact->number && (data_us[bus.home[fact->channel]] != 0 || marker_us[fact->channel] != 0); ++i)
+        if (facts[fact->channel][i] != NULL && position_compare(facts[fact->channel][i]->at, fact->at) == 0)
+            return true;
+    return false;
+}
+
+/* The own id that it came with was used again since, and its first event is not there any more. */
+static bool is_id_used_again(const struct client *client)
+{
+    uint32_t uses = 0, left = 0;
+    for (uint32_t i = 0; i < client->count; ++i)
+        for (uint32_t k = 0, channel = client->channels[i]; k < counts[channel]; ++k) {
+            const struct fact *fact = facts[channel][k];
+            if (fact == NULL || !fact->own_id || strcmp(fact->id, client->asked_id) != 0)
+                continue;
+            ++uses;
+            left += !fact->lost && is_kept(fact, first_kept(channel));
+        }
+    return uses > 1 && left < uses;
+}
+
+/* It was on its way when its history was deleted: what comes behind it may be taken for that of another history. */
+static bool is_in_deleted(const struct fact *fact)
+{
+    uint64_t at_us = emptied_us[fact->channel];
+    return fact->gone && (world.plan.faults & DISTURBS) != 0 && fact->us <= at_us && fact->us + ON_ITS_WAY_US > at_us;
+}
+
+static void check_missing(const struct client *client, const struct track *track, const struct fact *fact)
+{
+    const struct fact *have = held(track);
+    for (const struct fact *before = fact->before; before != NULL && before != have; before = before->before) {
+        if (have != NULL ? !before->lost && before->index <= have->index : before->index < track->from)
+            break;
+        if (before->lost || before->restored || has_seen(track, before) || before->us <= track->gap_us || has_no_record(before) ||
+            is_left_out_by_clock(client, track) || is_place_used_again(before) || is_id_used_again(client) || is_in_deleted(before))
+            continue;
+        violation("client %u: event %u of channel %u came without %u before it, and without a gap", client->number, fact->number,
+                  fact->channel, before->number);
+    }
+}
+
+/* While a stream is open, a history that is deleted can't tell an old event that was on its way from a new one. */
+static bool is_old_in_deleted(const struct client *client, const struct fact *fact)
+{
+    return fact->gone && emptied_us[fact->channel] + DEAF_US > client->asked_us && fact->us <= emptied_us[fact->channel];
+}
+
+/* On one stream all that comes of a channel is in order, each once. */
+static void check_order(const struct client *client, struct track *track, struct fact *fact)
+{
+    struct fact *last = track->last_here;
+    track->last_here = fact;
+    if (fact->restored || (last != NULL && last->restored) || is_old_in_deleted(client, fact))
+        return;
+    if (last == fact)
+        violation("client %u: event %u of channel %u came twice in one stream", client->number, fact->number, fact->channel);
+    else if (last != NULL && !last->lost && !fact->lost && fact->index < last->index)
+        violation("client %u: event %u of channel %u came behind %u", client->number, fact->number, fact->channel, last->number);
+    else if (last != NULL && last->lost && !fact->lost && track->gap_us == 0)
+        violation("client %u: event %u of channel %u came without a gap behind %u, which is lost", client->number, fact->number,
+                  fact->channel, last->number);
+}
+
+static void check_id(const struct client *client, const struct fact *fact, const struct slice *id)
+{
+    if (id == NULL && client->count == 1)
+        violation("client %u: event %u of channel %u came without its id", client->number, fact->number, fact->channel);
+    if (id != NULL && !slice_eq(*id, slice_of(fact->id)))
+        violation("client %u: event %u of channel %u came with the id %.*s", client->number, fact->number, fact->channel,
+                  (int)id->n, id->p);
+}
+
+/* How many there were when it asked, as far as its gateway must have heard. */
+static uint32_t heard_count(const struct client *client, uint32_t channel)
+{
+    const struct line *line = line_of(channel);
+    uint64_t late_us = (world.plan.faults & DISTURBS) != 0 ? DEAF_US : bus.options.delay_us * 50 + 100000;
+    uint32_t count = line->count;
+    while (count != 0 && line->facts[count - 1]->us + late_us > client->asked_us)
+        --count;
+    return count;
+}
+
+static void check_depth(const struct client *client, const struct track *track, const struct fact *fact)
+{
+    if (client->fresh && client->mode == START_LAST && track->last == NULL && !fact->lost && track->gap_us == 0 &&
+        data_us[bus.home[fact->channel]] == 0 && fact->index + client->last < heard_count(client, fact->channel))
+        violation("client %u: event %u of channel %u is older than what it asked for", client->number, fact->number, fact->channel);
+}
+
+void oracle_event(struct client *client, struct slice data, const struct slice *id)
+{
+    struct fact *fact = fact_of(client, data);
+    if (fact == NULL)
+        return;
+    struct track *track = &client->tracks[fact->channel];
+    if (!track->followed) {
+        violation("client %u: event %u of channel %u, which it does not follow", client->number, fact->number, fact->channel);
+        return;
+    }
+    if (track->owes_gap)
+        violation("client %u: event %u of channel %u came before the gap that its id owes", client->number, fact->number,
+                  fact->channel);
+    check_id(client, fact, id);
+    check_order(client, track, fact);
+    check_depth(client, track, fact);
+    if (has_seen(track, fact) && client->asked_id[0] != 0)
+        allow(client); /* its id may have been used once more since it asked */
+    if (has_seen(track, fact) && !may_come_twice(track, fact) && !fact->restored && !is_old_in_deleted(client, fact) &&
+        !(track->gap_here && data_us[bus.home[fact->channel]] != 0))
+        violation("client %u: event %u of channel %u came twice", client->number, fact->number, fact->channel);
+    struct fact *have = held(track);
+    track->seen[fact->number / 64] |= UINT64_C(1) << fact->number % 64;
+    if (have == NULL || fact->lost || fact->index > have->index) {
+        check_missing(client, track, fact);
+        track->last = fact;
+        track->gap_us = 0;
+    }
+}
+
+/* ---- a gap ---- */
+
+/* Whether something is gone that the client has not seen, or that its id can't tell whether it has; or that its gateway, which may have been deaf for a while, had not when it
+ * gave the first place. */
+static bool is_something_gone(const struct track *track, uint32_t channel)
+{
+    const struct line *line = line_of(channel);
+    const struct fact *have = held(track);
+    struct position first = first_kept(channel);
+    for (uint32_t i = 0; i < line->count; ++i) {
+        const struct fact *fact = line->facts[i];
+        if (is_kept(fact, first))
+            continue;
+        bool after = have != NULL ? i > have->index : i >= track->from || fact->us + DEAF_US > track->begun_us;
+        if (may_come_twice(track, fact) || (after && !has_seen(track, fact)))
+            return true;
+    }
+    return false;
+}
+
+/* The id is an author's own, and its event is gone. */
+static bool is_id_gone(const struct client *client)
+{
+    struct position at;
+    bool own = false;
+    if (event_id_parse(&at, slice_of(client->asked_id), SLICE("")))
+        return false;
+    for (uint32_t i = 0; i < client->count; ++i) {
+        uint32_t channel = client->channels[i];
+        const struct line *line = line_of(channel);
+        if (event_id_parse(&at, slice_of(client->asked_id), channel_of(channel)))
+            return false;
+        struct position first = first_kept(channel);
+        for (uint32_t k = 0; k < line->count; ++k)
+            if (is_kept(line->facts[k], first) && strcmp(line->facts[k]->id, client->asked_id) == 0)
+                return false;
+        own = true;
+    }
+    return own && client->asked_id[0] != 0;
+}
+
+/* The channel of its id may have lost its marker with its history: then the id came from other data, for all that the gateway knows. */
+static bool is_marker_gone(const struct client *client)
+{
+    for (uint32_t i = 0; i < client->count; ++i)
+        if (marker_us[client->channels[i]] != 0)
+            return true;
+    return false;
+}
+
+/* A clock that was set a moment ago makes ids of times that a gateway has not heard of yet. */
+static bool is_clock_odd(const struct client *client)
+{
+    for (uint32_t i = 0; i < client->count && client->count > 1; ++i) {
+        uint32_t shard = bus.home[client->channels[i]];
+        if (back_us[shard] != 0 || (set_us[shard] != 0 && set_us[shard] + NOTICE_US > client->asked_us))
+            return true;
+    }
+    return false;
+}
+
+/* A gateway that has just begun, and whose connections break, does not know the present. */
+static bool is_gateway_young(const struct client *client)
+{
+    return (world.plan.faults & DISTURBS) != 0 && client->gateway_us + YOUNG_US > client->asked_us;
+}
+
+static bool may_be_told(const struct client *client, const struct track *track, uint32_t channel)
+{
+    uint32_t shard = bus.home[channel];
+    bool back = is_clock_odd(client);
+    return track->owes_gap || is_id_gone(client) || is_something_gone(track, channel) ||
+           (track->last != NULL && track->last->lost) || is_gateway_young(client) || data_us[shard] != 0 ||
+           is_marker_gone(client) || moved_us[channel] != 0 || back || world_young();
+}
+
+void oracle_gap(struct client *client, struct slice data, const struct slice *id)
+{
+    (void)id;
+    for (uint32_t i = 0; i < client->count; ++i) {
+        uint32_t channel = client->channels[i];
+        struct track *track = &client->tracks[channel];
+        char begins[32];
+        int n = snprintf(begins, sizeof(begins), "{\"channel\":\"%.*s\",", (int)channel_of(channel).n, channel_of(channel).p);
+        if (!slice_starts(data, slice_make(begins, (size_t)n)))
+            continue;
+        if (!may_be_told(client, track, channel))
+            violation("client %u: a gap of channel %u, where nothing is missing", client->number, channel);
+        track->gap_us = schedule_now_us();
+        track->gap_here = true;
+        track->owes_gap = false;
+        return;
+    }
+    violation("client %u: a gap of no channel of its: %.*s", client->number, (int)data.n, data.p);
+}
+
+/* ---- the end ---- */
+
+static bool has_all(const struct client *client, uint32_t *channel)
+{
+    for (uint32_t i = 0; i < client->count; ++i) {
+        const struct line *line = line_of(*channel = client->channels[i]);
+        if (line->count != 0 && !has_seen(&client->tracks[*channel], line->facts[line->count - 1]))
+            return false;
+    }
+    return true;
+}
+
+bool oracle_complete(void)
+{
+    uint32_t channel;
+    for (uint32_t i = 0; i < client_count; ++i)
+        if (!clients[i].gone && !has_all(&clients[i], &channel))
+            return false;
+    return true;
+}
+
+void oracle_end(void)
+{
+    uint32_t channel;
+    for (uint32_t i = 0; i < client_count; ++i)
+        if (!clients[i].gone && !has_all(&clients[i], &channel))
+            violation("client %u: %s, and the last event of channel %u does not come", i,
+                      clients[i].wire == NULL   ? "it cannot connect"
+                      : clients[i].head_us == 0 ? "no answer"
+                                                : "the stream is open",
+                      channel);
+}

@@ -1,0 +1,47 @@
+/* What must hold. The oracle knows each event that a server took, and what each client has of it; it is asked at each step, and once more at the end. */
+#pragma once
+
+#include "tests/simulation/client.h"
+
+struct server;
+
+void oracle_reset(uint32_t channels);
+
+/* A server has taken an event: what FCALL answered. */
+struct fact *oracle_published(struct server *server, uint32_t channel, uint32_t number, struct slice id, struct slice position,
+                              uint32_t size);
+
+/* So many events of a channel were sent to servers; the next one's number. */
+uint32_t oracle_next(uint32_t channel);
+
+/* The data of a channel are about to be others. */
+void oracle_line_changes(uint32_t channel);
+
+/* The data that Redis has now: events that this line does not have are lost. */
+void oracle_line_changed(struct server *server, uint32_t channel);
+
+/* The history of a channel was deleted. */
+void oracle_emptied(uint32_t channel);
+
+/* Other data than before, all of a shard: gaps may be told that no event explains. */
+void oracle_data_changed(uint32_t shard);
+void oracle_moved(uint32_t channel);
+
+/* A channel's marker is gone, or the clock was set. */
+void oracle_marker_gone(uint32_t channel);
+void oracle_clock_set(uint32_t shard, bool back);
+
+/* A stream was asked for (with client->id, "" for none); its head came; its place; an event; a gap; the end of it. */
+void oracle_asks(struct client *client);
+void oracle_head(struct client *client);
+void oracle_place(struct client *client);
+void oracle_event(struct client *client, struct slice data, const struct slice *id);
+void oracle_gap(struct client *client, struct slice data, const struct slice *id);
+
+/* The client is another one from now on: it goes on from an id that it had before (false: not from this one), or with one that stands for nothing. */
+bool oracle_goes_back(struct client *client, const char *id);
+void oracle_foreign(struct client *client);
+
+/* Everything was healed and each client had time to get the last event of each of its channels. */
+void oracle_end(void);
+bool oracle_complete(void);

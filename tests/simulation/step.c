@@ -1,0 +1,376 @@
+/* Each kind of step, done. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "tests/simulation/bus_inside.h"
+#include "tests/simulation/oracle.h"
+#include "tests/simulation/plan.h"
+#include "tests/simulation/trace.h"
+#include "tests/simulation/world_memory.h"
+
+static uint32_t channel_at(const struct step *step)
+{
+    return (uint32_t)(step->a % world.plan.channels);
+}
+
+static struct client *client_at(const struct step *step)
+{
+    return &clients[step->a % client_count];
+}
+
+static uint32_t shard_at(const struct step *step)
+{
+    return (uint32_t)(step->b % world.plan.bus.shards);
+}
+
+/* ---- publishing ---- */
+
+/* An author's own id, or none. */
+static void draw_id(char out[OWN_ID_MAX], uint32_t channel, uint32_t number, uint64_t chance)
+{
+    out[0] = 0;
+    if (chance % 6 == 0)
+        snprintf(out, OWN_ID_MAX, "own-%u-%u", channel, number);
+    else if (chance % 16 == 1)
+        snprintf(out, OWN_ID_MAX, "both-%u", (unsigned)(chance / 16 % 8)); /* also of other channels */
+    else if (chance % 32 == 2)
+        event_id_format(out, SLICE("elsewhere"), (struct position){1600000000000 + number, 0}); /* mirrored */
+}
+
+void world_publish(uint32_t channel, uint64_t chance_a, uint64_t chance_b)
+{
+    static const char padding[] = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+    char key[CHANNEL_KEY_MAX], data[4096], id[OWN_ID_MAX], maxbytes[16];
+    uint32_t number = oracle_next(channel);
+    struct server *server = bus_primary(bus_shard_of(channel));
+    int n = snprintf(data, sizeof(data), "%u.%u %.*s", channel, number, (int)(chance_b % 4 == 0 ? chance_b / 4 % 60 : 1), padding);
+    channel_pubsub(key, channel_of(channel));
+    draw_id(id, channel, number, chance_a);
+    snprintf(maxbytes, sizeof(maxbytes), "%u", world.plan.node.ring_frames < 6 ? 1500 : 33554432);
+    struct slice argv[] = {SLICE("FCALL"),    SLICE("sse_publish"), SLICE("1"),  slice_of(key), slice_make(data, (size_t)n),
+                           SLICE("maxbytes"), slice_of(maxbytes),   SLICE("id"), slice_of(id)};
+    redisReply *reply = redis_model_command(bus_model(server), argv, id[0] != 0 ? 9 : 7);
+    ++world_steps;
+    if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 3 && strcmp(reply->element[2]->str, "published") == 0) {
+        oracle_published(server, channel, number, slice_make(reply->element[0]->str, reply->element[0]->len),
+                         slice_make(reply->element[1]->str, reply->element[1]->len), (uint32_t)n);
+        trace("published %u.%u at %s id %s%s", channel, number, reply->element[1]->str, reply->element[0]->str,
+              server != bus.shards[bus_shard_of(channel)].primary ? ", at the old primary" : "");
+    } else {
+        trace("not published %u.%u: %s", channel, number, reply->type == REDIS_REPLY_ERROR ? reply->str : reply->element[2]->str);
+    }
+    redis_model_reply_free(reply);
+}
+
+static void burst(const struct step *step)
+{
+    struct chance chance = {step->b};
+    for (uint64_t some = 2 + step->c % 18; some != 0; --some) {
+        uint64_t a = chance_next(&chance), b = chance_next(&chance);
+        world_publish(step->c % 3 == 0 ? (uint32_t)(a % world.plan.channels) : channel_at(step), a, b);
+    }
+}
+
+/* ---- clients ---- */
+
+static uint64_t back_us(const struct step *step)
+{
+    return step->b % 4 == 0 ? step->c % 3000000 : step->c % 50000;
+}
+
+static void go_back_in_time(struct client *client)
+{
+    if (client->older_id[0] != 0 && oracle_goes_back(client, client->older_id)) {
+        memcpy(client->id, client->older_id, sizeof(client->id));
+        trace("client %u goes back to %s", client->number, client->id);
+        client_leave(client, false, 1000);
+    }
+}
+
+static void take_foreign_id(struct client *client, const struct step *step)
+{
+    client_leave(client, false, back_us(step));
+    if (step->c % 2 == 0)
+        snprintf(client->id, sizeof(client->id), "nobody's %u", (unsigned)(step->b % 100));
+    else
+        event_id_format(client->id, client->names[0], (struct position){schedule_now_us() / 1000 + 7200000 + step->b % 100, 0});
+    trace("client %u takes the id %s", client->number, client->id);
+    oracle_foreign(client);
+}
+
+static void set_pace(struct client *client, bool slow, const struct step *step)
+{
+    client->read_most = slow ? (uint32_t)(20 + step->b % 300) : 1 << 16;
+    client->read_us = slow ? 2000 + step->c % 100000 : 0;
+    trace("client %u is %s", client->number, slow ? "slow" : "fast");
+}
+
+/* ---- data ---- */
+
+static void on_key(uint32_t channel, bool marker, const char *const *words, uint32_t count)
+{
+    char key[CHANNEL_KEY_MAX];
+    const char *all[6] = {words[0], key};
+    if (marker)
+        channel_last(key, channel_of(channel));
+    else
+        channel_log(key, channel_of(channel));
+    for (uint32_t i = 1; i < count; ++i)
+        all[i + 1] = words[i];
+    redisReply *reply = bus_command(bus.shards[bus_shard_of(channel)].primary, all, count + 1);
+    trace("%s %s", words[0], key);
+    redis_model_reply_free(reply);
+}
+
+static void delete_history(uint32_t channel)
+{
+    on_key(channel, false, (const char *const[]){"DEL"}, 1);
+    oracle_emptied(channel);
+}
+
+static void evict(const struct step *step)
+{
+    uint32_t channel = channel_at(step);
+    unsigned which = (unsigned)(step->b % 3);
+    if (which != 1)
+        delete_history(channel);
+    if (which != 0) {
+        on_key(channel, true, (const char *const[]){"DEL"}, 1);
+        oracle_marker_gone(channel);
+    }
+}
+
+void world_born_key(uint32_t shard, char out[CHANNEL_KEY_MAX])
+{
+    for (uint32_t number = 0;; ++number) {
+        char name[24];
+        snprintf(name, sizeof(name), BORN_NAME, number);
+        channel_own_key(out, slice_of(name));
+        if (bus_shard_of_slot(slot_of(slice_of(out))) == shard)
+            return;
+    }
+}
+
+static void forget_birth(uint32_t shard)
+{
+    char key[CHANNEL_KEY_MAX];
+    world_born_key(shard, key);
+    trace("DEL %s", key);
+    redis_model_reply_free(bus_command(bus.shards[shard].primary, (const char *const[]){"DEL", key}, 2));
+    oracle_data_changed(shard);
+}
+
+static void flush(uint32_t shard)
+{
+    trace("FLUSHALL of shard %u", shard);
+    redis_model_reply_free(bus_command(bus.shards[shard].primary, (const char *const[]){"FLUSHALL"}, 1));
+    oracle_data_changed(shard);
+    for (uint32_t i = 0; i < world.plan.channels; ++i)
+        if (bus_shard_of(i) == shard)
+            oracle_emptied(i);
+}
+
+static void set_readable(uint32_t channel, bool readable)
+{
+    char key[CHANNEL_KEY_MAX];
+    size_t n = channel_log(key, channel_of(channel));
+    trace("the history of channel %u is %s", channel, readable ? "readable" : "unreadable");
+    redis_model_unreadable(bus.shards[bus_shard_of(channel)].primary->model, slice_make(key, n), !readable);
+}
+
+static void put_wrong_type(uint32_t channel)
+{
+    delete_history(channel);
+    on_key(channel, false, (const char *const[]){"LPUSH", "x"}, 2);
+}
+
+void world_right_type(uint32_t channel)
+{
+    char key[CHANNEL_KEY_MAX];
+    channel_log(key, channel_of(channel));
+    redisReply *reply = bus_command(bus.shards[bus_shard_of(channel)].primary, (const char *const[]){"TYPE", key}, 2);
+    bool wrong = strcmp(reply->str, "list") == 0; /* also when older data have taken over */
+    redis_model_reply_free(reply);
+    if (wrong)
+        on_key(channel, false, (const char *const[]){"DEL"}, 1);
+}
+
+static void set_clock(const struct step *step)
+{
+    static const int64_t sizes[] = {10000, 300000, 5000000, 600000000};
+    int64_t most = sizes[step->a % 4], by = (int64_t)(step->c % (uint64_t)most);
+    if (step->a / 4 % 2 == 0)
+        by = -by;
+    trace("the clock of shard %u is set by %" PRId64 " us", shard_at(step), by);
+    bus_set_clock(shard_at(step), by);
+    oracle_clock_set(shard_at(step), by < 0);
+}
+
+/* ---- gateways ---- */
+
+static struct node **gateway_at(const struct step *step)
+{
+    return &world.gateways[step->a % world.plan.gateways];
+}
+
+static uint16_t number_at(const struct step *step)
+{
+    const struct node *node = *gateway_at(step);
+    return step->c % 4 == 0 || node == NULL ? 0 : node->number;
+}
+
+static void start(struct node **gateway)
+{
+    if (*gateway == NULL && world.started < NODES) {
+        *gateway = node_start(&world.plan.node);
+        ++world.started;
+    }
+}
+
+static void stop(struct node **gateway, bool drains)
+{
+    if (*gateway == NULL)
+        return;
+    if (drains)
+        node_drain(*gateway, 500);
+    else
+        node_kill(*gateway);
+    *gateway = NULL;
+}
+
+static void cut(const struct step *step)
+{
+    unsigned which = 1 + (unsigned)(step->b / 2 % 3);
+    trace("connections of gateway %u break: %u", number_at(step), which);
+    bus_cut(number_at(step), step->c / 8 % 4 == 0 ? SHARDS : shard_at(step), which, step->c % 8 == 1 ? 1500000 : 5000);
+}
+
+static void stall(const struct step *step)
+{
+    trace("connections of gateway %u stand still", number_at(step));
+    bus_stall(number_at(step), shard_at(step), 1 + (unsigned)(step->b / 2 % 3), step->c % 1500000);
+}
+
+static void take_data_step(const struct step *step)
+{
+    char number[24];
+    switch (step->kind) {
+    case STEP_TRIM:
+        snprintf(number, sizeof(number), "%u", (unsigned)(step->b % 12));
+        on_key(channel_at(step), false, (const char *const[]){"XTRIM", "MAXLEN", number}, 3);
+        break;
+    case STEP_EXPIRE:
+        snprintf(number, sizeof(number), "%u", (unsigned)(1 + step->b % 1500));
+        on_key(channel_at(step), false, (const char *const[]){"PEXPIRE", number}, 2);
+        break;
+    case STEP_DELETE:
+        delete_history(channel_at(step));
+        break;
+    case STEP_EVICT:
+        evict(step);
+        break;
+    case STEP_FLUSH:
+        flush(shard_at(step));
+        break;
+    case STEP_FORGET_BIRTH:
+        forget_birth(shard_at(step));
+        break;
+    case STEP_WRONG_TYPE:
+        put_wrong_type(channel_at(step));
+        break;
+    case STEP_UNREADABLE:
+    case STEP_READABLE:
+        set_readable(channel_at(step), step->kind == STEP_READABLE);
+        break;
+    case STEP_NO_MEMORY:
+    case STEP_MEMORY:
+        redis_model_out_of_memory(bus.shards[shard_at(step)].primary->model, step->kind == STEP_NO_MEMORY);
+        break;
+    default:
+        break;
+    }
+}
+
+static void take_server_step(const struct step *step)
+{
+    switch (step->kind) {
+    case STEP_DOWN:
+    case STEP_UP:
+        trace("shard %u is %s", shard_at(step), step->kind == STEP_UP ? "up" : "down");
+        bus_up(shard_at(step), step->kind == STEP_UP);
+        break;
+    case STEP_REMEMBER:
+        trace("shard %u: its data are remembered", shard_at(step));
+        bus_remember(shard_at(step));
+        break;
+    case STEP_RESTART:
+    case STEP_FAIL_OVER:
+        trace("shard %u: the remembered data take over: %s", shard_at(step), step_word(step->kind));
+        bus_take_over(shard_at(step), step->kind == STEP_RESTART, step->c % 400000);
+        break;
+    case STEP_CLOCK:
+        set_clock(step);
+        break;
+    case STEP_MOVE:
+        trace("channel %u moves", channel_at(step));
+        bus_move(channel_at(step), step->c % 2000000);
+        break;
+    default:
+        take_data_step(step);
+        break;
+    }
+}
+
+void step_take(const struct step *step)
+{
+    struct client *client = client_at(step);
+    switch (step->kind) {
+    case STEP_PUBLISH:
+        world_publish(channel_at(step), step->b, step->c);
+        break;
+    case STEP_BURST:
+        burst(step);
+        break;
+    case STEP_LEAVE:
+    case STEP_VANISH:
+        client_leave(client, step->kind == STEP_VANISH, back_us(step));
+        break;
+    case STEP_STAY_AWAY:
+        client_leave(client, false, 100000000);
+        break;
+    case STEP_COME_BACK:
+        client_connect(client, back_us(step));
+        break;
+    case STEP_GO_BACK_IN_TIME:
+        go_back_in_time(client);
+        break;
+    case STEP_FOREIGN_ID:
+        take_foreign_id(client, step);
+        break;
+    case STEP_SLOW_DOWN:
+    case STEP_SPEED_UP:
+        set_pace(client, step->kind == STEP_SLOW_DOWN, step);
+        break;
+    case STEP_CUT:
+        cut(step);
+        break;
+    case STEP_STALL:
+        stall(step);
+        break;
+    case STEP_KILL:
+    case STEP_DRAIN:
+        stop(gateway_at(step), step->kind == STEP_DRAIN);
+        break;
+    case STEP_START:
+        start(gateway_at(step));
+        break;
+    case STEP_FREEZE:
+        if (*gateway_at(step) != NULL)
+            node_freeze(*gateway_at(step), step->c % 800000);
+        break;
+    default:
+        take_server_step(step);
+        break;
+    }
+}
