@@ -61,6 +61,16 @@ const char *event_check_stored_id(struct slice id)
     return utf8_valid(id) ? NULL : "id is not valid UTF-8";
 }
 
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+static bool has_outer_blank(struct slice s)
+{
+    return s.n != 0 && (is_blank(s.p[0]) || is_blank(s.p[s.n - 1]));
+}
+
 /* What a browser would take for the gateway's word, or for its own. */
 static bool is_reserved(struct slice type)
 {
@@ -76,6 +86,8 @@ const char *event_check_type(struct slice type)
     const char *why = event_check_stored_type(type);
     if (why == NULL && is_reserved(type))
         why = "event is reserved: gap, error, open and end are events of the gateway and the browser";
+    if (why == NULL && has_outer_blank(type))
+        why = "event begins or ends with a blank, which some readers remove";
     return why;
 }
 
@@ -85,11 +97,6 @@ static bool holds_control(struct slice s)
         if ((unsigned char)s.p[i] < 0x20 || s.p[i] == 0x7f)
             return true;
     return false;
-}
-
-static bool has_outer_blank(struct slice s)
-{
-    return s.n != 0 && (s.p[0] == ' ' || s.p[s.n - 1] == ' ');
 }
 
 bool event_id_returns(struct slice id)

@@ -135,6 +135,8 @@ local reserved = { gap = true, error = true, open = true, ["end"] = true }
 local function type_fault(text)
     return text_fault("event", text)
         or reserved[text] and "event is reserved: gap, error, open and end are events of the gateway and the browser"
+        or (string.find(text, "^[ \t]") or string.find(text, "[ \t]$")) and "event begins or ends with a blank, which some readers remove"
+        or nil
 end
 
 -- An id comes back in an HTTP header, which carries no control character and loses the blanks at its ends.

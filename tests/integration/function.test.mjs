@@ -209,6 +209,7 @@ const faults = [
     ['key too long', ['sse:f', 'x', 'key', long], 'key is longer than 200 bytes'],
     ...['gap', 'error', 'open', 'end'].map(type => [`the reserved event ${type}`, ['sse:f', 'x', 'event', type],
         'event is reserved: gap, error, open and end are events of the gateway and the browser']),
+    ...[' gap', 'gap ', '\tgap', 'gap\t', ' ', 'greeting '].map(type => [`event ${JSON.stringify(type)}`, ['sse:f', 'x', 'event', type], 'event begins or ends with a blank, which some readers remove']),
     ...['\x01', '\t', '\v', '\f', '\x1b', '\x7f'].map(byte => [`id with byte ${byte.charCodeAt(0)}`, ['sse:f', 'x', 'id', `a${byte}b`],
         'id holds a control character, which HTTP does not carry']),
     ...[' a', 'a ', ' '].map(id => [`id '${id}'`, ['sse:f', 'x', 'id', id], 'id begins or ends with a blank, which HTTP does not carry']),

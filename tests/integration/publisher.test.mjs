@@ -215,6 +215,7 @@ const REFUSED = [
     ['retry below zero', '/channels/bad?retry=-1', {}, null, 400, /retry/],
     ...['gap', 'error', 'open', 'end'].map(type => [`the reserved event ${type}`, `/channels/bad?event=${type}`, {}, null, 400, /^event is reserved: gap, error, open and end/]),
     ['a reserved event in a header', '/post', { 'sse-event': 'gap' }, null, 400, /^event is reserved/],
+    ...['%20gap', 'gap%20', '+gap', 'gap%09', '+'].map(type => [`event ${type}`, `/channels/bad?event=${type}`, {}, null, 400, /^event begins or ends with a blank/]),
     ...['01', '09', '0b', '0c', '1b', '7f'].map(hex => [`id with byte ${hex}`, `/channels/bad?id=a%${hex}b`, {}, null, 400, /^id holds a control character/]),
     ...['%20a', 'a+', '+'].map(id => [`id ${id}`, `/channels/bad?id=${id}`, {}, null, 400, /^id begins or ends with a blank/]),
     ['retry above an hour', '/channels/bad?retry=3600001', {}, null, 400, /retry must be 0 to 3600000/],

@@ -235,6 +235,11 @@ static const char *text_fault(bool id, struct slice text)
     return NULL;
 }
 
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
 static const char *type_fault(struct slice text)
 {
     static const char *const reserved[] = {"gap", "error", "open", "end"};
@@ -242,6 +247,8 @@ static const char *type_fault(struct slice text)
     for (size_t i = 0; fault == NULL && i != 4; ++i)
         if (slice_eq(text, slice_of(reserved[i])))
             fault = "event is reserved: gap, error, open and end are events of the gateway and the browser";
+    if (fault == NULL && text.n != 0 && (is_blank(text.p[0]) || is_blank(text.p[text.n - 1])))
+        fault = "event begins or ends with a blank, which some readers remove";
     return fault;
 }
 
