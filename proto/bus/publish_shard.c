@@ -15,6 +15,7 @@
     "Idempotency-Key"
 
 /* What the function says to an option that it does not know: an older publisher has loaded its library since. */
+#define MAY_NOT "the Redis user may not publish"
 #define STALE "ERR sse_publish: unknown option"
 
 enum {
@@ -47,6 +48,7 @@ struct publish_shard {
     enum library library;
     const char *why; /* why the last load failed; NULL: it did not */
     const char *unwritable; /* why Redis took no write, by the newest answer; NULL: it did */
+    const char *mute; /* why it did not send what this process tells all others; NULL: it did */
     uint64_t answered_ms; /* when that was */
     struct timer probe;
     struct log_limit limit;
@@ -54,19 +56,26 @@ struct publish_shard {
 
 /* ---- whether it takes writes ---- */
 
+/* One of the two reasons changes: one line when there is a reason, and one when there is none any more. */
+static void set_reason(struct publish_shard *shard, const char **reason, const char *why, const redisReply *reply)
+{
+    const char *before = publish_shard_unwritable(shard);
+    *reason = why;
+    const char *now = publish_shard_unwritable(shard);
+    if (now != NULL && before == NULL)
+        log_error("redis refuses writes", log_str("why", now), log_str("error", reply->str));
+    else if (now == NULL && before != NULL)
+        log_info("redis accepts writes again");
+}
+
 /* What an answer to a write tells. */
 static void learn(struct publish_shard *shard, const redisReply *reply)
 {
-    const char *before = shard->unwritable;
     bool ran = !redis_error(reply) || redis_error_is(reply, "ERR sse_publish: ");
     if (!ran && redis_error_unwritable(reply) == NULL)
         return;
     shard->answered_ms = monotonic_ms();
-    shard->unwritable = redis_error_unwritable(reply);
-    if (shard->unwritable != NULL && before == NULL)
-        log_error("redis refuses writes", log_str("why", shard->unwritable), log_str("error", reply->str));
-    else if (shard->unwritable == NULL && before != NULL)
-        log_info("redis accepts writes again");
+    set_reason(shard, &shard->unwritable, redis_error_unwritable(reply), reply);
 }
 
 static void on_probed(void *data, const redisReply *reply, const char *why)
@@ -199,7 +208,7 @@ static bool is_refusal(const redisReply *reply, enum publish_outcome *outcome, c
 static const char *failure(const redisReply *reply)
 {
     if (redis_error_is(reply, "NOPERM "))
-        return "the Redis user may not publish";
+        return MAY_NOT;
     if (redis_error_is(reply, "WRONGTYPE "))
         return "a key of this channel in Redis holds something else: delete it there";
     return "Redis could not run the publishing function";
@@ -207,8 +216,9 @@ static const char *failure(const redisReply *reply)
 
 static void answer_error(struct publish_send *send, const redisReply *reply)
 {
-    enum publish_outcome outcome = redis_error_unwritable(reply) != NULL ? PUBLISH_UNWRITABLE : PUBLISH_BUS_DOWN;
-    const char *why = redis_error_down(reply);
+    bool forbidden = redis_error_is(reply, "NOPERM ") && send->shard->mute != NULL; /* everywhere, not only on this channel */
+    enum publish_outcome outcome = forbidden || redis_error_unwritable(reply) != NULL ? PUBLISH_UNWRITABLE : PUBLISH_BUS_DOWN;
+    const char *why = forbidden ? send->shard->mute : redis_error_down(reply);
     if (why == NULL && !is_refusal(reply, &outcome, &why)) {
         outcome = PUBLISH_FAILED;
         why = failure(reply);
@@ -397,7 +407,7 @@ const char *publish_shard_why(const struct publish_shard *shard)
 
 const char *publish_shard_unwritable(const struct publish_shard *shard)
 {
-    return shard->unwritable;
+    return shard->unwritable != NULL ? shard->unwritable : shard->mute;
 }
 
 void publish_shard_send(struct publish_shard *shard, struct publish_send *send)
@@ -412,10 +422,19 @@ void publish_shard_send(struct publish_shard *shard, struct publish_send *send)
     }
 }
 
+/* A user who may not even tell what all programs of the deployment tell may publish nowhere; one who lacks a single channel is not found by this. */
+static void on_told(void *data, const redisReply *reply, const char *why)
+{
+    struct publish_shard *shard = data;
+    (void)why;
+    if (reply != NULL)
+        set_reason(shard, &shard->mute, redis_error_is(reply, "NOPERM ") ? MAY_NOT : NULL, reply);
+}
+
 void publish_shard_tell(struct publish_shard *shard, const struct slice *argv, size_t argc)
 {
-    if (publish_shard_why(shard) != NULL || !redis_command(shard->redis, argv, argc, NULL, NULL))
-        return;
+    if (publish_shard_why(shard) != NULL || !redis_command(shard->redis, argv, argc, on_told, shard))
+        return; /* the next one tells all that this one would have */
 }
 
 static void on_born(void *data, uint64_t now_ms, uint64_t born_ms, bool denied, const char *why)

@@ -22,7 +22,7 @@ void publish_shard_close(struct publish_shard *shard); /* what is under way fail
 /* NULL while it is ready. */
 const char *publish_shard_why(const struct publish_shard *shard);
 
-/* Redis takes no writes, by its newest answer; NULL: it does. Publishes are sent all the same. */
+/* Redis takes no writes, or lets this user publish nowhere, by its newest answers; NULL: it does. Publishes are sent all the same. */
 const char *publish_shard_unwritable(const struct publish_shard *shard);
 
 /* Only while it is ready: calls back and frees it once Redis has answered. */
@@ -31,5 +31,5 @@ void publish_shard_send(struct publish_shard *shard, struct publish_send *send);
 /* Writes the birth of the shard's data where there is none yet: see marker.h. */
 void publish_shard_note_birth(struct publish_shard *shard, const char *born_key);
 
-/* Redis's answer is of no interest. */
+/* For plain PUBLISH. Of Redis's answer only that the user may not is of interest. */
 void publish_shard_tell(struct publish_shard *shard, const struct slice *argv, size_t argc);

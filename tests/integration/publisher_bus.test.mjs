@@ -104,6 +104,29 @@ for (const [what, setting, value, why] of [['is out of memory', 'maxmemory', 1, 
         assert.deepEqual(said(), ['redis refuses writes', 'redis accepts writes again', 'redis refuses writes', 'redis accepts writes again']);
     });
 
+test('a Redis user who may publish nowhere: not ready with the reason, said once, and ready when the right is back', async () => {
+    const s = await Stack.start({ gateways: 0, env: { STATUS_MS: 100, TICKERS: 'letters:50' } });
+    const [pub] = s.pub;
+    const acl = (...rules) => s.redis.command(['ACL', 'SETUSER', 'publisher', ...rules]);
+    const said = () => pub.logged({ level: /^(warn|error|info)$/, msg: /^((not )?ready|redis refuses writes|redis accepts writes again|tick refused|publish failed)$/ }).map(line => line.msg);
+    await pub.waitLogged({ msg: 'ready' });
+    await acl('resetchannels');
+    await until('it says why', async () => /the Redis user may not publish/.test((await pub.ready()).body));
+    await pub.waitLogged({ msg: 'not ready', why: /the Redis user may not publish/ });
+    await assertDown(pub, /the Redis user may not publish/);
+    const lines = said().length;
+    await quiet(1500); // thirty ticks, and the probes between
+    assert.deepEqual(said().slice(lines), []);
+    assert.equal(pub.logged({ msg: 'redis refuses writes' }).length, 1);
+    await acl('&sse:news', '&sse:!nodes');
+    await pub.waitReady();
+    assert.equal((await post(pub)).status, 500, 'one channel that is not allowed concerns nobody else');
+    await quiet(500);
+    assert.equal((await pub.ready()).status, 200);
+    await acl('&sse:*');
+    assert.equal((await post(pub)).status, 303);
+});
+
 test('Redis that stands still: a post waits for the acknowledgement and is 503 after the time-out', async () => {
     const s = await Stack.start({ gateways: 0, env: { REDIS_TIMEOUT_MS: 500 } });
     const [pub] = s.pub;
