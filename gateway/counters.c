@@ -2,7 +2,7 @@
 
 #include "runtime/announce.h"
 
-#define CLOSES(reason, text) \
+#define CLOSES(reason, text, forced) \
     [COUNT_CLOSES + reason] = {"sse_stream_closes_total", "reason=\"" text "\"", METRIC_COUNTER, "streams closed, by reason"},
 
 #define REQUEST(kind, name, hundreds)                                                                   \
@@ -117,7 +117,7 @@ static const struct announce_row announced[] = {
     {"bus_age_us", COUNT_CANARY_AGE, 1},
 };
 
-#define ANNOUNCED(reason, text) [reason] = {text, COUNT_CLOSES + reason, 1},
+#define ANNOUNCED(reason, text, forced) [reason] = {text, COUNT_CLOSES + reason, 1},
 static const struct announce_row closes[CLOSE_REASONS] = {CLOSE_WORDS(ANNOUNCED)};
 
 const struct announce_options counters_announced = {

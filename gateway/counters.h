@@ -10,32 +10,38 @@
 #include "runtime/reloads.h"
 #include "runtime/slice.h"
 
-/* Why a stream was closed: one value, one counter. */
+/* Why a stream was closed: one value, one counter. Behind each, the file that decides it. A new one: here, in CLOSE_WORDS, and where it is decided; then
+ * `WRITE_METRICS=1 node --test tests/integration/observability.test.mjs` for the documents. */
 enum close_reason {
-    CLOSE_CLIENT, /* the peer closed or reset */
-    CLOSE_CLIENT_DATA, /* the peer sent more than a stream's client has to say */
-    CLOSE_WRITE_ERROR,
-    CLOSE_QUEUE_FULL, /* too far behind for too long, see slow.h */
-    CLOSE_MEMORY, /* the slowest when all queues together pass MEMORY_LIMIT */
-    CLOSE_WRITE_TIMEOUT,
-    CLOSE_VANISHED, /* the peer no longer acknowledges anything */
-    CLOSE_ROTATE, /* MAX_STREAM_SECONDS */
+    CLOSE_CLIENT, /* stream/transport_….c: the peer closed or reset */
+    CLOSE_CLIENT_DATA, /* stream/transport_http1.c: the peer kept sending, though a stream's client has nothing to send */
+    CLOSE_WRITE_ERROR, /* stream/subscriber.c */
+    CLOSE_QUEUE_FULL, /* stream/slow.c: too far behind for too long */
+    CLOSE_MEMORY, /* stream/slow.c: the slowest, when all queues together pass MEMORY_LIMIT */
+    CLOSE_WRITE_TIMEOUT, /* stream/slow.c */
+    CLOSE_VANISHED, /* stream/keepalive.c: the peer no longer acknowledges anything */
+    CLOSE_ROTATE, /* stream/hub.c, as all that follow: MAX_STREAM_SECONDS */
     CLOSE_DRAIN,
     CLOSE_EXPIRED, /* its token */
-    CLOSE_WITHDRAWN, /* what let it in: the key of its token, or that its channel was open to all */
+    CLOSE_WITHDRAWN, /* what admitted it is gone: its token's key, or its channel's being open to everyone */
     CLOSE_REFUSED, /* Redis refuses one of its channels, or the bus has no room for them */
     CLOSE_REASONS,
 };
 
-/* … and the words for it in /metrics, in the log and at /status. */
-#define CLOSE_WORDS(X)                                                                                         \
-    X(CLOSE_CLIENT, "client closed")                                                                           \
-    X(CLOSE_CLIENT_DATA, "client sent data")                                                                   \
-    X(CLOSE_WRITE_ERROR, "write error")                                                                        \
-    X(CLOSE_QUEUE_FULL, "queue full")                                                                          \
-    X(CLOSE_MEMORY, "memory limit") X(CLOSE_WRITE_TIMEOUT, "write timeout") X(CLOSE_VANISHED, "peer vanished") \
-        X(CLOSE_ROTATE, "rotated") X(CLOSE_DRAIN, "drain") X(CLOSE_EXPIRED, "token expired")                   \
-            X(CLOSE_WITHDRAWN, "access withdrawn") X(CLOSE_REFUSED, "refused")
+/* The words for them in /metrics, in the log and at /status; and whether the gateway forced it, which the log tells at info. */
+#define CLOSE_WORDS(X)                             \
+    X(CLOSE_CLIENT, "client closed", false)        \
+    X(CLOSE_CLIENT_DATA, "client sent data", true) \
+    X(CLOSE_WRITE_ERROR, "write error", false)     \
+    X(CLOSE_QUEUE_FULL, "queue full", true)        \
+    X(CLOSE_MEMORY, "memory limit", true)          \
+    X(CLOSE_WRITE_TIMEOUT, "write timeout", true)  \
+    X(CLOSE_VANISHED, "peer vanished", true)       \
+    X(CLOSE_ROTATE, "rotated", false)              \
+    X(CLOSE_DRAIN, "drain", false)                 \
+    X(CLOSE_EXPIRED, "token expired", false)       \
+    X(CLOSE_WITHDRAWN, "access withdrawn", true)   \
+    X(CLOSE_REFUSED, "refused", true)
 
 /* Why events are gone: one value, one counter. */
 enum gap_cause {
@@ -49,8 +55,8 @@ enum gap_cause {
 /* How a POST came out that was passed on to the publisher: one value, one counter. */
 enum forward_outcome {
     FORWARD_DONE, /* the publisher took it */
-    FORWARD_REFUSED, /* … did not, for what it is (4xx) */
-    FORWARD_UNAVAILABLE, /* … could not (5xx) */
+    FORWARD_REFUSED, /* it rejected the request itself (4xx) */
+    FORWARD_UNAVAILABLE, /* it was unable to take it (5xx) */
     FORWARD_UNREACHED, /* there was no connection to it */
     FORWARD_BROKEN, /* … and it gave no whole answer: the event may be published or not */
     FORWARD_BUSY, /* too many were under way */

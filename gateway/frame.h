@@ -1,6 +1,7 @@
 /* One encoded event, shared by every stream it goes to: immutable once made, counted by an atomic reference, so threads may pass it on
- * without copying. The references of streams' queues are counted a second time, so that the frame's memory can be counted once however many queues hold it. The bytes stand once, framed for HTTP/1.1 chunked coding (RFC 9112 section 7.1); transports that need no chunk
- * framing take the part inside. */
+ * without copying. The references of streams' queues are counted a second time, so that the frame's memory counts once however many
+ * queues hold it. The bytes are framed for HTTP/1.1 chunked coding (RFC 9112 section 7.1); transports that need no chunk framing take the
+ * part inside. */
 #pragma once
 
 #include <stdatomic.h>
@@ -69,14 +70,14 @@ static inline size_t frame_memory(const struct frame *frame)
     return sizeof(*frame) + frame->head + frame->body + FRAME_CHUNK_TAIL;
 }
 
-/* A reference of a queue, and the bytes that queues hold more through it: the frame's memory for the first of all queues, else 0. Any thread. */
+/* Takes a queue's reference. Returns by how many bytes that raises what all queues hold: the frame's memory for the first queue, else 0. Any thread. */
 static inline size_t frame_enqueue(struct frame *frame)
 {
     uint64_t before = atomic_fetch_add_explicit(&frame->refs, FRAME_IN_QUEUE, memory_order_relaxed);
     return before >> 32 == 0 ? frame_memory(frame) : 0;
 }
 
-/* Gives it back, and the bytes that queues hold less. Any thread. */
+/* Gives it back. Returns by how many bytes that lowers what all queues hold. Any thread. */
 size_t frame_dequeue(struct frame *frame);
 
 static inline struct slice frame_chunk(const struct frame *frame)

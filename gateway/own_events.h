@@ -15,7 +15,8 @@ enum welcome {
 struct frame *welcome_frame(enum welcome welcome, const char *position, int32_t retry_ms);
 
 /* Counts and logs the loss, and makes the event of type "gap" whose data is {"channel":NAME,"last_event_id":ID}: events after ID were missed and are gone
- * for good. A client that reconnects resumes from `own_id`; {NULL, 0}: from the id it had before. `at`: where it is sorted among events. Bus thread only. */
+ * for good. Decided in two places: replay.c, with places_find_gap(), for a stream that opens; channel_emit_gap() for open
+ * streams. Each channel has its own, also in a stream of several. A client that reconnects resumes from `own_id`; {NULL, 0}: from the id it had before. `at`: where it is sorted among events. Bus thread only. */
 struct frame *gap_frame(struct slice channel, struct slice last_event_id, struct slice own_id, struct position at,
                         enum gap_cause cause);
 

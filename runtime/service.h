@@ -90,6 +90,8 @@ struct service {
 
 /* ---- rows for the table of settings of a program whose struct is `struct options` ---- */
 
+/* A setting of both programs: a field above and a row here; a new macro also in both options.c. */
+
 #define SETTING(kind_, name_, field_, fallback_, check_, doc_)                                                                    \
     {                                                                                                                             \
         .name = name_, .kind = kind_, .fallback = fallback_, .check = check_, .at = offsetof(struct options, field_), .doc = doc_ \

@@ -18,7 +18,7 @@ struct canary_options {
     uint64_t interval_ms; /* between two of them */
     const struct pubsub_commands *words;
     void (*on_beat)(void *data); /* after each interval */
-    /* A number came; canary_believe() says when it proves something. NULL: at once. */
+    /* A number was received; canary_believe() says when it proves something. NULL: at once. */
     void (*on_came)(void *data);
     void (*on_back)(void *data); /* one came back, and is believed */
     void *data;
@@ -32,7 +32,7 @@ void canary_close(struct canary *canary);
 /* Gives it a channel that the shard has, where it has none: at the start, and when slots have moved. */
 void canary_place(struct canary *canary, const struct shards *shards, const struct shard *shard);
 
-/* All that went before the number which came last has come, too. */
+/* Declares that everything which was published before the newest received number has been received as well. */
 void canary_believe(struct canary *canary);
 
 /* The subscriber connection was lost. */

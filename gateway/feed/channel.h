@@ -46,6 +46,6 @@ bool channel_verify(struct channel *channel, uint64_t since_ms);
  * limits allow). True: a read is under way or will be, one for all that ask meanwhile, and on_live tells when. */
 bool channel_deepen(struct channel *channel, uint32_t depth);
 
-/* Where nothing is known of what came before (a first event that names none before it, or no event at all): since this time of Redis's clock nothing was published before
- * that. `first`: the event, NULL for none at all; in_ring: it is the ring's oldest. False: it has to be read, and on_live tells when to ask again. */
+/* Where nothing is known of what came before (a first event that names none before it, or no event at all): *horizon_ms is the time of Redis's clock since which nothing
+ * was published before `first`, the first event, or at all where that is NULL; in_ring: it is the ring's oldest. False: it has to be read, and on_live tells when to ask again. */
 bool channel_horizon(struct channel *channel, const struct frame *first, bool in_ring, uint64_t *horizon_ms);

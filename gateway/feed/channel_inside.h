@@ -1,4 +1,4 @@
-/* A channel's own memory. feed.c and opening.c keep in it who listens. For its own three files is the rest: channel.c keeps the events in order, channel_read.c reads the history,
+/* A channel's own memory. feed.c and opening.c keep in it who listens. The rest is private to three files: channel.c keeps the events in order, channel_read.c reads the history,
  * channel_view.c is what others see. */
 #pragma once
 

@@ -64,7 +64,7 @@ struct position channel_newest(const struct channel *channel);
 /* monotonic_us() when that was last read in the history, which may be ahead of the subscription: what was published in other channels before then may be on its way. */
 uint64_t channel_read_us(const struct channel *channel);
 
-/* What the ring holds is what follows this, and is not older than it but for nobody's events. */
+/* The ring has everything that follows this place. */
 struct position channel_ring_begin(const struct channel *channel);
 
 /* While channel_live(): the history has no entry, and channel_newest() is what its marker says, POSITION_NONE without one. */

@@ -1,5 +1,6 @@
 /* The bus thread's work: subscribes to what the workers listen to, keeps each channel in order (channel.h), and hands events to the workers.
- * Everything here runs on one thread; workers reach it only through feed_requests(). */
+ * Everything here runs on one thread; workers send requests to feed_requests(); besides, they call only
+ * what says "Any thread". */
 #pragma once
 
 #include "gateway/feed/ring.h"

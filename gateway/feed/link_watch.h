@@ -1,5 +1,5 @@
-/* Where messages are listened for at a replica: whether all that its primary passed on to it came. They travel one connection of the cluster's own, in order, and those under way
- * are lost without a word when it breaks; the replica knows when it was made. Bus thread only. */
+/* For a subscription at a replica: watches whether it received everything that its primary sent it. That travels on one connection of the cluster's own, in order;
+ * what is under way is lost without a word when it breaks; the replica knows when it was made. Bus thread only. */
 #pragma once
 
 #include "runtime/redis/redis.h"

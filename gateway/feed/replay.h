@@ -24,5 +24,5 @@ enum replay_need replay_prepare(struct replay *replay, struct channel **wait_at)
 enum history_fault replay_fault(const struct replay *replay);
 
 /* Fills update->page's frames and the id of the place before them. True when these are the last before live: what comes on the worker's queue behind this
- * update follows without gap or twin. False: there is more. */
+ * update follows with nothing missing and nothing twice. False: there is more. */
 bool replay_page(struct replay *replay, struct feed_update *update);

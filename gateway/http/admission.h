@@ -4,8 +4,8 @@
 
 #include "gateway/http/site.h"
 
-/* Before anything that costs is done for the request. True with *place taken for the stream, which gives it back itself when it, or a request that became
- * none, is gone; NULL when no limit wants one. */
+/* Before anything that costs is done for the request. On true *place is reserved, or NULL where no limit applies. The stream gives it back when it ends; if the
+ * request never becomes a stream, it is given back with the request. */
 bool admission_open(h2o_req_t *req, struct limits_place **place, struct refusal *why);
 
 /* Whether this subject of a token ({NULL, 0}: none) may have that stream, too. */

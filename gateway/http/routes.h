@@ -1,4 +1,5 @@
-/* Which path is answered by what. */
+/* Which path is answered by what. The table in routes.c has a row for each path. A refusal is http_error() of runtime/http.h; of a stream, struct refusal and
+ * stream_refuse() of open.h. Every path and status stands in proto/openapi.yaml, which a test holds to the programs. */
 #pragma once
 
 #include "gateway/http/site.h"

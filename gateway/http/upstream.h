@@ -9,8 +9,8 @@ void upstream_register(struct site *site, h2o_pathconf_t *path, SSL_CTX *tls);
 /* From now on this worker's new connections to the publisher use `tls`, whose reference the worker takes over. Worker thread. */
 void upstream_set_tls(struct site_worker *worker, SSL_CTX *tls);
 
-/* True when the request may publish on the channel and be passed on, its head made cheap for that; else it was answered. */
+/* True when the request may publish on the channel and be passed on: its repeated fields are joined then. False when it was answered here. Nothing is sent again from here. */
 bool upstream_begin(h2o_req_t *req, struct slice channel);
 
-/* Each response passes here when its head is made; those that no publisher gave pass twice, the other time inside upstream.c. */
+/* Each response passes here when its head is made; one that did not come from a publisher has passed inside upstream.c as well. */
 void upstream_answered(h2o_req_t *req);

@@ -1,5 +1,5 @@
-/* Events of one channel that wait for their worker together leave together: joined into one frame, they cost each stream one write. Under load the fan-out so
- * gets cheaper the further it is behind. Worker thread only. */
+/* Events of one channel that wait for their worker together leave together: joined into one frame, they cost each stream one write. So under load, the
+ * further behind the fan-out is, the cheaper it gets. Worker thread only. */
 #pragma once
 
 #include "gateway/messages.h"

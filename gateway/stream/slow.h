@@ -1,13 +1,14 @@
 /* Tracks the streams of a worker that wait for their client to read, and closes those that make no progress, those that are too far behind for too long, and
- * the slowest while all queues of the process hold too much. Each event counts once in that sum, however many queues hold it. Worker thread only. */
+ * the slowest while all queues of the process hold too much. Each event counts once in that sum, however many queues hold it. The hub calls slow_check(). Pages of
+ * history have a bound of their own, see replay_state.h; what libh2o holds for HTTP/2 too, see runtime/h2o/README.md. Worker thread only. */
 #pragma once
 
 #include "gateway/stream/subscriber.h"
 
 struct slow_limits {
-    uint64_t timeout_ms; /* without any progress */
-    size_t queue_bytes; /* of one stream, see subscriber_backlog(); more may wait for SLOW_BEHIND_MS */
-    size_t memory; /* of all queues of all workers together */
+    uint64_t timeout_ms; /* WRITE_TIMEOUT: without any progress */
+    size_t queue_bytes; /* QUEUE_BYTES: of one stream, see subscriber_backlog(); more may wait for SLOW_BEHIND_MS */
+    size_t memory; /* MEMORY_LIMIT: of all queues of all workers together */
 };
 
 enum { SLOW_BEHIND_MS = 5000 /* a client that reads catches up with a burst in this time */ };

@@ -229,19 +229,15 @@ void subscriber_end(struct subscriber *subscriber, enum close_reason reason, str
     flush(subscriber);
 }
 
-/* The client's own end and ends in order are none. */
-static bool is_forced(enum close_reason reason)
-{
-    return reason != CLOSE_CLIENT && reason != CLOSE_WRITE_ERROR && reason != CLOSE_ROTATE && reason != CLOSE_DRAIN &&
-           reason != CLOSE_EXPIRED;
-}
+#define FORCED(reason, text, forced) [reason] = forced,
+static const bool is_forced[] = {CLOSE_WORDS(FORCED)};
 
 static void log_forced(const struct subscriber *subscriber, enum close_reason reason)
 {
     static _Thread_local struct log_budget budgets[CLOSE_REASONS];
     int64_t left_out;
     char address[CLIENT_ADDRESS_TEXT_MAX];
-    if (is_forced(reason) && log_budget_take(&budgets[reason], &left_out))
+    if (is_forced[reason] && log_budget_take(&budgets[reason], &left_out))
         log_info("stream closed by force", log_slice("reason", counters_close_reason(reason)),
                  log_str("client", client_address_print(&subscriber->client, address)),
                  log_str("protocol", subscriber->transport->name), log_int("channels", subscriber->member_count),

@@ -23,7 +23,7 @@ enum subscriber_state {
 
 /* All that a subscriber says upward; one const table. */
 struct subscriber_owner {
-    void (*changed)(struct subscriber *subscriber); /* it waits for its client, or does no longer: see `waits` and `progress` */
+    void (*changed)(struct subscriber *subscriber); /* it began or stopped waiting for its client: see `waits` and `progress` */
     void (*drained)(struct subscriber *subscriber); /* OPENING, and everything is written: the next page may come */
     void (*left)(struct subscriber *subscriber); /* it will be ENDING or CLOSED: takes it out of the channels and the wheel */
     void (*released)(struct subscriber *subscriber); /* it is RELEASED: to be freed after this turn of the loop, not in this call */
@@ -106,8 +106,8 @@ void subscriber_push(struct subscriber *subscriber, struct frame *frame);
 /* Queues history, which stands before anything live. Takes a reference of each. */
 void subscriber_replay(struct subscriber *subscriber, struct frame *const *frames, uint32_t count);
 
-/* After a write of the frame's chunk past the empty queue that gave `sent`, or -1 and errno: true when all of it is out. What the socket did not take is queued;
- * a socket that is broken closes the stream. */
+/* Reports a direct write of the frame's chunk, made while the queue was empty: `sent` is what send() returned, -1 with errno. True when all of it is out. What the socket did
+ * not take is queued; a broken socket closes the stream. */
 bool subscriber_sent(struct subscriber *subscriber, struct frame *frame, ssize_t sent);
 
 /* For transports: they can write again. Clears `busy` and writes what waits. */
@@ -141,10 +141,10 @@ static inline size_t subscriber_held(const struct subscriber *subscriber)
 /* Ends a stream in order: what is queued, `last` (may be NULL) and the protocol's end are written first, then it closes for this reason. */
 void subscriber_end(struct subscriber *subscriber, enum close_reason reason, struct frame *last);
 
-/* The one door out: counts the reason, leaves the channels, closes the transport. Safe in the middle of a fan-out: the memory stays until the turn is over. */
+/* The only way to close a stream: counts the reason, logs it (at info where the gateway forced it; each close with LOG_STREAMS, see stream_log.h), leaves the channels, closes the transport. Safe in the middle of a fan-out: the memory stays until the turn is over. */
 void subscriber_close(struct subscriber *subscriber, enum close_reason reason);
 
-/* The same for a stream that can't be: while its head is held the client gets this answer. */
+/* As subscriber_close(), for a stream that cannot be opened: if its head is still held, the client gets this answer instead. */
 void subscriber_refuse(struct subscriber *subscriber, const struct refusal *why);
 
 /* For the owner, once it is RELEASED. */
