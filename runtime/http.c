@@ -148,14 +148,22 @@ static void log_refusal(h2o_req_t *req, int status, const char *why)
 
 const char *(*http_library_error)(h2o_req_t *req, int status, const char *why);
 
+/* See bodies_refusal(). */
+static const char *refused_body(h2o_req_t *req, int *status)
+{
+    const char *refusal = bodies_refusal(req, status);
+    if (refusal != NULL && *status != 413)
+        http_add_header(req, "retry-after", SLICE("5"));
+    return refusal;
+}
+
 /* Replaces the library's function of this name (h2o/library.h), which sends text/plain. Flags and side effects are the library's. */
 void h2o_send_error_generic(h2o_req_t *req, int status, const char *reason, const char *body, int flags)
 {
     if ((flags & H2O_SEND_ERROR_KEEP_HEADERS) == 0)
         req->res.headers = (h2o_headers_t){NULL};
-    const char *refusal = bodies_refusal(req, &status);
+    const char *refusal = refused_body(req, &status);
     if (refusal != NULL) {
-        http_add_header(req, "retry-after", SLICE("5"));
         log_refusal(req, status, refusal);
         send_error(req, status, reason, refusal, flags);
         return;
@@ -203,6 +211,9 @@ void http_count(size_t first, int status)
 
 const char *http_head_check(h2o_req_t *req, int *status)
 {
+    const char *refusal = refused_body(req, status);
+    if (refusal != NULL)
+        return refusal;
     if (req->input.path.len > HTTP_PATH_MAX) {
         *status = 414;
         return "the path and query are longer than 8192 bytes";

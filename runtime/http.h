@@ -29,7 +29,7 @@ void http_send_static(h2o_req_t *req, int status, const char *type, struct slice
 enum { HTTP_CLASSES = 4 };
 void http_count(size_t first, int status);
 
-/* NULL when the request's head is within the bounds above, else the error sentence and *status. */
+/* NULL when the request's head is within the bounds above, and its body was not refused for its size; else the error sentence and *status. */
 const char *http_head_check(h2o_req_t *req, int *status);
 
 /* The first request header of this lower-case name, trimmed; {NULL, 0} when absent. */

@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #include "runtime/h2o/library.h"
 #include "runtime/net/client_address.h"
@@ -11,6 +12,7 @@
 enum {
     CLIENTS = 65536, /* two addresses that meet in one share it; nobody can choose to */
     SHARES = 4, /* of the limit, that one client may have */
+    HEAD_BYTES = 40960, /* of the largest head that is not refused */
     UNTOLD_BYTES = 65536, /* that must be free for a body of unknown length */
     SMALL_BYTES = 32768, /* a buffer up to this size, also that of a frame of HTTP/2, may take what a quarter more would be */
 };
@@ -19,6 +21,7 @@ enum {
 struct client {
     h2o_buffer_prototype_t input; /* of a connection */
     h2o_buffer_prototype_t body; /* of a request over HTTP/2 */
+    h2o_buffer_prototype_t told; /* … whose head told the length: all of it is part of `bytes` already */
     atomic_size_t bytes;
     atomic_bool ready; /* the prototypes are set, for good */
 };
@@ -33,9 +36,14 @@ static struct {
 } all;
 
 /* They are in force for none of our buffers: marks by which those are known. */
-static h2o_buffer_mmap_settings_t input_mark = {.threshold = SIZE_MAX}, body_mark = {.threshold = SIZE_MAX};
+static h2o_buffer_mmap_settings_t input_mark = {.threshold = SIZE_MAX}, body_mark = {.threshold = SIZE_MAX},
+                                  told_mark = {.threshold = SIZE_MAX}, dropped_mark = {.threshold = SIZE_MAX};
 
-/* Both of this thread. The request that was refused last. */
+/* Of bodies over HTTP/2 that are refused: what comes of them is dropped. */
+enum { TOO_LARGE = BODIES_ROWS_COUNT, REFUSALS };
+static h2o_buffer_prototype_t dropped[REFUSALS];
+
+/* Both of this thread. The request over HTTP/1 that was refused last. */
 static _Thread_local struct {
     const h2o_req_t *req;
     enum bodies_row why;
@@ -50,6 +58,8 @@ static struct client *client_of(h2o_buffer_prototype_t *prototype)
 {
     if (prototype->mmap_settings == &input_mark)
         return H2O_STRUCT_FROM_MEMBER(struct client, input, prototype);
+    if (prototype->mmap_settings == &told_mark)
+        return H2O_STRUCT_FROM_MEMBER(struct client, told, prototype);
     return prototype->mmap_settings == &body_mark ? H2O_STRUCT_FROM_MEMBER(struct client, body, prototype) : NULL;
 }
 
@@ -63,38 +73,30 @@ static size_t counted(const h2o_buffer_t *buffer)
     return buffer->bytes == NULL || buffer->capacity <= BODIES_FREE_BYTES ? 0 : buffer->capacity;
 }
 
-static void add(struct client *client, size_t bytes)
+/* What a buffer of this prototype takes more, or less. */
+static void count(const h2o_buffer_prototype_t *prototype, struct client *client, int64_t bytes)
 {
-    atomic_fetch_add_explicit(&client->bytes, bytes, memory_order_relaxed);
-    atomic_fetch_add_explicit(&all.bytes, bytes, memory_order_relaxed);
-    metric_add(all.first_row + BODIES_BYTES, (int64_t)bytes);
+    if (prototype->mmap_settings != &told_mark)
+        atomic_fetch_add_explicit(&client->bytes, (size_t)bytes, memory_order_relaxed);
+    atomic_fetch_add_explicit(&all.bytes, (size_t)bytes, memory_order_relaxed);
+    metric_add(all.first_row + BODIES_BYTES, bytes);
 }
 
-static void subtract(struct client *client, size_t bytes)
+/* Whether this capacity fits in the place of `before` bytes that are among those taken. */
+static bool fits(const atomic_size_t *taken, size_t before, size_t capacity, size_t limit)
 {
-    atomic_fetch_sub_explicit(&client->bytes, bytes, memory_order_relaxed);
-    atomic_fetch_sub_explicit(&all.bytes, bytes, memory_order_relaxed);
-    metric_add(all.first_row + BODIES_BYTES, -(int64_t)bytes);
+    limit += capacity <= SMALL_BYTES ? limit / 4 : 0;
+    return atomic_load_explicit(taken, memory_order_relaxed) + capacity <= limit + before;
 }
 
-static bool fits(const atomic_size_t *taken, size_t more, size_t limit)
+/* Whether a buffer may grow from `before` counted bytes to this capacity; else which bound says no. `client`, which may have `share`, is NULL where its room was kept. */
+static bool has_room(const struct client *client, size_t share, size_t before, size_t capacity, enum bodies_row *why)
 {
-    return more <= limit && atomic_load_explicit(taken, memory_order_relaxed) <= limit - more;
-}
-
-/* Whether a buffer may grow from `before` counted bytes to this capacity; else which bound says no. */
-static bool has_room(const struct client *client, size_t before, size_t capacity, enum bodies_row *why)
-{
-    size_t more = capacity - before, limit = all.limit, share = all.share;
-    if (capacity <= SMALL_BYTES) {
-        limit += limit / 4;
-        share += share / 4;
-    }
     *why = BODIES_REFUSED;
-    if (!fits(&all.bytes, more, limit))
+    if (!fits(&all.bytes, before, capacity, all.limit))
         return false;
     *why = BODIES_REFUSED_ADDRESS;
-    return client == &all.proxied || fits(&client->bytes, more, share);
+    return client == NULL || client == &all.proxied || fits(&client->bytes, before, capacity, share);
 }
 
 /* When it is wanted first: all of them at the start would take 10 MB of a machine that few clients come to. */
@@ -105,9 +107,11 @@ static void client_init(struct client *client)
         return;
     pthread_mutex_lock(&lock);
     if (!atomic_load_explicit(&client->ready, memory_order_relaxed)) {
-        client->input._initial_buf.capacity = client->body._initial_buf.capacity = BODIES_FIRST_BYTES;
+        client->input._initial_buf.capacity = client->body._initial_buf.capacity = client->told._initial_buf.capacity =
+            BODIES_FIRST_BYTES;
         client->input.mmap_settings = &input_mark;
         client->body.mmap_settings = &body_mark;
+        client->told.mmap_settings = &told_mark;
         atomic_store_explicit(&client->ready, true, memory_order_release);
     }
     pthread_mutex_unlock(&lock);
@@ -130,12 +134,12 @@ static struct client *client_at(h2o_socket_t *sock)
 /* The connection's input is this client's from now on. */
 static void hand_over(h2o_buffer_t **slot, struct client *client)
 {
-    struct client *before = client_of(prototype_of(*slot));
-    size_t bytes = counted(*slot);
-    if (bytes != 0 && before != NULL)
-        subtract(before, bytes);
+    h2o_buffer_prototype_t *before = prototype_of(*slot);
+    int64_t bytes = (int64_t)counted(*slot);
+    if (bytes != 0 && client_of(before) != NULL)
+        count(before, client_of(before), -bytes);
     if (bytes != 0)
-        add(client, bytes);
+        count(&client->input, client, bytes);
     h2o_buffer_set_prototype(slot, &client->input);
 }
 
@@ -162,13 +166,15 @@ static struct client *learn(h2o_buffer_t **slot)
     return client;
 }
 
-/* A plain connection's input is read up to its end: the library may be about to take what is in it, as frames of HTTP/2, and reads on then. What reads nothing at all is
- * taken for the end of the connection. Else there is no memory. */
+/* A plain connection's input is read up to its end: the library may be about to take what is in it, as frames of HTTP/2, and reads on then, where there was something that it
+ * has taken. What reads nothing at all is taken for the end of the connection. Else there is no memory. */
 static h2o_iovec_t without_growing(h2o_buffer_t **slot, enum bodies_row why)
 {
     h2o_buffer_t *buffer = *slot;
     bool is_input = prototype_of(buffer)->mmap_settings == &input_mark && buffer->bytes != NULL;
     if (is_input && H2O_STRUCT_FROM_MEMBER(h2o_socket_t, input, slot)->ssl == NULL) {
+        if (buffer->bytes + buffer->size == buffer->_buf + buffer->capacity)
+            buffer->bytes = memmove(buffer->_buf, buffer->bytes, buffer->size);
         char *end = buffer->bytes + buffer->size;
         size_t left = (size_t)(buffer->_buf + buffer->capacity - end);
         if (left == 0 && filled != slot)
@@ -180,21 +186,31 @@ static h2o_iovec_t without_growing(h2o_buffer_t **slot, enum bodies_row why)
     return h2o_iovec_init(NULL, 0);
 }
 
+/* Of a body that may have no more than this. */
+static size_t length_of(h2o_buffer_t **slot)
+{
+    return H2O_STRUCT_FROM_MEMBER(h2o_http2_stream_t, _req_body, slot)->_expected_content_length;
+}
+
 /* Without memory the library ends the connection, or over HTTP/2 the stream: wherever a buffer can be one of ours, it looks at this answer. */
 h2o_iovec_t h2o_buffer_reserve(h2o_buffer_t **slot, size_t min_guarantee)
 {
-    struct client *client = client_of(prototype_of(*slot));
+    h2o_buffer_prototype_t *prototype = prototype_of(*slot);
+    struct client *client = client_of(prototype);
+    bool told = prototype->mmap_settings == &told_mark;
     size_t before, capacity;
     enum bodies_row why;
     if (client == NULL || (capacity = capacity_for(*slot, min_guarantee)) <= BODIES_FREE_BYTES ||
         capacity == (before = counted(*slot)))
         return library.h2o_buffer_reserve(slot, min_guarantee);
+    if (told && (*slot)->size + min_guarantee > length_of(slot))
+        return h2o_iovec_init(NULL, 0);
     if (client == &all.unknown)
         client = learn(slot);
-    if (!has_room(client, before, capacity, &why))
+    if (!has_room(told ? NULL : client, all.share, before, capacity, &why))
         return without_growing(slot, why);
     h2o_iovec_t room = library.h2o_buffer_reserve(slot, min_guarantee);
-    add(client, counted(*slot)); /* what was there before, the library has freed */
+    count(prototype_of(*slot), client, (int64_t)counted(*slot)); /* what was there before, the library has freed */
     return room;
 }
 
@@ -202,15 +218,30 @@ void h2o_buffer__do_free(h2o_buffer_t *buffer)
 {
     struct client *client = client_of(buffer->_prototype);
     if (client != NULL && counted(buffer) != 0)
-        subtract(client, counted(buffer));
+        count(buffer->_prototype, client, -(int64_t)counted(buffer));
     library.h2o_buffer__do_free(buffer);
 }
 
 /* --- interface --- */
 
+/* A connection reads only while there is room for one first buffer more. */
+static size_t capacity_to_read(size_t bytes)
+{
+    size_t capacity = BODIES_FIRST_BYTES;
+    while (capacity < bytes + BODIES_FIRST_BYTES)
+        capacity *= 2;
+    return capacity;
+}
+
 const char *bodies_check(int64_t limit, int64_t body_limit)
 {
-    return limit < SHARES * body_limit ? "BODIES_LIMIT: must be at least 4 times BODY_LIMIT" : NULL;
+    static char sentence[120];
+    size_t least = SHARES * capacity_to_read(HEAD_BYTES + (size_t)body_limit);
+    if ((size_t)limit >= least)
+        return NULL;
+    snprintf(sentence, sizeof(sentence), "BODIES_LIMIT: must be at least %zu, so that an address may send a body of BODY_LIMIT",
+             least);
+    return sentence;
 }
 
 void bodies_start(size_t limit, const struct proxies *proxies, size_t first_row)
@@ -221,21 +252,16 @@ void bodies_start(size_t limit, const struct proxies *proxies, size_t first_row)
     all.first_row = first_row;
     client_init(&all.unknown);
     client_init(&all.proxied);
+    for (size_t i = 0; i < REFUSALS; ++i) {
+        dropped[i]._initial_buf.capacity = BODIES_FIRST_BYTES;
+        dropped[i].mmap_settings = &dropped_mark;
+    }
 }
 
 void bodies_own(h2o_socket_t *sock)
 {
     if (all.limit != 0)
         hand_over(&sock->input, &all.unknown);
-}
-
-/* A connection reads only while there is room for one first buffer more. */
-static size_t capacity_to_read(size_t bytes)
-{
-    size_t capacity = BODIES_FIRST_BYTES;
-    while (capacity < bytes + BODIES_FIRST_BYTES)
-        capacity *= 2;
-    return capacity;
 }
 
 bool bodies_admit(h2o_req_t *req, size_t head, size_t length)
@@ -253,29 +279,117 @@ bool bodies_admit(h2o_req_t *req, size_t head, size_t length)
         return true;
     if (client == &all.unknown)
         client = learn(slot);
-    if (has_room(client, before, capacity, &refused.why))
+    if (has_room(client, all.share, before, capacity, &refused.why))
         return true;
     metric_add(all.first_row + refused.why, 1);
     refused.req = req;
     return false;
 }
 
-const char *bodies_refusal(const h2o_req_t *req, int *status)
+static struct client *owner_of(h2o_socket_t *sock)
 {
-    if (refused.req != req)
+    struct client *owner = client_of(prototype_of(sock->input));
+    return owner == NULL || owner == &all.unknown ? client_at(sock) : owner;
+}
+
+/* Of the buffer of a body of this length: where it begins with so much, it has room for the body, and for no more than some bytes beside, when it has doubled that often. */
+static struct first {
+    size_t bytes;
+    unsigned doublings;
+} first_of(size_t length)
+{
+    struct first first = {length, 0};
+    for (; first.bytes > BODIES_FREE_BYTES; ++first.doublings)
+        first.bytes = (first.bytes + 1) / 2;
+    return first;
+}
+
+/* In the request's memory, and gone with it. */
+struct kept {
+    struct client *client;
+    size_t bytes;
+};
+
+static void on_request_gone(void *memory)
+{
+    struct kept *kept = memory;
+    atomic_fetch_sub_explicit(&kept->client->bytes, kept->bytes, memory_order_relaxed);
+}
+
+/* The rooms that are kept bound what one address can have under way, and leave a quarter of its share to what its connections read. The sum of all counts what has come: else heads
+ * without a body would be enough to shut everybody out. */
+bool bodies_expect(h2o_req_t *req, h2o_buffer_t **slot, size_t length)
+{
+    struct first first = first_of(length);
+    size_t bytes = first.bytes << first.doublings;
+    enum bodies_row why;
+    if (all.limit == 0 || length <= BODIES_FREE_BYTES)
+        return true;
+    if (length > req->conn->ctx->globalconf->max_request_entity_size) {
+        *slot = &dropped[TOO_LARGE]._initial_buf;
+        return false;
+    }
+    h2o_socket_t *sock = req->conn->callbacks->get_socket(req->conn);
+    struct client *client = owner_of(sock);
+    size_t input = counted(sock->input); /* what came behind the head is there, and goes from there */
+    if (!has_room(client, all.share - all.share / 4, input, bytes, &why)) {
+        metric_add(all.first_row + why, 1);
+        *slot = &dropped[why]._initial_buf;
+        return false;
+    }
+    *slot = &client->told._initial_buf;
+    struct kept *kept = h2o_mem_alloc_shared(&req->pool, sizeof(*kept), on_request_gone);
+    *kept = (struct kept){client, bytes};
+    atomic_fetch_add_explicit(&client->bytes, bytes, memory_order_relaxed);
+    return true;
+}
+
+bool bodies_drop(h2o_buffer_t **slot)
+{
+    if (prototype_of(*slot)->mmap_settings != &dropped_mark)
+        return false;
+    h2o_buffer_consume(slot, (*slot)->size);
+    return true;
+}
+
+/* SIZE_MAX: it was not refused. */
+static size_t refusal_of(h2o_req_t *req)
+{
+    if (req->version < 0x200) {
+        bool is = refused.req == req;
+        refused.req = is ? NULL : refused.req;
+        return is ? refused.why : SIZE_MAX;
+    }
+    h2o_buffer_t **slot = &H2O_STRUCT_FROM_MEMBER(h2o_http2_stream_t, req, req)->_req_body;
+    if (*slot == NULL || !bodies_drop(slot))
+        return SIZE_MAX;
+    req->entity = h2o_iovec_init(NULL, 0);
+    return (size_t)(prototype_of(*slot) - dropped);
+}
+
+const char *bodies_refusal(h2o_req_t *req, int *status)
+{
+    static const struct {
+        int status;
+        const char *sentence;
+    } refusals[] = {
+        [BODIES_REFUSED] = {503, "this server is receiving too many bytes of requests (BODIES_LIMIT); retry later"},
+        [BODIES_REFUSED_ADDRESS] = {429, "your address is sending too many bytes of requests at once; retry later"},
+        [TOO_LARGE] = {413, "the body is larger than this server accepts (BODY_LIMIT)"},
+    };
+    size_t why = refusal_of(req);
+    if (why == SIZE_MAX)
         return NULL;
-    refused.req = NULL;
-    *status = refused.why == BODIES_REFUSED ? 503 : 429;
-    return refused.why == BODIES_REFUSED ? "this server is receiving too many bytes of requests (BODIES_LIMIT); retry later"
-                                         : "your address is sending too many bytes of requests at once; retry later";
+    *status = refusals[why].status;
+    return refusals[why].sentence;
 }
 
 void bodies_on_data(h2o_socket_t *sock, h2o_buffer_t **slot)
 {
-    if (all.limit == 0 || (*slot)->bytes != NULL)
+    if (all.limit == 0 || (*slot)->bytes != NULL || bodies_drop(slot))
         return;
-    struct client *owner = client_of(prototype_of(sock->input));
-    if (owner == NULL || owner == &all.unknown)
-        owner = client_at(sock);
-    *slot = &owner->body._initial_buf;
+    if (prototype_of(*slot)->mmap_settings == &told_mark)
+        library.h2o_buffer_reserve(slot, first_of(length_of(slot)).bytes);
+    else
+        *slot = &owner_of(sock)->body._initial_buf;
 }

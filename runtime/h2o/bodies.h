@@ -1,8 +1,8 @@
 /* One bound for all requests that are being received. libh2o keeps a request in a buffer of its connection until the last byte of its body is there, and until it was answered: a
  * bound for each says nothing of a thousand of them. So what these buffers take is counted, in sum and for each client address, and a buffer does not grow above either bound.
  *
- * A request that says how long it is gets 503 or 429 before its body is received; what grows into the bound later loses its connection, or over HTTP/2 its stream (over
- * TLS the connection, where no room is left to read frames). Buffers up to 32 KiB may take a quarter more, so that small requests, and the frames of others, still come
+ * A request that says how long it is gets 503 or 429 before its body is received, or over HTTP/2 in the place of it; what grows into the bound later loses its connection, or over
+ * HTTP/2 its stream (over TLS the connection, where no room is left to read frames). Over HTTP/2 what the head tells is kept for it in its address's share. Buffers up to 32 KiB may take a quarter more, so that small requests, and the frames of others, still come
  * through. A request of 4 KiB, head and all, is never refused. What was received and waits for an answer counts, too. */
 #pragma once
 
@@ -26,11 +26,12 @@ enum bodies_row { BODIES_REFUSED, BODIES_REFUSED_ADDRESS, BODIES_BYTES, BODIES_R
                [(first) + BODIES_BYTES] = {"sse_bodies_bytes", NULL, METRIC_GAUGE, "bytes of requests being received"}
 
 /* The row of a table of settings, for a struct that holds its int64_t at offset `at_`. */
-#define BODIES_SETTING(at_)                                                                                                    \
-    {                                                                                                                          \
-        .name = "BODIES_LIMIT", .fallback = "33554432", .kind = CONFIG_INT, .min = 65536, .max = 1099511627776, .at = at_,     \
-        .doc = "memory for all requests being received, in bytes, at least 4 times BODY_LIMIT; one client address (IPv6: one " \
-               "/64) may use a quarter of it; above this, requests get 503 or 429"                                             \
+#define BODIES_SETTING(at_)                                                                                                   \
+    {                                                                                                                         \
+        .name = "BODIES_LIMIT", .fallback = "33554432", .kind = CONFIG_INT, .min = 65536, .max = 1099511627776, .at = at_,    \
+        .doc = "memory for all requests being received, in bytes, at least 8 times BODY_LIMIT and a little more; one client " \
+               "address (IPv6: one "                                                                                          \
+               "/64) may use a quarter of it; above this, requests get 503 or 429"                                            \
     }
 
 /* NULL, or the sentence about settings that don't go together. */
@@ -47,8 +48,15 @@ void bodies_own(h2o_socket_t *sock);
  * BODY_LIMIT is the library's to refuse. */
 bool bodies_admit(h2o_req_t *req, size_t head, size_t length);
 
-/* The sentence and the status in the place of an error of the library, if this request was refused; else NULL. */
-const char *bodies_refusal(const h2o_req_t *req, int *status);
+/* A request's head was read over HTTP/2, which tells the length of its body: room is kept for it until the request is gone. `slot` is where the library keeps the body, of which there is
+ * nothing yet. False: it was counted, what comes of the body is dropped, and bodies_refusal() is the answer; for the library its length must be unknown then. */
+bool bodies_expect(h2o_req_t *req, h2o_buffer_t **slot, size_t length);
 
-/* A DATA frame for a stream of this HTTP/2 connection is about to be taken. `slot` is where the body of its request is kept. */
+/* The sentence and the status, in the place of an error of the library, and of all that a handler would do, if this request was refused; else NULL. */
+const char *bodies_refusal(h2o_req_t *req, int *status);
+
+/* A DATA frame for a stream of this HTTP/2 connection is about to be taken; its _req_body is `slot`. */
 void bodies_on_data(h2o_socket_t *sock, h2o_buffer_t **slot);
+
+/* Frees what came of a body that is refused; false where it is not. */
+bool bodies_drop(h2o_buffer_t **slot);

@@ -2,7 +2,7 @@
 
 #include <h2o/http2_internal.h>
 
-static bool is_asked_for(const h2o_req_t *req)
+bool h2_continue_is_asked(const h2o_req_t *req)
 {
     ssize_t at = h2o_find_header(&req->headers, H2O_TOKEN_EXPECT, -1);
     if (at == -1)
@@ -11,11 +11,10 @@ static bool is_asked_for(const h2o_req_t *req)
     return h2o_lcstris(value.base, value.len, H2O_STRLIT("100-continue"));
 }
 
-void h2_continue(struct st_h2o_http2_conn_t *conn, uint32_t stream_id, const h2o_req_t *req, size_t content_length)
+void h2_continue(struct st_h2o_http2_conn_t *conn, uint32_t stream_id, const h2o_req_t *req)
 {
     static const uint8_t head[] = {0x08, 3, '1', '0', '0'}; /* :status, not indexed */
-    if (conn->state >= H2O_HTTP2_CONN_STATE_HALF_CLOSED || !is_asked_for(req) ||
-        (content_length != SIZE_MAX && content_length > conn->super.ctx->globalconf->max_request_entity_size))
+    if (conn->state >= H2O_HTTP2_CONN_STATE_HALF_CLOSED || !h2_continue_is_asked(req))
         return;
     uint8_t *out = (uint8_t *)h2o_buffer_reserve(&conn->_write.buf, H2O_HTTP2_FRAME_HEADER_SIZE + sizeof(head)).base;
     out = h2o_http2_encode_frame_header(out, sizeof(head), H2O_HTTP2_FRAME_TYPE_HEADERS, H2O_HTTP2_FRAME_FLAG_END_HEADERS,

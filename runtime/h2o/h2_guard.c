@@ -48,6 +48,7 @@ struct h2_guard {
     uint32_t body_bytes; /* since the bodies were last added up */
     uint32_t head_bytes, head_frames; /* of the header block that is under way */
     uint32_t head_stream;
+    uint32_t dropping; /* the stream of the last DATA frame, if its body is refused; else 0 */
     bool head_ends_request;
     struct h2_work work;
     struct h2_timeouts timeouts;
@@ -169,6 +170,26 @@ static void cut(struct h2_guard *guard)
     shutdown(h2o_socket_get_fd(guard->sock), SHUT_RDWR);
 }
 
+/* NULL: there is none whose body is being received. */
+static h2o_http2_stream_t *receiving(const h2o_http2_conn_t *conn, uint32_t stream_id)
+{
+    for (uint32_t slot = 0; slot < conn->streams->slots; ++slot) {
+        h2o_http2_stream_t *stream = KHASH_HOLDS(conn->streams, slot) ? conn->streams->values[slot] : NULL;
+        if (stream != NULL && stream->stream_id == stream_id && stream->state == H2O_HTTP2_STREAM_STATE_RECV_BODY)
+            return stream;
+    }
+    return NULL;
+}
+
+/* What the library has taken of a body that is refused. */
+static void drop_body(struct h2_guard *guard)
+{
+    h2o_http2_stream_t *stream = guard->dropping == 0 ? NULL : receiving(guard->conn, guard->dropping);
+    guard->dropping = 0;
+    if (stream != NULL)
+        bodies_drop(&stream->_req_body);
+}
+
 /* A connection that is closing and still there waits for its client to take what is being written; the library would go on reading
  * it, into memory. */
 static void on_read(h2o_socket_t *sock, const char *err)
@@ -177,6 +198,8 @@ static void on_read(h2o_socket_t *sock, const char *err)
     library_on_read(sock, err);
     struct h2_guard *guard = current;
     current = NULL;
+    if (guard != NULL)
+        drop_body(guard);
     if (guard != NULL && guard->conn->state == H2O_HTTP2_CONN_STATE_IS_CLOSING && !is_left_out(PART_CLOSING)) {
         h2o_socket_read_stop(sock);
         cut(guard);
@@ -338,12 +361,12 @@ static int refuse(struct h2_guard *guard, enum h2_abuse abuse, const char **why)
 
 static void own_body(struct h2_guard *guard, uint32_t stream_id)
 {
-    khash_t(h2o_http2_stream_t) *streams = guard->conn->streams;
-    for (uint32_t slot = 0; slot < streams->slots; ++slot) {
-        h2o_http2_stream_t *stream = KHASH_HOLDS(streams, slot) ? streams->values[slot] : NULL;
-        if (stream != NULL && stream->stream_id == stream_id && stream->state == H2O_HTTP2_STREAM_STATE_RECV_BODY)
-            bodies_on_data(guard->sock, &stream->_req_body);
-    }
+    drop_body(guard);
+    h2o_http2_stream_t *stream = receiving(guard->conn, stream_id);
+    if (stream == NULL)
+        return;
+    bodies_on_data(guard->sock, &stream->_req_body);
+    guard->dropping = bodies_drop(&stream->_req_body) ? stream_id : 0;
 }
 
 static void resume(struct pace *pace)
@@ -484,6 +507,20 @@ size_t h2o_strtosize(const char *text, size_t len)
     return library.h2o_strtosize(text, len);
 }
 
+/* A client that waits for leave to send its body hears at once that it is refused; the answer to others has to wait for the body's end, since the library takes what comes
+ * behind an answer for a fault. A sentence, or NULL. */
+static const char *expect_body(struct h2_guard *guard, h2o_req_t *req, size_t *content_length)
+{
+    h2o_http2_stream_t *stream = H2O_STRUCT_FROM_MEMBER(h2o_http2_stream_t, req, req);
+    bool is_refused = *content_length != SIZE_MAX && !bodies_expect(req, &stream->_req_body, *content_length);
+    if (!is_refused) {
+        h2_continue(guard->conn, guard->head_stream, req);
+        return NULL;
+    }
+    *content_length = SIZE_MAX;
+    return h2_continue_is_asked(req) ? "the body is refused" : NULL;
+}
+
 static int parse_head(struct h2_guard *guard, h2o_req_t *req, h2o_hpack_header_table_t *table, const uint8_t *src, size_t len,
                       int *pseudo, size_t *content_length, const char **why)
 {
@@ -497,7 +534,7 @@ static int parse_head(struct h2_guard *guard, h2o_req_t *req, h2o_hpack_header_t
         make_room(req);
     }
     if (fault == NULL && result == 0 && guard != NULL && !guard->head_ends_request)
-        h2_continue(guard->conn, guard->head_stream, req, *content_length);
+        fault = expect_body(guard, req, content_length);
     if (fault == NULL)
         return result;
     *why = fault;

@@ -112,6 +112,56 @@ test('HTTP/2: a body over the bound ends its stream, not its connection', async 
     h2.close();
 });
 
+// A POST over HTTP/2 that tells its length, with the first bytes of its body; `answer` is the whole answer.
+function told(h2, length, { sent = length, headers = {} } = {}) {
+    const stream = h2.session.request({ ':method': 'POST', ':path': '/channels/told', 'content-type': 'text/plain', 'content-length': length, ...headers });
+    const answer = new Promise((resolve, reject) => {
+        let head, text = '';
+        stream.on('error', reject);
+        stream.on('response', h => (head = h));
+        stream.on('data', chunk => (text += chunk));
+        stream.on('end', () => resolve({ status: head[':status'], retry: head['retry-after'], ...JSON.parse(text) }));
+    });
+    answer.catch(() => {});
+    stream.write('x'.repeat(sent));
+    if (sent === length)
+        stream.end();
+    return { stream, answer };
+}
+
+test('HTTP/2: a body that tells its length has its room before it comes, or its request is answered; none loses its stream', async () => {
+    await until('nothing is counted', async () => await bytes(gw) === 0);
+    const h2 = await H2.connect(gw.url), first = await refusals(gw, 'limit of the address');
+    const held = Array.from({ length: 3 }, () => told(h2, BODY, { sent: 1 })); // three quarters of the share; over HTTP/1.1 two such have room in all of it
+    await h2.request('/channels/told', { method: 'POST', headers: TEXT, body: 'small' });
+    assert.ok(await bytes(gw) < BODY, 'what has not come takes no memory');
+    const over = { status: 429, retry: '5', error: 'your address is sending too many bytes of requests at once; retry later' };
+    assert.deepEqual(await told(h2, BODY).answer, over);
+    assert.deepEqual(await Promise.all(Array.from({ length: 5 }, () => told(h2, BODY).answer)), Array(5).fill(over));
+    assert.ok(await refusals(gw, 'limit of the address') >= first + 6);
+    assert.deepEqual(await told(h2, BODY, { sent: 0, headers: { expect: '100-continue' } }).answer, over, 'who asks before it sends is told before it sends');
+    const other = await H2.connect(gw.url, { localAddress: '127.0.0.2' });
+    assert.equal((await other.request('/channels/told', { method: 'POST', headers: { ...TEXT, 'content-length': BODY }, body: 'x'.repeat(BODY) })).status, 200, 'another address has its own');
+    for (const { stream, answer } of held) { // one by one: over HTTP/1.1, at the publisher, two have room
+        stream.end('x'.repeat(BODY - 1));
+        assert.ok((await answer).id, 'what was let in is published');
+    }
+    await until('all is given back', async () => await bytes(gw) === 0);
+    assert.ok((await told(h2, BODY).answer).id);
+    h2.close();
+    other.close();
+});
+
+test('HTTP/2: a body that tells that it is too large is 413', async () => {
+    const h2 = await H2.connect(gw.url);
+    for (const length of [BODY + 1, 20 * BODY]) {
+        await until('nothing is counted', async () => await bytes(gw) === 0 && await bytes(pub) === 0);
+        assert.deepEqual(await told(h2, length).answer, { status: 413, retry: undefined, error: 'the body is larger than this server accepts (BODY_LIMIT)' });
+    }
+    assert.equal((await h2.request('/channels/told', { method: 'POST', headers: TEXT, body: 'small' })).status, 200, 'the connection goes on');
+    h2.close();
+});
+
 test('a trusted proxy stands for many clients: it has no share of its own', async () => {
     const raws = await fill(behind, '127.0.0.1', 7);
     assert.equal(await bytes(behind), 7 * 2 * BODY);
@@ -122,6 +172,6 @@ test('BODIES_LIMIT must leave an address room for one body', () => {
     for (const program of ['sse-gateway', 'sse-publisher']) {
         const run = spawnSync(binary(program), ['--check-config'], { env: { BODY_LIMIT: '16385', BODIES_LIMIT: '65536' }, encoding: 'utf8' });
         assert.equal(run.status, 1);
-        assert.match(run.stderr, /BODIES_LIMIT: must be at least 4 times BODY_LIMIT/);
+        assert.match(run.stderr, /BODIES_LIMIT: must be at least 262144, so that an address may send a body of BODY_LIMIT/);
     }
 });

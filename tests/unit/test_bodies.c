@@ -1,5 +1,6 @@
 #include "runtime/h2o/bodies.h"
 
+#include <h2o/http2_internal.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -101,6 +102,106 @@ static void test_small(h2o_loop_t *loop)
     check(metric_sum(BODIES_BYTES) == 0, "all is given back");
 }
 
+enum { TOLD = 5, MOST = 190000 };
+
+static h2o_socket_t *told_sock;
+
+static h2o_socket_t *get_socket(h2o_conn_t *conn)
+{
+    (void)conn;
+    return told_sock;
+}
+
+/* A stream whose head told this length; false where it was refused. */
+static bool expect(h2o_http2_stream_t *stream, h2o_conn_t *conn, size_t length)
+{
+    memset(stream, 0, sizeof(*stream));
+    h2o_mem_init_pool(&stream->req.pool);
+    stream->req.conn = conn;
+    stream->req.version = 0x200;
+    h2o_buffer_init(&stream->_req_body, &h2o_socket_buffer_prototype);
+    bool good = bodies_expect(&stream->req, &stream->_req_body, length);
+    stream->_expected_content_length = good ? length : SIZE_MAX;
+    return good;
+}
+
+/* A DATA frame of so many bytes; false where the library has no memory for it. */
+static bool data(h2o_http2_stream_t *stream, size_t bytes)
+{
+    bodies_on_data(told_sock, &stream->_req_body);
+    h2o_iovec_t room = h2o_buffer_reserve(&stream->_req_body, bytes);
+    if (room.base != NULL)
+        stream->_req_body->size += bytes;
+    return room.base != NULL;
+}
+
+static void end(h2o_http2_stream_t *stream)
+{
+    h2o_buffer_dispose(&stream->_req_body);
+    h2o_mem_clear_pool(&stream->req.pool);
+}
+
+static const char *refusal(h2o_http2_stream_t *stream, int *status)
+{
+    const char *why = bodies_refusal(&stream->req, status);
+    return why == NULL ? "" : why;
+}
+
+/* Bodies of which the length is known: each has its room from its head on, and takes no more memory than that; the sum of all counts what has come. */
+static void test_told(h2o_loop_t *loop)
+{
+    static h2o_globalconf_t conf = {.max_request_entity_size = MOST};
+    static h2o_context_t ctx = {.globalconf = &conf};
+    static const h2o_conn_callbacks_t callbacks = {.get_socket = get_socket};
+    h2o_conn_t conn = {.ctx = &ctx, .callbacks = &callbacks};
+    static h2o_http2_stream_t streams[TOLD], one;
+    enum { FRAME = 16000, LENGTH = 2 * FRAME + 1001 }; /* odd, so that no doubling meets it */
+    int status = 0;
+    told_sock = open_socket(loop);
+    for (int i = 0; i < TOLD; ++i)
+        check(expect(&streams[i], &conn, LENGTH), "body %d of a sixth of what they may have fits", i);
+    check(metric_sum(BODIES_BYTES) == 0, "nothing has come yet, so the sum of all is nothing");
+    int64_t before = metric_sum(BODIES_REFUSED_ADDRESS);
+    check(!expect(&one, &conn, LENGTH) && metric_sum(BODIES_REFUSED_ADDRESS) == before + 1, "one more does not, and is counted");
+    check(data(&one, FRAME) && bodies_drop(&one._req_body) && one._req_body->size == 0, "what comes of it is dropped");
+    check(data(&one, FRAME) && metric_sum(BODIES_BYTES) == 0, "… and never counted");
+    check_slice(slice_of(refusal(&one, &status)), SLICE("your address is sending too many bytes of requests at once; retry later"),
+                "the answer says so");
+    check(status == 429 && one._req_body->bytes == NULL, "… and nothing of it is left");
+    end(&one);
+    check(expect(&one, &conn, 2 * BODIES_FREE_BYTES), "a small one may have a quarter more");
+    end(&one);
+    for (int i = 0; i < TOLD; ++i)
+        check(data(&streams[i], FRAME) && data(&streams[i], FRAME) && data(&streams[i], 1001), "all of body %d comes", i);
+    check(metric_sum(BODIES_BYTES) >= TOLD * LENGTH && metric_sum(BODIES_BYTES) < TOLD * (LENGTH + 16),
+          "none takes more than it told, but for bytes (%d of %d)", (int)metric_sum(BODIES_BYTES), TOLD * LENGTH);
+    check(!data(&streams[0], FRAME), "no more than was told may come");
+    end(&streams[0]);
+    check(expect(&streams[0], &conn, LENGTH), "a request that is gone leaves its room");
+    check(refusal(&streams[0], &status)[0] == 0, "one that has room has no refusal");
+    check(!expect(&one, &conn, MOST + 1), "a body above the largest is refused");
+    check_slice(slice_of(refusal(&one, &status)), SLICE("the body is larger than this server accepts (BODY_LIMIT)"), "… and told");
+    check(status == 413, "… as that");
+    end(&one);
+    for (int i = 0; i < TOLD; ++i)
+        end(&streams[i]);
+    check(metric_sum(BODIES_BYTES) == 0, "all is given back");
+    check(expect(&one, &conn, MOST), "… the rooms, too");
+    end(&one);
+    h2o_socket_close(told_sock);
+    h2o_evloop_run(loop, 0);
+}
+
+static void test_check(void)
+{
+    const char *why = bodies_check((8 << 20) - 1, 1 << 20);
+    check(bodies_check(8 << 20, 1 << 20) == NULL,
+          "an address can send one body of the largest size, over HTTP/1.1, where buffers double");
+    check_slice(slice_of(why == NULL ? "" : why),
+                SLICE("BODIES_LIMIT: must be at least 8388608, so that an address may send a body of BODY_LIMIT"),
+                "with less it can never");
+}
+
 int main(void)
 {
     metrics_init(table, BODIES_ROWS_COUNT);
@@ -108,10 +209,11 @@ int main(void)
     const char *error = h2o_check();
     check(error == NULL, "the library calls the functions that replace its own %s", error);
     bodies_start(LIMIT, proxies_parse(""), 0);
-    check(bodies_check(LIMIT, SHARE) == NULL && bodies_check(LIMIT, SHARE + 1) != NULL, "a share has room for one body");
     h2o_socket_buffer_prototype._initial_buf.capacity = BODIES_FIRST_BYTES;
     h2o_loop_t *loop = h2o_evloop_create();
     test_account(loop);
     test_small(loop);
+    test_told(loop);
+    test_check();
     return check_end();
 }
