@@ -282,20 +282,24 @@ enum history_fault replay_fault(const struct replay *replay)
     return replay->fault;
 }
 
-/* A history that went back between two pages has lost what the stream was handed out behind that: it is told, and goes on from there. */
+/* A history that went back has lost what the stream was handed out behind that: it is told, and goes on from there. What was read of it for the stream is no longer believed. */
 static void follow_breaks(struct replay *replay)
 {
     for (uint32_t i = 0; i < replay->request->count; ++i) {
         struct place *place = &replay->places[i];
         struct position at;
         uint32_t breaks = channel_breaks(place->channel, &at);
-        if (breaks != place->breaks && place->stance != STANCE_UNKNOWN && position_compare(place->after, at) > 0) {
-            replay_drop_page(replay, place);
+        if (breaks == place->breaks)
+            continue;
+        place->breaks = breaks;
+        replay_drop_page(replay, place);
+        if (place->stance == STANCE_UNKNOWN) {
+            place->claim = place->claim == CLAIM_NONE ? CLAIM_NONE : CLAIM_MADE;
+        } else if (position_compare(place->after, at) > 0) {
             place->after = at;
             place->stance = STANCE_EVENT;
             place->loss = place->loss == LOSS_TOLD ? LOSS_NONE : place->loss;
         }
-        place->breaks = breaks;
     }
 }
 
@@ -478,15 +482,21 @@ static bool has_frame(const struct place *place)
     return frame_at(place) != NULL || place->page_more;
 }
 
-static bool has_gap_of_all(const struct place *place)
+/* A gap that no event's id tells of. */
+static bool is_without_record(enum place_gap gap)
 {
-    return place->gap == PLACE_GAP_ALL;
+    return gap == PLACE_GAP_ALL || gap == PLACE_GAP_BY_TIME;
+}
+
+static bool has_gap_without_record(const struct place *place)
+{
+    return is_without_record(place->gap);
 }
 
 /* The id from which a client that got this gap resumes: the other gaps and the events that follow are still to come. False: it resumes from where it was. */
 static bool format_after_gap(const struct replay *replay, const struct place *place, enum place_gap gap, char out[EVENT_ID_LEN + 1])
 {
-    if (gap == PLACE_GAP_HERE || (gap == PLACE_GAP_ALL && has_more(replay, has_gap_of_all)))
+    if (gap == PLACE_GAP_HERE || (is_without_record(gap) && has_more(replay, has_gap_without_record)))
         return false;
     bool named = frame_at(place) != NULL || !place_has_page(place); /* what the gap ends before */
     if (replay->request->count == 1 && (named || gap != PLACE_GAP_BY_EVENT))

@@ -133,6 +133,7 @@ static struct {
     char frames[1024]; /* as fake_note() writes them; "| " after each page but the last */
     char first[EVENT_ID_LEN + 1]; /* the id before the first page */
     char gap[512]; /* the first one's bytes */
+    char ids[64]; /* i for a frame with an id, - for one without */
     unsigned pages, barriers, reads;
     enum replay_need end;
 } got;
@@ -142,6 +143,8 @@ static void take_frames(struct feed_update *page)
     for (uint32_t i = 0; i < page->page.count; ++i) {
         struct slice body = frame_body(page->page.frames[i]);
         fake_note(got.frames, sizeof(got.frames), page->page.frames[i]);
+        if (strlen(got.ids) + 1 < sizeof(got.ids))
+            strcat(got.ids, memmem(body.p, body.n, "\nid: ", 5) != NULL ? "i" : "-");
         if (got.gap[0] == 0 && slice_starts(body, SLICE("event: gap")))
             snprintf(got.gap, sizeof(got.gap), "%.*s", (int)body.n, body.p);
         frame_unref(page->page.frames[i]);
@@ -481,6 +484,20 @@ static void test_newest_since_head(void)
     stop();
 }
 
+/* A client that leaves between two gaps that no event tells of is told both again. */
+static void test_gaps_without_record(void)
+{
+    start();
+    fake.born_ms = shard.born_ms = 1000;
+    run("S");
+    struct feed_request *request = ask_for(2, START_RESUME, 0, "t1");
+    replay(request, "", "");
+    check_slice(slice_of(got.frames), SLICE("gap gap "), "each channel has its gap");
+    check_slice(slice_of(got.ids), SLICE("-i"), "… and only the last one has an id");
+    feed_request_free(request);
+    stop();
+}
+
 static void test_needs(void)
 {
     start();
@@ -531,6 +548,7 @@ int main(void)
     test_gap_ids();
     test_authors_ids();
     test_newest_since_head();
+    test_gaps_without_record();
     test_needs();
     return check_end();
 }
