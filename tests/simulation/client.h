@@ -17,9 +17,11 @@ struct track {
     struct fact *last; /* the furthest it has */
     uint64_t gap_us; /* a gap was told since then, of all that was published before this time; 0: none */
     uint64_t begun_us; /* since when */
+    uint64_t doubt_us; /* what was published before may be missing: its id could not be relied on; 0: none */
     uint64_t twice_since; /* of the stream: the times of events that may come again */
     struct position twice_after; /* … */
     struct fact *last_here; /* of the stream */
+    bool moves; /* a channel of its stream has changed its shard, or a clock was set */
     bool gap_here; /* … has told one */
     uint64_t seen[SEEN_WORDS];
 };
@@ -37,6 +39,7 @@ struct client {
     uint32_t last; /* START_LAST */
     bool fresh; /* this stream was asked for without an id */
     char id[ID_MAX + 1], older_id[ID_MAX + 1];
+    char foreign_id[ID_MAX + 1]; /* that stands for nothing; "": it had none */
     char asked_id[ID_MAX + 1]; /* with which this stream was asked for */
     uint64_t place_us; /* when it was given that id */
     uint32_t read_most; /* bytes at a time */

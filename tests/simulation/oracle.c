@@ -14,6 +14,7 @@ enum {
     MARGIN_MS = 2000, /* between shards: SETTLED_MS and CLOCKS_MS of uplink.c */
     NOTICE_US = 1500000, /* a gateway notices a clock that was set within this */
     ON_ITS_WAY_US = 1000000, /* a message is, that long */
+    FOLLOW_US = 1000000, /* gateways follow a failover within this */
     DEAF_US = 4000000, /* … and a connection over which nothing comes any more */
 };
 
@@ -207,7 +208,8 @@ static int64_t clocks_differ_ms(void)
 /* What gateways take the clocks to differ by is wrong by as much as their answers took. */
 static uint64_t margin_ms(void)
 {
-    return MARGIN_MS + 100 + (uint64_t)clocks_differ_ms() + bus.options.delay_us * 25 / 1000;
+    uint64_t late_ms = (world.plan.faults & DISTURBS) != 0 ? DEAF_US / 1000 : bus.options.delay_us * 25 / 1000;
+    return MARGIN_MS + 100 + (uint64_t)clocks_differ_ms() + late_ms;
 }
 
 static bool spans_shards(const struct client *client)
@@ -273,7 +275,7 @@ static void allow(struct client *client)
 
 static bool may_come_twice(const struct track *track, const struct fact *fact)
 {
-    return fact->at.ms >= track->twice_since || position_compare(fact->at, track->twice_after) > 0;
+    return track->moves || fact->at.ms >= track->twice_since || position_compare(fact->at, track->twice_after) > 0;
 }
 
 /* ---- a client becomes another one ---- */
@@ -307,11 +309,23 @@ bool oracle_goes_back(struct client *client, const char *id)
 
 void oracle_foreign(struct client *client)
 {
+    memcpy(client->foreign_id, client->id, sizeof(client->id));
     for (uint32_t i = 0; i < client->count; ++i)
         client->tracks[client->channels[i]] = (struct track){.followed = true, .owes_gap = true};
 }
 
 /* ---- a stream ---- */
+
+/* The margin between shards does not help against a clock that was set a moment ago, nor where a channel has moved since its event's id was given. */
+static bool is_asked_in_doubt(const struct client *client)
+{
+    for (uint32_t i = 0; i < client->count && client->count > 1; ++i) {
+        uint32_t channel = client->channels[i];
+        if (moved_us[channel] != 0 || (spans_shards(client) && is_shard_odd(bus.home[channel])))
+            return true;
+    }
+    return false;
+}
 
 void oracle_asks(struct client *client)
 {
@@ -325,6 +339,8 @@ void oracle_asks(struct client *client)
         track->twice_after = POSITION_MAX;
         track->last_here = NULL;
         track->gap_here = false;
+        if (is_asked_in_doubt(client))
+            track->doubt_us = schedule_now_us();
         if (client->id[0] == 0) {
             *track = (struct track){.followed = true, .twice_since = UINT64_MAX, .twice_after = POSITION_MAX};
         }
@@ -451,7 +467,20 @@ static bool is_id_used_again(const struct client *client)
 static bool is_in_deleted(const struct fact *fact)
 {
     uint64_t at_us = emptied_us[fact->channel];
-    return fact->gone && (world.plan.faults & DISTURBS) != 0 && fact->us <= at_us && fact->us + ON_ITS_WAY_US > at_us;
+    return fact->gone && fact->us <= at_us && fact->us + ON_ITS_WAY_US > at_us;
+}
+
+/* An id of a time, given by a gateway that was still at the primary before, says nothing of what the new one took meanwhile. */
+static bool is_of_new_primary(const struct client *client, const struct track *track, const struct fact *fact)
+{
+    uint64_t at_us = data_us[bus.home[fact->channel]];
+    return (client->count > 1 || track->last == NULL) && at_us != 0 && fact->us >= at_us && fact->us <= at_us + FOLLOW_US;
+}
+
+/* The clock was set back, and then the data went: positions below those that clients have. */
+static bool is_far_back(const struct fact *fact)
+{
+    return back_us[bus.home[fact->channel]] != 0 && data_us[bus.home[fact->channel]] != 0;
 }
 
 static void check_missing(const struct client *client, const struct track *track, const struct fact *fact)
@@ -461,7 +490,9 @@ static void check_missing(const struct client *client, const struct track *track
         if (have != NULL ? !before->lost && before->index <= have->index : before->index < track->from)
             break;
         if (before->lost || before->restored || has_seen(track, before) || before->us <= track->gap_us || has_no_record(before) ||
-            is_left_out_by_clock(client, track) || is_place_used_again(before) || is_id_used_again(client) || is_in_deleted(before))
+            is_left_out_by_clock(client, track) || is_place_used_again(before) || is_id_used_again(client) ||
+            is_in_deleted(before) || before->us <= track->doubt_us || is_of_new_primary(client, track, before) ||
+            is_far_back(before))
             continue;
         violation("client %u: event %u of channel %u came without %u before it, and without a gap", client->number, fact->number,
                   fact->channel, before->number);
@@ -485,7 +516,7 @@ static void check_order(const struct client *client, struct track *track, struct
         violation("client %u: event %u of channel %u came twice in one stream", client->number, fact->number, fact->channel);
     else if (last != NULL && !last->lost && !fact->lost && fact->index < last->index)
         violation("client %u: event %u of channel %u came behind %u", client->number, fact->number, fact->channel, last->number);
-    else if (last != NULL && last->lost && !fact->lost && track->gap_us == 0)
+    else if (last != NULL && last->lost && !fact->lost && track->gap_us == 0 && !is_far_back(fact))
         violation("client %u: event %u of channel %u came without a gap behind %u, which is lost", client->number, fact->number,
                   fact->channel, last->number);
 }
@@ -503,7 +534,7 @@ static void check_id(const struct client *client, const struct fact *fact, const
 static uint32_t heard_count(const struct client *client, uint32_t channel)
 {
     const struct line *line = line_of(channel);
-    uint64_t late_us = (world.plan.faults & DISTURBS) != 0 ? DEAF_US : bus.options.delay_us * 50 + 100000;
+    uint64_t late_us = bus.options.delay_us * 50 + 100000;
     uint32_t count = line->count;
     while (count != 0 && line->facts[count - 1]->us + late_us > client->asked_us)
         --count;
@@ -512,8 +543,9 @@ static uint32_t heard_count(const struct client *client, uint32_t channel)
 
 static void check_depth(const struct client *client, const struct track *track, const struct fact *fact)
 {
-    if (client->fresh && client->mode == START_LAST && track->last == NULL && !fact->lost && track->gap_us == 0 &&
-        data_us[bus.home[fact->channel]] == 0 && fact->index + client->last < heard_count(client, fact->channel))
+    if ((world.plan.faults & DISTURBS) == 0 && client->fresh && client->mode == START_LAST && track->last == NULL && !fact->lost &&
+        track->gap_us == 0 && data_us[bus.home[fact->channel]] == 0 &&
+        fact->index + client->last < heard_count(client, fact->channel))
         violation("client %u: event %u of channel %u is older than what it asked for", client->number, fact->number, fact->channel);
 }
 
@@ -533,6 +565,7 @@ void oracle_event(struct client *client, struct slice data, const struct slice *
     check_id(client, fact, id);
     check_order(client, track, fact);
     check_depth(client, track, fact);
+    track->moves = is_asked_in_doubt(client);
     if (has_seen(track, fact) && client->asked_id[0] != 0)
         allow(client); /* its id may have been used once more since it asked */
     if (has_seen(track, fact) && !may_come_twice(track, fact) && !fact->restored && !is_old_in_deleted(client, fact) &&
@@ -608,19 +641,20 @@ static bool is_clock_odd(const struct client *client)
     return false;
 }
 
-/* A gateway that has just begun, and whose connections break, does not know the present. */
+/* A gateway that has just begun does not know the present yet, and a long replay has pages; nor one whose connections break. */
 static bool is_gateway_young(const struct client *client)
 {
-    return (world.plan.faults & DISTURBS) != 0 && client->gateway_us + YOUNG_US > client->asked_us;
+    return ((world.plan.faults & DISTURBS) != 0 || client->fresh) && client->gateway_us + YOUNG_US > client->asked_us;
 }
 
 static bool may_be_told(const struct client *client, const struct track *track, uint32_t channel)
 {
     uint32_t shard = bus.home[channel];
     bool back = is_clock_odd(client);
-    return track->owes_gap || is_id_gone(client) || is_something_gone(track, channel) ||
-           (track->last != NULL && track->last->lost) || is_gateway_young(client) || data_us[shard] != 0 ||
-           is_marker_gone(client) || moved_us[channel] != 0 || back || world_young();
+    return track->owes_gap || (client->foreign_id[0] != 0 && strcmp(client->asked_id, client->foreign_id) == 0) ||
+           is_id_gone(client) || is_something_gone(track, channel) || (track->last != NULL && track->last->lost) ||
+           is_gateway_young(client) || data_us[shard] != 0 || is_marker_gone(client) || moved_us[channel] != 0 || back ||
+           world_young();
 }
 
 void oracle_gap(struct client *client, struct slice data, const struct slice *id)
