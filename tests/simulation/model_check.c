@@ -284,6 +284,23 @@ static void set_clock(struct check *check, uint64_t now_us)
         redis_model_clock(check->nodes[i].model, now_us);
 }
 
+/* To the last millisecond of a key, or the first one after it. */
+static void step_to_end(struct check *check)
+{
+    struct slice key = draw_key((size_t)draw_number(&check->drawing, DRAW_KEYS)), pttl[] = {SLICE("PTTL"), key};
+    redisReply *real = ask(check->node->server.control, pttl, 2);
+    redisReply *model = redis_model_command(check->node->model, pttl, 2);
+    if (real->type == REDIS_REPLY_INTEGER && real->integer > 0 && real->integer < 1000000) {
+        set_clock(check, (*check->clock_us / 1000 + (uint64_t)real->integer + draw_number(&check->drawing, 2)) * 1000);
+        check->drawing.argc = 0;
+        check->drawing.argv[check->drawing.argc++] = SLICE("TYPE");
+        check->drawing.argv[check->drawing.argc++] = key;
+        run(check);
+    }
+    freeReplyObject(real);
+    redis_model_reply_free(model);
+}
+
 static void step_clock(struct check *check)
 {
     uint64_t now = *check->clock_us, ms = 1000, kind = draw_number(&check->drawing, 100);
@@ -295,6 +312,8 @@ static void step_clock(struct check *check)
         set_clock(check, now + draw_number(&check->drawing, 100000000 * ms));
     else if (kind == 44)
         set_clock(check, now - draw_number(&check->drawing, 20 * ms));
+    else if (kind == 46)
+        step_to_end(check);
     else if (kind == 45 && now > START_US)
         set_clock(check, now - draw_number(&check->drawing, 100000 * ms));
 }
