@@ -444,6 +444,18 @@ void *__wrap_h2o_mem_alloc_shared(h2o_mem_pool_t *pool, size_t size, void (*disp
     return wire->shared.p;
 }
 
+/* Without a pool: the caller frees it. */
+h2o_iovec_t __wrap_h2o_strdup(h2o_mem_pool_t *pool, const char *text, size_t n);
+h2o_iovec_t __wrap_h2o_strdup(h2o_mem_pool_t *pool, const char *text, size_t n)
+{
+    n = n == SIZE_MAX ? strlen(text) : n;
+    char *copy = malloc(n + 1);
+    (void)pool;
+    memcpy(copy, text, n);
+    copy[n] = 0;
+    return h2o_iovec_init(copy, n);
+}
+
 void http_error_later(h2o_req_t *req, int status, unsigned retry_s, const char *sentence)
 {
     struct wire *wire = H2O_STRUCT_FROM_MEMBER(struct wire, req, req);
