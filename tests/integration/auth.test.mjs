@@ -123,8 +123,9 @@ test('DEMO=off takes the demo away from an open installation, which says at its 
 test('with the settings of the compose overlay "tokens" nobody gets in without a token', async () => {
     const parts = ['docker-compose.yml', 'deploy/compose/tokens.yml'].map(file => parse(readFileSync(join(ROOT, file), 'utf8'), { merge: true }).services);
     const elsewhere = ['REDIS_URL_FILE', 'PUBLISHER_URL', 'ADMIN_HOST']; // where things are, which the stack says itself
+    const byDefault = value => typeof value === 'string' ? value.replace(/^\$\{\w+:-(.*)\}$/, '$1') : value;
     const settings = service => Object.fromEntries(Object.entries(Object.assign({}, ...parts.map(services => services[service].environment)))
-        .filter(([name]) => !elsewhere.includes(name)).map(([name, value]) => [name, name === 'JWT_KEY_FILE' ? keyFile : value]));
+        .filter(([name]) => !elsewhere.includes(name)).map(([name, value]) => [name, name === 'JWT_KEY_FILE' ? keyFile : byDefault(value)]));
     const overlaid = await Stack.start({ gatewayEnv: [settings('gateway')], publisherEnv: [settings('publisher')] });
     for (const path of ['/', ...DEMO_ROUTES, '/subscribe?channel=letters', ...['post', 'letters', 'counter', 'usd_eur', 'news'].map(name => `/channels/${name}`)])
         for (const url of [overlaid.gw[0].url, overlaid.pub[0].url]) {
