@@ -60,6 +60,7 @@ say upgraded "$(systemctl is-active sse-gateway sse-publisher | xargs)" "$(grep 
 curl -sN http://127.0.0.1:4043/channels/news >/run/last_stream &
 wait_for grep -q retry: /run/last_stream
 systemctl stop sse-gateway
+wait $! || true # curl writes what it was sent, and ends
 say stopped "$(systemctl show -P Result sse-gateway)" "$(systemctl show -P ExecMainStatus sse-gateway)" "$(grep -c '^retry:' /run/last_stream)"
 
 dpkg -r sse-gateway >/run/dpkg.log 2>&1
