@@ -235,8 +235,10 @@ test('a position of several channels resumes them all; events of the same millis
         await quiet(2); // between channels, events of one millisecond have no order
     }
     const stream = await open(1, path, position);
-    const got = datas(await stream.take(5)); // 'old' is of the very millisecond that the position names: it can't decide
-    assert.deepEqual(got, ['old', ...names.map(name => `to ${name}`), ...names.map(name => `to ${name}`)]);
+    let got = datas(await stream.take(4));
+    if (got[0] === 'old') // it may be of the very millisecond that the position names, which can't decide then
+        got = [...got.slice(1), ...datas(await stream.take(1))];
+    assert.deepEqual(got, [...names.map(name => `to ${name}`), ...names.map(name => `to ${name}`)]);
     stream.close();
 });
 
