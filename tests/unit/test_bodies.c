@@ -210,7 +210,8 @@ int main(void)
     check(error == NULL, "the library calls the functions that replace its own %s", error);
     bodies_start(LIMIT, proxies_parse(""), 0);
     h2o_socket_buffer_prototype._initial_buf.capacity = BODIES_FIRST_BYTES;
-    h2o_loop_t *loop = h2o_evloop_create();
+    static h2o_loop_t *loop; /* as long as the process */
+    loop = h2o_evloop_create();
     test_account(loop);
     test_small(loop);
     test_told(loop);

@@ -31,6 +31,9 @@ static void on_closed(struct connection_owner *owner)
     (void)owner;
 }
 
+static h2o_socket_t *sockets[CLIENTS + 1];
+static size_t socket_count;
+
 /* The other end. */
 static int open_socket(h2o_socket_cb on_read, void *data)
 {
@@ -40,6 +43,7 @@ static int open_socket(h2o_socket_cb on_read, void *data)
         abort();
     h2o_socket_t *sock = h2o_evloop_socket_create(loop, ends[0], 0);
     sock->data = data;
+    sockets[socket_count++] = sock;
     if (on_read == on_client)
         connection_open(sock, &owner);
     h2o_socket_read_start(sock, on_read);
@@ -94,5 +98,8 @@ int main(void)
     int other = open_socket(on_other, NULL);
     test_all_are_taken_in_turn(clients);
     test_others_do_not_wait(clients, other);
+    while (socket_count != 0)
+        h2o_socket_close(sockets[--socket_count]);
+    h2o_evloop_run(loop, 0);
     return check_end();
 }
