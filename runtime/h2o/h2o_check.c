@@ -9,6 +9,8 @@ _Static_assert(H2O_VERSION_MAJOR == 2 && H2O_VERSION_MINOR == 2 && H2O_VERSION_P
 
 struct library library;
 
+static const int *const linked __attribute__((used)) = &turn_clients_max;
+
 static const struct {
     const char *name;
     void *ours;

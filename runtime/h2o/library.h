@@ -41,6 +41,9 @@ ssize_t phr_decode_chunked(struct phr_chunked_decoder *decoder, char *buf, size_
     FUNCTION(h2o_cache_digests_load_header) /* h2_guard.c: does nothing */                \
     FUNCTION(h2o_send_error_generic) /* runtime/http.c: errors are one JSON sentence */
 
+/* Named by h2o_check.c, so that turn.c is linked also where a sanitizer's library has functions of these names. */
+extern const int turn_clients_max;
+
 /* The library's own, to be called from ours. */
 #define LIBRARY_FIELD(name) typeof(name) *name;
 extern struct library {

@@ -10,6 +10,8 @@
 
 enum { CLIENTS_MAX = 32 };
 
+const int turn_clients_max = CLIENTS_MAX;
+
 /* The sockets of this thread's loop that are not client connections, polled for the same as there. 0: not made yet; a thread has one loop. */
 static _Thread_local int others;
 
