@@ -51,7 +51,7 @@ static bool is_good_type(struct slice s)
 {
     bool taken =
         slice_eq(s, SLICE("gap")) || slice_eq(s, SLICE("error")) || slice_eq(s, SLICE("open")) || slice_eq(s, SLICE("end"));
-    return is_good_name(s) && !taken;
+    return is_good_name(s) && slice_eq(slice_trim(s), s) && !taken;
 }
 
 /* A browser sends it back in a header, and the server trims that. */
