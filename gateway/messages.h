@@ -106,7 +106,7 @@ void feed_update_free(struct feed_update *update);
 struct outbox {
     h2o_multithread_receiver_t *to;
     bool local; /* the receiver is on the sender's own thread: neither lock nor wake */
-    struct parcel *parcel; /* what waits; NULL: nothing */
+    struct parcel *parcel; /* the messages that will be sent next; NULL: none */
 };
 
 /* Hands the message over; it leaves with the next outbox_send(), after those put in before. */

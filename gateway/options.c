@@ -81,7 +81,7 @@ static const struct config_option table[] = {
     INT("COALESCE_MS", coalesce_ms, "0", 0, 1000,
         "milliseconds to hold events back so that several of a channel leave in one write: less CPU, more latency"),
     INT("WRITE_TIMEOUT", write_timeout_s, "30", 1, 3600,
-        "close a stream when its client reads nothing of what waits for it for this many seconds"),
+        "close a stream when data waits for its client and the client has read nothing for this many seconds"),
     INT("MAX_STREAM_SECONDS", max_stream_s, "0", 0, 31536000,
         "end each stream after this many seconds, less a random part of up to a fifth; 0: never"),
     INT("DRAIN_SECONDS", drain_s, "20", 0, 3600, "seconds over which the open streams are closed evenly after SIGTERM"),

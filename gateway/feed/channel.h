@@ -46,6 +46,7 @@ bool channel_verify(struct channel *channel, uint64_t since_ms);
  * limits allow). True: a read is under way or will be, one for all that ask meanwhile, and on_live tells when. */
 bool channel_deepen(struct channel *channel, uint32_t depth);
 
-/* Where nothing is known of what came before (a first event that names none before it, or no event at all): *horizon_ms is the time of Redis's clock since which nothing
- * was published before `first`, the first event, or at all where that is NULL; in_ring: it is the ring's oldest. False: it has to be read, and on_live tells when to ask again. */
+/* Finds out since when nothing was published before `first`, an event that names none before it (in_ring: the ring's oldest), or, where
+ * `first` is NULL, since when nothing was published at all. *horizon_ms: that time, by Redis's clock. False: it must be read first, and
+ * on_live tells when to ask again. */
 bool channel_horizon(struct channel *channel, const struct frame *first, bool in_ring, uint64_t *horizon_ms);

@@ -1,5 +1,5 @@
-/* A channel's own memory. feed.c and opening.c keep in it who listens. The rest is private to three files: channel.c keeps the events in order, channel_read.c reads the history,
- * channel_view.c is what others see. */
+/* struct channel as its own files see it. feed.c and opening.c use the part about listeners. The rest is private to three files: channel.c
+ * keeps the events in order, channel_read.c reads the history, and channel_view.c answers what others may ask. */
 #pragma once
 
 #include "gateway/feed/divergence.h"
@@ -44,7 +44,7 @@ enum arrival {
 /* One that at least one worker listens to. */
 struct channel {
     struct channel_shared *shared;
-    /* ---- who listens ---- */
+    /* ---- its listeners ---- */
     UT_hash_handle hh;
     struct hub_channel **locals; /* one a worker, NULL when it does not listen */
     uint32_t listeners; /* workers */

@@ -42,7 +42,7 @@ struct publish_shard {
     struct wait_replicas wait; /* replicas: 0 if none need to have it */
     struct {
         size_t under_way; /* bytes that Redis has not answered yet */
-        h2o_linklist_t waiting; /* until they may be sent, and what came for their channels behind them */
+        h2o_linklist_t waiting; /* large events that may not be sent yet, and later events of the same channels */
         uint32_t channels[CHANNELS]; /* how many wait, by the channel's slot */
     } large;
     enum library library;

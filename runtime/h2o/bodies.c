@@ -331,7 +331,7 @@ bool bodies_expect(h2o_req_t *req, h2o_buffer_t **slot, size_t length)
     }
     h2o_socket_t *sock = req->conn->callbacks->get_socket(req->conn);
     struct client *client = owner_of(sock);
-    size_t input = counted(sock->input); /* what came behind the head is there, and goes from there */
+    size_t input = counted(sock->input); /* it may hold the first bytes of the body, which the library moves out of it */
     if (!has_room(client, all.share - all.share / 4, input, bytes, &why)) {
         metric_add(all.first_row + why, 1);
         *slot = &dropped[why]._initial_buf;

@@ -1,6 +1,6 @@
-/* How many connections a turn of the loop takes. libh2o reads what came on up to 256 sockets before anything else runs: events that have come from Redis wait until
- * it is done with a burst of requests. Here a turn takes CLIENTS_MAX client connections; those left over are the first of the next turn, as the kernel gives ready sockets in turn. The other sockets, which are
- * few (Redis, other threads' messages, listeners), are looked at in every turn, so that they never wait behind clients. Nothing to call: linking it does it. */
+/* Limits how many client connections one turn of the loop reads. libh2o reads up to 256 sockets before anything else runs, so events from
+ * Redis wait behind a burst of requests. Here a turn reads CLIENTS_MAX clients; the kernel gives the others first in the next turn. The few
+ * other sockets (Redis, other threads' messages, listeners) are read in every turn. Nothing to call: linking it does it. */
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -12,14 +12,14 @@ enum { CLIENTS_MAX = 32 };
 
 const int turn_clients_max = CLIENTS_MAX;
 
-/* The sockets of this thread's loop that are not client connections, polled for the same as there. 0: not made yet; a thread has one loop. */
-static _Thread_local int others;
+/* An epoll instance of this thread's sockets that are not client connections, with the same events as in its loop; a thread has one loop. */
+static _Thread_local int others = -1;
 
 int epoll_ctl(int loop, int what, int fd, struct epoll_event *event)
 {
-    if (others == 0 && (others = epoll_create1(EPOLL_CLOEXEC)) == -1)
+    if (others == -1 && (others = epoll_create1(EPOLL_CLOEXEC)) == -1)
         return -1;
-    /* libh2o gives no event when it closes a socket, and then it need not be there */
+    /* libh2o passes no event when it closes a socket, which may be either kind: an error here means that it was a client */
     if (event == NULL || connection_of(event->data.ptr) == NULL)
         library.epoll_ctl(others, what, fd, event);
     return library.epoll_ctl(loop, what, fd, event);

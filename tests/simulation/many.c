@@ -112,12 +112,16 @@ static void end_long_ones(unsigned jobs)
 
 static void watch(const struct many_options *options, unsigned jobs, time_t until)
 {
+    sigset_t ended;
+    sigemptyset(&ended);
+    sigaddset(&ended, SIGCHLD);
+    sigprocmask(SIG_BLOCK, &ended, NULL);
     for (unsigned running = jobs; running != 0;) {
         int status;
         pid_t pid = waitpid(-1, &status, WNOHANG);
         if (pid <= 0) {
             end_long_ones(jobs);
-            usleep(20000);
+            sigtimedwait(&ended, NULL, &(struct timespec){.tv_sec = 1}); /* until a child ends, or one may have taken too long */
             continue;
         }
         unsigned job = 0;
