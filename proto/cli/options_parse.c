@@ -6,10 +6,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
-#include "proto/cli/option_check.h"
+#include "proto/channel.h"
+#include "proto/cli/address.h"
 #include "proto/cli/usage.h"
+#include "proto/event.h"
+#include "runtime/read_file.h"
+
+/* ---- the command line ---- */
 
 enum { LONG_ONLY = 256, OPTIONS_MAX = 64 };
 
@@ -114,6 +120,158 @@ static void read_command(struct options *options, const char *name)
         options_fault(options, "there is no command '%s'", name);
 }
 
+/* ---- what the options say ---- */
+
+static void check_address(const struct options *options, const char *name, const char *url)
+{
+    const char *fault = address_check(url);
+    if (fault != NULL)
+        options_fault(options, "%s: %s", name, fault);
+}
+
+static void check_url(struct options *options)
+{
+    const char *name = options->url != NULL ? "--url" : "SSE_URL", *set = getenv("SSE_URL");
+    if (options->url == NULL)
+        options->url = set != NULL && set[0] != '\0' ? set : "http://localhost:4043";
+    check_address(options, name, options->url);
+    if (strpbrk(options->url, "?#") != NULL)
+        options_fault(options, "%s: must be the server's address alone, without '?' or '#'", name);
+}
+
+/* Headers that this program writes itself, and what sets them. */
+static void check_header(const struct options *options, const char *line)
+{
+    static const struct {
+        const char *name, *instead;
+    } ours[] = {
+        {"authorization:", "do not put secrets on a command line: use --token-file or SSE_TOKEN"},
+        {"last-event-id:", "use --from"},
+        {"idempotency-key:", "use --idempotency-key"},
+        {"content-type:", "use --text or --json"},
+        {"accept:", "it is always text/event-stream"},
+    };
+    size_t name = strcspn(line, ":");
+    if (line[name] != ':' || name == 0 || strcspn(line, " \t\r\n\"(),/;<=>?@[\\]{}") < name || strpbrk(line, "\r\n") != NULL)
+        options_fault(options, "--header: must be 'Name: value'");
+    for (size_t i = 0; i != sizeof(ours) / sizeof(ours[0]); ++i)
+        if (strncasecmp(line, ours[i].name, strlen(ours[i].name)) == 0)
+            options_fault(options, "--header: %s", ours[i].instead);
+}
+
+static void check_token(struct options *options)
+{
+    const char *set = getenv("SSE_TOKEN"), *name = options->token_file != NULL ? "--token-file" : "SSE_TOKEN", *fault = NULL;
+    size_t n = 0;
+    if (options->token_file != NULL) {
+        options->token = read_file(options->token_file, OPTIONS_TOKEN_MAX, &n, &fault);
+        if (options->token == NULL)
+            options_fault(options, "%s: %s %s", name, options->token_file, fault);
+    } else if (set != NULL && set[0] != '\0') {
+        options->token = strdup(set);
+    }
+    if (options->token == NULL)
+        return;
+    for (n = strlen(options->token); n != 0 && strchr(" \t\r\n", options->token[n - 1]) != NULL; --n)
+        options->token[n - 1] = '\0';
+    for (size_t i = 0; i != n; ++i)
+        if (options->token[i] <= ' ' || options->token[i] > '~')
+            options_fault(options, "%s: holds something that is no token", name);
+    if (n == 0 || n > OPTIONS_TOKEN_MAX)
+        options_fault(options, "%s: is %s", name, n == 0 ? "empty" : "too long for a token");
+}
+
+static void check_channel(const struct options *options, const char *name)
+{
+    const char *fault = channel_check(slice_of(name));
+    if (fault != NULL)
+        options_fault(options, "channel '%s': %s", name, fault);
+}
+
+static void check_tail(struct options *options)
+{
+    const struct option_list *arguments = &options->arguments;
+    bool address = arguments->count == 1 && address_is(arguments->items[0]);
+    if (options->channels.count + arguments->count == 0)
+        options_fault(options, "name a stream: a channel, a path like /sse, or a URL");
+    if (address && options->channels.count != 0)
+        options_fault(options, "a URL or channels, not both");
+    if (address && arguments->items[0][0] != '/')
+        check_address(options, "URL", arguments->items[0]);
+    for (size_t i = 0; i != arguments->count && !address; ++i) {
+        if (options->channels.count == OPTIONS_LIST_MAX)
+            options_fault(options, "at most %d channels in one stream", OPTIONS_LIST_MAX);
+        options->channels.items[options->channels.count++] = arguments->items[i];
+    }
+    for (size_t i = 0; i != options->channels.count; ++i)
+        check_channel(options, options->channels.items[i]);
+    if (options->from != NULL && options->last != 0)
+        options_fault(options, "--from or --last, not both");
+    if (options->from != NULL && (options->from[0] == '\0' || event_check_id(slice_of(options->from)) != NULL))
+        options_fault(options, "--from: %s", options->from[0] == '\0' ? "is empty" : event_check_id(slice_of(options->from)));
+}
+
+static void check_field(const struct options *options, const char *name, const char *fault)
+{
+    if (fault != NULL)
+        options_fault(options, "--%s: %s", name, fault);
+}
+
+static bool is_key(const char *text, size_t max)
+{
+    size_t n = 0;
+    while (text[n] > ' ' && text[n] <= '~')
+        ++n;
+    return text[n] == '\0' && n != 0 && n <= max;
+}
+
+static void check_publish(const struct options *options)
+{
+    enum { KEY_MAX = 200, LINE_DIGITS = 11 }; /* bytes that a publisher takes */
+    const char *key = options->idempotency_key;
+    if (options->arguments.count == 0)
+        options_fault(options, "name a channel");
+    if (options->arguments.count > 2)
+        options_fault(options, "too many arguments: data with spaces needs quotes");
+    check_channel(options, options->arguments.items[0]);
+    if (options->text && options->json)
+        options_fault(options, "--text or --json, not both");
+    if (options->lines && options->arguments.count == 2 && strcmp(options->arguments.items[1], "-") != 0)
+        options_fault(options, "--lines reads the standard input: no DATA goes with it");
+    if (options->lines && options->id != NULL)
+        options_fault(options, "--lines makes many events, and --id is of one");
+    if (options->event != NULL)
+        check_field(options, "event", event_check_type(slice_of(options->event)));
+    if (options->id != NULL)
+        check_field(options, "id", event_check_id(slice_of(options->id)));
+    if (key != NULL && !is_key(key, KEY_MAX - (options->lines ? LINE_DIGITS : 0)))
+        options_fault(options, "--idempotency-key: must be 1 to %d visible ASCII characters",
+                      KEY_MAX - (options->lines ? LINE_DIGITS : 0));
+}
+
+/* What the table can't say: values that depend on each other, on the environment or on a grammar. */
+static void check(struct options *options)
+{
+    check_url(options);
+    check_token(options);
+    for (size_t i = 0; i != options->headers.count; ++i)
+        check_header(options, options->headers.items[i]);
+    if (options->http != NULL && strcmp(options->http, "1.1") != 0 && strcmp(options->http, "2") != 0)
+        options_fault(options, "--http: must be 1.1 or 2, not '%s'", options->http);
+    if ((options->cert == NULL) != (options->key == NULL))
+        options_fault(options, "--cert and --key go together");
+    if (options->tries < 0)
+        options->tries = options->command == COMMAND_PUBLISH ? 5 : 0;
+    if (options->command == COMMAND_TAIL)
+        check_tail(options);
+    else if (options->command == COMMAND_PUBLISH)
+        check_publish(options);
+    else if (options->arguments.count != 0)
+        options_fault(options, "bench takes no arguments, and '%s' is one", options->arguments.items[0]);
+}
+
+/* ---- all of it ---- */
+
 /* Arguments that stand in the command's place. */
 static void answer_and_exit(const char *argument)
 {
@@ -141,5 +299,5 @@ void options_parse(struct options *options, int argc, char **argv)
         usage_print_command(options->command);
         exit(fflush(stdout) != 0);
     }
-    option_check(options);
+    check(options);
 }
