@@ -18,6 +18,7 @@ struct canary {
     struct subscription subscription;
     char name[CHANNEL_KEY_MAX]; /* of its pub/sub channel, chosen at random; "" while it has none */
     bool subscribed;
+    char refused[100 + CHANNEL_KEY_MAX]; /* why, with the rights that it takes; "" until it was */
     uint64_t sent; /* number of the newest that left */
     uint64_t sent_us[SENT_KEPT]; /* when, by number */
     uint64_t came; /* number of the newest that came and is not believed yet; 0: none */
@@ -155,8 +156,14 @@ static void on_unsubscribed(struct subscription *subscription)
 /* Who may not even hear its own canary may hear nothing: that is the connection's trouble, and no channel's. */
 static void on_refused(struct subscription *subscription, const char *why)
 {
+    struct canary *canary = canary_of(subscription);
+    char own[CHANNEL_KEY_MAX];
     (void)why;
-    subscribe_drop(canary_of(subscription)->options.subscribe, "the Redis user may not subscribe to the channels of REDIS_PREFIX");
+    channel_pubsub(own, SLICE("!*"));
+    snprintf(canary->refused, sizeof(canary->refused),
+             "the Redis user may not subscribe to the gateway's own channels (needs +%s and &%s)",
+             canary->options.words->subscribed.p, own);
+    subscribe_drop(canary->options.subscribe, canary->refused);
 }
 
 static const struct subscription_events events = {

@@ -53,6 +53,7 @@ struct redis {
     uint64_t ready_ms; /* since when this connection was ready; 0: it never was */
     uint64_t heard_ms; /* when something was last received */
     uint64_t answered_ms; /* … that answers a command, or is a part of an answer */
+    bool proven; /* and logged as ready, unless lines were too many */
     bool listening; /* a push command was sent on this connection: messages may arrive */
     unsigned walking; /* callbacks of the owner that are running */
     const char *why;
@@ -144,7 +145,8 @@ static void lose(struct redis *redis, const char *why)
     if (ready_ms != 0 && monotonic_ms() - ready_ms >= STEADY_MS)
         redis->backoff_ms = BACKOFF_MIN_MS;
     if (log_allowed(&redis->lost_limit))
-        log_state(redis, LOG_WARN, ready_ms != 0 ? "redis lost" : "redis unreachable", why);
+        log_state(redis, LOG_WARN, redis->proven ? "redis lost" : "redis unreachable", why);
+    redis->proven = false;
     schedule_attempt(redis);
     fail_commands(redis, why);
     if (ready_ms != 0 && redis->options.on_lost != NULL) {
@@ -330,13 +332,20 @@ static void on_read(h2o_socket_t *sock, const char *err)
 static void check_replies(struct redis *redis);
 static void greet(struct redis *redis);
 
+void redis_proven(struct redis *redis)
+{
+    if (!redis->proven && redis->state == READY && log_allowed(&redis->ready_limit))
+        log_state(redis, LOG_INFO, "redis ready", NULL);
+    redis->proven = redis->state == READY;
+}
+
 static void become_ready(struct redis *redis)
 {
     set_state(redis, READY);
     redis->ready_ms = redis->heard_ms;
     check_replies(redis);
-    if (log_allowed(&redis->ready_limit))
-        log_state(redis, LOG_INFO, "redis ready", NULL);
+    if (!redis->options.proven_later)
+        redis_proven(redis);
     if (redis->options.on_ready != NULL)
         redis->options.on_ready(redis->options.data);
 }

@@ -27,6 +27,7 @@ struct redis_options {
     void (*on_push)(void *data,
                     const redisReply *reply); /* pub/sub messages, and what redis_push_command() was answered: confirmations
                                                              or an error */
+    bool proven_later; /* logged as ready at redis_proven() only, and lost before that as unreachable */
     void *data;
 };
 
@@ -59,9 +60,12 @@ bool redis_push_command(struct redis *redis, const struct slice *argv, size_t ar
  * and the command is an error then, of which on_push hears nothing. */
 bool redis_push_loose(struct redis *redis, const struct slice *argv, size_t argc) __attribute__((warn_unused_result));
 
+/* It does what its owner opened it for, see proven_later. Each ready connection may be proven any number of times. */
+void redis_proven(struct redis *redis);
+
 /* See topology_doubt(); for callers that found out. An answer that begins with MOVED does it by itself. */
 void redis_doubt(struct redis *redis);
 
-/* Drops the connection as if the network had; it reconnects. For callers that found its answers wrong. `why` is static. It is not ready
+/* Drops the connection as if the network had; it reconnects. For callers that found its answers wrong. `why` outlives the connection. It is not ready
  * from now on, what follows (callbacks, on_lost) comes after the caller has returned. May be called from callbacks. */
 void redis_drop(struct redis *redis, const char *why);

@@ -260,6 +260,8 @@ static void on_ready(void *data)
         mark_changed(subscribe, member);
     }
     send_changes(subscribe);
+    if (subscribe->awaited == 0)
+        redis_proven(subscribe->redis);
 }
 
 static void take_batch(struct subscribe *subscribe)
@@ -316,6 +318,7 @@ static void on_confirmation(struct subscribe *subscribe, struct slice name)
     if (--batch->left == 0)
         take_batch(subscribe);
     answered(subscribe, member);
+    redis_proven(subscribe->redis);
     if (is_answered(member))
         member->subscription->events->on_subscribed(member->subscription);
     else
@@ -430,6 +433,7 @@ struct subscribe *subscribe_open(const struct redis_options *options, const stru
     timer_init(&subscribe->flush, options->loop, on_flush, subscribe);
     timer_init(&subscribe->again, options->loop, on_again, subscribe);
     struct redis_options own = *options;
+    own.proven_later = true; /* by the first confirmation, unless there is nothing to confirm */
     own.on_ready = on_ready;
     own.on_lost = on_lost;
     own.on_push = on_push;

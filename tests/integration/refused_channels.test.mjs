@@ -116,21 +116,29 @@ test('a withdrawn history refuses clients that need it, and open streams go on',
     await acl(...documentedUsers().gateway.filter(rule => rule.includes('~')));
 }));
 
-test('a user who may subscribe to nothing: not ready with the reason, logged once, and streams wait', async () => {
+test('a user who may subscribe to nothing: not ready with the missing right, logged once, and streams wait', async () => {
     const [gw] = s.gw;
+    const links = () => gw.logged({ msg: /^redis /, connection: /subscriber/ });
+    const linksBefore = links().length;
     const said = () => gw.logged({ msg: /^(not )?ready$/ }).map(line => line.msg);
     const before = said().length;
     await acl('resetchannels');
     await until('not ready', async () => (await gw.ready()).status === 503);
     await until('it is said', () => said().length > before);
-    await quiet(1500);
-    assert.match((await gw.ready()).body, /may not subscribe/);
+    await until('it has tried again', () => links().length >= linksBefore + 3);
+    assert.match((await gw.ready()).body, /may not subscribe .* \(needs \+subscribe and &sse:!\*\)/);
+    const tried = links().slice(linksBefore);
+    if (tried[0].msg === 'redis lost') // unless it was lost a moment before, too
+        tried.shift();
+    for (const line of tried)
+        assert.deepEqual([line.msg, line.why], ['redis unreachable', "the Redis user may not subscribe to the gateway's own channels (needs +subscribe and &sse:!*)"]);
     assert.deepEqual(said().slice(before), ['not ready']);
     const stream = await openStream(`${gw.url}/channels/public`);
     await acl('&sse:*');
     await gw.waitReady();
     await until('ready is said', () => said().length === before + 2);
     assert.deepEqual(said().slice(before), ['not ready', 'ready']);
+    assert.equal(links().at(-1).msg, 'redis ready');
     await s.redis.subscribed('public');
     await s.redis.publish('public', 'at last');
     assert.equal((await stream.next()).data, 'at last');
