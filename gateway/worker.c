@@ -10,34 +10,20 @@
 /* libh2o's own 8 KiB stay while it holds a request, and most heads are a few hundred bytes. */
 enum { FIRST_READ_BYTES = 4096 };
 
-static void on_open(void *data)
+static void on_listener(void *data, enum listener_event event)
 {
     (void)data;
-    metric_add(COUNT_CONNECTIONS, 1);
+    if (event == LISTENER_BAD_PROXY)
+        metric_add(COUNT_BAD_PROXY, 1);
+    else
+        metric_add(COUNT_CONNECTIONS, event == LISTENER_OPENED ? 1 : -1);
 }
 
-static void on_close(void *data)
+static void on_plain_listener(void *data, enum listener_event event)
 {
-    (void)data;
-    metric_add(COUNT_CONNECTIONS, -1);
-}
-
-static void on_open_plain(void *data)
-{
-    on_open(data);
-    metric_add(COUNT_PLAIN_CONNECTIONS, 1);
-}
-
-static void on_close_plain(void *data)
-{
-    on_close(data);
-    metric_add(COUNT_PLAIN_CONNECTIONS, -1);
-}
-
-static void on_bad_proxy(void *data)
-{
-    (void)data;
-    metric_add(COUNT_BAD_PROXY, 1);
+    on_listener(data, event);
+    if (event != LISTENER_BAD_PROXY)
+        metric_add(COUNT_PLAIN_CONNECTIONS, event == LISTENER_OPENED ? 1 : -1);
 }
 
 /* Main thread to worker. */
@@ -171,9 +157,7 @@ static struct listener *listen_on(struct worker *worker, int fd, h2o_accept_ctx_
                                        .total = common->max_connections * common->count,
                                        .user_timeout_ms = (uint32_t)common->settings->write_timeout_s * 1000 + 5000,
                                        .proxies = common->settings->service.proxy_protocol ? common->site->proxies : NULL,
-                                       .on_open = plain ? on_open_plain : on_open,
-                                       .on_close = plain ? on_close_plain : on_close,
-                                       .on_bad_proxy = on_bad_proxy};
+                                       .on_event = plain ? on_plain_listener : on_listener};
     return fd == -1 ? NULL : listener_start(fd, &options);
 }
 

@@ -56,22 +56,13 @@ static void open_tickers(struct publisher *publisher)
     }
 }
 
-static void on_open(void *data)
+static void on_listener(void *data, enum listener_event event)
 {
     (void)data;
-    metric_add(COUNTER_CONNECTIONS, 1);
-}
-
-static void on_close(void *data)
-{
-    (void)data;
-    metric_add(COUNTER_CONNECTIONS, -1);
-}
-
-static void on_bad_proxy(void *data)
-{
-    (void)data;
-    metric_add(COUNTER_BAD_PROXY, 1);
+    if (event == LISTENER_BAD_PROXY)
+        metric_add(COUNTER_BAD_PROXY, 1);
+    else
+        metric_add(COUNTER_CONNECTIONS, event == LISTENER_OPENED ? 1 : -1);
 }
 
 static void set_tls(struct publisher *publisher)
@@ -101,9 +92,7 @@ static void listen_on(struct publisher *publisher)
         .max_connections = publisher->max_connections,
         .total = publisher->max_connections,
         .proxies = service->proxy_protocol ? service->proxies : NULL,
-        .on_open = on_open,
-        .on_close = on_close,
-        .on_bad_proxy = on_bad_proxy,
+        .on_event = on_listener,
     };
     publisher->accept = (h2o_accept_ctx_t){.ctx = &publisher->ctx, .hosts = publisher->hosts};
     set_tls(publisher);

@@ -210,12 +210,17 @@ static void pause_accepting(struct listener *listener, int error)
     h2o_timeout_link(ctx->loop, &ctx->hundred_ms_timeout, &listener->pause);
 }
 
+static void tell(const struct listener *listener, enum listener_event event)
+{
+    if (listener->options.on_event != NULL)
+        listener->options.on_event(listener->options.data, event);
+}
+
 static void on_connection_closed(struct connection_owner *owner)
 {
     struct listener *listener = H2O_STRUCT_FROM_MEMBER(struct listener, owner, owner);
     --listener->open;
-    if (listener->options.on_close != NULL)
-        listener->options.on_close(listener->options.data);
+    tell(listener, LISTENER_CLOSED);
     update_polling(listener);
     release(listener);
 }
@@ -227,8 +232,7 @@ static void on_proxy_header(void *data, h2o_socket_t *sock, bool good)
         h2o_accept(listener->options.accept, sock);
         return;
     }
-    if (listener->options.on_bad_proxy != NULL)
-        listener->options.on_bad_proxy(listener->options.data);
+    tell(listener, LISTENER_BAD_PROXY);
     h2o_socket_close(sock);
 }
 
@@ -245,8 +249,7 @@ static void open_connection(struct listener *listener, h2o_socket_t *sock)
     ++listener->open;
     ++listener->refs;
     bodies_own(sock);
-    if (listener->options.on_open != NULL)
-        listener->options.on_open(listener->options.data);
+    tell(listener, LISTENER_OPENED);
     if (is_proxy(listener, sock))
         proxy_reader_start(listener->options.accept->ctx, sock, on_proxy_header, listener);
     else

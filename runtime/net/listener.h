@@ -18,6 +18,12 @@ const char *listener_check_host(const char *setting, const char *host);
 /* Whether two listeners on the same port, at these hosts as listener_bind() takes them, could want the same address. */
 bool listener_hosts_meet(const char *host, const char *other);
 
+enum listener_event {
+    LISTENER_OPENED, /* a connection was accepted */
+    LISTENER_CLOSED, /* … and is gone */
+    LISTENER_BAD_PROXY, /* … and will be closed: its PROXY header is wrong, or did not come */
+};
+
 /* What every accepted connection gets and counts against; see connection.h for what is kept of it. */
 struct listener_options {
     h2o_accept_ctx_t *accept; /* ctx, hosts and, for TLS, ssl_ctx; borrowed for the listener's life */
@@ -26,9 +32,7 @@ struct listener_options {
     size_t max_connections; /* of this listener; at the cap accepting stops and resumes on a close, so EMFILE can't spin the loop */
     uint32_t user_timeout_ms; /* TCP_USER_TIMEOUT: unacknowledged data or a closed window this long abort the connection; 0: 30 s */
     const struct proxies *proxies; /* connections from these begin with a PROXY header; NULL: none does */
-    void (*on_open)(void *data); /* may be NULL: a connection was accepted */
-    void (*on_close)(void *data); /* may be NULL: … and is gone */
-    void (*on_bad_proxy)(void *data); /* may be NULL: … and will be closed: its PROXY header is wrong, or did not come */
+    void (*on_event)(void *data, enum listener_event event); /* may be NULL */
     void *data;
 };
 

@@ -23,14 +23,11 @@ struct server {
     int opened, closed; /* connections */
 };
 
-CHECK_UNUSED static void server_on_open(void *data)
+CHECK_UNUSED static void server_on_event(void *data, enum listener_event event)
 {
-    ++((struct server *)data)->opened;
-}
-
-CHECK_UNUSED static void server_on_close(void *data)
-{
-    ++((struct server *)data)->closed;
+    struct server *s = data;
+    s->opened += event == LISTENER_OPENED;
+    s->closed += event == LISTENER_CLOSED;
 }
 
 CHECK_UNUSED static void server_init(struct server *s)
@@ -51,11 +48,8 @@ CHECK_UNUSED static void server_open(struct server *s, size_t max_connections)
         printf("Bail out! %s\n", error);
         exit(2);
     }
-    struct listener_options options = {.accept = &s->accept,
-                                       .max_connections = max_connections,
-                                       .on_open = server_on_open,
-                                       .on_close = server_on_close,
-                                       .data = s};
+    struct listener_options options = {
+        .accept = &s->accept, .max_connections = max_connections, .on_event = server_on_event, .data = s};
     s->listener = listener_start(fd, &options);
     close(fd);
 }

@@ -216,10 +216,12 @@ static void test_stop(void)
     check(server_close(&s), "and nothing is left");
 }
 
-static void on_open_stop(void *data)
+static void stop_when_opened(void *data, enum listener_event event)
 {
     struct server *s = data;
-    ++s->opened;
+    server_on_event(s, event);
+    if (event != LISTENER_OPENED)
+        return;
     listener_stop(s->listener);
     s->listener = NULL;
 }
@@ -232,8 +234,7 @@ static void test_stop_while_accepting(void)
     listener_stop(s.listener);
     const char *error;
     int fd = listener_bind("127.0.0.1", 0, &s.port, &error);
-    struct listener_options options = {
-        .accept = &s.accept, .max_connections = 10, .on_open = on_open_stop, .on_close = server_on_close, .data = &s};
+    struct listener_options options = {.accept = &s.accept, .max_connections = 10, .on_event = stop_when_opened, .data = &s};
     s.listener = listener_start(fd, &options);
     close(fd);
     int a = client_connect(&s), b = client_connect(&s);
@@ -259,11 +260,9 @@ static void test_two_workers(void)
     listener_stop(s.listener);
     listener_stop(t.listener);
     s.listener = listener_start(
-        fd, &(struct listener_options){
-                .accept = &s.accept, .max_connections = 10, .on_open = server_on_open, .on_close = server_on_close, .data = &s});
+        fd, &(struct listener_options){.accept = &s.accept, .max_connections = 10, .on_event = server_on_event, .data = &s});
     t.listener = listener_start(
-        fd, &(struct listener_options){
-                .accept = &t.accept, .max_connections = 10, .on_open = server_on_open, .on_close = server_on_close, .data = &t});
+        fd, &(struct listener_options){.accept = &t.accept, .max_connections = 10, .on_event = server_on_event, .data = &t});
     close(fd);
     s.port = t.port = port;
     for (int i = 0; i < 20; ++i)
