@@ -1,7 +1,6 @@
 #include "publisher/post.h"
 
 #include <stdio.h>
-#include <strings.h>
 
 #include "proto/channel.h"
 #include "proto/sse.h"
@@ -70,7 +69,7 @@ static const char *check_size(struct reading *reading)
     if (reading->req->entity.len > (size_t)reading->options->service.body_limit)
         return fail(reading, 413, "the body is larger than this server accepts (BODY_LIMIT)");
     struct slice encoding = http_header(reading->req, "content-encoding");
-    if (encoding.n != 0 && !(encoding.n == 8 && strncasecmp(encoding.p, "identity", 8) == 0))
+    if (encoding.n != 0 && !slice_eq_nocase(encoding, SLICE("identity")))
         return fail(reading, 415, "the body must come without a Content-Encoding");
     return NULL;
 }

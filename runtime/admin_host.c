@@ -1,8 +1,8 @@
 #include "runtime/admin_host.h"
 
-#include <arpa/inet.h>
-#include <strings.h>
 #include <unistd.h>
+
+#include "runtime/net/client_address.h"
 
 static const char *listed = "", *listening = "";
 static char own[256];
@@ -41,17 +41,6 @@ static bool below(struct slice name, struct slice suffix)
     return name.n > suffix.n && equal(slice_from(name, name.n - suffix.n), suffix);
 }
 
-static bool is_address(struct slice name)
-{
-    char text[INET6_ADDRSTRLEN];
-    struct in6_addr address;
-    if (name.n >= sizeof(text))
-        return false;
-    memcpy(text, name.p, name.n);
-    text[name.n] = '\0';
-    return inet_pton(AF_INET, text, &address) == 1 || inet_pton(AF_INET6, text, &address) == 1;
-}
-
 /* Without port, brackets and the dot of the root. */
 static struct slice name_of(struct slice authority)
 {
@@ -80,6 +69,7 @@ bool admin_host_good(struct slice authority)
     if (authority.n == 0)
         return true; /* HTTP/1.0, which no browser speaks */
     struct slice name = name_of(authority);
-    return is_address(name) || (name.n != 0 && memchr(name.p, '.', name.n) == NULL) || below(name, SLICE(".localhost")) ||
-           equal(name, slice_of(own)) || equal(name, slice_of(listening)) || is_listed(name);
+    struct client_address unused;
+    return client_address_literal(&unused, name) || (name.n != 0 && memchr(name.p, '.', name.n) == NULL) ||
+           below(name, SLICE(".localhost")) || equal(name, slice_of(own)) || equal(name, slice_of(listening)) || is_listed(name);
 }

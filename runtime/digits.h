@@ -21,6 +21,13 @@ static inline bool digits_decimal(uint64_t *out, struct slice text, uint64_t max
     return text.n != 0;
 }
 
+/* Whether it is one to five digits, as a port is written behind a host. */
+static inline bool digits_are_port(struct slice text)
+{
+    uint64_t port;
+    return text.n <= 5 && digits_decimal(&port, text, 99999);
+}
+
 /* 0 to 15 for a hex digit of either case, -1 for any other byte. */
 static inline int digits_hex(char c)
 {

@@ -344,11 +344,6 @@ static bool is_token(struct slice s)
     return s.n != 0;
 }
 
-static bool same(struct slice a, struct slice b)
-{
-    return a.n == b.n && (a.n == 0 || strncasecmp(a.p, b.p, a.n) == 0);
-}
-
 /* As slice_split(), but a separator within a quoted string does not count. */
 static struct slice split_unquoted(struct slice *rest, char sep)
 {
@@ -394,16 +389,16 @@ static int parse_weight(struct slice s)
 
 static enum match match_range(struct slice range_type, struct slice range_subtype, struct slice type, struct slice subtype)
 {
-    if (same(range_subtype, SLICE("*")))
-        return same(range_type, SLICE("*")) ? MATCH_ANY : same(range_type, type) ? MATCH_TYPE : MATCH_NONE;
-    return same(range_type, type) && same(range_subtype, subtype) ? MATCH_EXACT : MATCH_NONE;
+    if (slice_eq_nocase(range_subtype, SLICE("*")))
+        return slice_eq_nocase(range_type, SLICE("*")) ? MATCH_ANY : slice_eq_nocase(range_type, type) ? MATCH_TYPE : MATCH_NONE;
+    return slice_eq_nocase(range_type, type) && slice_eq_nocase(range_subtype, subtype) ? MATCH_EXACT : MATCH_NONE;
 }
 
 /* All we send is UTF-8, so charset=utf-8 matches; a range that asks for any other parameter asks for something we don't have. */
 static enum match narrow(enum match match, struct slice name, struct slice value)
 {
-    bool utf8 = same(value, SLICE("utf-8")) || same(value, SLICE("\"utf-8\""));
-    if (!utf8 || !same(name, SLICE("charset")))
+    bool utf8 = slice_eq_nocase(value, SLICE("utf-8")) || slice_eq_nocase(value, SLICE("\"utf-8\""));
+    if (!utf8 || !slice_eq_nocase(name, SLICE("charset")))
         return MATCH_NONE;
     return match == MATCH_EXACT ? MATCH_EXACT_WITH_CHARSET : match;
 }
@@ -416,7 +411,7 @@ static bool parse_range(struct slice text, struct slice type, struct slice subty
     struct slice range_type = slice_split(&range_subtype, '/');
     if (!is_token(range_type) || !is_token(range_subtype))
         return false;
-    if (same(range_type, SLICE("*")) && !same(range_subtype, SLICE("*")))
+    if (slice_eq_nocase(range_type, SLICE("*")) && !slice_eq_nocase(range_subtype, SLICE("*")))
         return false;
     *out = (struct range){match_range(range_type, range_subtype, type, subtype), 1000};
     while (params.p != NULL) {
@@ -426,7 +421,7 @@ static bool parse_range(struct slice text, struct slice type, struct slice subty
         struct slice name = slice_split(&value, '=');
         if (!is_token(name) || value.p == NULL)
             return false;
-        if (same(name, SLICE("q")))
+        if (slice_eq_nocase(name, SLICE("q")))
             return (out->weight = parse_weight(value)) >= 0;
         out->match = narrow(out->match, name, value);
     }

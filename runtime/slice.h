@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
+#include <strings.h>
 
 struct slice {
     const char *p;
@@ -26,6 +27,12 @@ static inline struct slice slice_make(const char *p, size_t n)
 static inline bool slice_eq(struct slice a, struct slice b)
 {
     return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
+}
+
+/* The same, where upper and lower case of ASCII letters are one. */
+static inline bool slice_eq_nocase(struct slice a, struct slice b)
+{
+    return a.n == b.n && (a.n == 0 || strncasecmp(a.p, b.p, a.n) == 0);
 }
 
 static inline bool slice_starts(struct slice s, struct slice prefix)

@@ -1,7 +1,5 @@
 #include "runtime/auth/bearer.h"
 
-#include <strings.h>
-
 #include "runtime/http.h"
 
 struct search {
@@ -28,7 +26,7 @@ static const char *look_in_header(struct search *search)
         return "the request holds more than one Authorization header";
     struct slice token = slice_trim(slice_of_iovec(headers->entries[at].value));
     struct slice scheme = slice_split(&token, ' ');
-    if (scheme.n != 6 || strncasecmp(scheme.p, "Bearer", 6) != 0)
+    if (!slice_eq_nocase(scheme, SLICE("Bearer")))
         return NULL;
     token = slice_trim(token);
     return token.n == 0 ? "no token follows Bearer" : found(search, token, false);

@@ -1,7 +1,6 @@
 #include "runtime/h2o/target.h"
 
 #include <ctype.h>
-#include <strings.h>
 
 bool target_is_path(struct slice text)
 {
@@ -31,5 +30,5 @@ bool target_is_same_authority(struct slice a, struct slice b, struct slice port)
 {
     a = without(a, port);
     b = without(b, port);
-    return a.n == b.n && strncasecmp(a.p, b.p, a.n) == 0;
+    return slice_eq_nocase(a, b);
 }

@@ -1,9 +1,10 @@
 #include "runtime/net/client_address.h"
 
 #include <arpa/inet.h>
-#include <ctype.h>
 #include <netinet/in.h>
 #include <string.h>
+
+#include "runtime/digits.h"
 
 static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
@@ -20,14 +21,6 @@ bool client_address_read(struct client_address *out, const struct sockaddr *addr
     return true;
 }
 
-static bool is_port(struct slice text)
-{
-    for (size_t i = 0; i < text.n; ++i)
-        if (!isdigit((unsigned char)text.p[i]))
-            return false;
-    return text.n != 0 && text.n <= 5;
-}
-
 /* Takes the port and the brackets off. False when what looks like a port is none. */
 static bool strip(struct slice *text)
 {
@@ -36,19 +29,19 @@ static bool strip(struct slice *text)
         rest = slice_from(rest, 1);
         *text = slice_split(&rest, ']');
         return rest.p != NULL && memchr(text->p, ':', text->n) != NULL &&
-               (rest.n == 0 || (rest.p[0] == ':' && is_port(slice_from(rest, 1))));
+               (rest.n == 0 || (rest.p[0] == ':' && digits_are_port(slice_from(rest, 1))));
     }
     struct slice host = slice_split(&rest, ':');
     if (rest.p == NULL || memchr(rest.p, ':', rest.n) != NULL)
         return true; /* no colon, or the several of IPv6 */
     *text = host;
-    return is_port(rest);
+    return digits_are_port(rest);
 }
 
-bool client_address_parse(struct client_address *out, struct slice text)
+bool client_address_literal(struct client_address *out, struct slice text)
 {
     char copy[INET6_ADDRSTRLEN];
-    if (text.n == 0 || !strip(&text) || text.n == 0 || text.n >= sizeof(copy) || memchr(text.p, 0, text.n) != NULL)
+    if (text.n == 0 || text.n >= sizeof(copy) || memchr(text.p, 0, text.n) != NULL)
         return false;
     memcpy(copy, text.p, text.n);
     copy[text.n] = 0;
@@ -57,6 +50,11 @@ bool client_address_parse(struct client_address *out, struct slice text)
         return true;
     }
     return inet_pton(AF_INET6, copy, out->bytes) == 1;
+}
+
+bool client_address_parse(struct client_address *out, struct slice text)
+{
+    return strip(&text) && client_address_literal(out, text);
 }
 
 struct client_address client_address_network(struct client_address address)

@@ -14,6 +14,9 @@ struct client_address {
 /* False for another family than IPv4 and IPv6. */
 bool client_address_read(struct client_address *out, const struct sockaddr *address);
 
+/* An address alone: 192.0.2.1 or 2001:db8::1. */
+bool client_address_literal(struct client_address *out, struct slice text);
+
 /* An address as X-Forwarded-For spells it: 192.0.2.1, 2001:db8::1, [2001:db8::1], and with a port 192.0.2.1:80 or [2001:db8::1]:80. */
 bool client_address_parse(struct client_address *out, struct slice text);
 

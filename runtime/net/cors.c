@@ -1,35 +1,11 @@
 #include "runtime/net/cors.h"
 
-#include <strings.h>
+#include "runtime/h2o/target.h"
 
-static bool equal_nocase(struct slice a, struct slice b)
+/* The port that the scheme stands for: a browser leaves it out of Origin, a client may write it in Host. */
+static struct slice default_port(struct slice origin)
 {
-    return a.n == b.n && strncasecmp(a.p, b.p, a.n) == 0;
-}
-
-/* Without the port that the scheme stands for: a browser leaves it out of Origin, a client may write it in Host. */
-static struct slice without_default_port(struct slice authority, bool https)
-{
-    struct slice port = https ? SLICE(":443") : SLICE(":80");
-    bool ends = authority.n > port.n && memcmp(authority.p + authority.n - port.n, port.p, port.n) == 0;
-    return ends ? slice_make(authority.p, authority.n - port.n) : authority;
-}
-
-static bool is_https(struct slice origin)
-{
-    return origin.n > 5 && strncasecmp(origin.p, "https", 5) == 0;
-}
-
-/* Whether a page of this origin is of the host that the request was sent to. */
-static bool is_own(struct slice origin, struct slice authority, struct slice host)
-{
-    bool https = is_https(origin);
-    return equal_nocase(without_default_port(authority, https), without_default_port(host, https));
-}
-
-static bool is_same(struct slice item, struct slice origin)
-{
-    return equal_nocase(without_default_port(item, is_https(item)), without_default_port(origin, is_https(origin)));
+    return origin.n > 5 && strncasecmp(origin.p, "https", 5) == 0 ? SLICE(":443") : SLICE(":80");
 }
 
 /* What follows "http://" or "https://"; {NULL, 0} for any other text. */
@@ -65,7 +41,7 @@ enum cors_verdict cors_judge(const char *origins, struct slice origin, struct sl
     if (origin.p == NULL)
         return CORS_NONE;
     struct slice authority = after_scheme(origin);
-    if (authority.p != NULL && host.p != NULL && is_own(origin, authority, host))
+    if (authority.p != NULL && host.p != NULL && target_is_same_authority(authority, host, default_port(origin)))
         return CORS_NONE;
     struct slice rest = slice_of(origins);
     if (slice_eq(slice_trim(rest), SLICE("*")))
@@ -74,7 +50,7 @@ enum cors_verdict cors_judge(const char *origins, struct slice origin, struct sl
         return CORS_REFUSED;
     while (rest.p != NULL) {
         struct slice item = slice_trim(slice_split(&rest, ','));
-        if (item.n != 0 && is_same(item, origin))
+        if (item.n != 0 && target_is_same_authority(item, origin, default_port(origin)))
             return CORS_LISTED;
     }
     return CORS_REFUSED;

@@ -2,6 +2,8 @@
 
 #include <ctype.h>
 
+#include "runtime/digits.h"
+#include "runtime/h2o/target.h"
 #include "runtime/http.h"
 
 static bool from_trusted_peer(const struct proxies *proxies, h2o_req_t *req)
@@ -21,7 +23,7 @@ struct origin origin_of(const struct proxies *proxies, h2o_req_t *req)
     struct slice scheme = http_header(req, "x-forwarded-proto");
     if (scheme.p != NULL) {
         origin.forwarded = true;
-        origin.https = scheme.n == 5 && strncasecmp(scheme.p, "https", 5) == 0;
+        origin.https = slice_eq_nocase(scheme, SLICE("https"));
     }
     struct slice host = http_header(req, "x-forwarded-host");
     if (host.n != 0)
@@ -54,21 +56,10 @@ static struct slice without_port(struct slice host)
     return slice_make(host.p, (size_t)(colon - host.p));
 }
 
-static bool all_digits(struct slice text)
-{
-    for (size_t i = 0; i < text.n; ++i)
-        if (!isdigit((unsigned char)text.p[i]))
-            return false;
-    return text.n != 0 && text.n <= 5;
-}
-
 /* What begins another host ("@", ":8080") or another header (a line break, by HTTP/2) must not follow the authority. */
 static bool plain_target(struct slice target)
 {
-    for (size_t i = 0; i < target.n; ++i)
-        if ((unsigned char)target.p[i] <= ' ' || target.p[i] == 0x7f)
-            return false;
-    return target.n == 0 || target.p[0] == '/' || target.p[0] == '?';
+    return target.n == 0 || (target_is_path(target) && (target.p[0] == '/' || target.p[0] == '?'));
 }
 
 struct slice origin_https_url(h2o_req_t *req, const struct origin *origin, int tls_port)
@@ -78,7 +69,7 @@ struct slice origin_https_url(h2o_req_t *req, const struct origin *origin, int t
         return (struct slice){NULL, 0};
     char port[8] = "";
     /* a forwarded plain request's port is the proxy's plain one: its TLS side is 443 unless the proxy says that it listens elsewhere */
-    if (origin->forwarded && all_digits(origin->port) && !slice_eq(origin->port, SLICE("80")) &&
+    if (origin->forwarded && digits_are_port(origin->port) && !slice_eq(origin->port, SLICE("80")) &&
         !slice_eq(origin->port, SLICE("443")))
         snprintf(port, sizeof(port), ":%.*s", (int)origin->port.n, origin->port.p);
     else if (!origin->forwarded && tls_port != 0 && tls_port != 443)

@@ -1,11 +1,9 @@
 #include "runtime/net/proxies.h"
 
-#include <arpa/inet.h>
-#include <ctype.h>
-#include <stdlib.h>
+#include "runtime/digits.h"
 
 struct network {
-    uint8_t bytes[16]; /* as in struct client_address */
+    struct client_address address;
     unsigned bits;
 };
 
@@ -14,38 +12,16 @@ struct proxies {
     struct network networks[];
 };
 
-static bool parse_address(struct network *out, const char *text)
-{
-    static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-    out->bits = 128;
-    if (inet_pton(AF_INET, text, out->bytes + sizeof(mapped)) == 1) {
-        memcpy(out->bytes, mapped, sizeof(mapped));
-        return true;
-    }
-    return inet_pton(AF_INET6, text, out->bytes) == 1;
-}
-
 /* "address" or "address/bits". */
 static bool parse_network(struct network *out, struct slice item)
 {
-    char text[64];
-    if (item.n == 0 || item.n >= sizeof(text))
+    struct slice bits = item, address = slice_split(&bits, '/');
+    bool four = memchr(address.p, ':', address.n) == NULL;
+    uint64_t count = four ? 32 : 128;
+    if (bits.p != NULL && !digits_decimal(&count, bits, count))
         return false;
-    memcpy(text, item.p, item.n);
-    text[item.n] = 0;
-    char *slash = strchr(text, '/');
-    if (slash == NULL)
-        return parse_address(out, text);
-    *slash++ = 0;
-    bool v4 = strchr(text, ':') == NULL;
-    char *end;
-    if (!isdigit((unsigned char)*slash))
-        return false;
-    unsigned long bits = strtoul(slash, &end, 10);
-    if (*end != 0 || bits > (v4 ? 32 : 128) || !parse_address(out, text))
-        return false;
-    out->bits = (unsigned)bits + (v4 ? 96 : 0);
-    return true;
+    out->bits = (unsigned)count + (four ? 96 : 0);
+    return client_address_literal(&out->address, address);
 }
 
 const char *proxies_check(const char *list)
@@ -78,12 +54,12 @@ bool proxies_some(const struct proxies *proxies)
 static bool within(const struct network *network, const uint8_t address[16])
 {
     unsigned whole = network->bits / 8, part = network->bits % 8;
-    if (memcmp(network->bytes, address, whole) != 0)
+    if (memcmp(network->address.bytes, address, whole) != 0)
         return false;
-    return part == 0 || ((network->bytes[whole] ^ address[whole]) >> (8 - part)) == 0;
+    return part == 0 || ((network->address.bytes[whole] ^ address[whole]) >> (8 - part)) == 0;
 }
 
-bool proxies_hold(const struct proxies *proxies, const struct client_address *address)
+static bool holds(const struct proxies *proxies, const struct client_address *address)
 {
     for (size_t i = 0; i < proxies->count; ++i)
         if (within(&proxies->networks[i], address->bytes))
@@ -94,7 +70,7 @@ bool proxies_hold(const struct proxies *proxies, const struct client_address *ad
 bool proxies_trust(const struct proxies *proxies, const struct sockaddr *address)
 {
     struct client_address client;
-    return client_address_read(&client, address) && proxies_hold(proxies, &client);
+    return client_address_read(&client, address) && holds(proxies, &client);
 }
 
 /* Takes the last of a comma-separated list off. */
@@ -114,7 +90,7 @@ static bool walk(const struct proxies *proxies, struct slice list, struct client
         if (!client_address_parse(&next, last_of(&list)))
             return true;
         *client = next;
-        if (!proxies_hold(proxies, &next))
+        if (!holds(proxies, &next))
             return true;
     }
     return false;
@@ -125,7 +101,7 @@ struct client_address proxies_client(const struct proxies *proxies, h2o_req_t *r
     struct client_address client = {{0}};
     struct sockaddr_storage peer;
     socklen_t length = req->conn->callbacks->get_peername(req->conn, (void *)&peer);
-    if (length == 0 || !client_address_read(&client, (void *)&peer) || proxies == NULL || !proxies_hold(proxies, &client))
+    if (length == 0 || !client_address_read(&client, (void *)&peer) || proxies == NULL || !holds(proxies, &client))
         return client;
     for (size_t i = req->headers.size; i-- != 0;) {
         const h2o_header_t *header = &req->headers.entries[i];

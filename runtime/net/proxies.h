@@ -16,7 +16,6 @@ const struct proxies *proxies_parse(const char *list);
 bool proxies_some(const struct proxies *proxies);
 
 /* Whether this address is one of them. Pure; an IPv4 address mapped into IPv6 counts as the IPv4 one. */
-bool proxies_hold(const struct proxies *proxies, const struct client_address *address);
 bool proxies_trust(const struct proxies *proxies, const struct sockaddr *address);
 
 /* Who sent this request. The peer, unless that is one of the proxies: then the right-most address of X-Forwarded-For that is not one of

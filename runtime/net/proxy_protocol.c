@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "runtime/digits.h"
+#include "runtime/net/client_address.h"
 
 enum {
     LINE_MAX_BYTES = 107, /* of version 1, with CR LF */
@@ -50,28 +51,24 @@ static bool read_port(struct slice text, uint16_t *port)
     return true;
 }
 
-static bool read_address(int family, struct slice text, uint8_t out[16])
+static bool read_address(int family, struct slice text, struct client_address *out)
 {
-    char copy[INET6_ADDRSTRLEN];
-    if (text.n == 0 || text.n >= sizeof(copy) || memchr(text.p, 0, text.n) != NULL)
-        return false;
-    memcpy(copy, text.p, text.n);
-    copy[text.n] = 0;
-    return inet_pton(family, copy, out) == 1;
+    bool six = text.n != 0 && memchr(text.p, ':', text.n) != NULL;
+    return six == (family == AF_INET6) && client_address_literal(out, text);
 }
 
 /* "SOURCE DESTINATION PORT PORT" */
 static enum proxy_protocol read_addresses(int family, struct slice rest, struct sockaddr_storage *client, socklen_t *length)
 {
-    uint8_t source[16], destination[16];
+    struct client_address source, destination;
     uint16_t port, other;
-    if (!read_address(family, slice_split(&rest, ' '), source) || !read_address(family, slice_split(&rest, ' '), destination) ||
+    if (!read_address(family, slice_split(&rest, ' '), &source) || !read_address(family, slice_split(&rest, ' '), &destination) ||
         !read_port(slice_split(&rest, ' '), &port) || !read_port(rest, &other))
         return PROXY_PROTOCOL_BAD;
     if (family == AF_INET)
-        set_inet(client, length, source, port);
+        set_inet(client, length, source.bytes + 12, port);
     else
-        set_inet6(client, length, source, port);
+        set_inet6(client, length, source.bytes, port);
     return PROXY_PROTOCOL_CLIENT;
 }
 

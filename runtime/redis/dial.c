@@ -6,6 +6,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "runtime/net/client_address.h"
 #include "runtime/redis/redis_tls.h"
 
 static const char *sentence(int error)
@@ -61,19 +62,15 @@ static void on_handshake(h2o_socket_t *sock, const char *err)
     try_next(dial, why);
 }
 
-static bool is_address(const char *host)
-{
-    struct in6_addr unused;
-    return inet_pton(AF_INET, host, &unused) == 1 || inet_pton(AF_INET6, host, &unused) == 1;
-}
-
 /* Server Name Indication is for names only; libh2o leaves it out for the empty one. */
 static void start_handshake(struct dial *dial, h2o_socket_t *sock)
 {
     const char *host = dial->node.host;
+    struct client_address unused;
+    bool is_address = client_address_literal(&unused, slice_of(host));
     dial->handshaking = true;
-    redis_tls_expect(dial->url->tls, host, is_address(host));
-    h2o_socket_ssl_handshake(sock, dial->url->tls, is_address(host) ? "" : host, on_handshake);
+    redis_tls_expect(dial->url->tls, host, is_address);
+    h2o_socket_ssl_handshake(sock, dial->url->tls, is_address ? "" : host, on_handshake);
 }
 
 static void on_connect(h2o_socket_t *sock, const char *err)
