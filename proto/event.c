@@ -1,33 +1,11 @@
 #include "proto/event.h"
 
-/* Bytes of the well-formed UTF-8 sequence at the start of s, 0 when there is none: RFC 3629 section 4, its table row by row. */
-static size_t utf8_sequence(struct slice s)
-{
-    static const struct {
-        unsigned char first_min, first_max, second_min, second_max, length;
-    } rows[] = {
-        {0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3}, {0xe1, 0xec, 0x80, 0xbf, 3}, {0xed, 0xed, 0x80, 0x9f, 3},
-        {0xee, 0xef, 0x80, 0xbf, 3}, {0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4},
-    };
-    const unsigned char *p = (const unsigned char *)s.p;
-    size_t row = 0;
-    if (p[0] < 0x80)
-        return 1;
-    while (row != sizeof(rows) / sizeof(rows[0]) && !(p[0] >= rows[row].first_min && p[0] <= rows[row].first_max))
-        ++row;
-    if (row == sizeof(rows) / sizeof(rows[0]) || s.n < rows[row].length || p[1] < rows[row].second_min ||
-        p[1] > rows[row].second_max)
-        return 0;
-    for (size_t i = 2; i != rows[row].length; ++i)
-        if ((p[i] & 0xc0) != 0x80)
-            return 0;
-    return rows[row].length;
-}
+#include "runtime/utf8.h"
 
 bool utf8_valid(struct slice text)
 {
     while (text.n != 0) {
-        size_t n = utf8_sequence(text);
+        size_t n = utf8_length(text.p, text.n);
         if (n == 0)
             return false;
         text = slice_from(text, n);

@@ -3,19 +3,13 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <strings.h>
 #include <yajl/yajl_gen.h>
 #include <yajl/yajl_parse.h>
 
-#include "proto/event.h"
 #include "runtime/digits.h"
+#include "runtime/utf8.h"
 
 static _Thread_local char sentence[200];
-
-static bool is_text(struct slice s, const char *lower_case)
-{
-    return s.n == strlen(lower_case) && strncasecmp(s.p, lower_case, s.n) == 0;
-}
 
 static struct slice unquote(struct slice s)
 {
@@ -28,10 +22,11 @@ static bool is_utf8_charset(struct slice rest)
     while (rest.p != NULL) {
         struct slice value = slice_split(&rest, ';');
         struct slice name = slice_trim(slice_split(&value, '='));
-        if (!is_text(name, "charset"))
+        if (!slice_eq_nocase(name, SLICE("charset")))
             continue;
         value = unquote(slice_trim(value));
-        if (!is_text(value, "utf-8") && !is_text(value, "utf8") && !is_text(value, "us-ascii"))
+        if (!slice_eq_nocase(value, SLICE("utf-8")) && !slice_eq_nocase(value, SLICE("utf8")) &&
+            !slice_eq_nocase(value, SLICE("us-ascii")))
             return false;
     }
     return true;
@@ -41,10 +36,10 @@ static bool is_utf8_charset(struct slice rest)
 static bool is_json(struct slice type)
 {
     struct slice start = SLICE("application/"), end = SLICE("+json");
-    if (is_text(type, "application/json"))
+    if (slice_eq_nocase(type, SLICE("application/json")))
         return true;
     return type.n > start.n + end.n && strncasecmp(type.p, start.p, start.n) == 0 &&
-           strncasecmp(type.p + type.n - end.n, end.p, end.n) == 0;
+           slice_eq_nocase(slice_from(type, type.n - end.n), end);
 }
 
 const char *body_kind_of(enum body_kind *kind, struct slice content_type)
@@ -56,7 +51,7 @@ const char *body_kind_of(enum body_kind *kind, struct slice content_type)
     struct slice type = slice_trim(slice_split(&rest, ';'));
     if (is_json(type))
         *kind = BODY_JSON;
-    else if (is_text(type, "application/x-www-form-urlencoded"))
+    else if (slice_eq_nocase(type, SLICE("application/x-www-form-urlencoded")))
         *kind = BODY_FORM;
     else if (type.n > 5 && strncasecmp(type.p, "text/", 5) == 0)
         *kind = BODY_TEXT;
@@ -67,78 +62,37 @@ const char *body_kind_of(enum body_kind *kind, struct slice content_type)
 
 const char *body_check_utf8(const char *what, struct slice text)
 {
-    if (utf8_valid(text))
-        return NULL;
-    size_t at = 0;
-    for (size_t step = 0; at < text.n; at += step) {
-        unsigned char lead = (unsigned char)text.p[at];
-        step = lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
-        if (text.n - at < step || !utf8_valid(slice_make(text.p + at, step)))
-            break;
-    }
-    snprintf(sentence, sizeof(sentence), "%s is not UTF-8 at offset %zu", what, at);
-    return sentence;
+    for (size_t at = 0, n; at != text.n; at += n)
+        if ((n = utf8_length(text.p + at, text.n - at)) == 0) {
+            snprintf(sentence, sizeof(sentence), "%s is not UTF-8 at offset %zu", what, at);
+            return sentence;
+        }
+    return NULL;
 }
 
-/* Pointers to the parameters, sorted by name and then by place, so that finding a name takes no time that grows with their number:
- * a form of a mebibyte can hold half a million. */
-struct index {
-    struct body_param **sorted;
-    size_t count;
-};
-
-static int compare_names(struct slice a, struct slice b)
+/* By name, the last of each; the others are dropped. By a hash, so that finding a name takes no time that grows with their number. */
+static struct body_param *index_make(struct body_param *params, size_t count)
 {
-    size_t n = a.n < b.n ? a.n : b.n;
-    int order = n == 0 ? 0 : memcmp(a.p, b.p, n);
-    return order != 0 ? order : a.n < b.n ? -1 : a.n > b.n;
-}
-
-static int compare_params(const void *x, const void *y)
-{
-    const struct body_param *a = *(struct body_param *const *)x, *b = *(struct body_param *const *)y;
-    int order = compare_names(a->name, b->name);
-    return order != 0 ? order : a < b ? -1 : a > b;
-}
-
-/* All but the last of each name are dropped; sorted[] keeps those that count. */
-static struct index index_make(struct body_param *params, size_t count)
-{
-    struct index index = {NULL, 0};
-    if (count == 0)
-        return index;
-    if ((index.sorted = malloc(count * sizeof(*index.sorted))) == NULL)
-        abort();
+    struct body_param *index = NULL, *before;
     for (size_t i = 0; i != count; ++i) {
+        struct slice name = params[i].name;
         params[i].dropped = false;
-        index.sorted[i] = &params[i];
-    }
-    if (count > 1)
-        qsort(index.sorted, count, sizeof(*index.sorted), compare_params);
-    for (size_t i = 0; i != count; ++i) {
-        if (i + 1 != count && slice_eq(index.sorted[i]->name, index.sorted[i + 1]->name))
-            index.sorted[i]->dropped = true;
-        else
-            index.sorted[index.count++] = index.sorted[i];
+        HASH_FIND(hh, index, name.p, name.n, before);
+        if (before != NULL) {
+            before->dropped = true;
+            HASH_DEL(index, before);
+        }
+        HASH_ADD_KEYPTR(hh, index, name.p, name.n, &params[i]);
     }
     return index;
 }
 
-static void index_drop(struct index *index, struct slice name)
+static void index_drop(struct body_param *index, struct slice name)
 {
-    size_t low = 0, high = index->count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        int order = compare_names(index->sorted[middle]->name, name);
-        if (order == 0) {
-            index->sorted[middle]->dropped = true;
-            return;
-        }
-        if (order < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
+    struct body_param *param;
+    HASH_FIND(hh, index, name.p, name.n, param);
+    if (param != NULL)
+        param->dropped = true;
 }
 
 static void put_string(yajl_gen gen, struct slice s)
@@ -174,13 +128,13 @@ static void take_output(struct body *body, yajl_gen gen)
 
 void body_from_params(struct body *body, struct body_param *params, size_t count)
 {
-    struct index index = index_make(params, count);
+    struct body_param *index = index_make(params, count);
     yajl_gen gen = gen_new();
     yajl_gen_map_open(gen);
     put_params(gen, params, count);
     yajl_gen_map_close(gen);
     take_output(body, gen);
-    free(index.sorted);
+    HASH_CLEAR(hh, index);
 }
 
 /* One walk through a JSON text; the callbacks write what they see, and the parameters where the outermost object ends. */
@@ -188,7 +142,7 @@ struct walk {
     yajl_gen gen;
     struct body_param *params;
     size_t count;
-    struct index index;
+    struct body_param *index; /* uthash by name */
     unsigned depth;
     bool wrapped; /* the value went under "_json" in an object of ours */
     bool too_deep;
@@ -199,7 +153,7 @@ static void before_value(struct walk *walk, bool is_object)
     if (walk->depth != 0 || walk->count == 0 || is_object)
         return;
     walk->wrapped = true;
-    index_drop(&walk->index, SLICE("_json"));
+    index_drop(walk->index, SLICE("_json"));
     yajl_gen_map_open(walk->gen);
     put_string(walk->gen, SLICE("_json"));
 }
@@ -249,7 +203,7 @@ static int on_map_key(void *data, const unsigned char *text, size_t length)
 {
     struct walk *walk = data;
     if (walk->depth == 1)
-        index_drop(&walk->index, slice_make((const char *)text, length));
+        index_drop(walk->index, slice_make((const char *)text, length));
     return yajl_gen_string(walk->gen, text, length) == yajl_gen_status_ok;
 }
 
@@ -368,7 +322,7 @@ const char *body_from_json(struct body *body, struct slice json, struct body_par
         put_params(walk.gen, params, count);
         yajl_gen_map_close(walk.gen);
     }
-    free(walk.index.sorted);
+    HASH_CLEAR(hh, walk.index);
     if (why == NULL)
         take_output(body, walk.gen);
     else

@@ -2,6 +2,7 @@
  * written to a buffer of the calling thread and stand until its next call. */
 #pragma once
 
+#include "runtime/seeded_hash.h"
 #include "runtime/slice.h"
 
 enum { BODY_DEPTH_MAX = 64 /* objects and arrays within each other */ };
@@ -12,7 +13,9 @@ enum body_kind { BODY_NONE, BODY_JSON, BODY_FORM, BODY_TEXT };
 struct body_param {
     struct slice name;
     struct slice value;
-    bool dropped; /* body.c's own note: something later of that name counts */
+    /* body.c's own */
+    bool dropped; /* something later of that name counts */
+    UT_hash_handle hh;
 };
 
 /* Data on the heap, until body_free(); zeroed, it is empty. */
