@@ -40,46 +40,16 @@ static const char *const absent[] = {"clone3",       "openat2",        "faccessa
                                      "memfd_secret", "io_uring_setup", "pidfd_open"};
 
 /* Nothing of ours calls them by mistake. */
-static const char *const deadly[] = {"execve",
-                                     "execveat",
-                                     "ptrace",
-                                     "process_vm_readv",
-                                     "process_vm_writev",
-                                     "fork",
-                                     "vfork",
-                                     "unshare",
-                                     "setns",
-                                     "mount",
-                                     "umount2",
-                                     "pivot_root",
-                                     "chroot",
-                                     "init_module",
-                                     "finit_module",
-                                     "delete_module",
-                                     "kexec_load",
-                                     "kexec_file_load",
-                                     "bpf",
-                                     "userfaultfd",
-                                     "perf_event_open",
-                                     "add_key",
-                                     "request_key",
-                                     "keyctl",
-                                     "setuid",
-                                     "setgid",
-                                     "setreuid",
-                                     "setregid",
-                                     "setresuid",
-                                     "setresgid",
-                                     "personality",
-                                     "reboot",
-                                     "swapon",
-                                     "acct",
-                                     "quotactl",
-                                     "open_by_handle_at",
-                                     "pidfd_getfd",
-                                     "kcmp",
-                                     "io_uring_enter",
-                                     "io_uring_register"};
+static const char *const deadly[] = {
+    /* other programs and processes */
+    "execve", "execveat", "fork", "vfork", "ptrace", "process_vm_readv", "process_vm_writev", "pidfd_getfd", "kcmp",
+    /* another view of the system, or another user */
+    "unshare", "setns", "mount", "umount2", "pivot_root", "chroot", "personality", "setuid", "setgid", "setreuid", "setregid",
+    "setresuid", "setresgid",
+    /* the kernel */
+    "init_module", "finit_module", "delete_module", "kexec_load", "kexec_file_load", "bpf", "userfaultfd", "perf_event_open",
+    "add_key", "request_key", "keyctl", "io_uring_enter", "io_uring_register", "open_by_handle_at", "reboot", "swapon", "acct",
+    "quotactl"};
 
 static int add_all(scmp_filter_ctx filter, uint32_t action, const char *const *names, size_t count)
 {
