@@ -7,57 +7,8 @@
 #include "runtime/json.h"
 #include "runtime/log.h"
 #include "runtime/metrics.h"
+#include "runtime/reason.h"
 #include "runtime/h2o/bodies.h"
-
-struct reason {
-    int status;
-    const char *phrase;
-};
-
-static const struct reason reasons[] = {
-    {200, "OK"},
-    {201, "Created"},
-    {202, "Accepted"},
-    {204, "No Content"},
-    {301, "Moved Permanently"},
-    {302, "Found"},
-    {303, "See Other"},
-    {304, "Not Modified"},
-    {307, "Temporary Redirect"},
-    {308, "Permanent Redirect"},
-    {400, "Bad Request"},
-    {401, "Unauthorized"},
-    {403, "Forbidden"},
-    {404, "Not Found"},
-    {405, "Method Not Allowed"},
-    {406, "Not Acceptable"},
-    {408, "Request Timeout"},
-    {409, "Conflict"},
-    {411, "Length Required"},
-    {413, "Content Too Large"},
-    {414, "URI Too Long"},
-    {415, "Unsupported Media Type"},
-    {416, "Range Not Satisfiable"},
-    {417, "Expectation Failed"},
-    {421, "Misdirected Request"},
-    {422, "Unprocessable Content"},
-    {426, "Upgrade Required"},
-    {429, "Too Many Requests"},
-    {431, "Request Header Fields Too Large"},
-    {500, "Internal Server Error"},
-    {501, "Not Implemented"},
-    {502, "Bad Gateway"},
-    {503, "Service Unavailable"},
-    {504, "Gateway Timeout"},
-};
-
-static const char *reason_of(int status, const char *otherwise)
-{
-    for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); ++i)
-        if (reasons[i].status == status)
-            return reasons[i].phrase;
-    return otherwise;
-}
 
 /* {"error":"sentence"} in the request's pool. */
 static struct slice error_body(h2o_req_t *req, const char *sentence)
@@ -113,7 +64,7 @@ static void send_error(h2o_req_t *req, int status, const char *reason, const cha
         bind_unprocessed(req);
     if ((flags & H2O_SEND_ERROR_HTTP1_CLOSE_CONNECTION) != 0)
         req->http1_is_persistent = 0;
-    send_whole(req, status, reason_of(status, reason), "application/json", error_body(req, body));
+    send_whole(req, status, reason_phrase(status, reason), "application/json", error_body(req, body));
 }
 
 static const struct proxies *trusted;
@@ -189,14 +140,14 @@ void http_error_later(h2o_req_t *req, int status, unsigned retry_s, const char *
 
 void http_send(h2o_req_t *req, int status, const char *type, struct slice body)
 {
-    send_whole(req, status, reason_of(status, "OK"), type, body);
+    send_whole(req, status, reason_phrase(status, "OK"), type, body);
 }
 
 void http_send_static(h2o_req_t *req, int status, const char *type, struct slice body)
 {
     static h2o_generator_t none;
     h2o_iovec_t bytes = iovec_of_slice(body);
-    set_head(req, status, reason_of(status, "OK"), type, body);
+    set_head(req, status, reason_phrase(status, "OK"), type, body);
     h2_guard_answer(req, body.n, false);
     h2o_start_response(req, &none);
     /* as h2o_send_inline(): to HEAD without the body */

@@ -3,51 +3,26 @@
 #include <stdint.h>
 #include <yajl/yajl_tree.h>
 
-static const struct {
-    long status;
-    enum reply reply;
-    const char *phrase;
-} replies[] = {
-    {200, REPLY_GOOD, "OK"},
-    {204, REPLY_END, "No Content"},
-    {301, REPLY_REFUSED, "Moved Permanently"},
-    {302, REPLY_REFUSED, "Found"},
-    {303, REPLY_REFUSED, "See Other"},
-    {307, REPLY_REFUSED, "Temporary Redirect"},
-    {308, REPLY_REFUSED, "Permanent Redirect"},
-    {400, REPLY_REFUSED, "Bad Request"},
-    {401, REPLY_REFUSED, "Unauthorized"},
-    {403, REPLY_REFUSED, "Forbidden"},
-    {404, REPLY_REFUSED, "Not Found"},
-    {405, REPLY_REFUSED, "Method Not Allowed"},
-    {406, REPLY_REFUSED, "Not Acceptable"},
-    {408, REPLY_LATER, "Request Timeout"},
-    {413, REPLY_REFUSED, "Content Too Large"},
-    {414, REPLY_REFUSED, "URI Too Long"},
-    {415, REPLY_REFUSED, "Unsupported Media Type"},
-    {422, REPLY_REFUSED, "Unprocessable Content"},
-    {425, REPLY_LATER, "Too Early"},
-    {429, REPLY_LATER, "Too Many Requests"},
-    {500, REPLY_LATER, "Internal Server Error"},
-    {502, REPLY_LATER, "Bad Gateway"},
-    {503, REPLY_LATER, "Service Unavailable"},
-    {504, REPLY_LATER, "Gateway Timeout"},
-};
-
-enum { KNOWN = sizeof(replies) / sizeof(replies[0]) };
-
-static size_t find(long status)
-{
-    size_t i = 0;
-    while (i != KNOWN && replies[i].status != status)
-        ++i;
-    return i;
-}
+#include "runtime/reason.h"
 
 enum reply reply_of(long status)
 {
-    size_t i = find(status);
-    return i == KNOWN ? REPLY_REFUSED : replies[i].reply;
+    switch (status) {
+    case 200:
+        return REPLY_GOOD;
+    case 204:
+        return REPLY_END;
+    case 408:
+    case 425:
+    case 429:
+    case 500:
+    case 502:
+    case 503:
+    case 504:
+        return REPLY_LATER;
+    default:
+        return REPLY_REFUSED;
+    }
 }
 
 bool reply_member(struct buffer *out, struct slice body, const char *name)
@@ -69,9 +44,9 @@ bool reply_member(struct buffer *out, struct slice body, const char *name)
 
 void reply_print(struct buffer *out, long status, struct slice body, const char *to)
 {
-    size_t i = find(status);
+    const char *phrase = reason_phrase((int)status, "");
     struct buffer sentence = {NULL, 0, 0};
-    buffer_print(out, "%ld%s%s", status, i == KNOWN ? "" : " ", i == KNOWN ? "" : replies[i].phrase);
+    buffer_print(out, "%ld%s%s", status, *phrase == 0 ? "" : " ", phrase);
     if (reply_member(&sentence, body, "error"))
         buffer_print(out, ": %s", sentence.p);
     if (to != NULL)
