@@ -9,6 +9,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "runtime/read_file.h"
+
 enum { FILE_MAX_BYTES = 65536 };
 
 static char fault[1024];
@@ -47,27 +49,18 @@ static size_t without_newline(const char *text, size_t n)
 }
 
 /* *value is malloc'd. */
-static const char *read_file(const char *name, const char *path, char **value)
+static const char *read_value(const char *name, const char *path, char **value)
 {
-    FILE *file = fopen(path, "re");
-    if (file == NULL)
-        return fail("%s: %.300s can't be read: %s", name, path, strerror(errno));
-    char *text = malloc(FILE_MAX_BYTES + 3);
+    size_t n;
+    const char *why;
+    char *text = read_file(path, FILE_MAX_BYTES + sizeof("\r\n") - 1, &n, &why);
     if (text == NULL)
-        abort();
-    size_t n = fread(text, 1, FILE_MAX_BYTES + 3, file);
-    const char *why = ferror(file) ? fail("%s: %.300s can't be read: %s", name, path, strerror(errno)) : NULL;
-    fclose(file);
+        return fail("%s: %.300s %s", name, path, why);
     n = without_newline(text, n);
-    if (why == NULL && n > FILE_MAX_BYTES)
-        why = fail("%s: %.300s is longer than %d bytes", name, path, FILE_MAX_BYTES);
-    if (why == NULL && n == 0)
-        why = fail("%s: %.300s is empty", name, path);
-    if (why == NULL && memchr(text, '\0', n) != NULL)
-        why = fail("%s: %.300s holds a NUL byte", name, path);
-    if (why != NULL) {
+    why = n > FILE_MAX_BYTES ? "is longer than 65536 bytes" : n == 0 ? "is empty" : "holds a NUL byte";
+    if (n > FILE_MAX_BYTES || n == 0 || memchr(text, '\0', n) != NULL) {
         free(text);
-        return why;
+        return fail("%s: %.300s %s", name, path, why);
     }
     text[n] = '\0';
     *value = text;
@@ -98,7 +91,7 @@ static const char *find_value(const struct config_option *option, const char *(*
     if (path != NULL && text != NULL)
         return fail("%s and %s are both set", text == get_set(get, option->name) ? option->name : option->alias, file_name);
     if (path != NULL)
-        return read_file(file_name, path, value);
+        return read_value(file_name, path, value);
     *value = strdup(text != NULL ? text : option->fallback);
     if (*value == NULL)
         abort();
@@ -188,5 +181,5 @@ const char *config_read_file(const char *name, char **value)
     snprintf(file_name, sizeof(file_name), "%s_FILE", name);
     const char *path = get_set(from_process, file_name);
     *value = NULL;
-    return path == NULL ? NULL : read_file(file_name, path, value);
+    return path == NULL ? NULL : read_value(file_name, path, value);
 }

@@ -12,10 +12,15 @@ static bool may_be_file(const struct config_option *option)
     return option->kind == CONFIG_SECRET || option->kind == CONFIG_URL;
 }
 
-/* Ends each description: "(1 to 65535, default 4043; also SSE_PORT)". */
-static void describe(FILE *out, const struct config_option *option, bool with_default)
+/* Ends with "(1 to 65535, default 4043; also SSE_PORT)". Malloc'd. */
+static char *describe(const struct config_option *option, bool with_default)
 {
     const char *between = " (";
+    char *text = NULL;
+    size_t length = 0;
+    FILE *out = open_memstream(&text, &length);
+    if (out == NULL)
+        abort();
     fputs(option->doc, out);
     if (option->kind == CONFIG_INT) {
         fprintf(out, "%s%" PRId64 " to %" PRId64, between, option->min, option->max);
@@ -38,10 +43,11 @@ static void describe(FILE *out, const struct config_option *option, bool with_de
     }
     if (between[0] != ' ')
         fputc(')', out);
+    fclose(out);
+    return text;
 }
 
-/* Breaks text at spaces; the first line begins at column `indent` already. */
-static void print_wrapped(const char *text, size_t indent)
+void config_print_wrapped(const char *text, size_t indent)
 {
     size_t column = indent;
     while (*text != '\0') {
@@ -63,15 +69,9 @@ static void print_wrapped(const char *text, size_t indent)
 
 static void print_option(const struct config_option *option, size_t width)
 {
-    char *text = NULL;
-    size_t length = 0;
-    FILE *out = open_memstream(&text, &length);
-    if (out == NULL)
-        abort();
-    describe(out, option, true);
-    fclose(out);
+    char *text = describe(option, true);
     printf("%*s%-*s%*s", GAP, "", (int)width, option->name, GAP, "");
-    print_wrapped(text, GAP + width + GAP);
+    config_print_wrapped(text, GAP + width + GAP);
     free(text);
 }
 
@@ -117,13 +117,7 @@ static void print_cell(const char *text)
 
 static void print_row(const struct config_option *option)
 {
-    char *text = NULL;
-    size_t length = 0;
-    FILE *out = open_memstream(&text, &length);
-    if (out == NULL)
-        abort();
-    describe(out, option, false);
-    fclose(out);
+    char *text = describe(option, false);
     printf("| `%s` | ", option->name);
     if (option->fallback[0] != '\0') {
         putchar('`');

@@ -3,6 +3,9 @@
 
 #include "runtime/config.h"
 
+/* Text that breaks at spaces, at most 100 columns wide, and a line break; its first line begins at column `indent` already. */
+void config_print_wrapped(const char *text, size_t indent);
+
 /* --help, at most 100 columns wide. */
 void config_print_help(const struct config_table *table);
 

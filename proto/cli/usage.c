@@ -6,24 +6,9 @@
 #include <string.h>
 
 #include "proto/cli/buffer.h"
+#include "runtime/config_print.h"
 
-enum { COLUMNS = 100, INDENT = 32 };
-
-/* Breaks text at spaces; the first line begins at column `indent` already. */
-static void print_wrapped(const char *text, size_t indent)
-{
-    size_t column = indent;
-    for (struct slice rest = slice_of(text); rest.p != NULL;) {
-        struct slice word = slice_split(&rest, ' ');
-        if (column != indent && column + 1 + word.n > COLUMNS) {
-            printf("\n%*s", (int)indent, "");
-            column = indent;
-        }
-        printf("%s%.*s", column == indent ? "" : " ", (int)word.n, word.p);
-        column += word.n + (column != indent);
-    }
-    putchar('\n');
-}
+enum { INDENT = 32 };
 
 static void describe(struct buffer *out, const struct option_row *row)
 {
@@ -49,7 +34,7 @@ static void print_row(const struct option_row *row)
     buffer_print(&name, "--%s%s%s", row->name, row->argument == NULL ? "" : " ", row->argument == NULL ? "" : row->argument);
     describe(&text, row);
     printf("  %-*s", INDENT - 2, name.p);
-    print_wrapped(text.p, INDENT);
+    config_print_wrapped(text.p, INDENT);
     buffer_free(&name);
     buffer_free(&text);
 }
@@ -65,7 +50,7 @@ void usage_print_command(enum command command)
 {
     const struct command_row *row = command_find(command);
     printf("Usage: sse-cli %s %s\n\n", row->name, row->usage);
-    print_wrapped(row->doc, 0);
+    config_print_wrapped(row->doc, 0);
     puts("\nOptions:");
     print_rows(command, false);
     puts("\nOptions of every command:");
@@ -80,7 +65,7 @@ void usage_print(void)
     puts("  sse-cli COMMAND --help\n  sse-cli --help | --version\n");
     for (size_t i = 0; i != COMMAND_COUNT; ++i) {
         printf("%-9s", command_table[i].name);
-        print_wrapped(command_table[i].doc, 9);
+        config_print_wrapped(command_table[i].doc, 9);
     }
     puts("\nOptions of every command:");
     print_rows(COMMAND_ALL, true);
