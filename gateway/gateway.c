@@ -48,7 +48,7 @@ static const char *parse_options(struct gateway *gateway)
     site->proxies = service->proxies;
     site->limits = limits_create(&service->limits);
     site->max_channels = (uint32_t)options->max_channels;
-    site->node = node_name(service->node_name);
+    site->node = service->node;
     return options_check(options);
 }
 

@@ -30,7 +30,7 @@ static const struct config_option table[] = {
     SERVICE_TLS,
     SERVICE_TICKET_KEYS,
     SERVICE_REDIS,
-    CHANNEL_PREFIX_SETTING(offsetof(struct options, service.redis_prefix)),
+    CHANNEL_PREFIX_SETTING,
     SETTING(CONFIG_TEXT, "SUBSCRIBE_WEIGHTS", subscribe_weights, "primary=1", check_subscribe_weights,
             "Redis Cluster: weights for choosing the node of each shard to subscribe at; `primary=0,replica=1`: a replica, where "
             "there is one"),

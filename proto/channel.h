@@ -14,13 +14,11 @@ enum {
     CHANNEL_KEY_MAX = CHANNEL_PREFIX_MAX + CHANNEL_NAME_MAX + 8,
 };
 
-/* The row of REDIS_PREFIX for a table of settings. */
-#define CHANNEL_PREFIX_SETTING(at_)                                                                                                \
-    {                                                                                                                              \
-        .name = "REDIS_PREFIX", .kind = CONFIG_TEXT, .fallback = CHANNEL_PREFIX_DEFAULT, .check = channel_prefix_check, .at = at_, \
-        .doc = "prefix of all keys and channels in Redis, the same for all gateways and publishers of a deployment: 1 to 32 "      \
-               "letters, digits, `_` or `-`, and a `:`"                                                                            \
-    }
+/* Its row in the programs' tables of settings, see runtime/service.h. */
+#define CHANNEL_PREFIX_SETTING                                                                                             \
+    SETTING(CONFIG_TEXT, "REDIS_PREFIX", service.redis_prefix, CHANNEL_PREFIX_DEFAULT, channel_prefix_check,               \
+            "prefix of all keys and channels in Redis, the same for all gateways and publishers of a deployment: 1 to 32 " \
+            "letters, digits, `_` or `-`, and a `:`")
 
 /* NULL when `prefix` can begin the names of a deployment: 1-32 bytes of A-Z a-z 0-9 _ - and one ':', so that a key's first colon ends its prefix. Else a static
  * sentence. */

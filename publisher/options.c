@@ -18,7 +18,7 @@ static const struct config_option rows[] = {
          "CA certificates (PEM); only clients with a certificate signed by one of these are accepted; empty: all clients"),
     SERVICE_TICKET_KEYS,
     SERVICE_REDIS,
-    CHANNEL_PREFIX_SETTING(offsetof(struct options, service.redis_prefix)),
+    CHANNEL_PREFIX_SETTING,
     SERVICE_REDIS_TLS,
     SERVICE_REDIS_TIMEOUT,
     INT("PUBLISH_REPLICAS", replicas, "0", 0, 16, "Redis replicas that must have an event before it is acknowledged; else 503"),

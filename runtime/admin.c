@@ -17,6 +17,14 @@ struct handler {
     bool has_status; /* of the index */
 };
 
+const char *admin_first_failure(const struct admin_check *checks, size_t count)
+{
+    const char *why = NULL;
+    for (size_t i = 0; why == NULL && i < count; ++i)
+        why = checks[i].run(checks[i].data);
+    return why;
+}
+
 static void answer_metrics(struct handler *handler, h2o_req_t *req)
 {
     (void)handler;

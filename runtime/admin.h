@@ -10,6 +10,9 @@ struct admin_check {
     void *data;
 };
 
+/* What the first check that fails says; NULL: none does. */
+const char *admin_first_failure(const struct admin_check *checks, size_t count);
+
 /* Both lists are borrowed. */
 struct admin_options {
     const struct admin_check *ready; /* whether it should get traffic: these fail at once */

@@ -6,13 +6,7 @@
 
 #include "runtime/slice.h"
 
-/* The row of ADMIN_HOSTS for a table of settings. */
-#define ADMIN_HOSTS_SETTING(at_)                                                                                                  \
-    {                                                                                                                             \
-        .name = "ADMIN_HOSTS", .kind = CONFIG_TEXT, .fallback = "", .at = at_, .check = admin_hosts_check,                        \
-        .doc = "further host names that the admin port accepts, comma-separated; `*.example.org`: all names below it; `*`: any; " \
-               "addresses, localhost, names without a dot and the host's own name are always accepted"                            \
-    }
+/* Of the setting ADMIN_HOSTS, see config_option.check. */
 const char *admin_hosts_check(const char *hosts);
 
 /* `hosts` is ADMIN_HOSTS, checked; `host` ADMIN_HOST. Both are borrowed. Before threads start. */

@@ -44,14 +44,6 @@ static int64_t value_of(const struct announce_row *row)
     return sum;
 }
 
-static const char *first_failure(const struct announce_options *options)
-{
-    const char *why = NULL;
-    for (size_t i = 0; why == NULL && i < options->check_count; ++i)
-        why = options->checks[i].run(options->checks[i].data);
-    return why;
-}
-
 static int64_t cpu_ms(void)
 {
     struct timespec used;
@@ -77,7 +69,7 @@ static void on_timer(void *data)
 {
     struct announce *announce = data;
     const struct announce_options *options = &announce->options;
-    const char *why = first_failure(options);
+    const char *why = admin_first_failure(options->checks, options->check_count);
     struct text text = {.n = 0};
     put(&text, "{");
     put_text(&text, "node", options->node);

@@ -20,7 +20,7 @@ struct announce_row {
 
 struct announce_options {
     h2o_loop_t *loop;
-    const char *node; /* node_name() */
+    const char *node; /* the name of this process */
     const char *role; /* "gateway" */
     uint64_t interval_ms; /* 0: announce_start() does nothing */
     const struct announce_row *rows; /* told always */

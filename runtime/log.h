@@ -41,12 +41,7 @@ enum log_format { LOG_TEXT, LOG_JSON };
 /* Reads "text" or "json"; false for anything else. */
 bool log_format_parse(enum log_format *out, const char *text);
 
-/* The row of LOG_FORMAT for a table of settings; config_main() applies it. */
-#define LOG_FORMAT_SETTING(at_)                                                                              \
-    {                                                                                                        \
-        .name = "LOG_FORMAT", .kind = CONFIG_TEXT, .fallback = "text", .at = at_, .check = log_format_check, \
-        .doc = "format of log lines: `text` (key=value) or `json` (one object per line)"                     \
-    }
+/* Of the setting LOG_FORMAT, which config_main() applies; see config_option.check. */
 const char *log_format_check(const char *value);
 
 /* Call once, before threads start; the default is LOG_TEXT. */

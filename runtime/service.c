@@ -17,6 +17,7 @@ enum {
     BODY_SLACK =
         65536, /* what libh2o takes above BODY_LIMIT, so that the answer is the publisher's 413; over HTTP/2 it only resets the stream */
     IDLE_TIMEOUT_MS = 60000,
+    READY_LOOK_MS = 100,
 };
 
 /* ---- settings ---- */
@@ -31,6 +32,21 @@ const char *service_check_redis_login(const char *value)
 {
     struct redis_login login;
     return redis_url_parse_login(&login, value);
+}
+
+static const char node_bytes[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+enum { NODE_NAME_MAX = 64 };
+
+const char *service_check_node_name(const char *value)
+{
+    size_t n = strlen(value);
+    return n <= NODE_NAME_MAX && strspn(value, node_bytes) == n ? NULL : "must be 1 to 64 bytes of A-Z a-z 0-9 . _ -";
+}
+
+const char *service_check_demo(const char *value)
+{
+    bool good = strcmp(value, "auto") == 0 || strcmp(value, "on") == 0 || strcmp(value, "off") == 0;
+    return good ? NULL : "must be auto, on or off";
 }
 
 const char *service_check_log_level(const char *value)
@@ -78,6 +94,29 @@ static const char *check_drain(void *data)
     return ((struct service *)data)->state == SERVICE_RUNNING ? NULL : "shutting down";
 }
 
+static const char *node_of(const char *setting)
+{
+    static char name[NODE_NAME_MAX + 1];
+    if (*setting != 0)
+        return setting;
+    if (gethostname(name, sizeof(name) - 1) != 0 || name[0] == 0)
+        snprintf(name, sizeof(name), "node");
+    for (char *p = name; *p != 0; ++p)
+        if (strchr(node_bytes, *p) == NULL)
+            *p = '-';
+    return name;
+}
+
+static void apply_demo(struct service *service)
+{
+    bool automatic = strcmp(service->demo_setting, "auto") == 0;
+    service->demo = automatic ? *service->access_options.key_file == 0 : strcmp(service->demo_setting, "on") == 0;
+    service->access_options.demo = service->demo;
+    config_replace(&service->demo_setting, service->demo ? "on" : "off");
+    if (*service->cors_origins == 0)
+        config_replace(&service->cors_origins, service->demo ? "http://localhost:3000,https://front-end.surge.sh" : "none");
+}
+
 const char *service_prepare(struct service *service, const struct service_program *program, bool own_names)
 {
     enum log_level level = LOG_INFO;
@@ -87,9 +126,8 @@ const char *service_prepare(struct service *service, const struct service_progra
     service->check_count = 0;
     service_add_check(service, "bus", program->bus_why, service);
     service_add_check(service, "drain", check_drain, service);
-    service->demo = service->access_options.demo = demo_on(service->demo_setting, service->access_options.key_file);
-    config_replace(&service->demo_setting, service->demo ? "on" : "off");
-    config_replace(&service->cors_origins, demo_origins(service->cors_origins, service->demo));
+    service->node = node_of(service->node_name);
+    apply_demo(service);
     const char *error = check_together(service);
     if (error == NULL)
         error = redis_url_load(&service->redis, service->redis_url, service->redis_sentinel_password, own_names);
@@ -236,18 +274,32 @@ void service_register_admin(struct service *service, h2o_globalconf_t *conf, str
     admin_register(service->admin[0], &options);
 }
 
+/* The answer of /readyz, with the reason when it is not ready, whenever it is another one than before. */
+static void log_readiness(void *data)
+{
+    struct service *service = data;
+    const char *why = admin_first_failure(service->checks, service->check_count);
+    if (why == NULL && service->ready_logged != READY_YES)
+        log_info("ready");
+    else if (why != NULL && service->ready_logged != READY_NO)
+        log_warn("not ready", log_str("why", why));
+    service->ready_logged = why == NULL ? READY_YES : READY_NO;
+    timer_start(&service->ready_timer, READY_LOOK_MS);
+}
+
 void service_start(struct service *service, h2o_context_t *ctx, size_t admin_connections)
 {
     struct announce_options announcement = *service->program->announcement;
     announcement.loop = ctx->loop;
-    announcement.node = node_name(service->node_name);
+    announcement.node = service->node;
     announcement.interval_ms = (uint64_t)service->status_ms;
     announcement.checks = service->checks;
     announcement.check_count = service->check_count;
     announcement.send = service->program->announce;
     announcement.data = service;
     announce_start(&service->announce, &announcement);
-    ready_watch_start(&service->ready_watch, ctx->loop, service->checks, service->check_count);
+    timer_init(&service->ready_timer, ctx->loop, log_readiness, service);
+    timer_start(&service->ready_timer, READY_LOOK_MS);
     count_certificates(service);
     service->admin_accept = (h2o_accept_ctx_t){.ctx = ctx, .hosts = service->admin};
     struct listener_options listener = {

@@ -9,13 +9,10 @@
 #include "runtime/announce.h"
 #include "runtime/auth/access.h"
 #include "runtime/config.h"
-#include "runtime/demo.h"
 #include "runtime/limits.h"
 #include "runtime/log.h"
 #include "runtime/h2o/bodies.h"
 #include "runtime/net/cors.h"
-#include "runtime/node_name.h"
-#include "runtime/ready_watch.h"
 #include "runtime/redis/redis_tls.h"
 #include "runtime/sandbox.h"
 
@@ -68,7 +65,8 @@ struct service {
     const char *log_level, *log_format;
 
     /* what service_prepare() makes of them */
-    bool demo;
+    const char *node; /* NODE_NAME, or where that is empty the host's name with every byte that it may not have as '-' */
+    bool demo; /* the four routes, the page, the tickers and two origins: what an open installation begins with */
     struct redis_url redis;
     const struct proxies *proxies;
     struct access *access; /* NULL: everything is open */
@@ -84,7 +82,8 @@ struct service {
     struct listener *admin_listener;
     struct admin_check checks[4]; /* of /readyz */
     size_t check_count;
-    struct ready_watch ready_watch;
+    struct timer ready_timer; /* logs each change of readiness */
+    enum { READY_UNKNOWN, READY_YES, READY_NO } ready_logged;
     struct announce announce;
 };
 
@@ -113,7 +112,9 @@ struct service {
     INT("ADMIN_PORT", service.admin_port, fallback_, 0, 65535,                                                                     \
         "port of " paths "`/healthz`, `/readyz` and `/metrics`, another than the public ones; keep it private; 0: any free port"), \
         TEXT("ADMIN_HOST", service.admin_host, "127.0.0.1", "address the admin port listens on"),                                  \
-        ADMIN_HOSTS_SETTING(offsetof(struct options, service.admin_hosts))
+        SETTING(CONFIG_TEXT, "ADMIN_HOSTS", service.admin_hosts, "", admin_hosts_check,                                            \
+                "further host names that the admin port accepts, comma-separated; `*.example.org`: all names below it; `*`: any; " \
+                "addresses, localhost, names without a dot and the host's own name are always accepted")
 
 #define SERVICE_TLS                                                                               \
     TEXT("TLS_CERT", service.tls_cert, "", "PEM file with the certificate chain; empty: no TLS"), \
@@ -144,10 +145,12 @@ struct service {
     INT("REDIS_TIMEOUT_MS", service.redis_timeout_ms, "5000", 100, 600000, \
         "milliseconds of silence after which a Redis connection is considered dead")
 
-#define SERVICE_BODIES                                                                   \
-    INT("BODY_LIMIT", service.body_limit, "1048576", 1, 67108864,                        \
-        "largest request body, in bytes; the event made of it may take a quarter more"), \
-        BODIES_SETTING(offsetof(struct options, service.bodies_limit))
+#define SERVICE_BODIES                                                                                                     \
+    INT("BODY_LIMIT", service.body_limit, "1048576", 1, 67108864,                                                          \
+        "largest request body, in bytes; the event made of it may take a quarter more"),                                   \
+        INT("BODIES_LIMIT", service.bodies_limit, "33554432", 65536, 1099511627776,                                        \
+            "memory for all requests being received, in bytes, at least 8 times BODY_LIMIT and a little more; one client " \
+            "address (IPv6: one /64) may use a quarter of it; above this, requests get 503 or 429")
 
 #define SERVICE_CORS                                                                                                       \
     SETTING(CONFIG_TEXT, "CORS_ORIGINS", service.cors_origins, "", cors_origins_check,                                     \
@@ -167,14 +170,29 @@ struct service {
         "publish requests per second and client address (IPv6: per /64), with bursts of ten seconds' worth; 0: no limit")
 
 #define SERVICE_STATUS                                                                                                         \
-    SETTING(CONFIG_TEXT, "NODE_NAME", service.node_name, "", node_name_check,                                                  \
+    SETTING(CONFIG_TEXT, "NODE_NAME", service.node_name, "", service_check_node_name,                                          \
             "name of this process at `/status`, and of a gateway in the response header `sse-gateway`; empty: the host name"), \
         INT("STATUS_MS", service.status_ms, "2000", 0, ANNOUNCE_INTERVAL_MAX_MS,                                               \
             "interval at which the process announces its state to all nodes, in milliseconds, at least 100; 0: never, and a "  \
             "gateway has no `/status`")
 
-#define SERVICE_ACCESS \
-    ACCESS_SETTINGS(offsetof(struct options, service.access_options)), DEMO_SETTING(offsetof(struct options, service.demo_setting))
+#define SERVICE_ACCESS                                                                                                           \
+    SETTING(CONFIG_TEXT, "JWT_KEY_FILE", service.access_options.key_file, "", access_check_key_file,                             \
+            "file with the key that verifies tokens: PEM public key or certificate, JWKS, or a secret of at least 32 bytes; "    \
+            "empty: everything is open"),                                                                                        \
+        TEXT("JWT_ISSUER", service.access_options.issuer, "", "required `iss` of tokens; empty: any"),                           \
+        TEXT("JWT_AUDIENCE", service.access_options.audience, "",                                                                \
+             "required `aud` of tokens (the value, or one of its list); empty: any"),                                            \
+        SETTING(CONFIG_TEXT, "JWT_COOKIE", service.access_options.cookie, "", access_check_cookie,                               \
+                "name of a cookie that may carry the token; empty: none"),                                                       \
+        FLAG("JWT_QUERY", service.access_options.query, "off",                                                                   \
+             "also accept tokens in the query parameter `access_token`; note that proxies log URLs"),                            \
+        SETTING(                                                                                                                 \
+            CONFIG_TEXT, "POLICY_FILE", service.access_options.policy_file, "", access_check_policy_file,                        \
+            "file that lists the channels open without a token; empty: none, except the demo's for reading while `DEMO` is on"), \
+        SETTING(CONFIG_TEXT, "DEMO", service.demo_setting, "auto", service_check_demo,                                           \
+                "the demo: the page, `/sse`, `/post`, `/events`, `/exchange_rates/usd_eur`, the tickers, and the two origins "   \
+                "of `CORS_ORIGINS`; `on`, `off`, or `auto`: on while `JWT_KEY_FILE` is not set")
 
 #define SERVICE_SANDBOX                                                                                                            \
     FLAG("SECCOMP", service.sandbox.seccomp, "on", "let the kernel refuse all system calls that a running program does not need"), \
@@ -182,10 +200,13 @@ struct service {
 
 #define SERVICE_LOG                                                                                                              \
     SETTING(CONFIG_TEXT, "LOG_LEVEL", service.log_level, "info", service_check_log_level, "`debug`, `info`, `warn` or `error`"), \
-        LOG_FORMAT_SETTING(offsetof(struct options, service.log_format))
+        SETTING(CONFIG_TEXT, "LOG_FORMAT", service.log_format, "text", log_format_check,                                         \
+                "format of log lines: `text` (key=value) or `json` (one object per line)")
 
 const char *service_check_redis_url(const char *value);
 const char *service_check_redis_login(const char *value);
+const char *service_check_node_name(const char *value);
+const char *service_check_demo(const char *value);
 const char *service_check_log_level(const char *value);
 
 /* ---- what the programs do with them ---- */

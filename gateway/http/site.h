@@ -12,7 +12,7 @@ struct feed;
 
 /* Shared by all workers: set before they start and then only read, but for the atomics. What it points to is borrowed. */
 struct site {
-    const char *node; /* node_name() */
+    const char *node; /* the name of this process; see struct service */
     const char *cors_origins; /* checked by cors_origins_check() */
     bool force_ssl, demo;
     uint32_t max_channels; /* MAX_CHANNELS; 0: no limit */

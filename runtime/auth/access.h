@@ -3,7 +3,6 @@
 #pragma once
 
 #include "runtime/auth/policy.h"
-#include "runtime/config.h"
 #include "runtime/h2o.h"
 #include "runtime/metrics.h"
 
@@ -16,41 +15,7 @@ struct access_options {
     bool demo; /* no setting: whether the demo's channels can be read without a token when there is no policy file */
 };
 
-/* Their rows for a table of settings whose struct holds a struct access_options at offset `base`. */
-#define ACCESS_SETTINGS(base)                                                                                                     \
-    {.name = "JWT_KEY_FILE",                                                                                                      \
-     .kind = CONFIG_TEXT,                                                                                                         \
-     .fallback = "",                                                                                                              \
-     .at = (base) + offsetof(struct access_options, key_file),                                                                    \
-     .check = access_check_key_file,                                                                                              \
-     .doc = "file with the key that verifies tokens: PEM public key or certificate, JWKS, or a secret of at least 32 bytes; "     \
-            "empty: everything is open"},                                                                                         \
-        {.name = "JWT_ISSUER",                                                                                                    \
-         .kind = CONFIG_TEXT,                                                                                                     \
-         .fallback = "",                                                                                                          \
-         .at = (base) + offsetof(struct access_options, issuer),                                                                  \
-         .doc = "required `iss` of tokens; empty: any"},                                                                          \
-        {.name = "JWT_AUDIENCE",                                                                                                  \
-         .kind = CONFIG_TEXT,                                                                                                     \
-         .fallback = "",                                                                                                          \
-         .at = (base) + offsetof(struct access_options, audience),                                                                \
-         .doc = "required `aud` of tokens (the value, or one of its list); empty: any"},                                          \
-        {.name = "JWT_COOKIE",                                                                                                    \
-         .kind = CONFIG_TEXT,                                                                                                     \
-         .fallback = "",                                                                                                          \
-         .at = (base) + offsetof(struct access_options, cookie),                                                                  \
-         .check = access_check_cookie,                                                                                            \
-         .doc = "name of a cookie that may carry the token; empty: none"},                                                        \
-        {.name = "JWT_QUERY",                                                                                                     \
-         .kind = CONFIG_FLAG,                                                                                                     \
-         .fallback = "off",                                                                                                       \
-         .at = (base) + offsetof(struct access_options, query),                                                                   \
-         .doc = "also accept tokens in the query parameter `access_token`; note that proxies log URLs"},                          \
-    {                                                                                                                             \
-        .name = "POLICY_FILE", .kind = CONFIG_TEXT, .fallback = "", .at = (base) + offsetof(struct access_options, policy_file),  \
-        .check = access_check_policy_file,                                                                                        \
-        .doc = "file that lists the channels open without a token; empty: none, except the demo's for reading while `DEMO` is on" \
-    }
+/* The checks of these settings, see config_option.check. */
 const char *access_check_key_file(const char *value);
 const char *access_check_policy_file(const char *value);
 const char *access_check_cookie(const char *value);

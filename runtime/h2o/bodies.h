@@ -25,15 +25,6 @@ enum bodies_row { BODIES_REFUSED, BODIES_REFUSED_ADDRESS, BODIES_BYTES, BODIES_R
                                                      "BODIES_LIMIT, by reason"},                                      \
                [(first) + BODIES_BYTES] = {"sse_bodies_bytes", NULL, METRIC_GAUGE, "bytes of requests being received"}
 
-/* The row of a table of settings, for a struct that holds its int64_t at offset `at_`. */
-#define BODIES_SETTING(at_)                                                                                                   \
-    {                                                                                                                         \
-        .name = "BODIES_LIMIT", .fallback = "33554432", .kind = CONFIG_INT, .min = 65536, .max = 1099511627776, .at = at_,    \
-        .doc = "memory for all requests being received, in bytes, at least 8 times BODY_LIMIT and a little more; one client " \
-               "address (IPv6: one "                                                                                          \
-               "/64) may use a quarter of it; above this, requests get 503 or 429"                                            \
-    }
-
 /* NULL, or the sentence about settings that don't go together. */
 const char *bodies_check(int64_t limit, int64_t body_limit);
 
