@@ -5,15 +5,15 @@
 #include <stdlib.h>
 
 #include "runtime/h2o.h"
+#include "runtime/seeded_hash.h"
 
-enum { DIGEST_BYTES = 32, SLOTS = 2 * TOKEN_CACHE_ENTRIES };
+enum { DIGEST_BYTES = 32 };
 
 struct entry {
     uint8_t digest[DIGEST_BYTES];
-    struct entry *next; /* in the same slot */
-    h2o_linklist_t queued;
-    bool used; /* since it was put at the end of the queue */
+    bool used; /* since it was put at the end */
     struct jwt_claims claims;
+    UT_hash_handle hh;
 };
 
 struct token_cache {
@@ -22,80 +22,55 @@ struct token_cache {
     EVP_MD *sha256;
     EVP_MD_CTX *hashing;
     uint8_t key[DIGEST_BYTES];
-    struct token_cache_use use;
-    h2o_linklist_t queue; /* of all; the first one goes next unless it was used meanwhile */
-    struct entry *slots[SLOTS];
+    struct entry *entries; /* uthash by digest; the first one goes next unless it was used meanwhile */
+    size_t bytes;
 };
 
 struct token_cache *token_cache_create(const struct jwt_keys *keys, const struct jwt_options *options)
 {
-    struct token_cache *cache = calloc(1, sizeof(*cache)); /* pages that no token needs are never touched */
-    if (cache == NULL)
-        abort();
-    cache->keys = keys;
-    cache->options = options;
-    cache->sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
-    cache->hashing = EVP_MD_CTX_new();
+    struct token_cache *cache = h2o_mem_alloc(sizeof(*cache));
+    *cache = (struct token_cache){
+        .keys = keys, .options = options, .sha256 = EVP_MD_fetch(NULL, "SHA256", NULL), .hashing = EVP_MD_CTX_new()};
     if (cache->sha256 == NULL || cache->hashing == NULL || RAND_bytes(cache->key, sizeof(cache->key)) != 1)
         abort();
-    h2o_linklist_init_anchor(&cache->queue);
     return cache;
-}
-
-/* Where the pointer to the entry of that digest is, or would be. */
-static struct entry **find(struct token_cache *cache, const uint8_t digest[DIGEST_BYTES])
-{
-    uint32_t number;
-    memcpy(&number, digest, sizeof(number));
-    struct entry **place = &cache->slots[number % SLOTS];
-    while (*place != NULL && memcmp((*place)->digest, digest, DIGEST_BYTES) != 0)
-        place = &(*place)->next;
-    return place;
 }
 
 static void drop(struct token_cache *cache, struct entry *entry)
 {
-    *find(cache, entry->digest) = entry->next;
-    h2o_linklist_unlink(&entry->queued);
-    --cache->use.entries;
-    cache->use.bytes -= sizeof(*entry) + entry->claims.size;
+    HASH_DEL(cache->entries, entry);
+    cache->bytes -= sizeof(*entry) + entry->claims.size;
     jwt_claims_free(&entry->claims);
     free(entry);
-}
-
-static struct entry *first(struct token_cache *cache)
-{
-    return h2o_linklist_is_empty(&cache->queue) ? NULL : H2O_STRUCT_FROM_MEMBER(struct entry, queued, cache->queue.next);
 }
 
 static void put_last(struct token_cache *cache, struct entry *entry)
 {
     entry->used = false;
-    h2o_linklist_insert(&cache->queue, &entry->queued);
+    HASH_ADD(hh, cache->entries, digest, DIGEST_BYTES, entry);
 }
 
 /* Who was used has a second turn: nearly as good as to queue at each use, which would touch the memory of two others. */
 static void make_room(struct token_cache *cache, size_t bytes)
 {
     struct entry *entry;
-    while ((entry = first(cache)) != NULL &&
-           (cache->use.entries == TOKEN_CACHE_ENTRIES || cache->use.bytes + bytes > TOKEN_CACHE_BYTES)) {
+    while ((entry = cache->entries) != NULL &&
+           (HASH_COUNT(entry) == TOKEN_CACHE_ENTRIES || cache->bytes + bytes > TOKEN_CACHE_BYTES)) {
         if (!entry->used) {
             drop(cache, entry);
             continue;
         }
-        h2o_linklist_unlink(&entry->queued);
+        HASH_DEL(cache->entries, entry);
         put_last(cache, entry);
     }
 }
 
 void token_cache_free(struct token_cache *cache)
 {
-    struct entry *entry;
     if (cache == NULL)
         return;
-    while ((entry = first(cache)) != NULL)
-        drop(cache, entry);
+    while (cache->entries != NULL)
+        drop(cache, cache->entries);
     EVP_MD_CTX_free(cache->hashing);
     EVP_MD_free(cache->sha256);
     explicit_bzero(cache->key, sizeof(cache->key));
@@ -117,10 +92,8 @@ static struct entry *put(struct token_cache *cache, const uint8_t digest[DIGEST_
     make_room(cache, sizeof(*entry) + claims->size);
     *entry = (struct entry){.claims = *claims};
     memcpy(entry->digest, digest, DIGEST_BYTES);
-    *find(cache, digest) = entry;
     put_last(cache, entry);
-    ++cache->use.entries;
-    cache->use.bytes += sizeof(*entry) + claims->size;
+    cache->bytes += sizeof(*entry) + claims->size;
     return entry;
 }
 
@@ -145,7 +118,8 @@ const char *token_cache_verify(struct token_cache *cache, const struct jwt_claim
     if (token.n > JWT_MAX)
         return JWT_TOO_LONG;
     digest_of(cache, token, digest);
-    struct entry *entry = *find(cache, digest);
+    struct entry *entry;
+    HASH_FIND(hh, cache->entries, digest, DIGEST_BYTES, entry);
     if (entry != NULL)
         return use(cache, entry, claims, now_s);
     const char *why = jwt_verify(&verified, cache->keys, cache->options, token, now_s);
@@ -156,5 +130,5 @@ const char *token_cache_verify(struct token_cache *cache, const struct jwt_claim
 
 struct token_cache_use token_cache_use(const struct token_cache *cache)
 {
-    return cache->use;
+    return (struct token_cache_use){.entries = HASH_COUNT(cache->entries), .bytes = cache->bytes};
 }

@@ -5,7 +5,7 @@
 
 #include "runtime/auth/jwt.h"
 
-/* Both bound it; a token of one pattern and a short subject takes about 250 bytes. */
+/* Both bound it; a token of one pattern and a short subject takes about 300 bytes. */
 enum { TOKEN_CACHE_ENTRIES = 16384, TOKEN_CACHE_BYTES = 8 << 20 };
 
 /* How many tokens it holds, and in how many bytes. */
