@@ -1,9 +1,10 @@
 #include "gateway/own_events.h"
 
 #include <stdlib.h>
-#include <yajl/yajl_gen.h>
 
 #include "proto/sse.h"
+#include "runtime/h2o.h"
+#include "runtime/json.h"
 #include "runtime/log.h"
 
 struct frame *welcome_frame(enum welcome welcome, const char *position, int32_t retry_ms)
@@ -31,12 +32,6 @@ struct frame *comment_frame(void)
     return comment != NULL ? comment : (comment = frame_of_bytes(SSE_COMMENT));
 }
 
-static void string(yajl_gen gen, struct slice text)
-{
-    if (yajl_gen_string(gen, (const unsigned char *)text.p, text.n) != yajl_gen_status_ok)
-        yajl_gen_null(gen);
-}
-
 static void count_gap(struct slice channel, struct slice last_event_id, enum gap_cause cause)
 {
     static struct log_budget budget;
@@ -51,23 +46,15 @@ struct frame *gap_frame(struct slice channel, struct slice last_event_id, struct
                         enum gap_cause cause)
 {
     count_gap(channel, last_event_id, cause);
-    yajl_gen gen = yajl_gen_alloc(NULL);
-    if (gen == NULL)
-        abort();
-    yajl_gen_config(gen, yajl_gen_validate_utf8, 1);
-    yajl_gen_map_open(gen);
-    string(gen, SLICE("channel"));
-    string(gen, channel);
-    string(gen, SLICE("last_event_id"));
-    string(gen, last_event_id);
-    yajl_gen_map_close(gen);
-    const unsigned char *text;
-    struct slice data;
-    yajl_gen_get_buf(gen, &text, &data.n);
-    data.p = (const char *)text;
+    char *text =
+        h2o_mem_alloc(sizeof("{\"channel\":,\"last_event_id\":}") + json_quoted_max(channel.n) + json_quoted_max(last_event_id.n));
+    char *end = stpcpy(text, "{\"channel\":");
+    end = stpcpy(end + json_quote(end, channel), ",\"last_event_id\":");
+    end = stpcpy(end + json_quote(end, last_event_id), "}");
+    struct slice data = slice_make(text, (size_t)(end - text));
     struct event event = {.type = SLICE("gap"), .data = &data, .data_count = 1, .id = own_id, .retry_ms = EVENT_RETRY_NONE};
     struct frame *frame = frame_of_event(&event);
     frame->at = at;
-    yajl_gen_free(gen);
+    free(text);
     return frame;
 }

@@ -30,7 +30,7 @@ const LIBRARIES = [
     [/^openssl/, RUNTIME],
     [/^seccomp/, ['runtime']],
     [/^(cjose|jansson)/, ['runtime/auth']],
-    [/^yajl/, ['publisher', 'gateway', 'gateway/http', 'proto/cli']],
+    [/^yajl/, ['publisher', 'proto/cli']],
     [/^curl/, ['proto/cli']],
     [/^(ut[a-z]+|pthread|sys\/(socket|epoll|un))\.h$/, Object.keys(MAY).filter(layer => layer !== 'proto' && layer !== 'proto/cli')],
 ];
