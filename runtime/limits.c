@@ -124,17 +124,20 @@ static struct entry *find_or_create(struct shard *shard, const struct key *key)
     return entry;
 }
 
-/* It was used, or lost a stream: the last of those without a stream to be forgotten. */
-static void settle(struct entry *entry)
+/* It was used, or lost a stream: the last of those without a stream to be forgotten. Frees the shard, and perhaps the entry. */
+static void settle_and_unlock(struct entry *entry, uint64_t now_us)
 {
+    struct shard *shard = entry->shard;
     if (h2o_linklist_is_linked(&entry->idle)) {
         h2o_linklist_unlink(&entry->idle);
-        --entry->shard->idle_count;
+        --shard->idle_count;
     }
-    if (entry->streams != 0)
-        return;
-    h2o_linklist_insert(&entry->shard->idle, &entry->idle);
-    ++entry->shard->idle_count;
+    if (entry->streams == 0) {
+        h2o_linklist_insert(&shard->idle, &entry->idle);
+        ++shard->idle_count;
+    }
+    forget(shard, now_us);
+    pthread_mutex_unlock(&shard->lock);
 }
 
 /* What a full bucket holds of this amount: more than that is let in by a full one, which is in debt then. */
@@ -162,6 +165,14 @@ static struct shard *shard_of(struct limits *limits, const struct key *key)
     return &limits->shards[seeded_hash(key, sizeof(*key)) >> 58];
 }
 
+/* Its shard is locked from now on. */
+static struct entry *lock_entry(struct limits *limits, const struct key *key)
+{
+    struct shard *shard = shard_of(limits, key);
+    pthread_mutex_lock(&shard->lock);
+    return find_or_create(shard, key);
+}
+
 static struct key address_key(const struct client_address *client)
 {
     struct client_address network = client_address_network(*client);
@@ -184,10 +195,8 @@ static enum limit enter_address(struct limits *limits, const struct client_addre
                                 unsigned *retry_s)
 {
     struct key key = address_key(client);
-    struct shard *shard = shard_of(limits, &key);
     enum limit limit = LIMIT_NONE;
-    pthread_mutex_lock(&shard->lock);
-    struct entry *entry = find_or_create(shard, &key);
+    struct entry *entry = lock_entry(limits, &key);
     if (limits->options.address_streams != 0 && entry->streams >= (uint64_t)limits->options.address_streams) {
         limit = LIMIT_ADDRESS_STREAMS;
         *retry_s = RETRY_PLACE_S;
@@ -198,9 +207,7 @@ static enum limit enter_address(struct limits *limits, const struct client_addre
         ++entry->streams;
         *out = entry;
     }
-    settle(entry);
-    forget(shard, now_us);
-    pthread_mutex_unlock(&shard->lock);
+    settle_and_unlock(entry, now_us);
     return limit;
 }
 
@@ -208,12 +215,9 @@ static void leave_entry(struct entry *entry, uint64_t now_us)
 {
     if (entry == NULL)
         return;
-    struct shard *shard = entry->shard;
-    pthread_mutex_lock(&shard->lock);
+    pthread_mutex_lock(&entry->shard->lock);
     --entry->streams;
-    settle(entry);
-    forget(shard, now_us);
-    pthread_mutex_unlock(&shard->lock);
+    settle_and_unlock(entry, now_us);
 }
 
 enum limit limits_enter(struct limits *limits, const struct client_address *client, uint64_t now_us, struct limits_place **place,
@@ -244,16 +248,13 @@ enum limit limits_enter_subject(struct limits_place *place, struct slice subject
     if (max == 0 || subject.n == 0)
         return LIMIT_NONE;
     struct key key = subject_key(subject);
-    struct shard *shard = shard_of(place->limits, &key);
-    pthread_mutex_lock(&shard->lock);
-    struct entry *entry = find_or_create(shard, &key);
+    struct entry *entry = lock_entry(place->limits, &key);
     bool has_place = entry->streams < max;
     if (has_place) {
         ++entry->streams;
         place->subject = entry;
     }
-    settle(entry);
-    pthread_mutex_unlock(&shard->lock);
+    settle_and_unlock(entry, 0); /* none is forgotten but those above IDLE_MAX */
     *retry_s = RETRY_PLACE_S;
     return has_place ? LIMIT_NONE : LIMIT_SUBJECT_STREAMS;
 }
@@ -273,13 +274,9 @@ static unsigned use(struct limits *limits, const struct client_address *client, 
                     uint64_t wanted_us, uint64_t now_us)
 {
     struct key key = address_key(client);
-    struct shard *shard = shard_of(limits, &key);
-    pthread_mutex_lock(&shard->lock);
-    struct entry *entry = find_or_create(shard, &key);
+    struct entry *entry = lock_entry(limits, &key);
     unsigned retry_s = take(entry, rate, amount_us, wanted_us, now_us);
-    settle(entry);
-    forget(shard, now_us);
-    pthread_mutex_unlock(&shard->lock);
+    settle_and_unlock(entry, now_us);
     return retry_s;
 }
 
