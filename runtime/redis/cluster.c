@@ -59,14 +59,60 @@ struct cluster {
     char why[256];
 };
 
-/* ---- the shards ---- */
+/* ---- what a shard's topologies ask ---- */
 
-static void ask_member(struct topology *topology);
-static const char *late_member(struct topology *topology);
-static void doubt_member(struct topology *topology);
-static void ask_reader(struct topology *topology);
-static const char *late_reader(struct topology *topology);
-static void doubt_reader(struct topology *topology);
+/* Why none can say, or NULL while one may still answer. */
+static const char *common_fault(const struct cluster *cluster)
+{
+    const char *fault = NULL;
+    for (size_t i = 0; i < cluster->link_count; ++i) {
+        const struct link *link = cluster->links[i];
+        if (link->fault == NULL && redis_ready(link->redis))
+            return NULL;
+        fault = link->fault != NULL ? link->fault : fault != NULL ? fault : redis_why(link->redis);
+    }
+    return fault;
+}
+
+static const char *silence(struct cluster *cluster)
+{
+    const char *why = common_fault(cluster);
+    snprintf(cluster->why, sizeof(cluster->why), "no node of the cluster answers with the slot map%s%s", why == NULL ? "" : ": ",
+             why == NULL ? "" : why);
+    return cluster->why;
+}
+
+static void refresh(struct cluster *cluster)
+{
+    uint64_t since = monotonic_ms() - cluster->refreshed_ms;
+    cluster->eager_until_ms = monotonic_ms() + EAGER_MS;
+    if (cluster->hurried)
+        return;
+    cluster->hurried = true;
+    timer_start(&cluster->poll, since < REFRESH_MS ? REFRESH_MS - since : 0);
+}
+
+/* An answer tells, or a lost connection, that something may have moved. */
+static void ask_member(struct topology *topology)
+{
+    struct member *member = topology->owner;
+    refresh(member->cluster);
+}
+
+static void ask_reader(struct topology *topology)
+{
+    struct member *member = topology->owner;
+    read_preference_ask(&member->preference);
+    refresh(member->cluster);
+}
+
+static const char *late(struct topology *topology)
+{
+    struct member *member = topology->owner;
+    return silence(member->cluster);
+}
+
+/* ---- the shards ---- */
 
 static const char *place_of(char place[272], const struct cluster *cluster, const struct redis_node *node)
 {
@@ -80,13 +126,12 @@ static struct member *create_member(struct cluster *cluster, const struct cluste
     *member = (struct member){.cluster = cluster, .node = primary->at, .next = cluster->members};
     memcpy(member->id, primary->id, sizeof(member->id));
     topology_init_node(&member->topology, cluster->shards.options.url, &member->node, TOPOLOGY_PRIMARY);
-    member->topology.ask = ask_member;
-    member->topology.late = late_member;
-    member->topology.doubt = doubt_member;
     read_preference_init(&member->preference, cluster->shards.options.url, &cluster->shards.options.weights);
+    member->topology.ask = ask_member;
     member->preference.topology.ask = ask_reader;
-    member->preference.topology.late = late_reader;
-    member->preference.topology.doubt = doubt_reader;
+    member->topology.late = member->preference.topology.late = late;
+    member->topology.doubt = member->preference.topology.doubt = ask_member;
+    member->topology.owner = member->preference.topology.owner = member;
     member->shard = (struct shard){.topology = &member->topology, .reading = &member->preference.topology, .primary = member->id};
     cluster->members = member;
     log_info("cluster: new shard", log_str("place", place_of(place, cluster, &member->node)));
@@ -359,27 +404,6 @@ static void choose_links(struct cluster *cluster)
 
 /* ---- when to ask ---- */
 
-/* Why none can say, or NULL while one may still answer. */
-static const char *common_fault(const struct cluster *cluster)
-{
-    const char *fault = NULL;
-    for (size_t i = 0; i < cluster->link_count; ++i) {
-        const struct link *link = cluster->links[i];
-        if (link->fault == NULL && redis_ready(link->redis))
-            return NULL;
-        fault = link->fault != NULL ? link->fault : fault != NULL ? fault : redis_why(link->redis);
-    }
-    return fault;
-}
-
-static const char *silence(struct cluster *cluster)
-{
-    const char *why = common_fault(cluster);
-    snprintf(cluster->why, sizeof(cluster->why), "no node of the cluster answers with the slot map%s%s", why == NULL ? "" : ": ",
-             why == NULL ? "" : why);
-    return cluster->why;
-}
-
 static void ask_all(struct cluster *cluster)
 {
     uint64_t now = monotonic_ms();
@@ -402,52 +426,6 @@ static void ask_all(struct cluster *cluster)
 static void on_poll(void *data)
 {
     ask_all(data);
-}
-
-static void refresh(struct cluster *cluster)
-{
-    uint64_t since = monotonic_ms() - cluster->refreshed_ms;
-    cluster->eager_until_ms = monotonic_ms() + EAGER_MS;
-    if (cluster->hurried)
-        return;
-    cluster->hurried = true;
-    timer_start(&cluster->poll, since < REFRESH_MS ? REFRESH_MS - since : 0);
-}
-
-static void ask_member(struct topology *topology)
-{
-    refresh(H2O_STRUCT_FROM_MEMBER(struct member, topology, topology)->cluster);
-}
-
-static void doubt_member(struct topology *topology)
-{
-    refresh(H2O_STRUCT_FROM_MEMBER(struct member, topology, topology)->cluster);
-}
-
-static const char *late_member(struct topology *topology)
-{
-    return silence(H2O_STRUCT_FROM_MEMBER(struct member, topology, topology)->cluster);
-}
-
-static struct member *member_of_reader(struct topology *topology)
-{
-    return H2O_STRUCT_FROM_MEMBER(struct member, preference.topology, topology);
-}
-
-static void ask_reader(struct topology *topology)
-{
-    read_preference_ask(&member_of_reader(topology)->preference);
-    refresh(member_of_reader(topology)->cluster);
-}
-
-static const char *late_reader(struct topology *topology)
-{
-    return silence(member_of_reader(topology)->cluster);
-}
-
-static void doubt_reader(struct topology *topology)
-{
-    refresh(member_of_reader(topology)->cluster);
 }
 
 /* ---- the shards' kind ---- */

@@ -35,6 +35,7 @@ struct topology {
     void (*ask)(struct topology *topology); /* topology_found() will be called */
     const char *(*late)(struct topology *topology);
     void (*doubt)(struct topology *topology); /* NULL: nobody to ask */
+    void *owner; /* free for the kind */
 };
 
 /* One node; NULL: the socket of the URL. The memory is the caller's and needs no closing, but no seeker may be left when it goes. */
