@@ -131,10 +131,16 @@ static void settle(struct lane *lane)
     enter_state(lane, next);
 }
 
-static struct lane *lane_of(struct history *history, struct slice name)
+static struct lane *find_lane(const struct history *history, struct slice channel)
 {
     struct lane *lane;
-    HASH_FIND(hh, history->lanes, name.p, name.n, lane);
+    HASH_FIND(hh, history->lanes, channel.p, channel.n, lane);
+    return lane;
+}
+
+static struct lane *lane_of(struct history *history, struct slice name)
+{
+    struct lane *lane = find_lane(history, name);
     if (lane != NULL)
         return lane;
     lane = h2o_mem_alloc(sizeof(*lane) + name.n);
@@ -332,13 +338,6 @@ void history_close(struct history *history)
     while (history->idle_count != 0)
         forget_oldest(history);
     free(history);
-}
-
-static struct lane *find_lane(const struct history *history, struct slice channel)
-{
-    struct lane *lane;
-    HASH_FIND(hh, history->lanes, channel.p, channel.n, lane);
-    return lane;
 }
 
 size_t history_entry_size(const struct history *history, struct slice channel)

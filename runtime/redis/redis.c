@@ -134,7 +134,7 @@ static void schedule_attempt(struct redis *redis)
     redis->backoff_ms = redis->backoff_ms * 2 < BACKOFF_MAX_MS ? redis->backoff_ms * 2 : BACKOFF_MAX_MS;
 }
 
-/* The one way back to WAITING. Not from within a walk over the replies: see drop(). */
+/* The one way back to WAITING. Not from within a walk over the replies: see redis_drop(). */
 static void lose(struct redis *redis, const char *why)
 {
     uint64_t ready_ms = redis->ready_ms;
@@ -166,7 +166,7 @@ static void call_at_turn_end(struct redis *redis)
     redis->turn_end.entry.registered_at = 0; /* due, also when the wall clock steps back */
 }
 
-static void drop(struct redis *redis, const char *why)
+void redis_drop(struct redis *redis, const char *why)
 {
     if (redis->state != GREETING && redis->state != READY)
         return;
@@ -256,7 +256,7 @@ static void answer(struct redis *redis, const redisReply *reply)
 {
     struct pipeline_item *oldest = answered_by(redis, reply);
     if (oldest == NULL) {
-        drop(redis, redis_error_down(reply) != NULL ? redis_error_down(reply) : "Redis sent a reply that was not asked for");
+        redis_drop(redis, redis_error_down(reply) != NULL ? redis_error_down(reply) : "Redis sent a reply that was not asked for");
     } else if (oldest->push) {
         bool loose = oldest->loose;
         if (redis_error(reply) || --oldest->left == 0)
@@ -280,7 +280,7 @@ static void on_reply(struct redis *redis, const redisReply *reply)
     if (redis_error_is(reply, "MOVED "))
         topology_doubt(redis->topology);
     if (redis->topology->role == TOPOLOGY_PRIMARY && redis_error_is(reply, "READONLY "))
-        drop(redis, redis_error_down(reply)); /* it was the primary */
+        redis_drop(redis, redis_error_down(reply)); /* it was the primary */
 }
 
 /* Gives the reader some bytes and hands out the replies they complete, until one of the callbacks drops the connection. */
@@ -290,7 +290,7 @@ static void feed(struct redis *redis, const char *bytes, size_t n)
     redisReaderFeed(redis->reader, bytes, n);
     while (redis->state != DROPPING) {
         if (redisReaderGetReply(redis->reader, &reply) != REDIS_OK) {
-            drop(redis, "Redis sent something that is not its protocol");
+            redis_drop(redis, "Redis sent something that is not its protocol");
             return;
         }
         if (reply == NULL)
@@ -367,7 +367,7 @@ static void on_greeting(void *data, const redisReply *reply, const char *why)
         return;
     case HANDSHAKE_FAILED:
         snprintf(redis->why_text, sizeof(redis->why_text), "%s", redis->handshake.why); /* the next handshake begins with none */
-        drop(redis, redis->why_text);
+        redis_drop(redis, redis->why_text);
         return;
     }
 }
@@ -446,7 +446,7 @@ static void on_moved(void *data, const struct redis_node *node)
     else if (redis->state == DIALING)
         lose(redis, why);
     else
-        drop(redis, why);
+        redis_drop(redis, why);
 }
 
 /* ---- time ---- */
@@ -478,7 +478,7 @@ static void check_replies(struct redis *redis)
     const struct pipeline_item *oldest = pipeline_oldest(&redis->pipeline);
     uint64_t next = oldest != NULL ? dead_at(redis, oldest) : redis->heard_ms + half;
     if (oldest != NULL && now >= next) {
-        drop(redis, "Redis did not answer in time");
+        redis_drop(redis, "Redis did not answer in time");
         return;
     }
     if (oldest == NULL && now >= next) {
@@ -592,9 +592,4 @@ bool redis_push_loose(struct redis *redis, const struct slice *argv, size_t argc
 void redis_doubt(struct redis *redis)
 {
     topology_doubt(redis->topology);
-}
-
-void redis_drop(struct redis *redis, const char *why)
-{
-    drop(redis, why);
 }
