@@ -75,10 +75,3 @@ size_t channel_own_key(char out[CHANNEL_KEY_MAX], struct slice name)
 {
     return spell(out, SLICE("{"), name, SLICE("}"));
 }
-
-struct slice channel_of_pubsub(struct slice pubsub)
-{
-    if (!slice_starts(pubsub, own_prefix()) || channel_check(slice_from(pubsub, prefix_len)) != NULL)
-        return (struct slice){NULL, 0};
-    return slice_from(pubsub, prefix_len);
-}

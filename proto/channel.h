@@ -50,6 +50,3 @@ bool channel_prefix_is_own(const char *prefix);
 
 /* "{sse:NAME}" for a name that is in no channel's grammar. */
 size_t channel_own_key(char out[CHANNEL_KEY_MAX], struct slice name);
-
-/* The NAME in "sse:NAME", a view into `pubsub`; {NULL, 0} when it is not of that form or holds no channel name. */
-struct slice channel_of_pubsub(struct slice pubsub);

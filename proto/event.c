@@ -91,13 +91,3 @@ const char *event_check_id(struct slice id)
         why = "id begins or ends with a blank, which HTTP does not carry";
     return why;
 }
-
-const char *event_check(const struct event *event)
-{
-    const char *why;
-    if ((why = event_check_type(event->type)) != NULL || (why = event_check_id(event->id)) != NULL)
-        return why;
-    if (event->retry_ms != EVENT_RETRY_NONE && (event->retry_ms < 0 || event->retry_ms > EVENT_RETRY_MAX))
-        return "retry is not an integer from 0 to 3600000";
-    return NULL;
-}

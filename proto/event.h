@@ -21,13 +21,9 @@ struct event {
     int32_t retry_ms; /* EVENT_RETRY_NONE: no `retry` line */
 };
 
-/* NULL when the event may be published, else a static sentence naming the field and the fault. Type and id are within their lengths, valid UTF-8 and free of CR,
+/* NULL when a field may be published so, else a static sentence that names the field and the fault. Type and id are within their lengths, valid UTF-8 and free of CR,
  * LF and NUL (WHATWG HTML section 9.2.6 ignores an id with NUL; the others would start a new field). The type is none that the gateway or the browser uses itself.
- * The id comes back as the browser sent it in an HTTP header: it has no control character, and no blank at its ends. `retry` is in 0..EVENT_RETRY_MAX. Data is
- * free: every byte of it can be carried. */
-const char *event_check(const struct event *event);
-
-/* The same rules for one field, for callers that have only that. */
+ * The id comes back as the browser sent it in an HTTP header: it has no control character, and no blank at its ends. Data is free: every byte of it can be carried. */
 const char *event_check_type(struct slice type);
 const char *event_check_id(struct slice id);
 

@@ -40,26 +40,3 @@ const char *message_decode(struct message *out, struct slice payload)
         return "the message's version is unknown";
     return decode_v1(out, payload);
 }
-
-size_t message_size(size_t n)
-{
-    return version1.n + 2 * (POSITION_TEXT_MAX - 1) + 2 + n;
-}
-
-size_t message_encode(char *out, struct position at, struct position prev, struct slice sse)
-{
-    char text[POSITION_TEXT_MAX];
-    char *p = out + version1.n;
-    size_t n;
-    memcpy(out, version1.p, version1.n);
-    n = position_format(text, at);
-    memcpy(p, text, n);
-    p += n;
-    *p++ = ' ';
-    n = position_format(text, prev);
-    memcpy(p, text, n);
-    p += n;
-    *p++ = '\n';
-    memcpy(p, sse.p, sse.n);
-    return (size_t)(p - out) + sse.n;
-}

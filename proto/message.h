@@ -26,9 +26,3 @@ struct message {
  * a position above what an event id holds or not above the one before it, bytes that are not exactly one event. Never reads outside
  * the payload. */
 const char *message_decode(struct message *out, struct slice payload);
-
-/* Bytes message_encode() needs at most for a body of n bytes. */
-size_t message_size(size_t n);
-
-/* The inverse for a durable message; what the Redis function does, kept in C for tests and tools. Returns the bytes written. */
-size_t message_encode(char *out, struct position at, struct position prev, struct slice sse);

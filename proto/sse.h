@@ -10,7 +10,7 @@ size_t sse_size(const struct event *event);
 size_t sse_data_size(struct slice data);
 
 /* Writes the lines in the order event, data, id, retry, each "name: value" and LF, and the blank line that ends the event. `out` has
- * room for sse_size() bytes. Trusts the event: event_check() ran at the edge. Returns the bytes written. */
+ * room for sse_size() bytes. Trusts the event: its fields were checked at the edge. Returns the bytes written. */
 size_t sse_write(char *out, const struct event *event);
 
 /* What a stream of events says of itself. Without the charset some clients take it for ISO 8859-1; without no-transform proxies compress it, and hold it back

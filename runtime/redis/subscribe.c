@@ -52,7 +52,6 @@ struct subscribe {
     const struct pubsub_commands *words;
     struct redis *redis;
     struct member *members; /* by name */
-    size_t wanted;
     size_t awaited; /* confirmations to come */
     h2o_linklist_t changed;
     h2o_linklist_t refused; /* to be sent again when `again` says */
@@ -465,7 +464,6 @@ void subscribe_add(struct subscribe *subscribe, struct slice name, struct subscr
         member = make(subscribe, name);
     move(member, ADD);
     member->subscription = subscription;
-    ++subscribe->wanted;
     mark_changed(subscribe, member);
 }
 
@@ -475,7 +473,6 @@ void subscribe_remove(struct subscribe *subscribe, struct slice name)
     assert(member != NULL);
     move(member, REMOVE);
     member->subscription = NULL;
-    --subscribe->wanted;
     mark_changed(subscribe, member);
 }
 
@@ -492,11 +489,6 @@ bool subscribe_ready(const struct subscribe *subscribe)
 const char *subscribe_why(const struct subscribe *subscribe)
 {
     return redis_why(subscribe->redis);
-}
-
-size_t subscribe_count(const struct subscribe *subscribe)
-{
-    return subscribe->wanted;
 }
 
 size_t subscribe_under_way(const struct subscribe *subscribe)

@@ -47,7 +47,6 @@ void subscribe_drop(struct subscribe *subscribe, const char *why);
 
 bool subscribe_ready(const struct subscribe *subscribe);
 const char *subscribe_why(const struct subscribe *subscribe);
-size_t subscribe_count(const struct subscribe *subscribe);
 
 /* Confirmations that Redis owes; 0 while it is not connected. */
 size_t subscribe_under_way(const struct subscribe *subscribe);

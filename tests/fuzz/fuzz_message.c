@@ -6,6 +6,7 @@
 #include "gateway/frame.h"
 #include "proto/event_id.h"
 #include "tests/fuzz/browser.h"
+#include "tests/message.h"
 
 struct seen {
     size_t count;

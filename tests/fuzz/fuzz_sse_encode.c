@@ -4,6 +4,7 @@
 #include "proto/sse.h"
 
 #include "runtime/utf8.h"
+#include "tests/event.h"
 #include "tests/fuzz/browser.h"
 
 enum { DATA_MAX = 16 };

@@ -96,7 +96,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const struct subscribe_events events = {.on_lost = on_lost, .data = channels};
     struct slice rest = slice_make((const char *)data, size);
     struct redis_options options = peer_options(false, false);
-    size_t wanted = 0;
     bool sharded = slice_starts(rest, SLICE("s\xff"));
     if (sharded) {
         shard(&options);
@@ -115,9 +114,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     must(subscribe_ready(subscribe));
     while (rest.p != NULL)
         step(next_field(&rest));
-    for (size_t i = 0; i != CHANNELS; ++i)
-        wanted += channels[i].wanted;
-    must(subscribe_count(subscribe) == wanted && subscribe_ready(subscribe) == (subscribe_why(subscribe) == NULL));
+    must(subscribe_ready(subscribe) == (subscribe_why(subscribe) == NULL));
     subscribe_close(subscribe);
     peer_end();
     return 0;

@@ -53,7 +53,6 @@ static void write_channels(void)
     write_column(file, "good", NULL, "channel", SLICE(""), SLICE(""));
     write_column(file, "good", NULL, "channel", SLICE("sse:"), SLICE(""));
     write_column(file, "bad", "name", "channel", SLICE(""), SLICE(""));
-    write_column(file, "not_pubsub", NULL, "channel", SLICE(""), SLICE(""));
     write_column(file, "good", NULL, "request", SLICE("/subscribe?last=7&channel="),
                  SLICE("\xff"
                        "accept: */*"));

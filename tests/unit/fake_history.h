@@ -10,6 +10,7 @@
 #include "proto/event_id.h"
 #include "proto/message.h"
 #include "tests/check.h"
+#include "tests/message.h"
 
 enum { FAKE_CHANNELS = 4, FAKE_EVENTS = 64, FAKE_PAYLOAD = 192, FAKE_READS = 16 };
 

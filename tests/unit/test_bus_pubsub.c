@@ -117,7 +117,7 @@ static void check_set(struct server *server)
     check(!subscribe_ready(seen.subscribe) && subscribe_why(seen.subscribe) != NULL,
           "a channel can be added before there is a Redis");
     check(run_until(seen.subscribed == 1) && seen.last_tag == 1, "and is confirmed when there is");
-    check(subscribe_ready(seen.subscribe) && subscribe_count(seen.subscribe) == 1 &&
+    check(subscribe_ready(seen.subscribe) &&
               server_listeners(server, "NUMSUB", "sse:a") == 1,
           "it is in the set");
     check_payloads(server);
@@ -129,7 +129,7 @@ static void check_set(struct server *server)
     remove_channel("a");
     server_set(server, "PUBLISH sse:a late");
     check(run_until(server_listeners(server, "NUMSUB", "sse:a") == 0), "a removed channel is given up");
-    check(seen.messages == before + 1 && subscribe_count(seen.subscribe) == 0, "and no message of it is delivered");
+    check(seen.messages == before + 1, "and no message of it is delivered");
 }
 
 static void check_quick_changes(struct server *server)

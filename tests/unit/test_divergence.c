@@ -3,6 +3,7 @@
 #include "gateway/feed/decode.h"
 #include "proto/message.h"
 #include "tests/check.h"
+#include "tests/message.h"
 
 /* A history as Redis would tell it: entry i is the event of that position whose data is `text`. */
 enum { MOST = 8, PAYLOAD_MOST = 256 };

@@ -1,5 +1,6 @@
 #include "proto/event.h"
 
+#include "tests/event.h"
 #include "tests/unit/vectors.h"
 
 static struct event event_of(yajl_val row)

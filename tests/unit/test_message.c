@@ -1,6 +1,7 @@
 #include "proto/message.h"
 
 #include "proto/event_id.h"
+#include "tests/message.h"
 #include "tests/unit/vectors.h"
 
 static void check_durable(const struct message *got, yajl_val row)

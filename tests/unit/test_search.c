@@ -3,6 +3,7 @@
 #include "gateway/counters.h"
 #include "proto/message.h"
 #include "tests/check.h"
+#include "tests/message.h"
 
 /* A channel whose history is told entry by entry; what search.c asks of channel.c is answered here. */
 enum { MOST = 300, PAYLOAD_MOST = 128 };
