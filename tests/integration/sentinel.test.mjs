@@ -2,7 +2,7 @@
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ROOT, binary, quiet, tempFolder, until } from './stack.mjs';
 import { Authority } from './authority.mjs';
@@ -182,6 +182,42 @@ test('sentinels with a password: REDIS_SENTINEL_PASSWORD, or else what REDIS_URL
     await (await own.stack({ env: { REDIS_SENTINEL_PASSWORD: 'sentinel-reader:secret' } })).stop();
     for (const sentinel of own.sentinels)
         await sentinel.command(['ACL', 'SETUSER', 'default', '+@all']);
+    await own.stop();
+});
+
+test('a new password of the sentinels in REDIS_SENTINEL_PASSWORD_FILE is used after SIGHUP, and a broken one changes nothing', async () => {
+    const own = await SentinelSet.start({ replicas: 1, password: 'sesame' });
+    const file = join(tempFolder(), 'password');
+    const write = password => writeFileSync(file, password, { mode: 0o600 });
+    write('sesame');
+    const s = await own.stack({ env: { REDIS_SENTINEL_PASSWORD_FILE: file } });
+    const reload = outcome => Promise.all(all(s).map(async program => {
+        const before = await program.metric('sse_reloads_total', { what: 'redis login', outcome });
+        program.signal('SIGHUP');
+        await program.waitMetric('sse_reloads_total', before + 1, { labels: { what: 'redis login', outcome } });
+    }));
+    write('100%');
+    await reload('failed');
+    for (const program of all(s))
+        assert.match(program.logged({ msg: 'redis login not reloaded' }).at(-1).why, /^REDIS_SENTINEL_PASSWORD: a '%'/);
+    const reconnect = async () => {
+        for (const sentinel of own.sentinels)
+            for (const type of ['normal', 'pubsub'])
+                await sentinel.command(['CLIENT', 'KILL', 'TYPE', type, 'SKIPME', 'yes']);
+        await until('they ask a sentinel again', async () => (await Promise.all(own.sentinels.map(connections))).flat().length >= all(s).length);
+    };
+    await reconnect(); // with the old one
+    for (const sentinel of own.sentinels)
+        await sentinel.command(['ACL', 'SETUSER', 'default', 'resetpass', '>tulip']);
+    write('tulip');
+    await reload('done');
+    await reconnect();
+    const next = await own.failover();
+    await allReady(s);
+    assert.deepEqual(await connections(next), OURS);
+    for (const program of all(s))
+        assert.doesNotMatch(program.log, /sesame|tulip|password was refused/);
+    await s.stop();
     await own.stop();
 });
 

@@ -1,7 +1,7 @@
 // rediss://: who Redis is gets checked before anything is said to it, and what is wrong stands in /readyz.
 import { after, test } from 'node:test';
 import assert from 'node:assert/strict';
-import { copyFileSync } from 'node:fs';
+import { copyFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Redis, Stack, freePort, tempFolder, until } from './stack.mjs';
 import { Authority } from './authority.mjs';
@@ -108,4 +108,34 @@ test('put right and SIGHUP: it comes up without a restart', async () => {
         await program.waitLogged({ msg: 'certificate reloaded' });
     }
     await works(s, redis);
+});
+
+test('of two certificates one can\'t be read again: that is logged and counted as failed, and the other one is taken', async () => {
+    const redis = await secureRedis(server);
+    const mine = new Authority(folder, 'broken later'), own = ca.issue('own');
+    copyFileSync(ca.file, mine.file);
+    const s = await stackOn(redis, { REDIS_CA: mine.file, TLS_CERT: own.cert, TLS_KEY: own.key });
+    const expires = program => program.metric('sse_certificate_not_after_timestamp_seconds', { setting: 'TLS_CERT' });
+    const both = [...s.gw, ...s.pub], before = [];
+    for (const program of both) {
+        await program.waitReady();
+        before.push(await expires(program));
+    }
+    writeFileSync(mine.file, 'no certificate');
+    ca.issue('own', { days: 60 });
+    for (const [i, program] of both.entries()) {
+        program.signal('SIGHUP');
+        const reloads = outcome => program.metric('sse_reloads_total', { what: 'certificates', outcome });
+        await until('it is counted', async () => await reloads('failed') === 1);
+        assert.equal(await reloads('done'), 0);
+        assert.deepEqual(program.logged({ msg: /^certificate/ }).map(({ level, msg, why }) => [level, msg, why.replace(/:.*/, '')]), [['error', 'certificate not reloaded', 'REDIS_CA']]);
+        assert.ok(await expires(program) > before[i]);
+        copyFileSync(ca.file, mine.file);
+        program.signal('SIGHUP');
+        await program.waitLogged({ msg: 'certificate reloaded' });
+        assert.deepEqual([await reloads('done'), await reloads('failed')], [1, 1]);
+        writeFileSync(mine.file, 'no certificate');
+    }
+    copyFileSync(ca.file, mine.file);
+    await Promise.all(both.map(program => program.waitReady()));
 });
