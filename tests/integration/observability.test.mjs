@@ -150,7 +150,7 @@ test('each alert has a runbook line, and a test in which it fires', { skip: noPr
     const runbook = [...read('alerts.yml').matchAll(/- alert: (\w+)\n[^]*?\n {10}runbook: (.+)\n {10}runbook_url: (\S+)\n/g)];
     assert.equal(runbook.length, alerts.length);
     for (const [, name, , url] of runbook)
-        assert.ok(url.endsWith(`/#${name.toLowerCase()}`), url);
+        assert.ok(url === `deploy/observability/README.md#${name.toLowerCase()}`, url);
     const lines = runbook.map(([, name, text]) => `* <a id="${name.toLowerCase()}"></a>**${name}**: ${text.replace(/^"(.*)"$/, '$1')}`).join('\n');
     const place = /(<!-- runbook -->\n)[^]*?(<!-- \/runbook -->)/, readme = read('README.md');
     assert.match(readme, place);

@@ -40,6 +40,7 @@ const WRONG = [
     ['service.type=Loadbalancer', /\/service\/type/],
     ['autoscaling.minReplicas=three', /\/autoscaling\/minReplicas/],
     ['gateway.resources.limits.memory=1GB', /\/gateway\/resources\/limits\/memory/],
+    ['monitoring.runbookBase=git.example.com', /\/monitoring\/runbookBase/],
     ['nosuch=1', /nosuch/],
 ];
 for (const [set, said] of WRONG)

@@ -98,6 +98,8 @@ test('the alerts are those of deploy/observability', () => {
     const rules = ofKind(RENDERS['overlays/production'].objects, 'PrometheusRule')[0].spec.groups.flatMap(group => group.rules);
     assert.ok(rules.length > 10);
     assert.deepEqual(ofKind(RENDERS['helm, values-production.yaml'].objects, 'PrometheusRule')[0].spec.groups.flatMap(group => group.rules), rules);
+    const elsewhere = ofKind(RENDERS['helm, other values'].objects, 'PrometheusRule')[0].spec.groups.flatMap(group => group.rules);
+    assert.deepEqual(elsewhere.map(({ annotations }) => annotations.runbook_url), rules.map(({ annotations }) => `https://git.example.com/sse/${annotations.runbook_url}`));
 });
 
 test('kubectl and helm are there, the versions that the lock file says', () => {

@@ -44,7 +44,7 @@ export const RENDERS = {
         objects: template('--set', 'ingress.enabled=true,ingress.className=nginx,ingress.annotations.a=b,service.type=LoadBalancer,autoscaling.streamsPerPod=0',
             '--set', 'gateway.preStopSeconds=0,gateway.maxSurge=1,gateway.nodeSelector.disk=ssd,gateway.podAnnotations.a=b,image.pullSecrets={mine}',
             '--set', 'gateway.tolerations[0].key=streams,gateway.tolerations[0].operator=Exists,redis.secret=mine,jwt.secret=sse-jwt,monitoring.enabled=true',
-            '--set', 'monitoring.labels.release=prometheus,redis.cidr=192.168.0.0/16', '--set-string', 'gateway.settings.DRAIN_SECONDS=120,gateway.settings.THREADS=4'),
+            '--set', 'monitoring.labels.release=prometheus,monitoring.runbookBase=https://git.example.com/sse/,redis.cidr=192.168.0.0/16', '--set-string', 'gateway.settings.DRAIN_SECONDS=120,gateway.settings.THREADS=4'),
         given: { mine: REDIS['sse-redis'], ...JWT, ...TLS },
     },
     'helm, without policies, scaling and drain time': {

@@ -35,6 +35,17 @@ test('each link of a document leads to a file and heading of the repository', ()
     })), []);
 });
 
+test('each runbook_url of an alert leads to its line in a document', () => {
+    const anchors = name => [...read(name).matchAll(/<a id="([^"]*)">/g)].map(([, id]) => id);
+    const alerts = files.filter(name => /\.ya?ml$/.test(name) && /^ *- alert: /m.test(read(name)));
+    assert.ok(alerts.length >= 3, alerts.join());
+    assert.deepEqual(faultsIn(alerts, (name, text) => text.split(/^(?= *- alert: )/m).slice(1).flatMap(alert => {
+        const [, path, anchor] = /^ *runbook_url: ([^#\s]+)#(\S+)$/m.exec(alert) ?? [];
+        const known = isThere(path ?? '') && anchors(path).includes(anchor) && anchor === /- alert: (\w+)/.exec(alert)[1].toLowerCase();
+        return known ? [] : `${alert.split('\n')[0].trim()}: no such line: ${path}#${anchor}`;
+    })), []);
+});
+
 test('each path of the repository in backticks is there', () => {
     assert.deepEqual(faultsIn(documents.filter(name => name !== CHANGELOG), (name, text) => [...withoutFences(text).matchAll(/`([^`\s]+)`/g)].flatMap(([, path]) => {
         if (/[*<>{}$…]/.test(path))
