@@ -58,7 +58,7 @@ test('without a key everything is open, whatever a request carries', async () =>
 });
 
 test('a POST without a grant is refused by the gateway itself, and the publisher never sees it', async () => {
-    const alone = await Stack.start({ publishers: 0, env });
+    const alone = await Stack.start({ publishers: 0, env: { ...env, PUBLISHER_URL: 'http://127.0.0.1:1' } });
     const url = `${alone.gw[0].url}/channels/orders`;
     refused(await post(url), 401, null);
     refused(await post(url, { authorization: 'Bearer nonsense' }), 401, 'invalid_token');
