@@ -30,6 +30,15 @@ static inline uint64_t tick_number(uint64_t now_ms, uint32_t interval_ms)
     return now_ms / interval_ms;
 }
 
+/* The tick to send at this time, when `last` was sent before. Numbers go on where the clock was set back by less than the time for which Redis knows their keys:
+ * their ticks would be taken for repeats. Replicas do so alike; one that starts anew goes by the clock. */
+static inline uint64_t tick_next(uint64_t last, uint64_t now_ms, uint32_t interval_ms)
+{
+    enum { KEYS_KNOWN_MS = 300000 };
+    uint64_t number = tick_number(now_ms, interval_ms);
+    return number <= last && (last - number) * interval_ms < KEYS_KNOWN_MS ? last + 1 : number;
+}
+
 /* The simulated rate at tick N, in ten-thousandths: a slow wander about 0.92 that comes back, often unchanged from one tick to the
  * next. A function of N alone, in integers, so all replicas and machines agree; while replicas of two versions run, a change to it
  * makes them disagree. */

@@ -40,6 +40,7 @@ static void send_tick(struct ticker *ticker, uint64_t number)
         .data_max = options_data_max(ticker->options),
         .history_ttl_s = ticker->options->history_ttl_s,
     };
+    ticker->last = number;
     metric_add(COUNTER_TICKS + ticker->kind, 1);
     publish_send(ticker->bus, &request, on_ticked, NULL);
 }
@@ -62,7 +63,7 @@ static void on_clock(h2o_socket_t *sock, const char *err)
     if (n == -1 && errno != ECANCELED)
         return;
     if (n != -1)
-        send_tick(ticker, tick_number(wall_clock_ms(), ticker->interval_ms));
+        send_tick(ticker, tick_next(ticker->last, wall_clock_ms(), ticker->interval_ms));
     arm(ticker);
 }
 

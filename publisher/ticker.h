@@ -9,6 +9,7 @@ struct ticker {
     enum tick_kind kind;
     uint32_t interval_ms;
     h2o_socket_t *clock; /* a timerfd on the wall clock, which is what replicas have in common; NULL when stopped */
+    uint64_t last; /* number of the newest tick that was sent; 0: none */
     struct publish *bus;
     const struct options *options;
 };

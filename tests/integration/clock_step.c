@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -27,6 +28,15 @@ int clock_gettime(clockid_t clock, struct timespec *now)
     if (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE)
         now->tv_sec += *step;
     return failed;
+}
+
+/* The kernel's timers know nothing of the step. */
+int timerfd_settime(int fd, int flags, const struct itimerspec *when, struct itimerspec *before)
+{
+    struct itimerspec real = *when;
+    if (flags & TFD_TIMER_ABSTIME)
+        real.it_value.tv_sec -= *step;
+    return (int)syscall(SYS_timerfd_settime, fd, flags, &real, before);
 }
 
 int gettimeofday(struct timeval *restrict now, void *restrict zone)

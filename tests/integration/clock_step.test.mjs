@@ -21,11 +21,11 @@ const set = seconds => {
 writeFileSync(clock, Buffer.alloc(8));
 writeFileSync(keyFile, KEY);
 
-async function start(env = {}) {
+async function start(env = {}, options = {}) {
     const shim = join(folder, 'clock_step.so');
     execFileSync('cc', ['-shared', '-fPIC', '-O1', '-o', shim, join(ROOT, 'tests/integration/clock_step.c')]);
     set(0);
-    return Stack.start({ env: { LD_PRELOAD: shim, CLOCK_STEP: clock, KEEPALIVE_MS: 150, DRAIN_SECONDS: 1, ...env } });
+    return Stack.start({ ...options, env: { LD_PRELOAD: shim, CLOCK_STEP: clock, KEEPALIVE_MS: 150, DRAIN_SECONDS: 1, ...env } });
 }
 
 function token(seconds) {
@@ -77,4 +77,21 @@ test('a token ends by the time of day', { skip }, async () => {
     const late = await open();
     assert.equal(late.status, 401);
     late.close();
+});
+
+test('tickers go on, once for each interval, when the clock is set back and forth; two publishers agree', { skip }, async () => {
+    const s = await start({ TICKERS: 'letters:100' }, { gateways: 0, publishers: 2 });
+    const positions = async () => (await s.redis.command(['XRANGE', '{sse:letters}:log', '-', '+'])).map(([position]) => Number(position.split('-')[0]));
+    let seen = 0;
+    // As if they had run for 30 s.
+    for (let now = Math.floor(Date.now() / 100), number = now - 300; number < now; ++number)
+        await s.redis.command(['SET', `{sse:letters}:key:ticker letters:${number}`, 'x 1-1', 'EX', 300]);
+    for (const step of [0, -20, -250, -200, 0, -HOUR, 0]) {
+        set(step);
+        await until(`fifteen ticks at ${step}`, async () => (await positions()).length >= seen + 15);
+        const fresh = (await positions()).slice(seen);
+        seen += fresh.length;
+        // One may come twice as the clock is set, between the two publishers' turns.
+        assert.ok(fresh.at(-1) - fresh[0] >= 100 * (fresh.length - 3), `${step}: ${fresh.length} ticks in ${fresh.at(-1) - fresh[0]} ms`);
+    }
 });

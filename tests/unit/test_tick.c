@@ -49,6 +49,11 @@ static void test_number(void)
     check(tick_number(0, 5000) == 0 && tick_number(4999, 5000) == 0, "tick 0 lasts one interval");
     check(tick_number(5000, 5000) == 1 && tick_number(9999, 5000) == 1, "tick 1 begins at the boundary");
     check(tick_number(1795262400000, 1000) == 1795262400, "numbers hold today's wall clock");
+    check(tick_next(0, 5000, 5000) == 1 && tick_next(1, 10000, 5000) == 2 && tick_next(1, 100000, 5000) == 20,
+          "the next tick goes by the clock");
+    check(tick_next(1000, 5000000, 5000) == 1001 && tick_next(1001, 5000000, 5000) == 1002,
+          "… and on from the last one where the clock was set back");
+    check(tick_next(1000, 4705000, 5000) == 1001 && tick_next(1000, 4700000, 5000) == 940, "… by less than 300 s");
 }
 
 static void test_rate(void)
