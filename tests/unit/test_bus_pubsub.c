@@ -117,9 +117,7 @@ static void check_set(struct server *server)
     check(!subscribe_ready(seen.subscribe) && subscribe_why(seen.subscribe) != NULL,
           "a channel can be added before there is a Redis");
     check(run_until(seen.subscribed == 1) && seen.last_tag == 1, "and is confirmed when there is");
-    check(subscribe_ready(seen.subscribe) &&
-              server_listeners(server, "NUMSUB", "sse:a") == 1,
-          "it is in the set");
+    check(subscribe_ready(seen.subscribe) && server_listeners(server, "NUMSUB", "sse:a") == 1, "it is in the set");
     check_payloads(server);
     server_set(server, "PUBLISH sse:b other");
     server_set(server, "PUBLISH sse:a mine");
