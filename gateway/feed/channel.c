@@ -102,6 +102,19 @@ void channel_emit(struct channel *channel, struct frame *frame)
     channel->shared->on_event(channel, frame);
 }
 
+/* Goes on from `at`. Where that is back, the history does not tell what streams were handed out behind it, so the channel remembers. */
+static void go_to(struct channel *channel, struct position at)
+{
+    const struct channel_shard *shard = channel->shard;
+    if (position_compare(at, channel->last) < 0) {
+        channel->broken = true;
+        ++channel->breaks;
+        channel->broken_at = at;
+        channel->broken_ms = shard != NULL && shard->clock_known ? (uint64_t)((int64_t)monotonic_ms() + shard->clock_ms) : 0;
+    }
+    channel->last = at;
+}
+
 void channel_emit_gap(struct channel *channel, struct position until, uint64_t time_ms)
 {
     char last_id[EVENT_ID_LEN + 1], own_id[EVENT_ID_LEN + 1];
@@ -114,6 +127,7 @@ void channel_emit_gap(struct channel *channel, struct position until, uint64_t t
     log_warn("the history does not reach back far enough: sending a gap", log_slice("channel", channel_name(channel)));
     channel->shared->on_event(channel, gap);
     frame_unref(gap);
+    go_to(channel, until);
     ring_clear(&channel->ring);
     channel->horizon_ms = 0;
     channel_forget_history(channel);
@@ -156,7 +170,7 @@ void channel_start_over(struct channel *channel, struct position previous)
     channel_forget_history(channel);
     channel->depth = 0;
     channel->horizon_ms = 0;
-    channel->last = previous;
+    go_to(channel, previous);
     channel->past = channel->past == PAST_BARE ? PAST_KNOWN : channel->past;
     channel->interrupted = false;
     channel->settled = 0;
@@ -252,6 +266,8 @@ void channel_catch_up(struct channel *channel)
     frames_dispose(&held);
     if (channel->state == READING)
         channel_start_read(channel);
+    else
+        channel->reread = false;
     if (channel->drops != drops && channel->state == LIVE)
         channel->shared->on_live(channel); /* those that waited for what was forgotten meanwhile */
 }

@@ -103,7 +103,8 @@ struct channel {
 /* Hands on the next event. */
 void channel_emit(struct channel *channel, struct frame *frame);
 
-/* Tells every stream that what stood between the last event and `until` is gone for good; or, where no event says so, what was published before time_ms. */
+/* Tells every stream that what stood between the last event and `until` is gone for good, or, where no event says so, what was published before time_ms; and goes on from `until`. Where that
+ * is before the last event, the history has lost what streams were handed out behind it. */
 void channel_emit_gap(struct channel *channel, struct position until, uint64_t time_ms);
 
 /* Links the first event of a history that restarted to the last event before it, since nothing is missing between them. */

@@ -48,7 +48,7 @@ static bool is_lost_before(const struct channel *channel, uint64_t time_ms)
     horizon_ms = horizon_of(born_ms, time_ms);
     if (!position_is_none(channel->last) && channel->last.ms >= horizon_ms)
         return true;
-    return channel->heard_ms < horizon_ms;
+    return channel->shard == NULL || clock_steps_since(channel->shard->doubts, channel->heard_ms) < horizon_ms;
 }
 
 /* The history has no entry. */
@@ -60,8 +60,7 @@ static void take_absence(struct channel *channel, const struct marker *marker)
                    (position_is_none(channel->last) && is_lost_before(channel, marker->now_ms)));
     if (lost)
         channel_emit_gap(channel, marker->last, marker->now_ms);
-    if (first || lost)
-        channel->last = marker->last;
+    channel->last = first ? marker->last : channel->last;
     if (first)
         channel->horizon_ms = horizon_of(channel->born_ms, marker->now_ms);
     else if (lost)
@@ -234,6 +233,24 @@ static void on_newest(void *data, const struct history_entry *entries, size_t co
     go_on(channel, true);
 }
 
+/* True: the ring had such events. */
+static bool drop_before(struct channel *channel, struct position first)
+{
+    uint32_t had = channel->ring.count;
+    ring_drop_before(&channel->ring, first);
+    if (channel->ring.count == had)
+        return false;
+    channel->depth = UINT32_MAX;
+    channel_forget_history(channel);
+    return true;
+}
+
+void channel_begins_with(struct channel *channel, struct position first)
+{
+    if (channel->state == LIVE && drop_before(channel, first))
+        channel_wake(channel);
+}
+
 /* Where the history begins: the ring does not go back further. What came since the question was asked may be dropped, too: it is in the history, and is read there. */
 static void on_first(void *data, const struct history_entry *entries, size_t count, bool more, const char *why)
 {
@@ -241,12 +258,7 @@ static void on_first(void *data, const struct history_entry *entries, size_t cou
     (void)more;
     if (!read_ended(channel, why))
         return;
-    uint32_t had = channel->ring.count;
-    ring_drop_before(&channel->ring, count == 0 ? POSITION_MAX : entries[0].at);
-    if (channel->ring.count != had) {
-        channel->depth = UINT32_MAX;
-        channel_forget_history(channel);
-    }
+    drop_before(channel, count == 0 ? POSITION_MAX : entries[0].at);
     channel->doubted = false;
     channel->verified_ms = channel->asked_ms;
     go_on(channel, false);
@@ -266,42 +278,37 @@ static void on_older(void *data, const struct history_entry *entries, size_t cou
     go_on(channel, false);
 }
 
-/* Sends a gap to all streams, whose clients' ids are not in this history, and goes on from `at`. The history does not tell what was lost behind `at`, so the channel remembers it. */
-static void go_back_to(struct channel *channel, struct position at, uint64_t time_ms)
-{
-    channel_emit_gap(channel, at, time_ms);
-    channel->last = at;
-    channel->broken = true;
-    ++channel->breaks;
-    channel->broken_at = at;
-    channel->broken_ms =
-        channel->shard != NULL && channel->shard->clock_known ? (uint64_t)((int64_t)monotonic_ms() + channel->shard->clock_ms) : 0;
-}
-
 /* What was missed. True when all of it was taken. */
 static bool take_missed(struct channel *channel, const struct history_entry *entries, size_t count, bool more)
 {
     const struct divergence_past past = {channel_name(channel), &channel->ring, channel->last};
     channel->read_us = monotonic_us();
-    bool about_last = channel->divergence.asked == DIVERGENCE_DOUBTED || channel->divergence.asked == DIVERGENCE_CHALLENGED;
+    enum divergence_trust asked = channel->divergence.asked;
+    bool about_last = count != 0 && (asked == DIVERGENCE_DOUBTED || asked == DIVERGENCE_CHALLENGED);
     struct divergence_answer answer = divergence_judge(&channel->divergence, &past, entries, count, !more);
     switch (answer.what) {
     case DIVERGENCE_ASK_AGAIN:
         return false;
     case DIVERGENCE_START_OVER:
-        channel_start_over(channel, answer.at);
+        channel_start_over(channel, channel->reread ? POSITION_NONE : answer.at); /* of this history some may have been let go */
         return false;
     case DIVERGENCE_GO_BACK:
         channel->settled = 0;
-        go_back_to(channel, answer.at, answer.from < count ? entries[answer.from].at.ms : 0);
+        channel_emit_gap(channel, answer.at, answer.from < count ? entries[answer.from].at.ms : 0);
         break;
     case DIVERGENCE_TAKE:
-        channel->settled = about_last && count != 0 ? channel->asked_held : channel->settled;
+        channel->settled = about_last || asked == DIVERGENCE_BEREFT ? channel->asked_held : channel->settled;
         break;
     }
     for (size_t i = answer.from; i < count; ++i)
         take_entry(channel, &entries[i]);
     return !more;
+}
+
+/* An answer before told of more, and there is none: the history may have gone meanwhile. */
+static bool is_end_unproven(const struct channel *channel, size_t count, bool from_start)
+{
+    return channel->interrupted && count == 0 && !from_start && channel->divergence.asked == DIVERGENCE_TRUSTED;
 }
 
 static void on_missed(void *data, const struct history_entry *entries, size_t count, bool more, const char *why)
@@ -316,6 +323,10 @@ static void on_missed(void *data, const struct history_entry *entries, size_t co
         return;
     }
     bool complete = !channel->again && take_missed(channel, entries, count, more);
+    if (complete && is_end_unproven(channel, count, from_start)) {
+        divergence_doubt(&channel->divergence, channel->last);
+        complete = false;
+    }
     bool absent = complete && count == 0 && from_start && channel->interrupted;
     if (absent)
         want_absence(channel);

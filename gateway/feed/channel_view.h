@@ -8,6 +8,10 @@
 
 struct channel;
 
+enum {
+    FOLLOW_MS = 2000
+}; /* a gateway follows a failover within this: until then it may hear an old primary, which proves nothing of the new one */
+
 /* Where histories are read: one shard, as its channels see it. */
 struct channel_shard {
     struct redis *commands;
@@ -15,6 +19,7 @@ struct channel_shard {
     bool clock_known; /* since the first connection */
     int64_t clock_ms; /* Redis's clock (milliseconds since 1970) less monotonic_ms() */
     struct clock_steps *steps; /* of that clock */
+    struct clock_steps *doubts; /* times about which a failover was followed: what was proven then may be of the primary before */
     void (*on_clock_doubt)(void *data); /* read the clock now */
     void *data;
     uint64_t proven_ms; /* all that was published before this time of Redis's clock has come; 0: not known */
@@ -85,7 +90,10 @@ struct history_read *channel_read_after(const struct channel *channel, struct po
 struct history_read *channel_read_before(const struct channel *channel, struct position before, size_t limit, history_cb cb,
                                          void *data) __attribute__((warn_unused_result));
 
-/* For callers of these two: wakes all streams that wait for the channel; reports a failure, so that channel_retry() follows. */
+/* For callers of these two, that found nothing before `first` from before the ring on: the ring does not go back further. */
+void channel_begins_with(struct channel *channel, struct position first);
+
+/* Likewise: wakes all streams that wait for the channel; reports a failure, so that channel_retry() follows. */
 void channel_wake(struct channel *channel);
 void channel_read_failed(struct channel *channel, const char *why);
 

@@ -5,9 +5,9 @@ static bool touch(const struct clock_step *one, const struct clock_step *other)
     return one->to_ms <= other->from_ms && other->to_ms <= one->from_ms;
 }
 
-/* Steps whose times overlap become one. */
-static void add(struct clock_steps *steps, struct clock_step step)
+void clock_steps_add(struct clock_steps *steps, uint64_t to_ms, uint64_t from_ms)
 {
+    struct clock_step step = {to_ms, from_ms};
     for (uint32_t i = 0; i < CLOCK_STEPS; ++i) {
         struct clock_step *known = &steps->steps[i];
         if (known->from_ms == 0 || !touch(known, &step))
@@ -26,7 +26,7 @@ bool clock_steps_read(struct clock_steps *steps, uint64_t now_ms, uint64_t asked
     bool back = steps->known && steps->least_ms - most > CLOCK_NOISE_MS;
     if (back) {
         int64_t to = (int64_t)steps->asked_ms + least - 1; /* it was set after it was read last */
-        add(steps, (struct clock_step){to > 0 ? (uint64_t)to : 0, (uint64_t)((int64_t)came_ms + steps->most_ms)});
+        clock_steps_add(steps, to > 0 ? (uint64_t)to : 0, (uint64_t)((int64_t)came_ms + steps->most_ms));
         steps->heard_ms = 0;
     }
     steps->known = true;

@@ -30,6 +30,9 @@ bool clock_steps_read(struct clock_steps *steps, uint64_t now_ms, uint64_t asked
 /* An event of this position's time came at mono_ms of monotonic_ms(), the newest of its channel and of all that the shard sent. True: it looks as if the clock had gone back since it was read. */
 bool clock_steps_suspect(struct clock_steps *steps, uint64_t ms, uint64_t mono_ms);
 
+/* The times behind to_ms, up to from_ms, stand for to_ms. Those that overlap become one. */
+void clock_steps_add(struct clock_steps *steps, uint64_t to_ms, uint64_t from_ms);
+
 /* The time that `ms` stands for: itself, or an earlier one. */
 uint64_t clock_steps_since(const struct clock_steps *steps, uint64_t ms);
 

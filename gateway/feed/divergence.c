@@ -25,6 +25,7 @@ struct divergence_question divergence_ask(struct divergence *divergence, struct 
     case DIVERGENCE_SEARCHED:
         return (struct divergence_question){.after = divergence->common};
     case DIVERGENCE_FORGOTTEN:
+    case DIVERGENCE_BEREFT:
         return (struct divergence_question){.newest = true};
     case DIVERGENCE_TRUSTED:
         break;
@@ -85,7 +86,7 @@ static struct divergence_answer go_back(struct divergence *divergence, struct po
     return (struct divergence_answer){.what = DIVERGENCE_GO_BACK, .from = from, .at = at};
 }
 
-/* Entry `from` is the first that was not handed on. */
+/* Entry `from` is the first that was not handed on. It may follow the last event, where that was deleted meanwhile. */
 static struct divergence_answer branch(struct divergence *divergence, const struct divergence_past *past,
                                        const struct history_entry *entries, size_t from)
 {
@@ -93,7 +94,7 @@ static struct divergence_answer branch(struct divergence *divergence, const stru
     struct position at = first == NULL ? divergence->common : first->prev;
     if (first != NULL)
         frame_unref(first);
-    return go_back(divergence, at, from);
+    return position_compare(at, past->last) == 0 ? take_from(divergence, from) : go_back(divergence, at, from);
 }
 
 static struct divergence_answer check_last(struct divergence *divergence, const struct divergence_past *past,
@@ -136,14 +137,32 @@ static struct divergence_answer forget(struct divergence *divergence, const stru
     return go_back(divergence, entries[0].at, count);
 }
 
+static struct divergence_answer start_over(struct divergence *divergence)
+{
+    divergence->trust = DIVERGENCE_TRUSTED;
+    return (struct divergence_answer){.what = DIVERGENCE_START_OVER, .at = divergence->newcomer_prev};
+}
+
 /* If the last event stands there, or what follows it does, the newcomer is an old event that came again, or not of this history; else the newcomer is believed. */
 static struct divergence_answer decide(struct divergence *divergence, const struct divergence_past *past,
                                        const struct history_entry *entries, size_t count)
 {
-    divergence->trust = DIVERGENCE_TRUSTED;
-    if (is_fork(past, entries, count))
-        return (struct divergence_answer){.what = DIVERGENCE_START_OVER, .at = divergence->newcomer_prev};
-    return take_from(divergence, 0);
+    if (count == 0)
+        return ask_again(divergence, DIVERGENCE_BEREFT);
+    if (!is_fork(past, entries, count))
+        return take_from(divergence, 0);
+    return start_over(divergence);
+}
+
+/* If the history ends before the last event, it is another one, of an earlier clock. If it has nothing at all, it went since, with the newcomer, which was an old event. */
+static struct divergence_answer decide_by_end(struct divergence *divergence, const struct divergence_past *past,
+                                              const struct history_entry *entries, size_t count)
+{
+    if (count == 0)
+        return take_from(divergence, 0);
+    if (position_compare(entries[0].at, past->last) < 0)
+        return start_over(divergence);
+    return ask_again(divergence, DIVERGENCE_CHALLENGED); /* it came since */
 }
 
 struct divergence_answer divergence_judge(struct divergence *divergence, const struct divergence_past *past,
@@ -160,6 +179,8 @@ struct divergence_answer divergence_judge(struct divergence *divergence, const s
         return forget(divergence, past, entries, count);
     case DIVERGENCE_CHALLENGED:
         return decide(divergence, past, entries, count);
+    case DIVERGENCE_BEREFT:
+        return decide_by_end(divergence, past, entries, count);
     case DIVERGENCE_TRUSTED:
         break;
     }

@@ -11,6 +11,7 @@ enum divergence_trust {
     DIVERGENCE_SEARCHED, /* the last event is not there: what follows the oldest one of the ring is read, for the first that was not handed on */
     DIVERGENCE_FORGOTTEN, /* nothing of the ring is there, nor after it: the newest entry is read */
     DIVERGENCE_CHALLENGED, /* an event came that is older than the last one and may not have been handed on: the next read begins with the last one */
+    DIVERGENCE_BEREFT, /* … and found nothing from there on: the newest entry is read */
 };
 
 /* Zeroed is one that is trusted. */
@@ -19,7 +20,7 @@ struct divergence {
     bool emptied; /* the history was seen empty: all that it will hold comes after the last event, whatever its position */
     struct position common; /* while SEARCHED: all that the history has up to here was handed on */
     bool found_common; /* … and there was something */
-    struct position newcomer_prev; /* while CHALLENGED: what the event says of the one before it */
+    struct position newcomer_prev; /* while CHALLENGED or BEREFT: what the event says of the one before it */
 };
 
 /* What a channel has handed on; borrowed. */
@@ -55,5 +56,5 @@ void divergence_challenge(struct divergence *divergence, struct position prev);
 struct divergence_question divergence_ask(struct divergence *divergence, struct position last);
 
 /* `entries` answer the question asked last; `whole`: up to the end of the history. */
-struct divergence_answer divergence_judge(struct divergence *divergence, const struct divergence_past *past, const struct history_entry *entries,
-                                    size_t count, bool whole);
+struct divergence_answer divergence_judge(struct divergence *divergence, const struct divergence_past *past,
+                                          const struct history_entry *entries, size_t count, bool whole);

@@ -417,7 +417,7 @@ static void on_change(void *data)
     atomic_store_explicit(&feed->usable, up, memory_order_relaxed);
 }
 
-static void on_beat(void *data)
+static void on_clock(void *data)
 {
     struct feed *feed = data;
     feed->shared.margin_ms = uplinks_margin_ms(feed->uplinks);
@@ -449,7 +449,7 @@ struct feed *feed_open(const struct feed_options *options)
                                                            .on_commands = on_retry,
                                                            .on_change = on_change,
                                                            .on_moved = on_moved,
-                                                           .on_beat = on_beat,
+                                                           .on_clock = on_clock,
                                                            .data = feed});
     feed->shared = (struct channel_shared){.worker_count = options->worker_count,
                                            .margin_ms = uplinks_margin_ms(feed->uplinks),

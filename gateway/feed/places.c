@@ -202,8 +202,11 @@ static enum replay_need find_time(struct replay *replay, struct slice id, struct
             stand_at(replay, i, at);
     if (replay->state == REPLAY_RESOLVING && time.ms > newest_of(replay, of).ms)
         return REPLAY_BARRIER;
-    for (uint32_t i = 0; i < replay->request->count; ++i)
-        stand_at_time(replay, i, time.ms, time.seq == PLACE_PROVEN ? shard_at(replay, i) : of);
+    for (uint32_t i = 0; i < replay->request->count; ++i) {
+        const struct channel_shard *shard = shard_at(replay, i);
+        uint64_t since_ms = shard == NULL ? time.ms : clock_steps_since(shard->doubts, time.ms);
+        stand_at_time(replay, i, since_ms, time.seq == PLACE_PROVEN ? shard : of);
+    }
     return REPLAY_READY;
 }
 

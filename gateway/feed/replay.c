@@ -61,13 +61,19 @@ static bool has_head(const struct feed_request *request)
     return request->head_sent || monotonic_ms() - request->asked_ms >= REPLAY_HEAD_MS;
 }
 
-static struct position since_asked(const struct feed_request *request, const struct channel *channel, struct position after)
+static void stand_since_asked(const struct replay *replay, struct place *place, struct position after)
 {
-    const struct channel_shard *shard = channel_shard(channel);
+    const struct feed_request *request = replay->request;
+    const struct channel_shard *shard = channel_shard(place->channel);
+    place->after = after;
+    place->time_ms = places_present_ms(replay);
+    place->stance = STANCE_TIME;
     if (!has_head(request) || !shard->clock_known)
-        return after;
-    struct position since = places_since((uint64_t)((int64_t)request->asked_ms + shard->clock_ms));
-    return position_compare(since, after) < 0 ? since : after;
+        return;
+    uint64_t asked_ms = (uint64_t)((int64_t)request->asked_ms + shard->clock_ms);
+    struct position since = places_since(asked_ms);
+    place->after = position_compare(since, after) < 0 ? since : after;
+    place->time_ms = request->mode == START_FRESH ? asked_ms : place->time_ms;
 }
 
 /* The newest request->last events of each channel. */
@@ -88,9 +94,7 @@ static enum replay_need resolve_last(struct replay *replay, struct channel **wai
             place->after = channel_ring_begin(place->channel);
         else if (!channel_find_newest(place->channel, last, &place->after))
             return REPLAY_CHANNEL;
-        place->after = since_asked(replay->request, place->channel, place->after);
-        place->time_ms = places_present_ms(replay);
-        place->stance = STANCE_TIME;
+        stand_since_asked(replay, place, place->after);
     }
     return REPLAY_READY;
 }
@@ -98,12 +102,8 @@ static enum replay_need resolve_last(struct replay *replay, struct channel **wai
 /* From now on. */
 static void resolve_fresh(struct replay *replay)
 {
-    for (uint32_t i = 0; i < replay->request->count; ++i) {
-        struct place *place = &replay->places[i];
-        place->after = since_asked(replay->request, place->channel, channel_newest(place->channel));
-        place->time_ms = has_head(replay->request) ? place->after.ms : places_present_ms(replay);
-        place->stance = STANCE_TIME;
-    }
+    for (uint32_t i = 0; i < replay->request->count; ++i)
+        stand_since_asked(replay, &replay->places[i], channel_newest(replay->places[i].channel));
 }
 
 /* What was read to look an id up serves as the first page where the stream goes on from there. */
@@ -188,6 +188,12 @@ static void seek(struct place *place)
         place->next = ring_after(channel_ring(place->channel), place->after);
 }
 
+/* There are more since than the ring holds. */
+static bool is_emptied_no_more(const struct place *place)
+{
+    return place->page == PAGE_EMPTIED && !channel_covers(place->channel, place->page_end);
+}
+
 /* READY: for each place there are frames, or it is known that there are none. */
 static enum replay_need read_pages(struct replay *replay, struct channel **wait_at)
 {
@@ -196,6 +202,8 @@ static enum replay_need read_pages(struct replay *replay, struct channel **wait_
         *wait_at = place->channel;
         if (place->page == PAGE_UNKNOWN)
             return replay_read_joint(replay, i);
+        if (is_emptied_no_more(place))
+            replay_drop_page(replay, place);
         if (place->page != PAGE_NONE || channel_covers(*wait_at, place->after))
             continue;
         if (channel_deepen(*wait_at, UINT32_MAX))
@@ -401,12 +409,19 @@ static bool leave_page(const struct replay *replay, struct place *place)
     return true;
 }
 
-/* False: the place has no next frame. */
+/* A gap that no event's id tells of. */
+static bool is_without_record(enum place_gap gap)
+{
+    return gap == PLACE_GAP_ALL || gap == PLACE_GAP_BY_TIME;
+}
+
+/* False: the place has no next frame. What a gap ends with may be later than the event behind it, where no record tells. */
 static bool next_at(const struct place *place, struct position *at)
 {
-    const struct frame *frame = place->gap != PLACE_GAP_NONE ? NULL : frame_at(place);
-    *at = frame != NULL ? frame->at : place->gap_at;
-    return place->gap != PLACE_GAP_NONE || frame != NULL;
+    const struct frame *frame = frame_at(place);
+    bool gap = place->gap != PLACE_GAP_NONE;
+    *at = frame != NULL && (!gap || position_compare(frame->at, place->gap_at) < 0) ? frame->at : place->gap_at;
+    return gap || frame != NULL;
 }
 
 /* The place whose next frame is the oldest; NULL when no place has one, or when a page has run out and it can't be told. */
@@ -482,15 +497,19 @@ static bool has_frame(const struct place *place)
     return frame_at(place) != NULL || place->page_more;
 }
 
-/* A gap that no event's id tells of. */
-static bool is_without_record(enum place_gap gap)
-{
-    return gap == PLACE_GAP_ALL || gap == PLACE_GAP_BY_TIME;
-}
-
 static bool has_gap_without_record(const struct place *place)
 {
     return is_without_record(place->gap);
+}
+
+/* This time, or that of an earlier event which is still to come. */
+static uint64_t until_next(const struct replay *replay, uint64_t ms)
+{
+    for (uint32_t i = 0; i < replay->request->count; ++i) {
+        const struct frame *next = upcoming(&replay->places[i]);
+        ms = next != NULL && next->at.ms < ms ? next->at.ms : ms;
+    }
+    return ms;
 }
 
 /* The id from which a client that got this gap resumes: the other gaps and the events that follow are still to come. False: it resumes from where it was. */
@@ -504,7 +523,7 @@ static bool format_after_gap(const struct replay *replay, const struct place *pl
     else if (gap == PLACE_GAP_BY_EVENT)
         event_id_format(out, channel_name(place->channel), place->gap_at);
     else if (has_more(replay, has_frame))
-        format_time(gap == PLACE_GAP_ALL ? place->time_ms : place->gap_at.ms, out);
+        format_time(until_next(replay, gap == PLACE_GAP_ALL ? place->time_ms : place->gap_at.ms), out);
     else
         format_present(replay, out);
     return true;

@@ -77,6 +77,7 @@ static void take_page(const struct replay *replay, struct place *place, const st
 {
     if (count == 0) { /* the history was deleted: what is missing is a gap, and the ring may have the newest yet */
         place->page = PAGE_EMPTIED;
+        place->page_end = replay->newest_asked;
         return;
     }
     place->page_frames = h2o_mem_alloc((count + 1) * sizeof(struct frame *));
@@ -102,8 +103,10 @@ static void on_page(void *data, const struct history_entry *entries, size_t coun
     struct replay *replay = data;
     struct place *place = &replay->places[replay->read_at];
     read_ended(replay, why);
-    if (why == NULL)
+    if (why == NULL) {
         take_page(replay, place, entries, count, 0, more);
+        channel_begins_with(place->channel, count == 0 ? POSITION_MAX : entries[0].at);
+    }
     replay->on_read(replay->data);
 }
 
@@ -147,6 +150,7 @@ static enum replay_need read_after(struct replay *replay, uint32_t at, struct po
     if (!promise_room(replay))
         return REPLAY_TURN;
     replay->read_at = at;
+    replay->newest_asked = channel_newest(place->channel);
     metric_add(COUNT_HISTORY_READS, 1);
     return wait_for(replay, place->channel, channel_read_after(place->channel, after, limit, cb, replay));
 }

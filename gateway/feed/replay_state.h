@@ -52,7 +52,7 @@ enum place_gap {
 /* What was read for this stream alone, because the ring does not reach back. */
 enum place_page {
     PAGE_NONE,
-    PAGE_EMPTIED, /* a read from `after` on found nothing in the history */
+    PAGE_EMPTIED, /* a read from `after` on found nothing in the history: what follows page_end is in the ring, as long as that has it */
     /* Whether the page goes on from `after` without a hole: */
     PAGE_UNKNOWN, /* an entry of somebody else stands first, which names nothing: it joins on if `after` is still in the history */
     PAGE_BY_PREV, /* its first frame names what stands before it */
@@ -77,7 +77,8 @@ struct place {
     uint32_t page_count;
     struct frame **page_frames; /* malloc'd, one reference each; NULL for PAGE_NONE and PAGE_EMPTIED */
     size_t page_bytes; /* counted in the memory of rings */
-    struct position page_end; /* of the last entry that was read */
+    struct position
+        page_end; /* of the last entry that was read; PAGE_EMPTIED: the channel's newest event when that was asked for */
     uint32_t next; /* in the page, or in the ring */
 };
 
@@ -104,6 +105,7 @@ struct replay {
     uint32_t waits; /* for a later present */
     struct history_read *reading; /* of its own; NULL: none */
     uint32_t read_at; /* for this place */
+    struct position newest_asked; /* its channel's newest event when that was asked for */
     size_t promised; /* bytes of shared->pages, while pages are read and held */
     const char *failed; /* why the last read did; NULL: it did not */
     enum history_fault fault; /* … and what kind of failure, for replay_fault() */

@@ -115,6 +115,9 @@ static void take_clock(struct uplink *uplink, uint64_t now_ms)
     struct channel_shard *shard = &uplink->shard;
     uint64_t mono_ms = monotonic_ms();
     shard->clock_ms = (int64_t)now_ms - (int64_t)mono_ms;
+    if (uplink->moved)
+        clock_steps_add(&uplink->doubts, now_ms > FOLLOW_MS ? now_ms - FOLLOW_MS : 0, now_ms + FOLLOW_MS);
+    uplink->moved = false;
     if (!shard->clock_known) {
         shard->clock_known = true;
         prove(uplink); /* a canary may have come before the clock was known */
@@ -124,6 +127,7 @@ static void take_clock(struct uplink *uplink, uint64_t now_ms)
                  log_str("key", shard->born_key));
     if (shard->proven_ms > now_ms)
         shard->proven_ms = now_ms;
+    uplink->uplinks->options.on_clock(uplink->uplinks->options.data);
 }
 
 static void on_born(void *data, uint64_t now_ms, uint64_t born_ms, bool denied, const char *why)
@@ -167,6 +171,7 @@ static void on_commands_ready(void *data)
 {
     struct uplink *uplink = data;
     const struct uplinks_options *options = &uplink->uplinks->options;
+    uplink->moved = uplink->moved || redis_moved(uplink->shard.commands);
     if (!read_clock(uplink))
         return; /* lost again: on_commands_lost() follows */
     options->on_change(options->data);
@@ -222,12 +227,10 @@ static void on_subscriber_lost(void *data, const char *why)
 static void on_beat(void *data)
 {
     struct uplink *uplink = data;
-    const struct uplinks_options *options = &uplink->uplinks->options;
     if (redis_ready(uplink->shard.commands) && !read_clock(uplink))
         redis_drop(uplink->shard.commands, "too many bytes are waiting to be sent to Redis");
     look(uplink->uplinks);
     watch_clocks(uplink->uplinks);
-    options->on_beat(options->data);
 }
 
 static void on_back(void *data)
@@ -269,6 +272,7 @@ static void on_shard(void *data, struct shard *shard)
     struct uplink *uplink = h2o_mem_alloc(sizeof(*uplink));
     *uplink = (struct uplink){.uplinks = uplinks, .at = shard, .next = uplinks->first};
     uplink->shard.steps = &uplink->steps;
+    uplink->shard.doubts = &uplink->doubts;
     uplink->shard.on_clock_doubt = on_clock_doubt;
     uplink->shard.data = uplink;
     uplinks->first = shard->owner = uplink;

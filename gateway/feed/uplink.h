@@ -9,7 +9,8 @@ struct uplink {
     struct uplinks *uplinks;
     struct shard *at;
     struct channel_shard shard; /* its command connection and its clock */
-    struct clock_steps steps;
+    struct clock_steps steps, doubts;
+    bool moved; /* its commands go to another node, whose clock was not read yet */
     uint64_t clock_asked_ms; /* monotonic_ms() when the first of the answers that are to come was asked for */
     uint32_t clock_asked; /* how many that are */
     struct subscribe *subscribe;
@@ -34,8 +35,8 @@ struct uplinks_options {
     void (*on_change)(void *data);
     /* Channels may have another uplink, or none: see uplinks_of(). The one they had may go after this. */
     void (*on_moved)(void *data);
-    /* The clocks were read again, and with them what is proven: every second or so. */
-    void (*on_beat)(void *data);
+    /* The clock of a shard was read: every second or so. */
+    void (*on_clock)(void *data);
     void *data;
 };
 

@@ -53,6 +53,8 @@ struct redis {
     uint64_t ready_ms; /* since when this connection was ready; 0: it never was */
     uint64_t heard_ms; /* when something was last received */
     uint64_t answered_ms; /* … that answers a command, or is a part of an answer */
+    struct redis_node node; /* where it was ready last; not of a socket */
+    bool moved; /* … and that is another one than the time before */
     bool proven; /* and logged as ready, unless lines were too many */
     bool listening; /* a push command was sent on this connection: messages may arrive */
     unsigned walking; /* callbacks of the owner that are running */
@@ -342,6 +344,8 @@ void redis_proven(struct redis *redis)
 static void become_ready(struct redis *redis)
 {
     set_state(redis, READY);
+    redis->moved = redis->node.port != 0 && !redis_node_eq(&redis->node, &redis->dial.node);
+    redis->node = redis->dial.node;
     redis->ready_ms = redis->heard_ms;
     check_replies(redis);
     if (!redis->options.proven_later)
@@ -551,6 +555,11 @@ void redis_close(struct redis *redis)
 bool redis_ready(const struct redis *redis)
 {
     return redis->state == READY;
+}
+
+bool redis_moved(const struct redis *redis)
+{
+    return redis->moved;
 }
 
 const char *redis_why(const struct redis *redis)

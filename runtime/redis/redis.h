@@ -40,6 +40,9 @@ void redis_close(struct redis *redis);
 
 bool redis_ready(const struct redis *redis);
 
+/* While it is ready: whether that is at another node than the time before. */
+bool redis_moved(const struct redis *redis);
+
 /* Why it is not ready, a static or owned sentence for /readyz, valid until the next turn of the loop; NULL when ready. */
 const char *redis_why(const struct redis *redis);
 

@@ -77,7 +77,7 @@ static size_t on_publish(void *data, bool sharded, struct slice channel, struct 
 static struct server *make_server(uint32_t shard, struct redis_model *model)
 {
     struct server *server = world_malloc(sizeof(*server));
-    *server = (struct server){.model = model, .shard = (uint16_t)shard, .up = true};
+    *server = (struct server){.model = model, .shard = (uint16_t)shard, .place = 1, .up = true};
     redis_model_on_publish(model, on_publish, server);
     return server;
 }
@@ -204,6 +204,7 @@ void views_reset(void)
 {
     for (int i = 0; i < VIEWS; ++i)
         all_views[i].open = false, all_views[i].looks = (struct due){0};
+    connections_reset();
 }
 
 void bus_forget(uint16_t gateway)
@@ -260,6 +261,7 @@ void bus_take_over(uint32_t shard, bool restart, uint64_t late_us)
     struct server *next = bus.shards[shard].remembered, *before = bus.shards[shard].primary;
     bus.shards[shard].remembered = NULL;
     next->up = before->up;
+    next->place = before->place + (restart ? 0 : 1);
     bus.shards[shard].primary = next;
     set_slots(shard);
     for (uint32_t i = 0; i < CHANNELS; ++i)

@@ -7,13 +7,14 @@
 #include "tests/simulation/facts.h"
 #include "tests/simulation/redis_model.h"
 
-enum { SHARDS = 2, VIEWS = 16 };
+enum { SHARDS = 2, VIEWS = 16, CONNECTS = 16 };
 
 struct hearing; /* a subscription of a connection */
 
 struct server {
     struct redis_model *model;
     uint16_t shard;
+    uint32_t place; /* its address */
     bool up; /* false: it refuses connections */
     int64_t clock_us; /* its clock less the world's */
     struct line lines[CHANNELS]; /* what its data went through */
@@ -69,6 +70,9 @@ void bus_move(uint32_t channel, uint64_t late_us);
 
 /* A gateway is gone. */
 void bus_forget(uint16_t gateway);
+
+/* When the commands of a gateway were connected to another server of a shard, by its clock: the last time, and the times before; 0: never. */
+uint64_t bus_connected_ms(uint16_t gateway, uint32_t shard, uint32_t nth);
 
 /* All connections of this gateway are ready, and nothing is on its way there or back. */
 bool bus_quiet(uint16_t gateway);

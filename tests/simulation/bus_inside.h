@@ -51,4 +51,5 @@ void views_reset(void);
 void connection_tell(struct redis *redis, struct message *message);
 void connections_moved(const struct view *view);
 void connections_forget(uint16_t gateway);
+void connections_reset(void);
 void hearings_taken(struct server *server, uint16_t slot);

@@ -28,6 +28,7 @@ static void on_connects(void *data)
                             .mode = resumes ? START_RESUME : client->mode,
                             .last = client->last,
                             .client = client->number + 1};
+    client->gateway = node->number;
     client->gateway_us = node->started_us;
     trace("client %u asks gateway %u: %s%s, %u channels", client->number, node->number,
           resumes                      ? "resumes from "

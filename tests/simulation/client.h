@@ -23,6 +23,8 @@ struct track {
     struct fact *last_here; /* of the stream */
     bool moves; /* a channel of its stream has changed its shard, or a clock was set */
     bool gap_here; /* … has told one */
+    uint64_t
+        astray_us; /* … took events of a history that was deleted for new ones, then: what was published before may come again; 0: it has not */
     uint64_t seen[SEEN_WORDS];
 };
 
@@ -47,7 +49,8 @@ struct client {
     struct due connects;
     uint64_t asked_us, head_us,
         placed_us; /* of the stream: when it was asked for; when its head came, and its place; 0: it has not */
-    uint64_t gateway_us; /* when the gateway that serves it began */
+    uint16_t gateway; /* that serves it */
+    uint64_t gateway_us; /* … when that began */
     struct track tracks[CHANNELS];
 };
 

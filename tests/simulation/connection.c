@@ -47,6 +47,8 @@ struct redis {
     struct server *server; /* NULL: none */
     bool cut; /* the other end has let go; this one does not know yet */
     bool subscriber;
+    uint32_t place; /* of the server that it was ready at last; 0: none */
+    bool moved; /* … which is another one than the time before */
     const char *why;
     uint64_t backoff_ms, ready_ms;
     struct command *oldest, **newest; /* not answered */
@@ -415,12 +417,35 @@ static void on_here(void *data)
 
 /* ---- connecting ---- */
 
+static uint64_t connects_ms[VIEWS][SHARDS][CONNECTS]; /* the last first */
+
+void connections_reset(void)
+{
+    memset(connects_ms, 0, sizeof(connects_ms));
+}
+
+static void note_connect(const struct redis *redis)
+{
+    uint64_t *last = connects_ms[redis->view->gateway][redis->view->number];
+    memmove(last + 1, last, (CONNECTS - 1) * sizeof(*last));
+    last[0] = (uint64_t)((int64_t)schedule_now_us() + redis->server->clock_us) / 1000;
+}
+
+uint64_t bus_connected_ms(uint16_t gateway, uint32_t shard, uint32_t nth)
+{
+    return connects_ms[gateway][shard][nth];
+}
+
 static void become_ready(struct redis *redis)
 {
     redis->state = READY;
     redis->server = redis->view->server;
+    redis->moved = redis->place != 0 && redis->place != redis->server->place;
+    redis->place = redis->server->place;
     redis->ready_ms = schedule_now_us() / 1000 == 0 ? 1 : schedule_now_us() / 1000;
     redis->there_us = redis->here_us = 0;
+    if (!redis->subscriber && redis->moved)
+        note_connect(redis);
     trace("gateway %u: %s to shard %u ready", redis->view->gateway, redis->options.name, redis->view->number);
     if (redis->options.on_ready != NULL)
         redis->options.on_ready(redis->options.data);
@@ -497,6 +522,11 @@ void redis_close(struct redis *redis)
 bool redis_ready(const struct redis *redis)
 {
     return redis->state == READY;
+}
+
+bool redis_moved(const struct redis *redis)
+{
+    return redis->moved;
 }
 
 const char *redis_why(const struct redis *redis)

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "gateway/feed/channel_view.h"
 #include "tests/simulation/bus.h"
 #include "tests/simulation/bus_inside.h"
 #include "tests/simulation/plan.h"
@@ -14,7 +15,6 @@ enum {
     MARGIN_MS = 2000, /* between shards: SETTLED_MS and CLOCKS_MS of uplink.c */
     NOTICE_US = 1500000, /* a gateway notices a clock that was set within this */
     ON_ITS_WAY_US = 1000000, /* a message is, that long */
-    FOLLOW_US = 1000000, /* gateways follow a failover within this */
     DEAF_US = 4000000, /* … and a connection over which nothing comes any more */
 };
 
@@ -26,7 +26,7 @@ enum {
 
 static struct fact *facts[CHANNELS][FACTS]; /* by number */
 static uint32_t counts[CHANNELS], channel_count;
-static uint64_t data_us[SHARDS]; /* when a shard's data were last replaced; 0: never */
+static uint64_t data_us[CHANNELS]; /* when the data that have the channel were last replaced; 0: never */
 static uint64_t back_us[SHARDS]; /* when its clock was last set back; 0: never */
 static uint64_t marker_us[CHANNELS]; /* when the marker was last taken away */
 static uint64_t moved_us[CHANNELS];
@@ -134,7 +134,7 @@ struct fact *oracle_published(struct server *server, uint32_t channel, uint32_t 
     fact->own_id = strcmp(made, fact->id) != 0;
     fact->before = line->count == 0 ? NULL : line->facts[line->count - 1];
     if (fact->before != NULL && position_compare(fact->before->at, fact->at) >= 0 && marker_us[channel] == 0 &&
-        data_us[bus.home[channel]] == 0)
+        data_us[channel] == 0)
         violation("channel %u: event %u stands before the one that came before it", channel, number);
     fact->lost = server != bus.shards[bus.home[channel]].primary;
     if (line->count == line->room) {
@@ -177,7 +177,9 @@ void oracle_line_changed(struct server *server, uint32_t channel)
 
 void oracle_data_changed(uint32_t shard)
 {
-    data_us[shard] = schedule_now_us();
+    for (uint32_t i = 0; i < channel_count; ++i)
+        if (bus.home[i] == shard)
+            data_us[i] = schedule_now_us();
 }
 
 void oracle_moved(uint32_t channel)
@@ -248,12 +250,25 @@ static void allow_after(struct client *client, uint32_t channel, struct position
     }
 }
 
+/* A gateway that followed a failover about then goes back to before that. The times of several may overlap. */
+static uint64_t since_connected(const struct client *client, uint32_t shard, uint64_t ms)
+{
+    for (uint32_t i = 0; i < 2 * CONNECTS; ++i) {
+        uint64_t at_ms = bus_connected_ms(client->gateway, shard, i % CONNECTS);
+        if (at_ms != 0 && ms + FOLLOW_MS >= at_ms && ms <= at_ms + FOLLOW_MS + DEAF_US / 1000 && at_ms - FOLLOW_MS < ms)
+            ms = at_ms - FOLLOW_MS;
+    }
+    return ms;
+}
+
 static void allow_since_time(struct client *client, struct position time)
 {
     uint64_t margin = time.seq != 0 || !spans_shards(client) ? 0 : margin_ms();
     for (uint32_t i = 0; i < client->count; ++i) {
+        uint32_t shard = bus.home[client->channels[i]];
+        uint64_t since_ms = since_connected(client, shard, time.ms);
         struct track *track = &client->tracks[client->channels[i]];
-        allow_since(track, is_shard_odd(bus.home[client->channels[i]]) || time.ms < margin ? 0 : time.ms - margin);
+        allow_since(track, is_shard_odd(shard) || since_ms < margin ? 0 : since_ms - margin);
     }
 }
 
@@ -327,6 +342,24 @@ static bool is_asked_in_doubt(const struct client *client)
     return false;
 }
 
+/* The id that it came with, or the position of its form, was used again since, and its first event is not there any more. */
+static bool is_id_used_again(const struct client *client)
+{
+    uint32_t uses = 0, left = 0;
+    struct position at;
+    for (uint32_t i = 0; i < client->count; ++i)
+        for (uint32_t k = 0, channel = client->channels[i]; k < counts[channel]; ++k) {
+            const struct fact *fact = facts[channel][k];
+            bool same = event_id_parse(&at, slice_of(client->asked_id), channel_of(channel)) && fact != NULL &&
+                        position_compare(at, fact->at) == 0;
+            if (fact == NULL || (!same && strcmp(fact->id, client->asked_id) != 0))
+                continue;
+            ++uses;
+            left += !fact->lost && is_kept(fact, first_kept(channel));
+        }
+    return uses > 1 && left < uses;
+}
+
 void oracle_asks(struct client *client)
 {
     client->head_us = 0;
@@ -339,7 +372,8 @@ void oracle_asks(struct client *client)
         track->twice_after = POSITION_MAX;
         track->last_here = NULL;
         track->gap_here = false;
-        if (is_asked_in_doubt(client))
+        track->astray_us = 0;
+        if (is_asked_in_doubt(client) || is_id_used_again(client))
             track->doubt_us = schedule_now_us();
         if (client->id[0] == 0) {
             *track = (struct track){.followed = true, .twice_since = UINT64_MAX, .twice_after = POSITION_MAX};
@@ -347,6 +381,16 @@ void oracle_asks(struct client *client)
     }
     if (client->id[0] != 0)
         allow(client);
+}
+
+/* What its id stands for is known now. */
+static void stay_in_doubt(struct client *client)
+{
+    for (uint32_t i = 0; i < client->count; ++i) {
+        struct track *track = &client->tracks[client->channels[i]];
+        if (track->doubt_us != 0 && track->doubt_us >= client->asked_us)
+            track->doubt_us = schedule_now_us();
+    }
 }
 
 /* From here on nothing may be missing. */
@@ -357,12 +401,19 @@ static void begin(struct track *track, uint32_t channel)
     track->begun_us = schedule_now_us();
 }
 
-/* A head that was sent before the place was known promises what the history still has then, as of a time that a clock which was set meanwhile does not tell. */
+/* A head that was sent before the place was known promises what the history still has then, as of a time that a clock which was set meanwhile, or another shard's, does not tell. Its
+ * gateway may have read that at a primary before. */
+static bool is_since(uint64_t us, uint64_t since_us)
+{
+    return us != 0 && us >= since_us;
+}
+
 static void pass_gone(const struct client *client, struct track *track, uint32_t channel)
 {
     const struct line *line = line_of(channel);
     struct position first = first_kept(channel);
-    if (track->last == NULL && set_us[bus.home[channel]] >= client->asked_us && set_us[bus.home[channel]] != 0)
+    if (track->last == NULL && (is_since(set_us[bus.home[channel]], client->asked_us) ||
+                                is_since(moved_us[channel], client->asked_us) || is_since(data_us[channel], client->asked_us)))
         track->from = line->count;
     while (track->last == NULL && track->from < line->count && !is_kept(line->facts[track->from], first))
         ++track->from;
@@ -372,6 +423,7 @@ static void pass_gone(const struct client *client, struct track *track, uint32_t
 void oracle_place(struct client *client)
 {
     client->placed_us = schedule_now_us();
+    stay_in_doubt(client);
     for (uint32_t i = 0; i < client->count && client->fresh && client->mode == START_LAST; ++i) {
         struct track *track = &client->tracks[client->channels[i]];
         const struct line *line = line_of(client->channels[i]);
@@ -379,7 +431,7 @@ void oracle_place(struct client *client)
         uint32_t from = line->count;
         for (uint32_t some = client->last; some != 0 && from != 0 && is_kept(line->facts[from - 1], first); --some)
             --from;
-        if (track->last == NULL && from < track->from && data_us[bus.home[client->channels[i]]] == 0)
+        if (track->last == NULL && from < track->from && data_us[client->channels[i]] == 0)
             track->from = from;
     }
     for (uint32_t i = 0; i < client->count && client->fresh; ++i)
@@ -389,6 +441,7 @@ void oracle_place(struct client *client)
 void oracle_head(struct client *client)
 {
     client->head_us = schedule_now_us();
+    stay_in_doubt(client);
     for (uint32_t i = 0; i < client->count; ++i) {
         struct track *track = &client->tracks[client->channels[i]];
         if (!track->begun)
@@ -439,28 +492,13 @@ static bool is_left_out_by_clock(const struct client *client, const struct track
     return false;
 }
 
-/* Its position was another event's before: in data that were lost, or deleted with all markers. The two can't be told apart. */
+/* Its position is another event's, too: in data that were lost, or deleted with all markers. The two can't be told apart. */
 static bool is_place_used_again(const struct fact *fact)
 {
-    for (uint32_t i = 0; i < fact->number && (data_us[bus.home[fact->channel]] != 0 || marker_us[fact->channel] != 0); ++i)
-        if (facts[fact->channel][i] != NULL && position_compare(facts[fact->channel][i]->at, fact->at) == 0)
+    for (uint32_t i = 0; i < counts[fact->channel]; ++i)
+        if (i != fact->number && facts[fact->channel][i] != NULL && position_compare(facts[fact->channel][i]->at, fact->at) == 0)
             return true;
     return false;
-}
-
-/* The own id that it came with was used again since, and its first event is not there any more. */
-static bool is_id_used_again(const struct client *client)
-{
-    uint32_t uses = 0, left = 0;
-    for (uint32_t i = 0; i < client->count; ++i)
-        for (uint32_t k = 0, channel = client->channels[i]; k < counts[channel]; ++k) {
-            const struct fact *fact = facts[channel][k];
-            if (fact == NULL || !fact->own_id || strcmp(fact->id, client->asked_id) != 0)
-                continue;
-            ++uses;
-            left += !fact->lost && is_kept(fact, first_kept(channel));
-        }
-    return uses > 1 && left < uses;
 }
 
 /* It was on its way when its history was deleted: what comes behind it may be taken for that of another history. */
@@ -470,29 +508,23 @@ static bool is_in_deleted(const struct fact *fact)
     return fact->gone && fact->us <= at_us && fact->us + ON_ITS_WAY_US > at_us;
 }
 
-/* An id of a time, given by a gateway that was still at the primary before, says nothing of what the new one took meanwhile. */
-static bool is_of_new_primary(const struct client *client, const struct track *track, const struct fact *fact)
-{
-    uint64_t at_us = data_us[bus.home[fact->channel]];
-    return (client->count > 1 || track->last == NULL) && at_us != 0 && fact->us >= at_us && fact->us <= at_us + FOLLOW_US;
-}
-
 /* The clock was set back, and then the data went: positions below those that clients have. */
 static bool is_far_back(const struct fact *fact)
 {
-    return back_us[bus.home[fact->channel]] != 0 && data_us[bus.home[fact->channel]] != 0;
+    return back_us[bus.home[fact->channel]] != 0 && data_us[fact->channel] != 0;
 }
 
 static void check_missing(const struct client *client, const struct track *track, const struct fact *fact)
 {
     const struct fact *have = held(track);
     for (const struct fact *before = fact->before; before != NULL && before != have; before = before->before) {
-        if (have != NULL ? !before->lost && before->index <= have->index : before->index < track->from)
+        if (have != NULL && !before->lost && before->index <= have->index)
+            break;
+        if ((have == NULL || is_in_deleted(have)) && before->index < track->from)
             break;
         if (before->lost || before->restored || has_seen(track, before) || before->us <= track->gap_us || has_no_record(before) ||
             is_left_out_by_clock(client, track) || is_place_used_again(before) || is_id_used_again(client) ||
-            is_in_deleted(before) || before->us <= track->doubt_us || is_of_new_primary(client, track, before) ||
-            is_far_back(before))
+            is_in_deleted(before) || before->us <= track->doubt_us || is_far_back(before))
             continue;
         violation("client %u: event %u of channel %u came without %u before it, and without a gap", client->number, fact->number,
                   fact->channel, before->number);
@@ -505,18 +537,28 @@ static bool is_old_in_deleted(const struct client *client, const struct fact *fa
     return fact->gone && emptied_us[fact->channel] + DEAF_US > client->asked_us && fact->us <= emptied_us[fact->channel];
 }
 
+/* The clock went back, and a history went without a record: what is on its way of it stands above what is new. */
+static bool is_history_mixed(uint32_t channel)
+{
+    return back_us[bus.home[channel]] != 0 && (data_us[channel] != 0 || marker_us[channel] != 0) && emptied_us[channel] != 0 &&
+           emptied_us[channel] + DEAF_US > schedule_now_us();
+}
+
 /* On one stream all that comes of a channel is in order, each once. */
 static void check_order(const struct client *client, struct track *track, struct fact *fact)
 {
     struct fact *last = track->last_here;
     track->last_here = fact;
-    if (fact->restored || (last != NULL && last->restored) || is_old_in_deleted(client, fact))
+    if (is_history_mixed(fact->channel) || (last != NULL && fact->index < last->index && is_old_in_deleted(client, fact)))
+        track->astray_us = schedule_now_us();
+    if (fact->restored || (last != NULL && last->restored) || is_old_in_deleted(client, fact) || fact->us <= track->astray_us ||
+        (last == fact && is_place_used_again(fact)))
         return;
     if (last == fact)
         violation("client %u: event %u of channel %u came twice in one stream", client->number, fact->number, fact->channel);
     else if (last != NULL && !last->lost && !fact->lost && fact->index < last->index)
         violation("client %u: event %u of channel %u came behind %u", client->number, fact->number, fact->channel, last->number);
-    else if (last != NULL && last->lost && !fact->lost && track->gap_us == 0 && !is_far_back(fact))
+    else if (last != NULL && last->lost && !fact->lost && track->gap_us == 0 && !is_far_back(fact) && !is_place_used_again(last))
         violation("client %u: event %u of channel %u came without a gap behind %u, which is lost", client->number, fact->number,
                   fact->channel, last->number);
 }
@@ -544,8 +586,7 @@ static uint32_t heard_count(const struct client *client, uint32_t channel)
 static void check_depth(const struct client *client, const struct track *track, const struct fact *fact)
 {
     if ((world.plan.faults & DISTURBS) == 0 && client->fresh && client->mode == START_LAST && track->last == NULL && !fact->lost &&
-        track->gap_us == 0 && data_us[bus.home[fact->channel]] == 0 &&
-        fact->index + client->last < heard_count(client, fact->channel))
+        track->gap_us == 0 && data_us[fact->channel] == 0 && fact->index + client->last < heard_count(client, fact->channel))
         violation("client %u: event %u of channel %u is older than what it asked for", client->number, fact->number, fact->channel);
 }
 
@@ -559,6 +600,8 @@ void oracle_event(struct client *client, struct slice data, const struct slice *
         violation("client %u: event %u of channel %u, which it does not follow", client->number, fact->number, fact->channel);
         return;
     }
+    if (track->owes_gap && is_old_in_deleted(client, fact))
+        track->owes_gap = false; /* a gateway has in its memory what another one knows to be deleted */
     if (track->owes_gap)
         violation("client %u: event %u of channel %u came before the gap that its id owes", client->number, fact->number,
                   fact->channel);
@@ -568,8 +611,8 @@ void oracle_event(struct client *client, struct slice data, const struct slice *
     track->moves = is_asked_in_doubt(client);
     if (has_seen(track, fact) && client->asked_id[0] != 0)
         allow(client); /* its id may have been used once more since it asked */
-    if (has_seen(track, fact) && !may_come_twice(track, fact) && !fact->restored && !is_old_in_deleted(client, fact) &&
-        !(track->gap_here && data_us[bus.home[fact->channel]] != 0))
+    if (has_seen(track, fact) && !may_come_twice(track, fact) && fact->us > track->astray_us && !fact->restored &&
+        !is_old_in_deleted(client, fact) && !(track->gap_here && data_us[fact->channel] != 0))
         violation("client %u: event %u of channel %u came twice", client->number, fact->number, fact->channel);
     struct fact *have = held(track);
     track->seen[fact->number / 64] |= UINT64_C(1) << fact->number % 64;
@@ -633,7 +676,9 @@ static bool is_marker_gone(const struct client *client)
 /* A clock that was set a moment ago makes ids of times that a gateway has not heard of yet. */
 static bool is_clock_odd(const struct client *client)
 {
-    for (uint32_t i = 0; i < client->count && client->count > 1; ++i) {
+    struct position at;
+    bool by_time = client->count > 1 || event_id_parse(&at, slice_of(client->asked_id), SLICE(""));
+    for (uint32_t i = 0; i < client->count && by_time; ++i) {
         uint32_t shard = bus.home[client->channels[i]];
         if (back_us[shard] != 0 || (set_us[shard] != 0 && set_us[shard] + NOTICE_US > client->asked_us))
             return true;
@@ -649,17 +694,18 @@ static bool is_gateway_young(const struct client *client)
 
 static bool may_be_told(const struct client *client, const struct track *track, uint32_t channel)
 {
-    uint32_t shard = bus.home[channel];
     bool back = is_clock_odd(client);
     return track->owes_gap || (client->foreign_id[0] != 0 && strcmp(client->asked_id, client->foreign_id) == 0) ||
            is_id_gone(client) || is_something_gone(track, channel) || (track->last != NULL && track->last->lost) ||
-           is_gateway_young(client) || data_us[shard] != 0 || is_marker_gone(client) || moved_us[channel] != 0 || back ||
+           is_gateway_young(client) || data_us[channel] != 0 || is_marker_gone(client) || moved_us[channel] != 0 || back ||
            world_young();
 }
 
 void oracle_gap(struct client *client, struct slice data, const struct slice *id)
 {
     (void)id;
+    if (client->asked_id[0] != 0)
+        allow(client);
     for (uint32_t i = 0; i < client->count; ++i) {
         uint32_t channel = client->channels[i];
         struct track *track = &client->tracks[channel];
@@ -683,7 +729,8 @@ static bool has_all(const struct client *client, uint32_t *channel)
 {
     for (uint32_t i = 0; i < client->count; ++i) {
         const struct line *line = line_of(*channel = client->channels[i]);
-        if (line->count != 0 && !has_seen(&client->tracks[*channel], line->facts[line->count - 1]))
+        const struct fact *last = line->count == 0 ? NULL : line->facts[line->count - 1];
+        if (last != NULL && !has_seen(&client->tracks[*channel], last) && last->us > client->tracks[*channel].gap_us)
             return false;
     }
     return true;

@@ -420,6 +420,26 @@ static void check_backoff(void)
     stranger_stop(&stranger);
 }
 
+/* Two names of the same server stand for two nodes. */
+static void check_moved(struct server *server)
+{
+    struct redis_url url;
+    struct topology topology;
+    struct seen seen;
+    struct redis_node nodes[2] = {{"127.0.0.1", (uint16_t)server->port}, {"localhost", (uint16_t)server->port}};
+    struct redis_options options = options_for(url_of(&url, "redis://127.0.0.1:%d", server->port));
+    topology_init_node(&topology, &url, &nodes[0], TOPOLOGY_ANY);
+    options.topology = &topology;
+    open_with(&seen, options);
+    for (int ready = 1; ready <= 4; ++ready) {
+        check(run_until(seen.ready == ready) && redis_moved(seen.redis) == (ready == 3), "%s",
+              ready == 3 ? "it moved" : "where it was, or first");
+        topology.node = &nodes[ready >= 2];
+        redis_drop(seen.redis, "the test dropped it");
+    }
+    redis_close(seen.redis);
+}
+
 int main(void)
 {
     struct server server = {.name = "main"};
@@ -438,6 +458,7 @@ int main(void)
     check_progress(&server);
     check_pipeline(&server);
     check_drop(&server);
+    check_moved(&server);
     check_strangers();
     check_backoff();
     server_stop(&server, SIGTERM);

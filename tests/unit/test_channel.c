@@ -36,7 +36,7 @@ static void on_clock_doubt(void *data)
 }
 
 static struct ring_memory memory;
-static struct clock_steps steps;
+static struct clock_steps steps, moves;
 static struct channel_shard shard;
 static struct channel_shared shared;
 static struct channel *channel;
@@ -48,8 +48,12 @@ static void start(void)
     fake.now_ms = 1000;
     fake.born_ms = 1;
     stream = fake_stream(SLICE("news"));
-    shard = (struct channel_shard){
-        .commands = (struct redis *)&fake, .history = &fake, .steps = &steps, .on_clock_doubt = on_clock_doubt, .proven_ms = 100};
+    shard = (struct channel_shard){.commands = (struct redis *)&fake,
+                                   .history = &fake,
+                                   .steps = &steps,
+                                   .doubts = &moves,
+                                   .on_clock_doubt = on_clock_doubt,
+                                   .proven_ms = 100};
     steps = (struct clock_steps){.next = 0};
     memset(&shared, 0, sizeof(shared));
     shared.limits = (struct ring_limits){.frames = 10, .bytes = 1 << 20, .memory = &memory};
@@ -193,6 +197,8 @@ static const struct {
     {"a history that expired with nothing missed is no gap", "SA p1 L X S A p2", "1 2 ", true},
     {"one that expired with events that were missed is", "SA p1 L h2 h3 X S A p4", "1 gap 4 ", true},
     {"so is a Redis that was flushed", "SA p1 L F S A", "1 gap ", true},
+    {"an event that follows the last one, which was deleted while that was looked for, is no gap", "SA p1 L X S a h2 A", "1 2 ",
+     true},
     {"… behind which older positions are new ones, once", "SA p5 L F S A p2 m2", "5 gap 2 ", true},
     {"an open subscription vouches for a history that begins anew", "SA p1 F p2", "1 2 ", true},
     /* start over */
@@ -252,6 +258,8 @@ static void test_repeated(void)
     asked = fake.asked;
     run("m3");
     check(channel_ring(channel)->count == 0 && fake.asked == asked, "… nor for the newest, when the ring holds it no more");
+    run("m1 m2 A");
+    check_slice(slice_of(seen), SLICE("1 2 3 "), "an older one that comes again behind its history is not handed on again");
     stop();
 }
 
@@ -333,9 +341,48 @@ static void test_heard(void)
     run("S L F S A");
     check_slice(slice_of(seen), SLICE("1 gap "), "what was flushed between two losses may be missing");
     stop();
+    for (int moved = 0; moved < 2; ++moved) {
+        start();
+        run("SA p1");
+        shard.proven_ms = 900;
+        if (moved)
+            clock_steps_add(&moves, 400, 1000);
+        run("L F S A");
+        check_slice(slice_of(seen), moved ? SLICE("1 gap ") : SLICE("1 "), "what was proven %s",
+                    moved ? "about a failover says nothing" : "has come");
+        stop();
+        moves = (struct clock_steps){.next = 0};
+    }
     start();
     run("D");
     check(fake.waiting == 0, "a doubt before there is a subscription asks nothing");
+    stop();
+}
+
+/* What streams were handed out is lost, however that is noticed. */
+static void test_breaks(void)
+{
+    struct position at;
+    start();
+    run("SA p1 p2 L S A");
+    check(channel_breaks(channel, &at) == 0, "a history that is whole did not break");
+    run("L F S A");
+    check(channel_breaks(channel, &at) == 1 && position_is_none(at), "one that is not there did, with its beginning");
+    run("p3 p4 L K4 S A");
+    check(channel_breaks(channel, &at) == 2 && at.ms == 3, "one that lost its newest event did, behind the one before");
+    run("L h5 h6 T6 S A");
+    check(channel_breaks(channel, &at) == 2, "one that was trimmed did not");
+    stop();
+}
+
+/* A history may go between two of the reads that it takes. */
+static void test_unproven_end(void)
+{
+    start();
+    run("SA p1 L h2 S");
+    fake.page_most = 1;
+    run("a F A");
+    check_slice(slice_of(seen), SLICE("1 gap "), "an end behind an answer that told of more is proven by the last event");
     stop();
 }
 
@@ -403,6 +450,11 @@ static void test_held(void)
     run("SA p1 h2 p3 p4 p5 p6 p7 A");
     check_slice(slice_of(seen), SLICE("1 2 3 4 5 6 7 "), "what was let go while it waited is read");
     stop();
+    start();
+    shared.limits.bytes = 200;
+    run("SA p19 h20 p21 F p1 p2 p3 p4 p5 p6 p7 A");
+    check_slice(slice_of(seen), SLICE("19 1 2 3 4 5 6 7 "), "… also where it begins another history");
+    stop();
 }
 
 static void test_move(void)
@@ -453,6 +505,8 @@ int main(void)
     test_depth();
     test_dropped_wishes();
     test_heard();
+    test_breaks();
+    test_unproven_end();
     test_bare();
     test_bare_interrupted();
     test_unsettled();

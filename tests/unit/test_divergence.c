@@ -199,15 +199,26 @@ static void test_challenge(void)
     divergence_ask(&divergence, past.past.last);
     check(is(judge(&divergence, &past, &other), DIVERGENCE_START_OVER, 0, 2),
           "… which what is there does not follow: it is believed");
-    divergence_challenge(&divergence, POSITION_NONE);
-    divergence_ask(&divergence, past.past.last);
-    check(is(judge(&divergence, &past, &none), DIVERGENCE_START_OVER, 0, 0),
-          "… which is not, and nothing was before it: all is taken");
+    for (int end = 0; end < 3; ++end) {
+        struct history before = {.count = 0}, since = {.count = 0};
+        add(&before, 3, 2, "event 3");
+        add(&since, 7, 6, "event 7");
+        divergence_challenge(&divergence, at(2));
+        divergence_ask(&divergence, past.past.last);
+        check(judge(&divergence, &past, &none).what == DIVERGENCE_ASK_AGAIN && divergence_ask(&divergence, past.past.last).newest,
+              "… where nothing is from there on: the newest event is looked up");
+        if (end == 0)
+            check(is(judge(&divergence, &past, &before), DIVERGENCE_START_OVER, 0, 2),
+                  "… which is older: what the new one says of the one before it is believed");
+        else if (end == 1)
+            check(is(judge(&divergence, &past, &none), DIVERGENCE_TAKE, 0, 0),
+                  "… of which there is none: it went with the history");
+        else
+            check(judge(&divergence, &past, &since).what == DIVERGENCE_ASK_AGAIN && divergence.trust == DIVERGENCE_CHALLENGED,
+                  "… which came since: the last one is looked up again");
+    }
     divergence_challenge(&divergence, at(2));
     divergence_ask(&divergence, past.past.last);
-    check(is(judge(&divergence, &past, &none), DIVERGENCE_START_OVER, 0, 2),
-          "… which is not: what it says of the one before it is believed");
-
     divergence_ask(&divergence, past.past.last);
     divergence_doubt(&divergence, past.past.last);
     check(judge(&divergence, &past, &with_last).what == DIVERGENCE_ASK_AGAIN && divergence.trust == DIVERGENCE_DOUBTED,

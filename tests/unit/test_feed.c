@@ -17,7 +17,7 @@ enum { WORKERS = 2, SUBSCRIPTIONS = 8, WAITS = 8, TIMERS = 8 };
 /* ---- the bus ---- */
 
 static struct uplinks_options bus;
-static struct clock_steps steps;
+static struct clock_steps steps, moves;
 static struct uplink uplinks[2];
 static struct uplink *home; /* of all channels; NULL: no shard has them */
 static size_t under_way;
@@ -366,6 +366,7 @@ static void start(size_t max_channels)
                                                .history = &fake,
                                                .clock_known = true,
                                                .steps = &steps,
+                                               .doubts = &moves,
                                                .proven_ms = 1900,
                                                .born_ms = 1,
                                                .seen_ms = 1900}};

@@ -10,7 +10,7 @@
 enum { CHANNELS = 3, NOW_MS = 2000, STEPS_MOST = 200 };
 
 static struct ring_memory memory;
-static struct clock_steps steps;
+static struct clock_steps steps, doubts;
 static struct channel_shard shard;
 static struct channel_shared shared;
 static struct page_budget pages;
@@ -52,6 +52,7 @@ static void start(void)
                                    .clock_known = true,
                                    .clock_ms = steps.most_ms,
                                    .steps = &steps,
+                                   .doubts = &doubts,
                                    .on_clock_doubt = on_call,
                                    .proven_ms = NOW_MS - 100,
                                    .born_ms = 1,
@@ -91,12 +92,13 @@ static void publish(int channel, uint64_t event)
 }
 
 /* Steps of a script: "a3" publishes event 3 in channel a, "S" lets all channels go live, "Ta3" trims a to what begins with 3, "Ka3" takes 3 and all after it away, "Xa" deletes a's history,
- * "ha3" publishes an event whose message is on its way, "fa3" is an entry of somebody else. "P2" lets answers hold 2 entries at most, "V" lets the second pass in which rings are believed. */
+ * "Fa" takes its marker, too, and all births begin anew,
+ * "ha3" publishes an event whose message is on its way, "fa3" is an entry of somebody else. "L" loses all subscriptions, which come back. "P2" lets answers hold 2 entries at most, "V" lets the second pass in which rings are believed. */
 static void run(const char *script)
 {
     for (const char *at = script; *at != 0;) {
         char what = *at++;
-        int channel = strchr("TKXhf", what) != NULL ? *at++ - 'a' : what - 'a';
+        int channel = strchr("TKXFhf", what) != NULL ? *at++ - 'a' : what - 'a';
         char *end;
         uint64_t event = strtoull(at, &end, 10);
         for (at = end; *at == ' ';)
@@ -107,6 +109,13 @@ static void run(const char *script)
             fake_trim(streams[channel], 0, event);
         } else if (what == 'X') {
             streams[channel]->count = 0;
+        } else if (what == 'F') {
+            streams[channel]->count = streams[channel]->marked = 0;
+            fake.born_ms = shard.born_ms = NOW_MS - 50;
+        } else if (what == 'L') {
+            for (int i = 0; i < CHANNELS; ++i)
+                channel_lost(channels[i]);
+            run("S");
         } else if (what == 'h') {
             fake_publish(streams[channel], event);
         } else if (what == 'f') {
@@ -249,6 +258,8 @@ static const struct {
     /* a time */
     {"what came since a time, in all channels", "a1 b2 a3 b4 S", 2, START_RESUME, 0, "t3", "", "", "3 4 "},
     {"a time before all there is, whose beginning is known", "a11 b12 S", 2, START_RESUME, 0, "t10", "", "", "11 12 "},
+    {"a gap that no record tells of comes before the event behind it, which may be earlier than where it ends", "Fa b20 a22 S", 2,
+     START_RESUME, 0, "t1", "", "", "gap 20 gap 22 "},
     {"what was trimmed since a time is a gap", "a1 a2 a3 a4 b5 S Ta4", 2, START_RESUME, 0, "t2", "", "", "gap 4 5 "},
     /* an author's own id, or nobody's */
     {"an id that stands for nothing is a gap, and then live", "a1 a2 S", 1, START_RESUME, 0, "=nobody's", "", "", "gap "},
@@ -261,6 +272,8 @@ static const struct {
      "2 3 | gap 6 7 8 | 9 "},
     {"a history that is deleted between two pages is a gap", "a1 a2 a3 a4 a5 a6 a7 a8 a9 S P3", 1, START_RESUME, 0, "a1", "",
      "Xa V", "2 3 | gap "},
+    {"so is one that is noticed to be another", "a1 a2 a3 a4 a5 a6 a7 a8 a9 S P3", 1, START_RESUME, 0, "a1", "", "Fa L",
+     "2 3 | gap "},
     {"also to who asked for the newest", "a1 a2 a3 a4 a5 a6 a7 a8 a9 S P3", 1, START_LAST, 9, "", "", "Ta7 V",
      "1 2 3 | gap 7 8 9 "},
     {"… in a channel that had none on the page before, too", "a1 a2 a3 a4 a5 a6 a7 a8 a9 b20 b21 S P3", 2, START_LAST, 9, "", "",
@@ -345,6 +358,68 @@ static void test_fresh(void)
         check_slice(slice_of(got.frames), slice_of(cases[i].frames), "a fresh stream %s", cases[i].fact);
         feed_request_free(request);
         stop();
+    }
+}
+
+/* … and is not told a gap in a channel that had none, on a later page. */
+static void test_fresh_pages(void)
+{
+    start();
+    run("S a40 a41 a42 a43 a44 a45 a46 P3");
+    struct feed_request *request = ask_for(2, START_FRESH, 0, "");
+    request->head_sent = true;
+    shard.clock_ms = 30 - (int64_t)request->asked_ms;
+    replay(request, "", "");
+    check_slice(slice_of(got.frames), SLICE("40 41 42 | 43 44 45 46 "),
+                "a fresh stream with a head gets all since it asked, and no gap");
+    feed_request_free(request);
+    stop();
+}
+
+/* A history that was found empty has events again before the page is made, and the ring does not hold all. */
+static void test_emptied(void)
+{
+    struct channel *wait_at;
+    struct feed_update page = {.kind = UPDATE_PAGE};
+    enum replay_need need;
+    start();
+    run("a1 a2 a3 a4 a5 a6 a7 a8 S");
+    struct feed_request *request = ask_for(1, START_RESUME, 0, "t2");
+    struct replay *one = replay_create(request, &shared, on_call, NULL);
+    while ((need = replay_prepare(one, &wait_at)) == REPLAY_CHANNEL)
+        answer_all();
+    check(need == REPLAY_READ, "the history is read");
+    streams[0]->count = 0;
+    fake_execute_all();
+    run("a9 a10 a11 a12 a13 a14");
+    memset(&got, 0, sizeof(got));
+    for (need = REPLAY_READ; need == REPLAY_READ || need == REPLAY_CHANNEL; need = replay_prepare(one, &wait_at))
+        answer_all();
+    check(need == REPLAY_READY && replay_page(one, &page), "… and again");
+    take_frames(&page);
+    check_slice(slice_of(got.frames), SLICE("gap 9 10 11 12 13 14 "), "all that came meanwhile is there");
+    replay_abandon(one);
+    free(one);
+    feed_request_free(request);
+    stop();
+}
+
+/* A place that was given about when the shard was connected to may be of a primary before, which had not all that this one has. */
+static void test_doubts(void)
+{
+    static const struct {
+        const char *id, *frames;
+    } cases[] = {{"t35", "30 40 50 "}, {"t45", "30 40 50 "}, {"t61", ""}, {"t20", "30 40 50 "}, {"a40", "50 "}};
+    for (size_t i = 0; i != sizeof(cases) / sizeof(cases[0]); ++i) {
+        start();
+        run("a1 b2 b30 a40 b50 S");
+        clock_steps_add(&doubts, 20, 60);
+        struct feed_request *request = ask_for(2, START_RESUME, 0, cases[i].id);
+        replay(request, "", "");
+        check_slice(slice_of(got.frames), slice_of(cases[i].frames), "what follows %s", cases[i].id);
+        feed_request_free(request);
+        stop();
+        doubts = (struct clock_steps){.next = 0};
     }
 }
 
@@ -541,6 +616,9 @@ int main(void)
     test_rows();
     test_place_before();
     test_fresh();
+    test_fresh_pages();
+    test_emptied();
+    test_doubts();
     test_later();
     test_proofs();
     test_found_at_once();

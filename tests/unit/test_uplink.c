@@ -16,7 +16,7 @@ enum { SHARDS = 2 };
 
 struct redis {
     struct redis_options options;
-    bool ready;
+    bool ready, moved;
     unsigned commands, drops;
 };
 
@@ -89,6 +89,11 @@ bool redis_ready(const struct redis *redis)
 const char *redis_why(const struct redis *redis)
 {
     return redis->ready ? NULL : "no commands";
+}
+
+bool redis_moved(const struct redis *redis)
+{
+    return redis->moved;
 }
 
 void redis_drop(struct redis *redis, const char *why)
@@ -362,7 +367,7 @@ int main(void)
                                                                      .on_commands = on_commands,
                                                                      .on_change = on_change,
                                                                      .on_moved = on_moved,
-                                                                     .on_beat = on_nothing});
+                                                                     .on_clock = on_nothing});
     test_ready(uplinks);
     test_settled(uplinks);
     test_clocks(uplinks);
