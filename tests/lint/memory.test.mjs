@@ -3,9 +3,9 @@ import { test } from 'node:test';
 import assert from 'node:assert/strict';
 import { read } from './source.mjs';
 
-// Bytes of a stream with its socket, of a channel, and of all that has no setting.
-const STREAM = 3000, CHANNEL = 1000, REST = 64e6;
-const BOUNDS = { RING_MEMORY: 1, MEMORY_LIMIT: 1, BODIES_LIMIT: 1, MAX_CHANNELS: CHANNEL, MAX_STREAMS: STREAM };
+// Bytes of a stream with its socket, of 100 channels in it, of a channel, and of all that has no setting.
+const STREAM = 3000, ITS_CHANNELS = 100 * 60, CHANNEL = 1000, REST = 64e6;
+const BOUNDS = { RING_MEMORY: 1, MEMORY_LIMIT: 1, BODIES_LIMIT: 1, MAX_CHANNELS: CHANNEL, MAX_STREAMS: STREAM + ITS_CHANNELS };
 
 const defaults = Object.fromEntries([...read('deploy/settings.md').split('## sse-publisher')[0].matchAll(/^\| `(\w+)` \| `(\d+)` \|/gm)].map(([, name, value]) => [name, Number(value)]));
 const sum = given => Object.entries(BOUNDS).reduce((all, [name, bytes]) => all + bytes * (given[name] ?? defaults[name]), REST);
@@ -35,10 +35,10 @@ test('the three ways have the same limits', () => {
 test('the documents give these sums', () => {
     const [settings, limit] = SHIPPED['deploy/k8s/base'], mb = bytes => Math.round(bytes / 1e6);
     const k8s = read('deploy/k8s/README.md'), security = read('deploy/security.md');
-    for (const sentence of [`The limit of ${limit / 2 ** 20} MiB holds`, `with ${STREAM / 1000} KB in all`, `(40,000: ${mb(settings.MAX_STREAMS * STREAM)} MB)`,
+    for (const sentence of [`The limit of ${limit / 2 ** 20} MiB holds`, `with ${STREAM / 1000} KB in all`, `(40,000: ${mb(settings.MAX_STREAMS * STREAM)} MB, and ${mb(settings.MAX_STREAMS * ITS_CHANNELS)} MB more where each has 100 channels: ${ITS_CHANNELS / 100} bytes`,
         `(50,000: ${mb(settings.MAX_CHANNELS * CHANNEL)} MB)`, `and ${mb(REST)} MB for the rest: ${mb(sum(settings))} MB`])
         assert.ok(k8s.includes(sentence), sentence);
     const without = given => 10 * Math.round(sum({ MAX_STREAMS: 0, ...given }) / 1e7);
-    for (const sentence of [`${CHANNEL / 1000} KB for each of`, `about ${mb(REST)} MB`, `With the defaults that is ${without({})} MB`, `with \`MAX_CHANNELS=50000\` it is ${without({ MAX_CHANNELS: 50000 })} MB`])
+    for (const sentence of [`${STREAM / 1000} KB each with its socket (\`MAX_STREAMS\`), and ${ITS_CHANNELS / 100} bytes for each of its channels`, `${CHANNEL / 1000} KB for each of`, `about ${mb(REST)} MB`, `With the defaults that is ${without({})} MB`, `with \`MAX_CHANNELS=50000\` it is ${without({ MAX_CHANNELS: 50000 })} MB`])
         assert.ok(security.includes(sentence), sentence);
 });
