@@ -188,21 +188,12 @@ static void check_counts(void)
             violation("%lld %s are left when all clients are gone", (long long)metric_own(rows[i]), names[i]);
 }
 
-/* Nothing is on its way between a gateway and Redis. */
-static bool is_quiet(void)
-{
-    for (uint32_t i = 0; i < world.plan.gateways; ++i)
-        if (!bus_quiet(world.gateways[i]->number))
-            return false;
-    return true;
-}
-
 static void check_memory(void)
 {
-    for (int tries = 0; tries < 100 && !is_quiet(); ++tries)
-        schedule_run(schedule_now_us() + 7000);
     for (uint32_t i = 0; i < world.plan.gateways; ++i) {
         uint32_t count;
+        for (int tries = 0; tries < 200 && !bus_quiet(world.gateways[i]->number); ++tries)
+            schedule_run(schedule_now_us() + 7000);
         if (learning)
             leaks_learn(world.gateways[i]->number);
         /* a channel that has moved is remembered at both shards */
