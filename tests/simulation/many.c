@@ -13,11 +13,11 @@
 
 #include "tests/simulation/trace.h"
 
-enum { JOBS = 64, SHOWN = 40, BATCH = 16, LONG_S = 20, OPEN = 256 };
+enum { JOBS = 64, SHOWN = 40, BATCH = 16, LONG_S = 20 };
 
 /* What the processes share. */
 struct shared {
-    atomic_ullong next, passed, failed, open, steps, least_steps;
+    atomic_ullong next, passed, failed, steps, least_steps;
     struct {
         atomic_ullong seed, since_s;
     } now[JOBS];
@@ -26,39 +26,8 @@ struct shared {
 static struct shared *shared;
 static pid_t children[JOBS];
 
-/* Seeds whose violation is known and not judged yet: they are told, and fail nothing. */
-static uint64_t open_seeds[OPEN];
-static size_t open_count;
-
-static void read_open(const char *name)
-{
-    char line[512], *end;
-    FILE *file = fopen(name, "r");
-    while (file != NULL && open_count < OPEN && fgets(line, sizeof(line), file) != NULL) {
-        uint64_t seed = strtoull(line, &end, 10);
-        if (end != line)
-            open_seeds[open_count++] = seed;
-    }
-    if (file != NULL)
-        fclose(file);
-}
-
-static bool is_open(uint64_t seed)
-{
-    for (size_t i = 0; i < open_count; ++i)
-        if (open_seeds[i] == seed)
-            return true;
-    return false;
-}
-
 static void tell_failed(uint64_t seed, const char *why)
 {
-    if (is_open(seed)) {
-        atomic_fetch_add(&shared->open, 1);
-        printf("seed %" PRIu64 ": open: %s\n", seed, why);
-        fflush(stdout);
-        return;
-    }
     if (atomic_fetch_add(&shared->failed, 1) < SHOWN) {
         printf("seed %" PRIu64 ": FAILED: %s\n", seed, why);
         fflush(stdout);
@@ -180,8 +149,6 @@ int many_run(const struct many_options *options)
         return 2;
     atomic_store(&shared->next, options->from);
     atomic_store(&shared->least_steps, UINT64_MAX);
-    if (options->open != NULL)
-        read_open(options->open);
     if (options->keep != NULL)
         run_kept(options->keep);
     for (unsigned job = 0; job < jobs; ++job) {
@@ -189,13 +156,11 @@ int many_run(const struct many_options *options)
         start(options, job, until);
     }
     watch(options, jobs, until);
-    uint64_t passed = atomic_load(&shared->passed), failed = atomic_load(&shared->failed), open = atomic_load(&shared->open);
-    uint64_t all = passed + failed + open;
+    uint64_t passed = atomic_load(&shared->passed), failed = atomic_load(&shared->failed);
+    uint64_t all = passed + failed;
     printf("%" PRIu64 " worlds in %ld s on %u cores, from seed %" PRIu64 ", %" PRIu64 " steps each, %" PRIu64 " at least\n", all,
            (long)(time(NULL) - began), jobs, options->from, all == 0 ? 0 : (uint64_t)atomic_load(&shared->steps) / all,
            passed == 0 ? 0 : (uint64_t)atomic_load(&shared->least_steps));
-    if (open != 0)
-        printf("%" PRIu64 " of them are open\n", open);
     printf("%" PRIu64 " passed, %" PRIu64 " failed\n", passed, failed);
     return failed != 0 || passed == 0;
 }

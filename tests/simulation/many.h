@@ -7,7 +7,6 @@ struct many_options {
     uint64_t from, to; /* seeds */
     uint64_t seconds; /* 0: until they are through */
     unsigned jobs; /* 0: one for each processor */
-    const char *open; /* a file of seeds whose violations are known, and not judged yet; NULL: none */
     const char *keep; /* a file of seeds that come first; NULL: none */
 };
 

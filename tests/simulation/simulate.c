@@ -4,8 +4,7 @@
  *     simulate --seeds A..B                             many, on all cores
  *     simulate --minutes M [--from A]                   as many as there is time for
  *     simulate --shrink N                               leaves out steps of a seed that fails, as long as it fails
- *     … --keep FILE                                     the seeds in this file first
- *     … --open FILE                                     the seeds in this file fail nothing: what they show is known, and not judged yet */
+ *     … --keep FILE                                     the seeds in this file first */
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -43,7 +42,7 @@ static int run_one(uint64_t seed, const struct world_cut *cut, bool trace)
 static int usage(void)
 {
     fputs("usage: simulate --seed N [--trace] [--without I,J,…] | --seeds A..B | --minutes M [--from A] | --shrink N\n"
-          "       [--keep FILE] [--open FILE] [--jobs N]\n",
+          "       [--keep FILE] [--jobs N]\n",
           stderr);
     return 2;
 }
@@ -75,8 +74,6 @@ static bool read_wish(struct wishes *wishes, const char *name, const char *value
         wishes->many.jobs = (unsigned)strtoul(value, NULL, 0);
     } else if (strcmp(name, "--keep") == 0) {
         wishes->many.keep = value;
-    } else if (strcmp(name, "--open") == 0) {
-        wishes->many.open = value;
     } else if (strcmp(name, "--without") == 0) {
         read_without(&wishes->cut, value);
     } else {
