@@ -3,6 +3,7 @@
 #include <strings.h>
 
 #include "proto/channel.h"
+#include "proto/event.h"
 #include "runtime/config_main.h"
 #include "runtime/redis/read_preference.h"
 
@@ -50,7 +51,7 @@ static const struct config_option table[] = {
      .max = 3600000,
      .at = offsetof(struct options, keepalive_ms),
      .doc = "milliseconds of silence after which a comment is sent to keep a stream alive"},
-    INT("RETRY_MS", retry_ms, "6000", 0, 86400000, "`retry:` of the events that the gateway itself writes, in milliseconds"),
+    INT("RETRY_MS", retry_ms, "6000", 0, EVENT_RETRY_MAX, "`retry:` of the events that the gateway itself writes, in milliseconds"),
     SERVICE_CORS,
     FLAG("FORCE_SSL", force_ssl, "off", "redirect plain requests to https and send HSTS"),
     SERVICE_PROXIES,

@@ -24,7 +24,7 @@ writeFileSync(other, 'not a certificate');
 const BOTH = [
     ['PORT', 'abc'], ['PORT', '70000'], ['PORT', '-2'], ['PORT', '40 43'], ['PORT', '4043x'], ['PORT', '99999999999999999999'], ['ADMIN_PORT', '65536'],
     ['REDIS_URL', 'http://localhost'], ['REDIS_URL', 'localhost:6379'], ['REDIS_URL', 'redis://h:99999'], ['REDIS_URL', 'unix://'],
-    ['RETRY_MS', '-1'], ['RETRY_MS', '6s'], ['LOG_LEVEL', 'loud'], ['SECCOMP', 'maybe'], ['CORE_DUMPS', 'some'],
+    ['RETRY_MS', '-1'], ['RETRY_MS', '6s'], ['RETRY_MS', '3600001'], ['LOG_LEVEL', 'loud'], ['SECCOMP', 'maybe'], ['CORE_DUMPS', 'some'],
     ['TLS_CERT', cert, {}], ['TLS_KEY', key, {}],
     ['TLS_CERT', '/no/such/file.pem', { TLS_KEY: key }], ['TLS_CERT', other, { TLS_KEY: key }], ['TLS_KEY', other, { TLS_CERT: cert }],
     ['TLS_TICKET_KEYS_FILE', other, {}], ['TLS_TICKET_KEYS_FILE', other, { TLS_CERT: cert, TLS_KEY: key }],
