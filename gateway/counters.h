@@ -10,21 +10,22 @@
 #include "runtime/reloads.h"
 #include "runtime/slice.h"
 
-/* Why a stream was closed: one value, one counter. Behind each, the file that decides it. A new one: here, in CLOSE_WORDS, and where it is decided; then
- * `WRITE_METRICS=1 node --test tests/integration/observability.test.mjs` for the documents. */
+/* Why a stream was closed: one value, one counter. Behind each, the files that decide it; all are in gateway/stream/. A new one:
+ * here, in CLOSE_WORDS, and where it is decided; then `WRITE_METRICS=1 node --test tests/integration/observability.test.mjs` for
+ * the documents. */
 enum close_reason {
-    CLOSE_CLIENT, /* stream/transport_….c: the peer closed or reset */
-    CLOSE_CLIENT_DATA, /* stream/transport_http1.c: the peer kept sending, though a stream's client has nothing to send */
-    CLOSE_WRITE_ERROR, /* stream/subscriber.c */
-    CLOSE_QUEUE_FULL, /* stream/slow.c: too far behind for too long */
-    CLOSE_MEMORY, /* stream/slow.c: the slowest, when all queues together pass MEMORY_LIMIT */
-    CLOSE_WRITE_TIMEOUT, /* stream/slow.c */
-    CLOSE_VANISHED, /* stream/keepalive.c: the peer no longer acknowledges anything */
-    CLOSE_ROTATE, /* stream/hub.c, as all that follow: MAX_STREAM_SECONDS */
-    CLOSE_DRAIN,
-    CLOSE_EXPIRED, /* its token */
-    CLOSE_WITHDRAWN, /* what admitted it is gone: its token's key, or its channel's being open to everyone */
-    CLOSE_REFUSED, /* Redis refuses one of its channels, or the bus has no room for them */
+    CLOSE_CLIENT, /* transport_http1.c: the peer closed; subscriber.c: libh2o ended the request, or a write found the peer gone */
+    CLOSE_CLIENT_DATA, /* transport_http1.c: the peer kept sending, though a stream's client has nothing to send */
+    CLOSE_WRITE_ERROR, /* subscriber.c, subscriber_broken(); transport_http1.c, on_writable() */
+    CLOSE_QUEUE_FULL, /* slow.c: too far behind for too long */
+    CLOSE_MEMORY, /* slow.c: the slowest, when all queues together pass MEMORY_LIMIT */
+    CLOSE_WRITE_TIMEOUT, /* slow.c: no progress for WRITE_TIMEOUT */
+    CLOSE_VANISHED, /* keepalive.c: the peer no longer acknowledges anything */
+    CLOSE_ROTATE, /* hub.c, set_end(): MAX_STREAM_SECONDS */
+    CLOSE_DRAIN, /* hub.c */
+    CLOSE_EXPIRED, /* hub.c, set_end(): its token */
+    CLOSE_WITHDRAWN, /* hub.c, hub_judge(): its token's key was removed, or its channel is no longer open to anyone */
+    CLOSE_REFUSED, /* subscriber.c, as the feed says: Redis refuses one of its channels, or the bus has no room for them */
     CLOSE_REASONS,
 };
 

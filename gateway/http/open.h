@@ -1,4 +1,5 @@
-/* From a request for a stream to a subscriber. */
+/* From a request for a stream to a subscriber: what its query and headers ask for. Its token is read in routes.c, may_subscribe().
+ * Worker thread. */
 #pragma once
 
 #include "gateway/http/site.h"
@@ -7,7 +8,7 @@ enum { STREAM_CHANNELS_MAX = 100, STREAM_PLACES = 256, STREAM_LAST_MAX = 1000 };
 
 struct stream_request {
     struct hub_spec spec; /* stream_serve() adds what comes of the request */
-    struct slice subject; /* of its token; {NULL, 0} without, and where every channel is open to anyone */
+    struct slice subject; /* of its token, for limits and log; {NULL, 0}: no token, or every channel is open to anyone */
     uint32_t count;
     struct slice channels[STREAM_CHANNELS_MAX]; /* borrowed from the request or static */
     uint8_t places[STREAM_PLACES]; /* open.c's own: where a name is among them, by hash */
@@ -16,10 +17,12 @@ struct stream_request {
 /* Each NULL or an error sentence for a 400. A channel named twice counts once. */
 const char *stream_add_channel(struct stream_request *stream, struct slice name);
 
-/* Reads the Last-Event-ID header, else `last_event_id`, then `last` (a stream that resumes has no use for it), and with `many` every `channel`, of which there must be one at least. */
+/* Reads the Last-Event-ID header, else `last_event_id`, then `last` (a stream that resumes has no use for it), and with `many`
+ * every `channel`, of which there must be one at least. */
 const char *stream_read_query(struct stream_request *stream, h2o_req_t *req, bool many);
 
-/* Opens it: the head at once, the events as soon as the bus has answered. A HEAD request gets the head alone. False, with *why, when it cannot be. */
+/* Opens it: the head at once, the events as soon as the bus has answered. A HEAD request gets the head alone. False, with *why,
+ * when it cannot be. */
 bool stream_serve(h2o_req_t *req, struct stream_request *stream, struct refusal *why);
 
 /* Answers the request with the refusal, and logs it. */
