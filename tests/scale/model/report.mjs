@@ -34,7 +34,7 @@ export function answer(costs, input) {
     const rows = [
         ['gateway nodes', `${whole(found.nodes)} of ${input.cores} cores, one of them to spare; what decides: ${found.bound}`],
         ['gateway CPU', `${rough(found.cores)} cores for ${rough(found.deliveries)} deliveries/s; each node hears ${rough(found.heard)} events/s`],
-        ['gateway memory', `${bytes(found.own)} and ${bytes(found.kernel)} of the kernel for each of ${whole(found.count)}`],
+        ['gateway memory', `per node: ${bytes(found.own)}, kernel ${bytes(found.kernel)} (${whole(found.count)} ${found.count === 1 ? 'node carries' : 'nodes carry'} the load)`],
         ['network', `${bits(found.out * 8)} to the clients, ${bits(found.out * 8 / found.count)} of each node; ${bits(found.back * 8)} back`],
         ['load balancers', `${whole(found.balancers)}, one of them to spare: ${whole(found.perBalancer)} connections each, ${whole(found.connections)} in all`],
         ['Redis', `${whole(found.shards)} shards (what decides: ${found.redisBound}), ${rough(found.redisCores)} cores, ${bytes(found.redisBytes)}; an event goes to ${rough(found.fanOut)} gateways`],
