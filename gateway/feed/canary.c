@@ -7,6 +7,7 @@
 #include "gateway/counters.h"
 #include "proto/channel.h"
 #include "runtime/monotonic.h"
+#include "runtime/redis/redis_error.h"
 
 enum {
     SENT_KEPT = 64,
@@ -18,6 +19,7 @@ struct canary {
     struct subscription subscription;
     char name[CHANNEL_KEY_MAX]; /* of its pub/sub channel, chosen at random; "" while it has none */
     bool subscribed;
+    bool mute; /* Redis refuses its newest answered one for want of rights */
     char refused[100 + CHANNEL_KEY_MAX]; /* why, with the rights that it takes; "" until it was */
     uint64_t sent; /* number of the newest that left */
     uint64_t sent_us[SENT_KEPT]; /* when, by number */
@@ -30,6 +32,13 @@ struct canary {
     struct timer timer;
 };
 
+static void on_published(void *data, const redisReply *reply, const char *why)
+{
+    (void)why;
+    if (reply != NULL)
+        ((struct canary *)data)->mute = redis_error_is(reply, "NOPERM ");
+}
+
 static bool publish(struct canary *canary)
 {
     char text[24];
@@ -38,7 +47,7 @@ static bool publish(struct canary *canary)
     uint64_t number = canary->sent + 1;
     struct slice argv[] = {canary->options.words->publish, slice_of(canary->name),
                            slice_make(text, (size_t)snprintf(text, sizeof(text), "%" PRIu64, number))};
-    if (!redis_command(canary->options.commands, argv, 3, NULL, NULL))
+    if (!redis_command(canary->options.commands, argv, 3, on_published, canary))
         return false;
     canary->sent = number;
     canary->sent_us[number % SENT_KEPT] = monotonic_us();
@@ -234,4 +243,10 @@ void canary_close(struct canary *canary)
 uint64_t canary_proven_us(const struct canary *canary)
 {
     return canary->back_sent_us;
+}
+
+const char *canary_why(const struct canary *canary)
+{
+    return canary->mute ? "the Redis user may not publish on the gateway's own channels (needs +publish, in a cluster +spublish)"
+                        : "messages do not come back from Redis";
 }

@@ -51,3 +51,6 @@ void canary_barrier(struct canary *canary, struct canary_wait *wait);
 
 /* monotonic_us() when the newest canary that came back was sent; 0 when none ever did. */
 uint64_t canary_proven_us(const struct canary *canary);
+
+/* Why none came back lately, where none did: a static sentence. */
+const char *canary_why(const struct canary *canary);

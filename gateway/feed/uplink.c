@@ -384,7 +384,7 @@ static const char *why_one(const struct uplink *uplink)
     if (why != NULL)
         return why;
     bool late = proven == 0 || (monotonic_us() - proven) / 1000 > canary_late_ms(uplink->uplinks);
-    return late ? "messages do not come back from Redis" : NULL;
+    return late ? canary_why(uplink->canary) : NULL;
 }
 
 const char *uplinks_why(struct uplinks *uplinks)

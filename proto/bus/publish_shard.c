@@ -112,7 +112,7 @@ static const char *load_fault(struct publish_shard *shard, const redisReply *rep
     if (redis_error_is(reply, "ERR unknown command"))
         return "Redis is too old: functions need version 7";
     if (redis_error_is(reply, "NOPERM "))
-        return "the Redis user may not load functions";
+        return "the Redis user may not load functions (needs +function|load)";
     if (log_allowed(&shard->limit))
         log_error("redis refused the function library", log_str("error", reply->str));
     return "Redis refused the function library";
@@ -131,6 +131,7 @@ static void on_loaded(void *data, const redisReply *reply, const char *why)
     }
     shard->library = LIBRARY_LOADED;
     shard->why = NULL;
+    redis_proven(shard->redis);
     shard->on_loaded(shard->data, shard);
 }
 
@@ -378,6 +379,7 @@ struct publish_shard *publish_shard_open(const struct publish_shard_options *opt
     redis.on_ready = on_ready;
     redis.on_lost = on_lost;
     redis.on_push = NULL;
+    redis.proven_later = true; /* by the function library */
     redis.data = shard;
     timer_init(&shard->probe, redis.loop, on_probe, shard);
     timer_start(&shard->probe, PROBE_MS);

@@ -127,6 +127,20 @@ test('a Redis user who may publish nowhere: not ready with the reason, said once
     assert.equal((await post(pub)).status, 303);
 });
 
+test('a Redis user who may not load functions: the log names the right at each attempt, and says nothing of a connection that is ready', async () => {
+    const s = await Stack.start({ gateways: 0 });
+    const [pub] = s.pub;
+    const links = () => pub.logged({ msg: /^redis / });
+    await s.redis.command(['ACL', 'SETUSER', 'publisher', '-function|load']);
+    await s.redis.command(['CLIENT', 'KILL', 'USER', 'publisher']);
+    await until('it has tried twice', () => links().length >= 4);
+    assert.deepEqual(links().map(({ msg }) => msg).slice(0, 4), ['redis ready', 'redis lost', 'redis unreachable', 'redis unreachable']);
+    assert.equal(links().at(-1).why, 'the Redis user may not load functions (needs +function|load)');
+    await s.redis.command(['ACL', 'SETUSER', 'publisher', '+function|load']);
+    await pub.waitReady();
+    assert.equal(links().at(-1).msg, 'redis ready');
+});
+
 test('Redis that stands still: a post waits for the acknowledgement and is 503 after the time-out', async () => {
     const s = await Stack.start({ gateways: 0, env: { REDIS_TIMEOUT_MS: 500 } });
     const [pub] = s.pub;

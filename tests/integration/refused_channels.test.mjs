@@ -116,6 +116,14 @@ test('a withdrawn history refuses clients that need it, and open streams go on',
     await acl(...documentedUsers().gateway.filter(rule => rule.includes('~')));
 }));
 
+test('a user who may not publish: not ready with the missing right', async () => {
+    const [gw] = s.gw;
+    await acl('-publish');
+    await until('it says so', async () => /may not publish on the gateway's own channels \(needs \+publish/.test((await gw.ready()).body));
+    await acl('+publish');
+    await until('ready is said', () => gw.logged({ msg: /^(not )?ready$/ }).at(-1).msg === 'ready');
+});
+
 test('a user who may subscribe to nothing: not ready with the missing right, logged once, and streams wait', async () => {
     const [gw] = s.gw;
     const links = () => gw.logged({ msg: /^redis /, connection: /subscriber/ });

@@ -551,7 +551,7 @@ static void check_no_functions(void)
         {"noperm",
          {"--user", "low", "on", ">pw", "~*", "&*", "+@all", "-function"},
          "low:pw@",
-         "the Redis user may not load functions"},
+         "the Redis user may not load functions (needs +function|load)"},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); ++i) {
         struct server server = {.name = rows[i].name, .config = rows[i].config};

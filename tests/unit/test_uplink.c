@@ -179,6 +179,12 @@ void canary_lost(struct canary *canary)
     ++canary->lost;
 }
 
+const char *canary_why(const struct canary *canary)
+{
+    (void)canary;
+    return "messages do not come back from Redis";
+}
+
 void canary_unsent(struct canary *canary)
 {
     ++canary->unsent;
