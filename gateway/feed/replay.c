@@ -70,7 +70,8 @@ static void stand_since_asked(const struct replay *replay, struct place *place, 
     place->stance = STANCE_TIME;
     if (!has_head(request) || !shard->clock_known)
         return;
-    uint64_t asked_ms = (uint64_t)((int64_t)request->asked_ms + shard->clock_ms - 1); /* rather too early: both are whole milliseconds */
+    uint64_t asked_ms =
+        (uint64_t)((int64_t)request->asked_ms + shard->clock_ms - 1); /* rather too early: both are whole milliseconds */
     struct position since = places_since(asked_ms);
     place->after = position_compare(since, after) < 0 ? since : after;
     place->time_ms = request->mode == START_FRESH ? asked_ms : place->time_ms;
