@@ -37,6 +37,13 @@ static void want_absence(struct channel *channel)
     channel->marker = MARKER_FOR_ABSENCE;
 }
 
+/* Older data may have taken over, of which its marker would have been a part. */
+static uint64_t earlier_birth(const struct channel *channel)
+{
+    uint64_t born = channel->shard == NULL ? 0 : channel->shard->born_ms, read = channel->born_ms;
+    return born == 0 || (read != 0 && read < born) ? read : born;
+}
+
 /* Whether something may have been published, after the last event and while nobody listened, before a history began at time_ms that names nothing before it. The last event's own
  * marker would still be there; where it is too old for one, only what was heard proves. */
 static bool is_lost_before(const struct channel *channel, uint64_t time_ms)
@@ -44,10 +51,10 @@ static bool is_lost_before(const struct channel *channel, uint64_t time_ms)
     uint64_t born_ms = 0, horizon_ms;
     if (!channel->interrupted)
         return false;
+    if (!position_is_none(channel->last) && channel->last.ms >= horizon_of(earlier_birth(channel), time_ms))
+        return true;
     proof_of(channel, 0, &born_ms);
     horizon_ms = horizon_of(born_ms, time_ms);
-    if (!position_is_none(channel->last) && channel->last.ms >= horizon_ms)
-        return true;
     return channel->shard == NULL || clock_steps_since(channel->shard->doubts, channel->heard_ms) < horizon_ms;
 }
 

@@ -386,9 +386,10 @@ void oracle_asks(struct client *client)
 /* What its id stands for is known now. */
 static void stay_in_doubt(struct client *client)
 {
+    bool again = client->asked_id[0] != 0 && is_id_used_again(client);
     for (uint32_t i = 0; i < client->count; ++i) {
         struct track *track = &client->tracks[client->channels[i]];
-        if (track->doubt_us != 0 && track->doubt_us >= client->asked_us)
+        if (again || (track->doubt_us != 0 && track->doubt_us >= client->asked_us))
             track->doubt_us = schedule_now_us();
     }
 }
@@ -524,7 +525,7 @@ static void check_missing(const struct client *client, const struct track *track
             break;
         if (before->lost || before->restored || has_seen(track, before) || before->us <= track->gap_us || has_no_record(before) ||
             is_left_out_by_clock(client, track) || is_place_used_again(before) || is_id_used_again(client) ||
-            is_in_deleted(before) || before->us <= track->doubt_us || is_far_back(before))
+            is_in_deleted(before) || before->us <= track->doubt_us || before->us <= track->astray_us || is_far_back(before))
             continue;
         violation("client %u: event %u of channel %u came without %u before it, and without a gap", client->number, fact->number,
                   fact->channel, before->number);

@@ -359,6 +359,18 @@ static void test_heard(void)
     stop();
 }
 
+/* … and so are those of older data that took over since: the last event's marker would be there. */
+static void test_older_birth(void)
+{
+    start();
+    run("SA p10 L F S A p20");
+    shard.proven_ms = 900;
+    shard.born_ms = 1; /* the marker was read with 500 */
+    run("L F h30 S A");
+    check_slice(slice_of(seen), SLICE("10 gap 20 gap 30 "), "what was published after the earlier of two births is lost");
+    stop();
+}
+
 /* What streams were handed out is lost, however that is noticed. */
 static void test_breaks(void)
 {
@@ -505,6 +517,7 @@ int main(void)
     test_depth();
     test_dropped_wishes();
     test_heard();
+    test_older_birth();
     test_breaks();
     test_unproven_end();
     test_bare();
