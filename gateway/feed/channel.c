@@ -344,7 +344,7 @@ void channel_retry(struct channel *channel)
 bool channel_verify(struct channel *channel, uint64_t since_ms)
 {
     ring_use(&channel->ring);
-    if (channel->ring.count == 0 || channel->verified_ms >= since_ms)
+    if (channel->verified_ms >= since_ms)
         return false;
     channel->doubted = true;
     channel_start_read(channel);
@@ -354,6 +354,7 @@ bool channel_verify(struct channel *channel, uint64_t since_ms)
 void channel_drop_wishes(struct channel *channel)
 {
     channel->doubted = false;
+    channel->marker = MARKER_NONE;
     channel->wanted = channel->depth;
     channel_forget_history(channel);
 }

@@ -89,6 +89,43 @@ test('a history that may not be read is a 403, one that is no stream a 503, and 
     await acl(...documentedUsers().gateway.filter(rule => rule.includes('~')));
 }));
 
+for (const events of [0, 3]) {
+    test(`a history that becomes something else, of a channel with a stream and ${events} events, refuses clients that need it, for as long`, () => watched('public', async () => {
+        const name = `pub/became/${events}`, log = `{sse:${name}}:log`;
+        const streams = await Promise.all(s.gw.map(gw => openStream(`${gw.url}/channels/${name}`)));
+        await s.redis.subscribed(name, 2);
+        for (let i = 1; i <= events; ++i) {
+            const payload = `\x1esse1 ${i}-0 ${i - 1}-0\nevent: message\ndata: ${i}\nid: own-${i}\nretry: 6000\n\n`;
+            await s.redis.command(['XADD', log, `${i}-0`, 'm', payload]);
+            await s.redis.publish(name, payload);
+        }
+        for (const stream of streams)
+            await until('its place, or the last event', () => events === 0 ? stream.parser.lastEventId !== '' : stream.parser.lastEventId === `own-${events}`);
+        await s.redis.command(['DEL', log]);
+        await s.redis.command(['SET', log, 'no stream']);
+        for (const [i, gw] of s.gw.entries()) {
+            for (const query of ['last=3', 'last_event_id=nobody-s', `last_event_id=${streams[i].parser.lastEventId}`])
+                await until(`${query} is refused`, async () => {
+                    const stream = await openStream(`${gw.url}/channels/${name}?${query}`);
+                    stream.close();
+                    return stream.status === 503;
+                });
+            assert.equal(streams[i].ended, null);
+        }
+        await s.redis.publish(name, 'to who listens');
+        for (const stream of streams) {
+            await until('it comes', () => stream.parser.events.at(-1)?.data === 'to who listens');
+            stream.close();
+        }
+        await s.redis.command(['DEL', log]);
+        for (const gw of s.gw) {
+            const stream = await openStream(`${gw.url}/channels/${name}?last=3`);
+            assert.equal(stream.status, 200);
+            stream.close();
+        }
+    }));
+}
+
 test('a withdrawn history refuses clients that need it, and open streams go on', () => watched('public', async () => {
     const streams = await Promise.all(s.gw.map(gw => openStream(`${gw.url}/channels/pub/kept`)));
     await s.redis.subscribed('pub/kept', 2);

@@ -305,6 +305,8 @@ static void test_ring(void)
     check(channel_verify(channel, UINT64_MAX), "a history that is gone");
     run("A");
     check(channel_ring(channel)->count == 0, "… leaves no ring");
+    check(channel_verify(channel, UINT64_MAX) && fake.waiting == 1, "… and is looked at again: it may not be one any more");
+    run("A");
     stop();
 }
 
