@@ -2,16 +2,14 @@
 
 #include <errno.h>
 #include <sys/timerfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "publisher/counters.h"
+#include "runtime/monotonic.h"
 
 static uint64_t wall_clock_ms(void)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+    return clock_us(CLOCK_REALTIME) / 1000;
 }
 
 static void on_ticked(void *data, const struct publish_answer *answer)

@@ -9,10 +9,9 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "runtime/resident.h"
+#include "runtime/monotonic.h"
 
 /* Of one thread; cells first, so that they begin a cache line and the next block can't share their last one. */
 struct block {
@@ -146,6 +145,18 @@ static void print_rows(FILE *out)
     }
 }
 
+int64_t metrics_resident(void)
+{
+    long long size, resident = 0;
+    FILE *file = fopen("/proc/self/statm", "re");
+    if (file == NULL)
+        return 0;
+    if (fscanf(file, "%lld %lld", &size, &resident) != 2)
+        resident = 0;
+    fclose(file);
+    return resident * sysconf(_SC_PAGESIZE);
+}
+
 /* Since Linux 6.2 the folder's size is the count; before, its entries are counted, without the one for reading it. */
 static int64_t open_fds(void)
 {
@@ -169,13 +180,6 @@ static int64_t max_fds(void)
     return (int64_t)files.rlim_cur;
 }
 
-static double seconds(clockid_t clock)
-{
-    struct timespec now;
-    clock_gettime(clock, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
-
 /* Seconds after boot at which the process started: field 22 of proc(5)'s stat, where field 2 may itself hold blanks and ')'. */
 static double started_after_boot(void)
 {
@@ -194,15 +198,16 @@ static double started_after_boot(void)
 static void print_process(FILE *out)
 {
     print_head(out, "process_resident_memory_bytes", METRIC_GAUGE, "Resident memory size in bytes.");
-    fprintf(out, "process_resident_memory_bytes %" PRId64 "\n", resident_bytes());
+    fprintf(out, "process_resident_memory_bytes %" PRId64 "\n", metrics_resident());
     print_head(out, "process_cpu_seconds_total", METRIC_COUNTER, "User and system CPU time spent in seconds.");
-    fprintf(out, "process_cpu_seconds_total %.3f\n", seconds(CLOCK_PROCESS_CPUTIME_ID));
+    fprintf(out, "process_cpu_seconds_total %.3f\n", (double)clock_us(CLOCK_PROCESS_CPUTIME_ID) / 1e6);
     print_head(out, "process_open_fds", METRIC_GAUGE, "Open file descriptors.");
     fprintf(out, "process_open_fds %" PRId64 "\n", open_fds());
     print_head(out, "process_max_fds", METRIC_GAUGE, "Open file descriptors the process may have.");
     fprintf(out, "process_max_fds %" PRId64 "\n", max_fds());
     print_head(out, "process_start_time_seconds", METRIC_GAUGE, "Start time of the process in seconds since 1970.");
-    fprintf(out, "process_start_time_seconds %.2f\n", seconds(CLOCK_REALTIME) - seconds(CLOCK_BOOTTIME) + started_after_boot());
+    fprintf(out, "process_start_time_seconds %.2f\n",
+            (double)(clock_us(CLOCK_REALTIME) - clock_us(CLOCK_BOOTTIME)) / 1e6 + started_after_boot());
 }
 
 char *metrics_render(size_t *length)

@@ -57,6 +57,9 @@ void metric_time(size_t id, uint64_t us);
 /* The sum over all threads. Any thread. */
 int64_t metric_sum(size_t id);
 
+/* How much memory of this process is in RAM, in bytes; 0 where the kernel does not tell. */
+int64_t metrics_resident(void);
+
 /* Prometheus text format 0.0.4 of all rows, malloc'd and NUL-terminated; the caller frees it. Any thread. Adds the standard
  * process_resident_memory_bytes, process_cpu_seconds_total, process_open_fds, process_max_fds and process_start_time_seconds. */
 char *metrics_render(size_t *length);

@@ -3,10 +3,10 @@
 #include <malloc.h>
 #include <stdlib.h>
 #include <sys/auxv.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "runtime/resident.h"
+#include "runtime/metrics.h"
+#include "runtime/monotonic.h"
 
 enum {
     PERIOD_MS = 1000,
@@ -46,22 +46,15 @@ static int64_t used_bytes(void)
     return (int64_t)(info.uordblks + info.hblkhd);
 }
 
-static uint64_t spent_us(void)
-{
-    struct timespec spent;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &spent);
-    return (uint64_t)spent.tv_sec * 1000000 + (uint64_t)spent.tv_nsec / 1000;
-}
-
 static void on_timer(void *data)
 {
     (void)data;
-    uint64_t since_us = spent_us();
-    if (trim_is_due(&all.trim, resident_bytes(), used_bytes())) {
+    uint64_t since_us = clock_us(CLOCK_THREAD_CPUTIME_ID);
+    if (trim_is_due(&all.trim, metrics_resident(), used_bytes())) {
         malloc_trim(KEPT_BYTES);
-        trim_done(&all.trim, resident_bytes(), used_bytes());
+        trim_done(&all.trim, metrics_resident(), used_bytes());
     }
-    uint64_t pause_ms = (spent_us() - since_us) * PAUSE / 1000;
+    uint64_t pause_ms = (clock_us(CLOCK_THREAD_CPUTIME_ID) - since_us) * PAUSE / 1000;
     timer_start(&all.timer, pause_ms < PERIOD_MS ? PERIOD_MS : pause_ms);
 }
 
@@ -88,7 +81,7 @@ void trim_prepare(char **argv)
 
 void trim_start(h2o_loop_t *loop)
 {
-    trim_done(&all.trim, resident_bytes(), used_bytes());
+    trim_done(&all.trim, metrics_resident(), used_bytes());
     timer_init(&all.timer, loop, on_timer, NULL);
     timer_start(&all.timer, PERIOD_MS);
 }

@@ -4,13 +4,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
-#include <time.h>
 
 #include "runtime/auth/bearer.h"
 #include "runtime/auth/token_cache.h"
 #include "runtime/http.h"
 #include "runtime/log.h"
 #include "runtime/metrics.h"
+#include "runtime/monotonic.h"
 #include "runtime/net/cors.h"
 
 /* What all threads have of one generation. Immutable. */
@@ -213,20 +213,19 @@ static bool may_open_from(const struct files *files, h2o_req_t *req)
     return slice_eq(site, SLICE("none")) || from_own_page(files, req);
 }
 
-static uint64_t life_ms(int64_t expires_s, const struct timespec *now)
+static uint64_t life_ms(int64_t expires_s, int64_t now_ms)
 {
-    int64_t now_ms = (int64_t)now->tv_sec * 1000 + now->tv_nsec / 1000000;
     if (expires_s == INT64_MAX)
         return 0;
     return expires_s * 1000 > now_ms ? (uint64_t)(expires_s * 1000 - now_ms) : 1;
 }
 
-static bool all_granted(const struct policy *policy, const struct jwt_claims *claims, enum access_action action,
+/* By the policy, or by a token's grants; NULL: there is none. */
+static bool all_allowed(const struct policy *policy, const struct grants *grants, enum access_action action,
                         const struct slice *channels, size_t count)
 {
-    const struct grants *grants = action == ACCESS_SUBSCRIBE ? &claims->subscribe : &claims->publish;
     for (size_t i = 0; i < count; ++i)
-        if (!policy_open(policy, action, channels[i]) && !grants_allow(grants, channels[i]))
+        if (!policy_open(policy, action, channels[i]) && (grants == NULL || !grants_allow(grants, channels[i])))
             return false;
     return true;
 }
@@ -235,14 +234,14 @@ static const char *check_token(const struct access *access, h2o_req_t *req, stru
                                const struct slice *channels, size_t count, struct access_pass *pass)
 {
     const struct jwt_claims *claims;
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    const char *why = token_cache_verify(access->tokens, &claims, token, now.tv_sec);
+    int64_t now_ms = (int64_t)clock_us(CLOCK_REALTIME) / 1000;
+    const char *why = token_cache_verify(access->tokens, &claims, token, now_ms / 1000);
     if (why != NULL)
         return refuse(req, pass, ACCESS_BAD_TOKEN, why);
-    if (!all_granted(access->files->policy, claims, action, channels, count))
+    const struct grants *grants = action == ACCESS_SUBSCRIBE ? &claims->subscribe : &claims->publish;
+    if (!all_allowed(access->files->policy, grants, action, channels, count))
         return refuse(req, pass, ACCESS_NOT_GRANTED, "the token does not grant this");
-    pass->life_ms = life_ms(claims->expires_s, &now);
+    pass->life_ms = life_ms(claims->expires_s, now_ms);
     if (action == ACCESS_SUBSCRIBE && pass->life_ms != 0 && pass->life_ms < STREAM_LIFE_MIN_MS)
         return refuse(req, pass, ACCESS_BAD_TOKEN, "the token expires within two seconds, too soon for a stream: get a new one");
     pass->key = claims->key;
@@ -251,19 +250,11 @@ static const char *check_token(const struct access *access, h2o_req_t *req, stru
     return NULL;
 }
 
-static bool all_open(const struct policy *policy, enum access_action action, const struct slice *channels, size_t count)
-{
-    for (size_t i = 0; i < count; ++i)
-        if (!policy_open(policy, action, channels[i]))
-            return false;
-    return true;
-}
-
 const char *access_check(const struct access *access, h2o_req_t *req, enum access_action action, const struct slice *channels,
                          size_t count, struct access_pass *pass)
 {
     *pass = (struct access_pass){.status = 0};
-    if (access == NULL || all_open(access->files->policy, action, channels, count))
+    if (access == NULL || all_allowed(access->files->policy, NULL, action, channels, count))
         return NULL;
     struct bearer bearer;
     const char *why = bearer_find(&bearer, req, &access->files->bearer);

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "runtime/monotonic.h"
-#include "runtime/resident.h"
+#include "runtime/metrics.h"
 #include "tests/check.h"
 
 enum { MB = 1 << 20 };
@@ -86,15 +86,16 @@ static void test_gives_back_soon(void)
     pthread_t thread;
     h2o_loop_t *loop = h2o_evloop_create();
     trim_start(loop);
-    int64_t before = resident_bytes();
+    int64_t before = metrics_resident();
     storm(NULL);
     if (pthread_create(&thread, NULL, storm, NULL) != 0)
         abort();
     pthread_join(thread, NULL);
-    check(resident_bytes() > before + 32 * MB, "the heap keeps what is free");
-    for (uint64_t end = monotonic_ms() + WAIT_MS; resident_bytes() > before + 4 * MB && monotonic_ms() < end;)
+    check(metrics_resident() > before + 32 * MB, "the heap keeps what is free");
+    for (uint64_t end = monotonic_ms() + WAIT_MS; metrics_resident() > before + 4 * MB && monotonic_ms() < end;)
         h2o_evloop_run(loop, 100);
-    check(resident_bytes() <= before + 4 * MB, "%lld KB more than before the storm", (long long)(resident_bytes() - before) / 1024);
+    check(metrics_resident() <= before + 4 * MB, "%lld KB more than before the storm",
+          (long long)(metrics_resident() - before) / 1024);
     for (size_t i = 0; i < kept_count; ++i)
         free(kept[i]);
 }
@@ -116,11 +117,11 @@ static void *bodies(void *data)
 static void test_keeps_little_for_each_thread(void)
 {
     pthread_t thread;
-    int64_t before = resident_bytes();
+    int64_t before = metrics_resident();
     if (pthread_create(&thread, NULL, bodies, NULL) != 0)
         abort();
     pthread_join(thread, NULL);
-    check(resident_bytes() <= before + 2 * MB, "%lld KB more than before", (long long)(resident_bytes() - before) / 1024);
+    check(metrics_resident() <= before + 2 * MB, "%lld KB more than before", (long long)(metrics_resident() - before) / 1024);
 }
 
 /* Blocks of all sizes that are free must not keep the pages that they share with larger ones. */
@@ -129,7 +130,7 @@ static void test_keeps_no_small_blocks(void)
     enum { SIZES = 64, EACH = 7, STEP = 16, PAGE = 4096 };
     void *small[SIZES * EACH], *between[SIZES * EACH];
     malloc_trim(0);
-    int64_t before = resident_bytes();
+    int64_t before = metrics_resident();
     for (size_t i = 0; i < SIZES * EACH; ++i) {
         small[i] = h2o_mem_alloc(i / EACH * STEP + STEP);
         memset(between[i] = h2o_mem_alloc(PAGE), 1, PAGE);
@@ -139,7 +140,7 @@ static void test_keeps_no_small_blocks(void)
         free(between[i]);
     }
     malloc_trim(0);
-    check(resident_bytes() <= before + MB / 4, "%lld KB more than before", (long long)(resident_bytes() - before) / 1024);
+    check(metrics_resident() <= before + MB / 4, "%lld KB more than before", (long long)(metrics_resident() - before) / 1024);
 }
 
 #endif
