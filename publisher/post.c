@@ -108,7 +108,7 @@ static const char *read_query(struct reading *reading)
     struct slice rest = http_query(reading->req), name, value;
     const char *why = NULL;
     bool broken = false;
-    while (why == NULL && http_form_next(reading->req, &rest, &name, &value, &broken)) {
+    while (why == NULL && http_form_next(reading->req, SLICE(""), &rest, &name, &value, &broken)) {
         if (!utf8_valid(name) || !utf8_valid(value))
             return "the query is not UTF-8";
         if (!take_option(reading, name, value))
@@ -131,7 +131,7 @@ static const char *read_form(struct reading *reading)
     bool broken = false;
     if (!is_form(rest))
         return fail(reading, 415, "the body is not a form; name its type with Content-Type: application/json or text/plain");
-    while (why == NULL && http_form_next(reading->req, &rest, &name, &value, &broken)) {
+    while (why == NULL && http_form_next(reading->req, SLICE(""), &rest, &name, &value, &broken)) {
         if (!utf8_valid(name) || !utf8_valid(value))
             return "the form is not UTF-8";
         why = add_param(reading, name, value);

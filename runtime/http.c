@@ -198,22 +198,6 @@ bool http_method_is(h2o_req_t *req, const char *method)
     return slice_eq(slice_of_iovec(req->method), slice_of(method));
 }
 
-/* libh2o leaves the absolute form (RFC 9112 section 3.2.2) as it came. */
-struct slice http_target(h2o_req_t *req)
-{
-    struct slice target = slice_of_iovec(req->path);
-    static const char *const schemes[] = {"http://", "https://"};
-    for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); ++i) {
-        size_t n = strlen(schemes[i]);
-        if (target.n < n || strncasecmp(target.p, schemes[i], n) != 0)
-            continue;
-        while (n < target.n && target.p[n] != '/' && target.p[n] != '?')
-            ++n;
-        return slice_from(target, n);
-    }
-    return target;
-}
-
 /* Percent-decodes into the pool; an escape that is not two hex digits stays as it is and sets *broken. */
 static struct slice decode(h2o_req_t *req, struct slice text, bool plus_is_space, bool *broken)
 {
@@ -256,13 +240,7 @@ struct slice http_query(h2o_req_t *req)
     return rest;
 }
 
-bool http_form_next(h2o_req_t *req, struct slice *rest, struct slice *name, struct slice *value, bool *broken)
-{
-    return http_form_next_literal(req, SLICE(""), rest, name, value, broken);
-}
-
-bool http_form_next_literal(h2o_req_t *req, struct slice literal, struct slice *rest, struct slice *name, struct slice *value,
-                            bool *broken)
+bool http_form_next(h2o_req_t *req, struct slice literal, struct slice *rest, struct slice *name, struct slice *value, bool *broken)
 {
     while (rest->p != NULL) {
         struct slice raw_value = slice_split(rest, '&');

@@ -38,20 +38,21 @@ struct slice http_header(h2o_req_t *req, const char *name);
 /* Adds a response header; name lower-case and static, value copied into the pool. */
 void http_add_header(h2o_req_t *req, const char *name, struct slice value);
 
-/* Path and query as they came, without the scheme and authority of the absolute form. Perhaps empty, "?query" or "*". */
-struct slice http_target(h2o_req_t *req);
+/* Path and query as they came; the scheme and authority of the absolute form h1_guard.c has taken off. Perhaps empty, "?query" or "*". */
+static inline struct slice http_target(const h2o_req_t *req)
+{
+    return slice_of_iovec(req->path);
+}
 
 /* The path without its query, percent-decoded into the pool; {NULL, 0} when an escape is broken. Decodes "%2F" like every other escape;
  * takes out no "." or ".." (channel names may hold them). */
 struct slice http_path(h2o_req_t *req);
 
 /* Walks application/x-www-form-urlencoded text (WHATWG URL section 5.1): names and values decoded into the pool, '+' as a space. Start
- * with *rest = the text (for a query: http_query()). False at the end; *broken is set when an escape is not two hex digits. */
-bool http_form_next(h2o_req_t *req, struct slice *rest, struct slice *name, struct slice *value, bool *broken);
-
-/* As http_form_next(), but in the values of the parameter `literal` a '+' stays one: for values that can hold no space, since few people write it as "%2B". */
-bool http_form_next_literal(h2o_req_t *req, struct slice literal, struct slice *rest, struct slice *name, struct slice *value,
-                            bool *broken);
+ * with *rest = the text (for a query: http_query()). In the values of the parameter `literal` (empty: of none) a '+' stays one: for values that can hold no
+ * space, since few people write it as "%2B". False at the end; *broken is set when an escape is not two hex digits. */
+bool http_form_next(h2o_req_t *req, struct slice literal, struct slice *rest, struct slice *name, struct slice *value,
+                    bool *broken);
 
 /* The raw query after '?', {NULL, 0} without one. */
 struct slice http_query(h2o_req_t *req);

@@ -95,7 +95,7 @@ const char *stream_read_query(struct stream_request *stream, h2o_req_t *req, boo
     struct slice rest = http_query(req), name, value;
     bool broken = false;
     const char *error = resume_from(stream, &req->pool, http_header(req, "last-event-id"));
-    while (error == NULL && http_form_next_literal(req, SLICE("channel"), &rest, &name, &value, &broken))
+    while (error == NULL && http_form_next(req, SLICE("channel"), &rest, &name, &value, &broken))
         error = read_parameter(stream, &req->pool, name, value, many);
     if (error != NULL)
         return error;

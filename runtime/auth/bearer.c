@@ -58,7 +58,7 @@ static const char *look_in_query(struct search *search)
     bool broken = false;
     if (!search->options->query)
         return NULL;
-    while (why == NULL && http_form_next(search->req, &rest, &name, &value, &broken))
+    while (why == NULL && http_form_next(search->req, SLICE(""), &rest, &name, &value, &broken))
         if (slice_eq(name, SLICE("access_token")))
             why = value.n == 0 ? "access_token is empty" : found(search, value, false);
     return why;

@@ -50,7 +50,7 @@ static size_t check_pairs(h2o_req_t *req, struct slice form, struct text *again,
     struct slice rest = form, raw = form, name, value;
     bool want_broken = false;
     size_t count = 0;
-    for (; http_form_next(req, &rest, &name, &value, broken); ++count) {
+    for (; http_form_next(req, SLICE(""), &rest, &name, &value, broken); ++count) {
         struct slice piece = slice_split(&raw, '&');
         while (piece.n == 0 && raw.p != NULL)
             piece = slice_split(&raw, '&');

@@ -31,22 +31,10 @@ static bool decode(struct text *out, struct slice raw)
     return true;
 }
 
-static struct slice without_authority(struct slice target)
-{
-    size_t scheme = target.n >= 7 && strncasecmp(target.p, "http://", 7) == 0    ? 7
-                    : target.n >= 8 && strncasecmp(target.p, "https://", 8) == 0 ? 8
-                                                                                 : 0;
-    struct slice rest = slice_from(target, scheme);
-    while (scheme != 0 && rest.n != 0 && rest.p[0] != '/' && rest.p[0] != '?')
-        rest = slice_from(rest, 1);
-    return rest;
-}
-
 static void check_target(h2o_req_t *req, struct slice target)
 {
     struct text path = {NULL, 0, 0};
-    struct slice query = without_authority(target), raw = slice_split(&query, '?'), got = http_path(req),
-                 got_query = http_query(req);
+    struct slice query = target, raw = slice_split(&query, '?'), got = http_path(req), got_query = http_query(req);
     bool good = decode(&path, raw);
     if (raw.n == 0)
         must(slice_eq(got, SLICE("/")));

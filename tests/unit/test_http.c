@@ -81,10 +81,6 @@ static void test_path(void)
         {"a lone percent sign is broken", "/a%", NULL, NULL},
         {"one digit is broken", "/a%4", NULL, NULL},
         {"no hex digit is broken", "/a%4g?b", NULL, "b"},
-        {"absolute form", "http://host:80/a?b", "/a", "b"},
-        {"absolute form in upper case", "HTTPS://host/a", "/a", NULL},
-        {"absolute form without a path", "http://host", "/", NULL},
-        {"absolute form with a query alone", "http://host?q", "/", "q"},
         {"asterisk form", "*", "*", NULL},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); ++i) {
@@ -125,7 +121,7 @@ static void test_form(void)
         bool broken = false;
         struct slice rest = slice_of(rows[i].text), name, value;
         h2o_mem_init_pool(&req.pool);
-        while (http_form_next(&req, &rest, &name, &value, &broken))
+        while (http_form_next(&req, SLICE(""), &rest, &name, &value, &broken))
             n += (size_t)snprintf(got + n, sizeof(got) - n, "[%.*s]=[%.*s]", (int)name.n, name.p, (int)value.n, value.p);
         if (broken)
             strcat(got, "!");
@@ -142,7 +138,7 @@ static void test_literal_plus(void)
     bool broken = false;
     size_t n = 0;
     h2o_mem_init_pool(&req.pool);
-    for (; http_form_next_literal(&req, SLICE("channel"), &rest, &name, &value, &broken); ++n)
+    for (; http_form_next(&req, SLICE("channel"), &rest, &name, &value, &broken); ++n)
         check_slice(value, slice_of(want[n]), "a plus stays in a channel's name, and is a space elsewhere");
     check(n == 3 && !broken, "three pairs");
     h2o_mem_clear_pool(&req.pool);
