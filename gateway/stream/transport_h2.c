@@ -2,8 +2,7 @@
 
 #include "gateway/stream/subscriber.h"
 #include "gateway/stream_log.h"
-#include "runtime/h2o/h2_data.h"
-#include "runtime/h2o/h2_reset.h"
+#include "runtime/h2o/h2_write.h"
 
 enum { BATCH_FRAMES = 16 /* queued frames in one h2o_send() */ };
 
@@ -21,7 +20,7 @@ static void write_now(struct subscriber *subscriber)
     h2o_req_t *req = subscriber->h2->req;
     for (struct frame *frame; subscriber->queue.count != 0; subscriber_written(subscriber, 1, 0)) {
         frame = frames_at(&subscriber->queue, 0);
-        if (frame->body == 0 || !h2_data(req, frame_body(frame)))
+        if (frame->body == 0 || !h2_write_data(req, frame_body(frame)))
             break;
     }
 }
@@ -83,7 +82,7 @@ static void h2_close(struct subscriber *subscriber, bool written)
     if (written)
         h2o_send(subscriber->h2->req, NULL, 0, H2O_SEND_STATE_FINAL);
     else
-        h2_reset(subscriber->h2->req);
+        h2_write_reset(subscriber->h2->req);
 }
 
 static int h2_fd(const struct subscriber *subscriber)
@@ -120,7 +119,7 @@ static const void *h2_connection(const struct subscriber *subscriber)
 static void h2_prefetch(const struct subscriber *subscriber)
 {
     if (subscriber->h2 != NULL)
-        h2_data_prefetch(subscriber->h2->req);
+        h2_write_prefetch(subscriber->h2->req);
 }
 
 const struct transport transport_h2 = {

@@ -7,12 +7,11 @@
 
 #include "runtime/h2o/bodies.h"
 #include "runtime/h2o/h1_pace.h"
-#include "runtime/h2o/h2_continue.h"
 #include "runtime/h2o/h2_head.h"
 #include "runtime/h2o/h2_rates.h"
-#include "runtime/h2o/h2_reset.h"
 #include "runtime/h2o/h2_timeouts.h"
 #include "runtime/h2o/h2_work.h"
+#include "runtime/h2o/h2_write.h"
 #include "runtime/h2o/library.h"
 #include "runtime/log.h"
 #include "runtime/monotonic.h"
@@ -514,11 +513,11 @@ static const char *expect_body(struct h2_guard *guard, h2o_req_t *req, size_t *c
     h2o_http2_stream_t *stream = H2O_STRUCT_FROM_MEMBER(h2o_http2_stream_t, req, req);
     bool is_refused = *content_length != SIZE_MAX && !bodies_expect(req, &stream->_req_body, *content_length);
     if (!is_refused) {
-        h2_continue(guard->conn, guard->head_stream, req);
+        h2_write_continue(guard->conn, guard->head_stream, req);
         return NULL;
     }
     *content_length = SIZE_MAX;
-    return h2_continue_is_asked(req) ? "the body is refused" : NULL;
+    return h2_write_wants_continue(req) ? "the body is refused" : NULL;
 }
 
 static int parse_head(struct h2_guard *guard, h2o_req_t *req, h2o_hpack_header_table_t *table, const uint8_t *src, size_t len,
@@ -575,7 +574,7 @@ static void end_slow(struct h2_guard *guard, const struct h2_timeouts_found *fou
     } else {
         report(guard, found->abuse, "HTTP/2 streams reset: the client is too slow");
         for (size_t i = 0; i < found->count; ++i)
-            h2_reset(found->requests[i]);
+            h2_write_reset(found->requests[i]);
     }
 }
 

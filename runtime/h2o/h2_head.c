@@ -51,17 +51,12 @@ size_t h2_head_instructions(const uint8_t *block, size_t n, size_t max)
     return count;
 }
 
-static bool is_blank(char c)
-{
-    return c == ' ' || c == '\t';
-}
-
 static const char *fault_of_field(struct slice name, struct slice value)
 {
     static const struct slice of_connections[] = {{"keep-alive", 10}, {"proxy-connection", 16}};
     if (name.n == 0)
         return "a field has no name";
-    if (value.n != 0 && (is_blank(value.p[0]) || is_blank(value.p[value.n - 1])))
+    if (slice_trim(value).n != value.n)
         return "a field's value begins or ends with a blank";
     for (size_t i = 0; i < sizeof(of_connections) / sizeof(of_connections[0]); ++i)
         if (slice_eq(name, of_connections[i]))

@@ -9,9 +9,7 @@ static uint64_t start_us; /* the time of day at the start, less CLOCK_MONOTONIC 
 
 __attribute__((constructor)) static void begin(void)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    start_us = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000 - monotonic_us();
+    start_us = clock_us(CLOCK_REALTIME) - monotonic_us();
 }
 
 int gettimeofday(struct timeval *restrict now, void *restrict zone)

@@ -1,4 +1,4 @@
-#include "runtime/h2o/h2_data.h"
+#include "runtime/h2o/h2_write.h"
 
 #include <h2o/http2_internal.h>
 
@@ -16,7 +16,7 @@ static bool has_room(const h2o_http2_conn_t *conn, const h2o_http2_stream_t *str
            (ssize_t)n <= conn->_write.window._avail;
 }
 
-bool h2_data(h2o_req_t *req, struct slice bytes)
+bool h2_write_data(h2o_req_t *req, struct slice bytes)
 {
     h2o_http2_conn_t *conn = (h2o_http2_conn_t *)req->conn;
     h2o_http2_stream_t *stream = H2O_STRUCT_FROM_MEMBER(h2o_http2_stream_t, req, req);
@@ -33,7 +33,7 @@ bool h2_data(h2o_req_t *req, struct slice bytes)
     return true;
 }
 
-void h2_data_prefetch(const h2o_req_t *req)
+void h2_write_prefetch(const h2o_req_t *req)
 {
     const h2o_http2_stream_t *stream = H2O_STRUCT_FROM_MEMBER(h2o_http2_stream_t, req, req);
     __builtin_prefetch(&stream->stream_id);
@@ -41,4 +41,37 @@ void h2_data_prefetch(const h2o_req_t *req)
     __builtin_prefetch(&stream->_data);
     __builtin_prefetch(&req->conn);
     __builtin_prefetch(&req->bytes_sent);
+}
+
+void h2_write_reset(h2o_req_t *req)
+{
+    h2o_http2_conn_t *conn = (h2o_http2_conn_t *)req->conn;
+    h2o_http2_stream_t *stream = H2O_STRUCT_FROM_MEMBER(h2o_http2_stream_t, req, req);
+    if (conn->state >= H2O_HTTP2_CONN_STATE_IS_CLOSING)
+        return;
+    h2o_http2_encode_rst_stream_frame(&conn->_write.buf, stream->stream_id, -H2O_HTTP2_ERROR_CANCEL);
+    h2o_http2_conn_request_write(conn);
+    h2o_http2_stream_reset(conn, stream);
+}
+
+bool h2_write_wants_continue(const h2o_req_t *req)
+{
+    ssize_t at = h2o_find_header(&req->headers, H2O_TOKEN_EXPECT, -1);
+    if (at == -1)
+        return false;
+    h2o_iovec_t value = req->headers.entries[at].value;
+    return h2o_lcstris(value.base, value.len, H2O_STRLIT("100-continue"));
+}
+
+void h2_write_continue(struct st_h2o_http2_conn_t *conn, uint32_t stream_id, const h2o_req_t *req)
+{
+    static const uint8_t head[] = {0x08, 3, '1', '0', '0'}; /* :status, not indexed */
+    if (conn->state >= H2O_HTTP2_CONN_STATE_HALF_CLOSED || !h2_write_wants_continue(req))
+        return;
+    uint8_t *out = (uint8_t *)h2o_buffer_reserve(&conn->_write.buf, H2O_HTTP2_FRAME_HEADER_SIZE + sizeof(head)).base;
+    out = h2o_http2_encode_frame_header(out, sizeof(head), H2O_HTTP2_FRAME_TYPE_HEADERS, H2O_HTTP2_FRAME_FLAG_END_HEADERS,
+                                        (int32_t)stream_id);
+    memcpy(out, head, sizeof(head));
+    conn->_write.buf->size += H2O_HTTP2_FRAME_HEADER_SIZE + sizeof(head);
+    h2o_http2_conn_request_write(conn);
 }
