@@ -15,7 +15,7 @@
 #include "runtime/net/client_address.h"
 #include "runtime/net/connection.h"
 #include "runtime/net/proxies.h"
-#include "runtime/net/proxy_reader.h"
+#include "runtime/net/proxy_protocol.h"
 
 enum {
     BACKLOG = 4096, /* the kernel caps it at net.core.somaxconn */
@@ -225,15 +225,58 @@ static void on_connection_closed(struct connection_owner *owner)
     release(listener);
 }
 
-static void on_proxy_header(void *data, h2o_socket_t *sock, bool good)
+/* A connection whose PROXY header (proxy_protocol.h) is not complete; read for at most as long as a TLS handshake may take. */
+struct proxied {
+    struct listener *listener;
+    h2o_socket_t *sock;
+    h2o_timeout_entry_t timeout;
+};
+
+/* When good the socket is as it was accepted, with what came behind the header as its input. */
+static void end_header(struct proxied *proxied, bool good)
 {
-    struct listener *listener = data;
+    struct proxied done = *proxied;
+    h2o_timeout_unlink(&proxied->timeout);
+    free(proxied);
+    h2o_socket_read_stop(done.sock);
+    done.sock->data = NULL;
     if (good) {
-        h2o_accept(listener->options.accept, sock);
+        h2o_accept(done.listener->options.accept, done.sock);
         return;
     }
-    tell(listener, LISTENER_BAD_PROXY);
-    h2o_socket_close(sock);
+    tell(done.listener, LISTENER_BAD_PROXY);
+    h2o_socket_close(done.sock);
+}
+
+static void on_header_timeout(h2o_timeout_entry_t *entry)
+{
+    end_header(H2O_STRUCT_FROM_MEMBER(struct proxied, timeout, entry), false);
+}
+
+static void on_header(h2o_socket_t *sock, const char *err)
+{
+    struct sockaddr_storage client;
+    socklen_t length;
+    size_t used = 0;
+    enum proxy_protocol result = PROXY_PROTOCOL_BAD;
+    if (err == NULL)
+        result = proxy_protocol_read(slice_make(sock->input->bytes, sock->input->size), &client, &length, &used);
+    if (result == PROXY_PROTOCOL_MORE)
+        return;
+    if (result == PROXY_PROTOCOL_CLIENT)
+        h2o_socket_setpeername(sock, (void *)&client, length);
+    h2o_buffer_consume(&sock->input, used);
+    end_header(sock->data, result != PROXY_PROTOCOL_BAD);
+}
+
+static void read_header(struct listener *listener, h2o_socket_t *sock)
+{
+    h2o_context_t *ctx = listener->options.accept->ctx;
+    struct proxied *proxied = h2o_mem_alloc(sizeof(*proxied));
+    *proxied = (struct proxied){.listener = listener, .sock = sock, .timeout = {.cb = on_header_timeout}};
+    h2o_timeout_link(ctx->loop, &ctx->handshake_timeout, &proxied->timeout);
+    sock->data = proxied;
+    h2o_socket_read_start(sock, on_header);
 }
 
 static bool is_proxy(const struct listener *listener, h2o_socket_t *sock)
@@ -251,7 +294,7 @@ static void open_connection(struct listener *listener, h2o_socket_t *sock)
     bodies_own(sock);
     tell(listener, LISTENER_OPENED);
     if (is_proxy(listener, sock))
-        proxy_reader_start(listener->options.accept->ctx, sock, on_proxy_header, listener);
+        read_header(listener, sock);
     else
         h2o_accept(listener->options.accept, sock);
 }
