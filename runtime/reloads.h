@@ -1,8 +1,5 @@
-/* Counts the reloads at SIGHUP, and says when the certificates in force expire. */
+/* The metrics of the reloads at SIGHUP, and of when the certificates in force expire; service.c keeps them. */
 #pragma once
-
-#include <openssl/ssl.h>
-#include <stdbool.h>
 
 #include "runtime/metrics.h"
 
@@ -16,11 +13,9 @@ enum { RELOAD_COUNTERS = 2 * RELOADS };
     RELOAD_ROW(first, "certificates", "done"), RELOAD_ROW((first) + 1, "certificates", "failed"), \
         RELOAD_ROW((first) + 2, "keys", "done"), RELOAD_ROW((first) + 3, "keys", "failed"),       \
         RELOAD_ROW((first) + 4, "redis login", "done"), RELOAD_ROW((first) + 5, "redis login", "failed")
-void reload_count(size_t first, enum reload what, bool good);
 
 /* The row of one certificate. */
 #define CERTIFICATE_ROW(at, setting)                                                            \
     [at] = {                                                                                    \
         "sse_certificate_not_after_timestamp_seconds", "setting=\"" setting "\"", METRIC_GAUGE, \
         "when the certificate of this setting expires, or one of its chain that does so before, in seconds since 1970; 0: none"}
-void certificate_gauge(size_t at, SSL_CTX *ctx);

@@ -2,13 +2,14 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "runtime/h2o/h2_guard.h"
 #include "runtime/h2o/h2o_check.h"
 #include "runtime/http.h"
 #include "runtime/net/listener.h"
-#include "runtime/redis/redis_reload.h"
 #include "runtime/reloads.h"
 #include "runtime/signals.h"
 #include "runtime/trim.h"
@@ -169,6 +170,11 @@ static const char *load_server(struct service *service)
     return NULL;
 }
 
+static void count_reload(const struct service *service, enum reload what, bool good)
+{
+    metric_add(service->program->rows.reloads + 2 * (size_t)what + !good, 1);
+}
+
 enum { CERTIFICATES = 3 };
 
 static const char *load(struct service *service, int which)
@@ -187,13 +193,34 @@ const char *service_load_certificates(struct service *service)
     return error;
 }
 
-static void count_certificates(const struct service *service)
+static int64_t seconds_of(const ASN1_TIME *time)
+{
+    struct tm tm;
+    return ASN1_TIME_to_tm(time, &tm) == 1 ? timegm(&tm) : 0;
+}
+
+/* When the first certificate of the chain expires. */
+static void show_certificate(size_t at, SSL_CTX *ctx)
+{
+    X509 *own = ctx == NULL ? NULL : SSL_CTX_get0_certificate(ctx);
+    STACK_OF(X509) *chain = NULL;
+    int64_t first = own == NULL ? 0 : seconds_of(X509_get0_notAfter(own));
+    if (own != NULL)
+        SSL_CTX_get0_chain_certs(ctx, &chain);
+    for (int i = 0; i < sk_X509_num(chain); ++i) {
+        int64_t other = seconds_of(X509_get0_notAfter(sk_X509_value(chain, i)));
+        first = other < first ? other : first;
+    }
+    metric_set(at, first);
+}
+
+static void show_certificates(const struct service *service)
 {
     const struct service_rows *rows = &service->program->rows;
-    certificate_gauge(rows->certificate, service->tls);
-    certificate_gauge(rows->redis_certificate, service->redis.tls);
+    show_certificate(rows->certificate, service->tls);
+    show_certificate(rows->redis_certificate, service->redis.tls);
     if (rows->own_certificate != 0)
-        certificate_gauge(rows->own_certificate, service->own_tls);
+        show_certificate(rows->own_certificate, service->own_tls);
 }
 
 static void reload_certificates(struct service *service)
@@ -205,10 +232,61 @@ static void reload_certificates(struct service *service)
         if (error != NULL)
             log_error("certificate not reloaded", log_str("why", error));
     }
-    count_certificates(service);
-    reload_count(service->program->rows.reloads, RELOAD_CERTIFICATES, good);
+    show_certificates(service);
+    count_reload(service, RELOAD_CERTIFICATES, good);
     if (good)
         log_info("certificate reloaded");
+}
+
+static bool same_place(const struct redis_url *a, const struct redis_url *b)
+{
+    bool same = a->kind == b->kind && a->secure == b->secure && a->db == b->db && a->node_count == b->node_count &&
+                strcmp(a->path, b->path) == 0 && strcmp(a->name, b->name) == 0;
+    for (size_t i = 0; same && i < a->node_count; ++i)
+        same = redis_node_eq(&a->nodes[i], &b->nodes[i]);
+    return same;
+}
+
+static const char *take_login(struct redis_url *url, const char *url_text, const char *sentinel_password)
+{
+    struct redis_url read;
+    const char *why = redis_url_load(&read, url_text, sentinel_password, true); /* its place was good at the start */
+    if (why == NULL && !same_place(url, &read))
+        why = "REDIS_URL_FILE: only user and password may change while the program runs";
+    if (why == NULL) {
+        url->login = read.login;
+        url->sentinel_login = read.sentinel_login;
+    }
+    OPENSSL_cleanse(&read, sizeof(read));
+    return why;
+}
+
+static void forget(char *secret)
+{
+    if (secret != NULL)
+        OPENSSL_cleanse(secret, strlen(secret));
+    free(secret);
+}
+
+/* REDIS_URL_FILE and REDIS_SENTINEL_PASSWORD_FILE: new connections log in with what they hold now, open ones stay. */
+static void reload_login(struct service *service)
+{
+    char *url = NULL, *password = NULL;
+    const char *why = config_read_file("REDIS_URL", &url);
+    if (why == NULL)
+        why = config_read_file("REDIS_SENTINEL_PASSWORD", &password);
+    if (why == NULL && url == NULL && password == NULL)
+        return;
+    if (why == NULL)
+        why = take_login(&service->redis, url != NULL ? url : service->redis_url,
+                         password != NULL ? password : service->redis_sentinel_password);
+    forget(url);
+    forget(password);
+    count_reload(service, RELOAD_REDIS, why == NULL);
+    if (why != NULL)
+        log_error("redis login not reloaded", log_str("why", why));
+    else
+        log_info("redis login reloaded");
 }
 
 /* True: service->access is another one now. */
@@ -218,7 +296,7 @@ static bool reload_access(struct service *service)
     if (service->access == NULL)
         return false;
     struct access *access = access_load(&service->access_options, service->cors_origins, &error);
-    reload_count(service->program->rows.reloads, RELOAD_KEYS, access != NULL);
+    count_reload(service, RELOAD_KEYS, access != NULL);
     if (access == NULL) {
         log_error("keys not reloaded", log_str("why", error));
         return false;
@@ -234,9 +312,7 @@ struct service_reloaded service_reload(struct service *service)
     struct service_reloaded reloaded = {.certificates = service->own_tls != NULL || service->tls != NULL || service->redis.secure};
     if (reloaded.certificates)
         reload_certificates(service);
-    enum redis_reload outcome = redis_reload(&service->redis, service->redis_url, service->redis_sentinel_password);
-    if (outcome != REDIS_RELOAD_NOTHING)
-        reload_count(service->program->rows.reloads, RELOAD_REDIS, outcome == REDIS_RELOAD_DONE);
+    reload_login(service);
     reloaded.access = reload_access(service);
     return reloaded;
 }
@@ -300,7 +376,7 @@ void service_start(struct service *service, h2o_context_t *ctx, size_t admin_con
     announce_start(&service->announce, &announcement);
     timer_init(&service->ready_timer, ctx->loop, log_readiness, service);
     timer_start(&service->ready_timer, READY_LOOK_MS);
-    count_certificates(service);
+    show_certificates(service);
     service->admin_accept = (h2o_accept_ctx_t){.ctx = ctx, .hosts = service->admin};
     struct listener_options listener = {
         .accept = &service->admin_accept, .name = "admin", .max_connections = admin_connections, .total = admin_connections};
