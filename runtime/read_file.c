@@ -32,6 +32,7 @@ char *read_file(const char *path, size_t max, size_t *n, const char **error)
         *error = unreadable();
         return NULL;
     }
+    setvbuf(file, NULL, _IONBF, 0); /* secrets are in no buffer but the caller's */
     char *text = malloc(max + 2);
     if (text == NULL)
         abort();

@@ -1,6 +1,5 @@
 #include "runtime/net/tls_ticket.h"
 
-#include <errno.h>
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
@@ -9,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "runtime/read_file.h"
 
 enum {
     KEY_BYTES = 80,
@@ -83,21 +84,14 @@ static const char *parse(struct keys *keys, char *text)
 
 static const char *read_keys(struct keys *keys, const char *path)
 {
-    char text[FILE_MAX_BYTES + 1];
-    FILE *file = fopen(path, "re");
-    if (file == NULL)
-        return strerror(errno);
-    setvbuf(file, NULL, _IONBF, 0); /* the keys are in no buffer but this one */
-    size_t n = fread(text, 1, sizeof(text), file);
-    const char *fault = ferror(file) ? strerror(errno) : n > FILE_MAX_BYTES ? "longer than 16384 bytes" : NULL;
-    fclose(file);
-    if (fault == NULL && memchr(text, '\0', n) != NULL)
-        fault = "it contains a NUL byte";
-    if (fault == NULL) {
-        text[n] = '\0';
-        fault = parse(keys, text);
-    }
-    OPENSSL_cleanse(text, sizeof(text));
+    size_t n;
+    const char *fault;
+    char *text = read_file(path, FILE_MAX_BYTES, &n, &fault);
+    if (text == NULL)
+        return fault;
+    fault = memchr(text, '\0', n) != NULL ? "it contains a NUL byte" : parse(keys, text);
+    OPENSSL_cleanse(text, n);
+    free(text);
     return fault;
 }
 
