@@ -124,7 +124,7 @@ static struct entry *find_or_create(struct shard *shard, const struct key *key)
     return entry;
 }
 
-/* It was used, or lost a stream: the last of those without a stream to be forgotten. Frees the shard, and perhaps the entry. */
+/* It was used, or lost a stream: the last of those without a stream to be forgotten. Unlocks the shard; the entry may be gone then. */
 static void settle_and_unlock(struct entry *entry, uint64_t now_us)
 {
     struct shard *shard = entry->shard;

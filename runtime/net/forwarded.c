@@ -8,8 +8,6 @@
 
 static bool from_trusted_peer(const struct proxies *proxies, h2o_req_t *req)
 {
-    if (!proxies_some(proxies))
-        return false;
     struct sockaddr_storage peer;
     socklen_t len = req->conn->callbacks->get_peername(req->conn, (void *)&peer);
     return len != 0 && proxies_trust(proxies, (void *)&peer);

@@ -46,11 +46,6 @@ const struct proxies *proxies_parse(const char *list)
     return proxies;
 }
 
-bool proxies_some(const struct proxies *proxies)
-{
-    return proxies->count != 0;
-}
-
 static bool within(const struct network *network, const uint8_t address[16])
 {
     unsigned whole = network->bits / 8, part = network->bits % 8;

@@ -12,9 +12,6 @@ const char *proxies_check(const char *list);
 /* Parses a checked list. Never freed: it lives as long as the process. */
 const struct proxies *proxies_parse(const char *list);
 
-/* Whether there are any. */
-bool proxies_some(const struct proxies *proxies);
-
 /* Whether this address is one of them. Pure; an IPv4 address mapped into IPv6 counts as the IPv4 one. */
 bool proxies_trust(const struct proxies *proxies, const struct sockaddr *address);
 

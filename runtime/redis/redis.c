@@ -114,7 +114,7 @@ static void fail_commands(struct redis *redis, const char *why)
 
 static void hang_up(struct redis *redis)
 {
-    topology_forget(&redis->seeker);
+    redis->seeker.asking = false;
     dial_cancel(&redis->dial);
     timer_stop(&redis->clock);
     h2o_timeout_unlink(&redis->turn_end.entry);
@@ -500,7 +500,7 @@ static void on_clock(void *data)
         attempt(redis);
         return;
     case DIALING:
-        lose(redis, redis->located ? dial_late(&redis->dial) : topology_late(redis->topology));
+        lose(redis, redis->located ? dial_late(&redis->dial) : redis->topology->late(redis->topology));
         return;
     case GREETING:
         lose(redis, "Redis accepted the connection and did not answer in time");

@@ -39,16 +39,6 @@ void topology_ask(struct topology *topology, struct topology_seeker *seeker)
     topology->ask(topology);
 }
 
-void topology_forget(struct topology_seeker *seeker)
-{
-    seeker->asking = false;
-}
-
-const char *topology_late(struct topology *topology)
-{
-    return topology->late(topology);
-}
-
 void topology_doubt(struct topology *topology)
 {
     if (topology->doubt != NULL)

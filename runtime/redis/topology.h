@@ -23,7 +23,7 @@ struct topology_seeker {
     void *data;
     /* the topology's own */
     h2o_linklist_t link;
-    bool asking;
+    bool asking; /* … which the seeker may clear: it waits for no answer any more */
 };
 
 struct topology {
@@ -33,7 +33,7 @@ struct topology {
     const struct redis_node *node; /* where there is but one; NULL: the socket of the URL */
     /* what makes its kind */
     void (*ask)(struct topology *topology); /* topology_found() will be called */
-    const char *(*late)(struct topology *topology);
+    const char *(*late)(struct topology *topology); /* a sentence for an answer that takes too long */
     void (*doubt)(struct topology *topology); /* NULL: nobody to ask */
     void *owner; /* free for the kind */
 };
@@ -46,12 +46,8 @@ void topology_init_node(struct topology *topology, const struct redis_url *url, 
 void topology_join(struct topology *topology, struct topology_seeker *seeker);
 void topology_leave(struct topology_seeker *seeker);
 
-/* on_found runs once, perhaps before this returns; or never after topology_forget(). */
+/* on_found runs once, perhaps before this returns; or never, where the seeker clears `asking`. */
 void topology_ask(struct topology *topology, struct topology_seeker *seeker);
-void topology_forget(struct topology_seeker *seeker);
-
-/* A sentence for an answer that takes too long. */
-const char *topology_late(struct topology *topology);
 
 /* An answer tells that things are not where they were said to be: to be asked again, soon. */
 void topology_doubt(struct topology *topology);
