@@ -37,6 +37,16 @@ struct frame *frame_of_event(const struct event *event)
     return frame;
 }
 
+static struct frame *make_durable(struct frame *frame, const struct message *message, size_t id, size_t id_len)
+{
+    frame->durable = true;
+    frame->at = message->at;
+    frame->prev = message->prev;
+    frame->id = (uint32_t)id;
+    frame->id_len = (uint8_t)id_len;
+    return frame;
+}
+
 struct frame *frame_of_message(const struct message *message)
 {
     if (message->kind == MESSAGE_PLAIN) {
@@ -44,13 +54,8 @@ struct frame *frame_of_message(const struct message *message)
             .type = SLICE("message"), .data = &message->body, .data_count = 1, .id = {NULL, 0}, .retry_ms = EVENT_RETRY_NONE};
         return frame_of_event(&event);
     }
-    struct frame *frame = frame_of_bytes(message->body);
-    frame->durable = true;
-    frame->at = message->at;
-    frame->prev = message->prev;
-    frame->id_len = (uint8_t)message->id.n;
-    frame->id = message->id.n == 0 ? 0 : (uint32_t)(message->id.p - message->body.p);
-    return frame;
+    size_t id = message->id.n == 0 ? 0 : (size_t)(message->id.p - message->body.p);
+    return make_durable(frame_of_bytes(message->body), message, id, message->id.n);
 }
 
 struct frame *frame_with_id(const struct message *message, struct slice id)
@@ -62,12 +67,7 @@ struct frame *frame_with_id(const struct message *message, struct slice id)
     memcpy(p, body.p, before);
     memcpy(p + before, id.p, id.n);
     memcpy(p + before + id.n, old.p + old.n, body.n - before - old.n);
-    frame->durable = true;
-    frame->at = message->at;
-    frame->prev = message->prev;
-    frame->id_len = (uint8_t)id.n;
-    frame->id = (uint32_t)before;
-    return frame;
+    return make_durable(frame, message, before, id.n);
 }
 
 struct frame *frame_join(struct frame *const *frames, size_t count)

@@ -39,14 +39,9 @@ const char *event_check_stored_id(struct slice id)
     return utf8_valid(id) ? NULL : "id is not valid UTF-8";
 }
 
-static bool is_blank(char c)
-{
-    return c == ' ' || c == '\t';
-}
-
 static bool has_outer_blank(struct slice s)
 {
-    return s.n != 0 && (is_blank(s.p[0]) || is_blank(s.p[s.n - 1]));
+    return slice_trim(s).n != s.n;
 }
 
 /* What a browser would take for the gateway's word, or for its own. */

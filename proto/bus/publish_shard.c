@@ -160,19 +160,11 @@ static void on_lost(void *data, const char *why)
 
 static bool outcome_of(enum publish_outcome *out, struct slice text)
 {
-    static const struct {
-        struct slice text;
-        enum publish_outcome outcome;
-    } outcomes[] = {
-        {{"published", 9}, PUBLISH_DONE},
-        {{"duplicate", 9}, PUBLISH_DUPLICATE},
-        {{"unchanged", 9}, PUBLISH_UNCHANGED},
-    };
-    for (size_t i = 0; i < sizeof(outcomes) / sizeof(outcomes[0]); ++i)
-        if (slice_eq(text, outcomes[i].text)) {
-            *out = outcomes[i].outcome;
+    static const char *const outcomes[] = {
+        [PUBLISH_DONE] = "published", [PUBLISH_DUPLICATE] = "duplicate", [PUBLISH_UNCHANGED] = "unchanged"};
+    for (*out = PUBLISH_DONE; *out <= PUBLISH_UNCHANGED; ++*out)
+        if (slice_eq(text, slice_of(outcomes[*out])))
             return true;
-        }
     return false;
 }
 

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "runtime/digits.h"
 #include "runtime/h2o.h"
 #include "runtime/redis/redis_error.h"
 #include "runtime/redis/resp.h"
@@ -87,15 +88,6 @@ const char *cluster_view_read_slots(struct cluster_view *out, const redisReply *
     return NULL;
 }
 
-/* Digits only, as far as they go. */
-static uint64_t number_of(struct slice text)
-{
-    uint64_t number = 0;
-    for (size_t i = 0; i < text.n && text.p[i] >= '0' && text.p[i] <= '9'; ++i)
-        number = number * 10 + (uint64_t)(text.p[i] - '0');
-    return number;
-}
-
 /* id, address, flags, primary, ping, pong, config epoch, … */
 static void read_line(struct cluster_view *view, struct slice line)
 {
@@ -105,7 +97,7 @@ static void read_line(struct cluster_view *view, struct slice line)
     uint16_t node = find(view, fields[0]);
     if (node == 0)
         return;
-    view->nodes[node - 1].epoch = number_of(fields[6]);
+    digits_decimal(&view->nodes[node - 1].epoch, fields[6], UINT64_MAX);
     if (slice_starts(fields[2], SLICE("myself")))
         view->self = node;
 }
