@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -22,11 +21,6 @@ __attribute__((format(printf, 1, 2), returns_nonnull)) static const char *fail(c
     vsnprintf(fault, sizeof(fault), format, args);
     va_end(args);
     return fault;
-}
-
-static bool is_hidden(const struct config_option *option)
-{
-    return option->kind == CONFIG_SECRET || option->kind == CONFIG_URL;
 }
 
 static const char *get_set(const char *(*get)(const char *name), const char *name)
@@ -87,7 +81,7 @@ static const char *find_value(const struct config_option *option, const char *(*
     if (why != NULL)
         return why;
     snprintf(file_name, sizeof(file_name), "%s_FILE", option->name);
-    const char *path = is_hidden(option) ? get_set(get, file_name) : NULL;
+    const char *path = config_may_be_file(option) ? get_set(get, file_name) : NULL;
     if (path != NULL && text != NULL)
         return fail("%s and %s are both set", text == get_set(get, option->name) ? option->name : option->alias, file_name);
     if (path != NULL)
@@ -170,7 +164,7 @@ void config_replace(const char **field, const char *text)
     *field = copy;
 }
 
-static const char *from_process(const char *name)
+const char *config_getenv(const char *name)
 {
     return getenv(name);
 }
@@ -179,7 +173,7 @@ const char *config_read_file(const char *name, char **value)
 {
     char file_name[128];
     snprintf(file_name, sizeof(file_name), "%s_FILE", name);
-    const char *path = get_set(from_process, file_name);
+    const char *path = get_set(config_getenv, file_name);
     *value = NULL;
     return path == NULL ? NULL : read_value(file_name, path, value);
 }

@@ -2,6 +2,7 @@
  * table in deploy/settings.md (--print-settings), so none of them can disagree. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -25,6 +26,12 @@ struct config_option {
     const char *(*check)(const char *value); /* may be NULL; NULL or a static sentence that goes after "NAME: " */
 };
 
+/* Whether NAME_FILE may name a file that holds the value. */
+static inline bool config_may_be_file(const struct config_option *option)
+{
+    return option->kind == CONFIG_SECRET || option->kind == CONFIG_URL;
+}
+
 struct config_table {
     const char *program; /* "sse-gateway" */
     const char *summary; /* one line */
@@ -37,6 +44,9 @@ struct config_table {
 
 /* For prepare(): puts a copy of another text into the field of a CONFIG_TEXT, which is what is in force and shown from then on. */
 void config_replace(const char **field, const char *text);
+
+/* getenv() with the type of config_load()'s `get`. */
+const char *config_getenv(const char *name);
 
 /* Fills *settings from getenv-like `get`. NULL, or a sentence in a static buffer. */
 const char *config_load(const struct config_table *table, void *settings, const char *(*get)(const char *name));

@@ -54,11 +54,6 @@ _Noreturn static void finish(int status)
 
 static const char *default_file; /* of the program */
 
-static const char *from_process(const char *name)
-{
-    return getenv(name);
-}
-
 /* As the service has it: a person's shell does not know what the service was given. */
 static const char *from_process_or_service(const char *name)
 {
@@ -94,10 +89,9 @@ static int check_health(const struct config_table *table, void *settings, const 
 /* Before anything can go wrong, so that what does is said in the form that is asked for. */
 static void begin_log(void)
 {
-    enum log_format format;
     const char *wanted = getenv("LOG_FORMAT");
-    if (wanted != NULL && log_format_parse(&format, wanted))
-        log_set_format(format);
+    if (wanted != NULL)
+        log_set_format(wanted);
     log_starting();
 }
 
@@ -116,7 +110,7 @@ void config_main(const struct config_table *table, void *settings, int argc, cha
         finish(check_health(table, settings, action == ACTION_HEALTHCHECK ? "/readyz" : "/healthz"));
     if (action == ACTION_RUN)
         begin_log();
-    const char *why = config_load(table, settings, from_process);
+    const char *why = config_load(table, settings, config_getenv);
     if (why == NULL && table->prepare != NULL)
         why = table->prepare(settings);
     if (why != NULL)

@@ -1,16 +1,10 @@
 #include "runtime/config_print.h"
 
 #include <inttypes.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { COLUMNS = 100, GAP = 2 };
-
-static bool may_be_file(const struct config_option *option)
-{
-    return option->kind == CONFIG_SECRET || option->kind == CONFIG_URL;
-}
 
 /* Ends with "(1 to 65535, default 4043; also SSE_PORT)". Malloc'd. */
 static char *describe(const struct config_option *option, bool with_default)
@@ -37,7 +31,7 @@ static char *describe(const struct config_option *option, bool with_default)
         fprintf(out, "%salso %s", between[0] == ',' ? "; " : between, option->alias);
         between = "; ";
     }
-    if (may_be_file(option)) {
+    if (config_may_be_file(option)) {
         fprintf(out, "%s%s_FILE: a file that holds it", between[0] == ',' ? "; " : between, option->name);
         between = "; ";
     }

@@ -23,7 +23,7 @@ struct line {
 };
 
 static enum log_level threshold = LOG_INFO;
-static enum log_format form = LOG_TEXT;
+static enum { LOG_TEXT, LOG_JSON } form = LOG_TEXT;
 static bool starting;
 
 static const char *const level_names[] = {[LOG_DEBUG] = "debug", [LOG_INFO] = "info", [LOG_WARN] = "warn", [LOG_ERROR] = "error"};
@@ -52,15 +52,11 @@ static bool all_plain(struct slice s)
     return s.n != 0;
 }
 
-/* Length of the character at the front that may be printed as it is; 0: its first byte must be escaped. U+0080 to U+009F are control
- * characters too: a terminal takes U+009B for the start of an escape sequence. */
+/* Length of the character at the front that may be printed as it is; 0: its first byte must be escaped. */
 static size_t printable(struct slice s)
 {
     size_t n = utf8_length(s.p, s.n);
-    unsigned char first = (unsigned char)s.p[0];
-    if (n == 1)
-        return first >= 0x20 && first != 0x7f && first != '"' && first != '\\';
-    return n == 2 && first == 0xc2 && (unsigned char)s.p[1] < 0xa0 ? 0 : n;
+    return utf8_is_control(s.p, n) || s.p[0] == '"' || s.p[0] == '\\' ? 0 : n;
 }
 
 /* JSON names a control character by its code point. A byte that is not UTF-8 has none: it is spelt as in the text form. */
@@ -160,7 +156,6 @@ static void write_line(struct line *line)
     memcpy(line->text + line->n, end.p, end.n);
     if (write(STDERR_FILENO, line->text, line->n + end.n) < 0)
         errno = saved;
-    errno = saved;
 }
 
 void log_set_level(enum log_level level)
@@ -173,23 +168,25 @@ bool log_wants(enum log_level level)
     return level >= threshold;
 }
 
-bool log_format_parse(enum log_format *out, const char *text)
+bool log_level_parse(enum log_level *out, const char *text)
 {
-    if (strcmp(text, "text") != 0 && strcmp(text, "json") != 0)
-        return false;
-    *out = text[0] == 'j' ? LOG_JSON : LOG_TEXT;
-    return true;
+    for (int i = LOG_DEBUG; i <= LOG_ERROR; ++i) {
+        if (strcmp(text, level_names[i]) == 0) {
+            *out = (enum log_level)i;
+            return true;
+        }
+    }
+    return false;
 }
 
 const char *log_format_check(const char *value)
 {
-    enum log_format format;
-    return log_format_parse(&format, value) ? NULL : "must be text or json";
+    return strcmp(value, "text") == 0 || strcmp(value, "json") == 0 ? NULL : "must be text or json";
 }
 
-void log_set_format(enum log_format format)
+void log_set_format(const char *name)
 {
-    form = format;
+    form = strcmp(name, "json") == 0 ? LOG_JSON : LOG_TEXT;
 }
 
 void log_starting(void)

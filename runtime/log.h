@@ -24,28 +24,13 @@ void log_set_level(enum log_level level);
 bool log_wants(enum log_level level);
 
 /* Reads "debug", "info", "warn" or "error"; false for anything else. */
-static inline bool log_level_parse(enum log_level *out, const char *text)
-{
-    static const char *const names[] = {"debug", "info", "warn", "error"};
-    for (int i = 0; i < 4; ++i) {
-        if (strcmp(text, names[i]) == 0) {
-            *out = (enum log_level)i;
-            return true;
-        }
-    }
-    return false;
-}
-
-enum log_format { LOG_TEXT, LOG_JSON };
-
-/* Reads "text" or "json"; false for anything else. */
-bool log_format_parse(enum log_format *out, const char *text);
+bool log_level_parse(enum log_level *out, const char *text);
 
 /* Of the setting LOG_FORMAT, which config_main() applies; see config_option.check. */
 const char *log_format_check(const char *value);
 
-/* Call once, before threads start; the default is LOG_TEXT. */
-void log_set_format(enum log_format format);
+/* "json", or anything else for text, which is the default. Call once, before threads start. */
+void log_set_format(const char *name);
 
 /* Use the macros. `msg` is a static text without line breaks; `fields` ends with a NULL key, the first item is skipped. */
 void log_write(enum log_level level, const char *msg, const struct log_field *fields);

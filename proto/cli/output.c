@@ -52,13 +52,6 @@ bool output_is_watched(void)
     return output.watched;
 }
 
-/* C0, DEL, and C1 in UTF-8, but for the tab. */
-static bool is_control(const char *p, size_t n)
-{
-    unsigned char a = (unsigned char)p[0];
-    return (n == 1 && (a < 0x20 || a == 0x7f) && a != '\t') || (n == 2 && a == 0xc2 && (unsigned char)p[1] < 0xa0);
-}
-
 static void put_printable(FILE *out, struct slice text, const char *line_break)
 {
     while (text.n != 0) {
@@ -67,7 +60,7 @@ static void put_printable(FILE *out, struct slice text, const char *line_break)
             fputs(line_break, out);
         else if (n == 0)
             fputs("\xef\xbf\xbd", out);
-        else if (is_control(text.p, n))
+        else if (utf8_is_control(text.p, n) && text.p[0] != '\t')
             fprintf(out, "\\x%02x", (unsigned char)text.p[n - 1]);
         else
             fwrite(text.p, 1, n, out);

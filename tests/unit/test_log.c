@@ -137,7 +137,7 @@ static void test_json(void)
         {"UTF-8 stays", {"gr\xc3\xbc\xc3\x9f", 6}, "\"gr\xc3\xbc\xc3\x9f\""},
         {"a byte that is not UTF-8 is spelt", {"\xff", 1}, "\"\\\\xFF\""},
     };
-    log_set_format(LOG_JSON);
+    log_set_format("json");
     log_info("listening", log_int("port", -1), log_str("place", "here"));
     check_slice(after(caught(), "Z\","),
                 SLICE("\"level\":\"info\",\"program\":\"test_log\",\"msg\":\"listening\",\"port\":-1,\"place\":\"here\"}\n"),
@@ -153,7 +153,7 @@ static void test_json(void)
     log_info("x", log_slice("a", worst), log_slice("b", worst), log_slice("c", worst));
     struct slice line = caught();
     check(line.n <= 8192 && after(line, ",\"cut\":\"yes\"}\n").p != NULL, "a line that is too long says so and is still whole");
-    log_set_format(LOG_TEXT);
+    log_set_format("text");
 }
 
 static void test_budget(void)
