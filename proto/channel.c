@@ -3,11 +3,6 @@
 static char prefix_text[CHANNEL_PREFIX_MAX + 1] = CHANNEL_PREFIX_DEFAULT;
 static size_t prefix_len = sizeof(CHANNEL_PREFIX_DEFAULT) - 1;
 
-static struct slice own_prefix(void)
-{
-    return slice_make(prefix_text, prefix_len);
-}
-
 const char *channel_prefix_check(const char *prefix)
 {
     size_t n = strspn(prefix, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-");
@@ -48,7 +43,7 @@ const char *channel_check(struct slice name)
 
 static size_t spell(char *out, struct slice before, struct slice name, struct slice after)
 {
-    const struct slice parts[] = {before, own_prefix(), name, after};
+    const struct slice parts[] = {before, slice_make(prefix_text, prefix_len), name, after};
     size_t n = 0;
     for (size_t i = 0; i != sizeof(parts) / sizeof(parts[0]); n += parts[i++].n)
         memcpy(out + n, parts[i].p, parts[i].n);

@@ -50,7 +50,7 @@ static void put_data(struct sink *sink, struct slice text)
     while (text.p != NULL);
 }
 
-static size_t encode(char *out, const struct event *event)
+size_t sse_write(char *out, const struct event *event)
 {
     struct sink sink = {out, 0};
     char retry[16];
@@ -66,21 +66,11 @@ static size_t encode(char *out, const struct event *event)
     return sink.n;
 }
 
-size_t sse_size(const struct event *event)
-{
-    return encode(NULL, event);
-}
-
 size_t sse_data_size(struct slice data)
 {
     struct sink sink = {NULL, 0};
     put_data(&sink, data);
     return sink.n;
-}
-
-size_t sse_write(char *out, const struct event *event)
-{
-    return encode(out, event);
 }
 
 /* The value of the line at the start of *rest if the line is `name` and a value, else p NULL; takes the line off. */

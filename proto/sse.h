@@ -4,16 +4,20 @@
 
 #include "proto/event.h"
 
-/* Exact bytes that sse_write() will write for `event`. */
-size_t sse_size(const struct event *event);
-
 /* Bytes of the data lines alone: each line break makes seven of one or two. */
 size_t sse_data_size(struct slice data);
 
 /* Writes the lines in the order event, data, id, retry, each "name: value" and LF, and the blank line that ends the event: the
  * gateway's own events. What authors publish is written by append() in proto/bus/sse.lua, and forwarded as it is. `out` has room
- * for sse_size() bytes. Trusts the event: its fields were checked at the edge. Returns the bytes written. */
+ * for sse_size() bytes. Trusts the event: its fields were checked at the edge. Returns the bytes written; with `out` NULL it only
+ * counts them. */
 size_t sse_write(char *out, const struct event *event);
+
+/* Exact bytes that sse_write() will write for `event`. */
+static inline size_t sse_size(const struct event *event)
+{
+    return sse_write(NULL, event);
+}
 
 /* What a stream of events says of itself. Without the charset some clients take it for ISO 8859-1; without no-transform proxies
  * compress it, and hold it back until they have enough. */

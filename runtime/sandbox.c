@@ -17,11 +17,6 @@ enum { SANITIZED = 1 };
 enum { SANITIZED = 0 };
 #endif
 
-static const char *outcome(int result)
-{
-    return result == 0 ? "on" : strerrordesc_np(errno);
-}
-
 /* The bounding set first: taking from it is itself a privilege. Without it there was nothing to inherit anyway. */
 static const char *drop_capabilities(void)
 {
@@ -52,7 +47,7 @@ void sandbox_enter(const struct sandbox_options *options)
     }
     const char *core_dumps = options->core_dumps ? "system default" : stop_core_dumps();
     const char *capabilities = drop_capabilities();
-    const char *privileges = outcome(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+    const char *privileges = prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 ? "on" : strerrordesc_np(errno);
     const char *seccomp = options->seccomp ? sandbox_calls_restrict() : NULL;
     log_info("sandbox", log_str("no_new_privs", privileges), log_str("capabilities", capabilities),
              log_str("seccomp", !options->seccomp ? "off"

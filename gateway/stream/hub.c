@@ -251,12 +251,6 @@ static void leave_some(struct hub *hub)
     }
 }
 
-static void reap(struct hub *hub)
-{
-    while (!h2o_linklist_is_empty(&hub->graveyard))
-        subscriber_free(H2O_STRUCT_FROM_MEMBER(struct subscriber, link, list_take(&hub->graveyard)));
-}
-
 /* ---- what the feed sends ---- */
 
 static void take_refusal(const struct feed_update *update)
@@ -324,12 +318,6 @@ static void take_page(struct hub *hub, struct feed_update *update)
     set_short_cut(subscriber);
 }
 
-static void take_left(struct hub *hub, const struct feed_request *request)
-{
-    for (uint32_t i = 0; i < request->count; ++i)
-        hub_channel_left(&hub->channels, request->channels[i].local);
-}
-
 static bool serve_event(struct hub *hub, struct feed_update *update, uint32_t *budget)
 {
     struct hub_channel *channel = update->event.channel;
@@ -367,7 +355,8 @@ static bool serve(struct hub *hub, struct feed_update *update, uint32_t *budget)
         break;
     case UPDATE_LEFT:
         cost = update->request->count;
-        take_left(hub, update->request);
+        for (uint32_t i = 0; i < cost; ++i)
+            hub_channel_left(&hub->channels, update->request->channels[i].local);
         break;
     }
     *budget -= *budget < cost ? *budget : cost;
@@ -410,7 +399,8 @@ bool hub_turn(struct hub *hub)
     if (slow_grew(&hub->slow))
         slow_check(&hub->slow, hub_now(hub));
     leave_some(hub);
-    reap(hub);
+    while (!h2o_linklist_is_empty(&hub->graveyard))
+        subscriber_free(H2O_STRUCT_FROM_MEMBER(struct subscriber, link, list_take(&hub->graveyard)));
     outbox_send(&hub->requests);
     return hub_is_behind(hub) || (!h2o_linklist_is_empty(&hub->inbox) && !may_wait(hub));
 }

@@ -87,17 +87,12 @@ static struct slice name_of(const struct lane *lane)
     return slice_make(lane->name, lane->name_len);
 }
 
-static void free_lane(struct lane *lane)
-{
-    HASH_DEL(lane->history->lanes, lane);
-    free(lane);
-}
-
 static void forget_oldest(struct history *history)
 {
     struct lane *oldest = H2O_STRUCT_FROM_MEMBER(struct lane, link, list_take(&history->idle));
     --history->idle_count;
-    free_lane(oldest);
+    HASH_DEL(history->lanes, oldest);
+    free(oldest);
 }
 
 static void leave_state(struct lane *lane)

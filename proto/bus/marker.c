@@ -124,17 +124,12 @@ void marker_cancel(struct marker_read *read)
     read->cb = NULL;
 }
 
-static void born_name(char *out, size_t n, uint32_t number)
-{
-    snprintf(out, n, BORN_NAME, number);
-}
-
 void born_key(char out[CHANNEL_KEY_MAX], const struct shards *shards, const struct shard *shard)
 {
     char name[24];
     out[0] = 0;
     for (uint32_t number = 0; number < BIRTHS; ++number) {
-        born_name(name, sizeof(name), number);
+        snprintf(name, sizeof(name), BORN_NAME, number);
         if (shards_of(shards, channel_slot(slice_of(name))) == shard) {
             channel_own_key(out, slice_of(name));
             return;

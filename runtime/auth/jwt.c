@@ -89,12 +89,6 @@ static bool is_or_holds(const json_t *value, const char *text)
     return is_text(value, text);
 }
 
-static bool read_times(struct jwt_claims *claims, const json_t *json)
-{
-    return read_time(json_object_get(json, "exp"), INT64_MAX, &claims->expires_s) &&
-           read_time(json_object_get(json, "nbf"), INT64_MIN, &claims->from_s);
-}
-
 const char *jwt_check_times(const struct jwt_claims *claims, int64_t now_s)
 {
     if (now_s - JWT_LEEWAY_S >= claims->expires_s)
@@ -184,7 +178,8 @@ static void pack(struct jwt_claims *claims, const json_t *json)
 
 static const char *read_claims(struct jwt_claims *claims, const json_t *json, const struct jwt_options *options, int64_t now_s)
 {
-    if (!read_times(claims, json))
+    if (!read_time(json_object_get(json, "exp"), INT64_MAX, &claims->expires_s) ||
+        !read_time(json_object_get(json, "nbf"), INT64_MIN, &claims->from_s))
         return "the exp or nbf of the token is not a number";
     const char *why = jwt_check_times(claims, now_s);
     if (why == NULL)

@@ -35,11 +35,6 @@ static const char *fail(const char *setting, const char *path, const char *fault
 
 /* ---- the file ---- */
 
-static bool is_remark(const char *line)
-{
-    return line[0] == '#' || strncmp(line, "-----", 5) == 0;
-}
-
 static const char *add_key(struct keys *keys, const char *base64)
 {
     unsigned char bytes[KEY_BASE64 / 4 * 3];
@@ -64,7 +59,7 @@ static const char *parse(struct keys *keys, char *text)
     char base64[KEY_BASE64 + 1] = "", *rest = text;
     size_t n = 0;
     for (char *line; (line = strsep(&rest, "\n")) != NULL;) {
-        if (is_remark(line))
+        if (line[0] == '#' || strncmp(line, "-----", 5) == 0)
             continue;
         for (; *line != '\0'; ++line) {
             if (strchr(" \t\r", *line) != NULL)

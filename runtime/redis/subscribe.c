@@ -386,21 +386,16 @@ static void on_refused(struct subscribe *subscribe)
     free(batch);
 }
 
-static const char *fault_of(const redisReply *reply)
-{
-    const char *down = redis_error_down(reply);
-    return down != NULL ? down : "Redis refused to subscribe";
-}
-
 static void on_error(struct subscribe *subscribe, const redisReply *reply)
 {
     struct batch *batch = oldest_batch(subscribe);
+    const char *down = redis_error_down(reply);
     if (batch != NULL && batch->left == batch->count && redis_error_is(reply, "NOPERM "))
         on_refused(subscribe);
-    else if (batch != NULL && subscribe->words->sharded && redis_error_down(reply) != NULL)
+    else if (batch != NULL && subscribe->words->sharded && down != NULL)
         on_elsewhere(subscribe);
     else
-        redis_drop(subscribe->redis, fault_of(reply));
+        redis_drop(subscribe->redis, down != NULL ? down : "Redis refused to subscribe");
 }
 
 static void on_push(void *data, const redisReply *reply)
