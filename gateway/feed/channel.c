@@ -90,18 +90,6 @@ void channel_move(struct channel *channel, const struct channel_shard *shard)
     channel->born_ms = channel->seen_ms = 0;
 }
 
-void channel_emit(struct channel *channel, struct frame *frame)
-{
-    if (frame->durable) {
-        channel->last = frame->at;
-        channel->divergence.emptied = false;
-        channel->past = channel->past == PAST_BARE ? PAST_KNOWN : channel->past;
-        ++channel->handed_on;
-        ring_append(&channel->ring, frame, &channel->shared->limits);
-    }
-    channel->shared->on_event(channel, frame);
-}
-
 /* Goes on from `at`. Where that is back, the history does not tell what streams were handed out behind it, so the channel remembers. */
 static void go_to(struct channel *channel, struct position at)
 {
@@ -113,6 +101,31 @@ static void go_to(struct channel *channel, struct position at)
         channel->broken_ms = shard != NULL && shard->clock_known ? (uint64_t)((int64_t)monotonic_ms() + shard->clock_ms) : 0;
     }
     channel->last = at;
+}
+
+/* … and nothing that was handed on joins on to what follows. */
+static void leave_behind(struct channel *channel, struct position at)
+{
+    go_to(channel, at);
+    ring_clear(&channel->ring);
+    channel->horizon_ms = 0;
+    channel_forget_history(channel);
+    channel->depth = UINT32_MAX;
+}
+
+void channel_emit(struct channel *channel, struct frame *frame)
+{
+    if (frame->durable) {
+        if (position_compare(frame->at, channel->last) <
+            0) /* a history that was seen empty began anew, by a clock that was set back */
+            leave_behind(channel, frame->prev);
+        channel->last = frame->at;
+        channel->divergence.emptied = false;
+        channel->past = channel->past == PAST_BARE ? PAST_KNOWN : channel->past;
+        ++channel->handed_on;
+        ring_append(&channel->ring, frame, &channel->shared->limits);
+    }
+    channel->shared->on_event(channel, frame);
 }
 
 void channel_emit_gap(struct channel *channel, struct position until, uint64_t time_ms)
@@ -127,11 +140,7 @@ void channel_emit_gap(struct channel *channel, struct position until, uint64_t t
     log_warn("the history does not reach back far enough: sending a gap", log_slice("channel", channel_name(channel)));
     channel->shared->on_event(channel, gap);
     frame_unref(gap);
-    go_to(channel, until);
-    ring_clear(&channel->ring);
-    channel->horizon_ms = 0;
-    channel_forget_history(channel);
-    channel->depth = UINT32_MAX; /* what is older does not join on */
+    leave_behind(channel, until);
 }
 
 bool channel_already_seen(const struct channel *channel, const struct frame *frame)

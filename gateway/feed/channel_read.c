@@ -48,14 +48,17 @@ static uint64_t earlier_birth(const struct channel *channel)
  * marker would still be there; where it is too old for one, only what was heard proves. */
 static bool is_lost_before(const struct channel *channel, uint64_t time_ms)
 {
-    uint64_t born_ms = 0, horizon_ms;
+    uint64_t born_ms = 0;
+    const struct channel_shard *shard = channel->shard;
     if (!channel->interrupted)
         return false;
-    if (!position_is_none(channel->last) && channel->last.ms >= horizon_of(earlier_birth(channel), time_ms))
+    if (shard == NULL)
+        return true;
+    if (!position_is_none(channel->last) &&
+        channel->last.ms >= clock_steps_since(shard->steps, horizon_of(earlier_birth(channel), time_ms)))
         return true;
     proof_of(channel, 0, &born_ms);
-    horizon_ms = horizon_of(born_ms, time_ms);
-    return channel->shard == NULL || clock_steps_since(channel->shard->doubts, channel->heard_ms) < horizon_ms;
+    return clock_steps_since(shard->steps, clock_steps_since(shard->doubts, channel->heard_ms)) < horizon_of(born_ms, time_ms);
 }
 
 /* The history has no entry. */

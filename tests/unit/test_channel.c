@@ -373,6 +373,33 @@ static void test_older_birth(void)
     stop();
 }
 
+/* By a clock that was set back: what was published since it was is older than the birth. */
+static void test_birth_ahead(void)
+{
+    start();
+    run("SA p10");
+    shard.proven_ms = 900;
+    clock_steps_add(&steps, 5, 600);
+    run("L F S A");
+    check_slice(slice_of(seen), SLICE("10 gap "),
+                "a birth of a time that came twice proves nothing of what was published the second time");
+    stop();
+}
+
+/* A history that was seen empty begins with older positions, and nothing was missed: the ring stays in order. */
+static void test_older_positions(void)
+{
+    struct position at;
+    start();
+    run("SA p5");
+    shard.proven_ms = 900;
+    run("L F S A p2 p3");
+    check(ring_is(2, 3) && channel_breaks(channel, &at) == 1, "the ring begins anew");
+    run("L S A p4");
+    check_slice(slice_of(seen), SLICE("5 2 3 4 "), "… and is known again");
+    stop();
+}
+
 /* What streams were handed out is lost, however that is noticed. */
 static void test_breaks(void)
 {
@@ -520,6 +547,8 @@ int main(void)
     test_dropped_wishes();
     test_heard();
     test_older_birth();
+    test_birth_ahead();
+    test_older_positions();
     test_breaks();
     test_unproven_end();
     test_bare();
