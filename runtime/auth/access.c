@@ -64,14 +64,14 @@ const char *access_check_cookie(const char *value)
     return NULL;
 }
 
-/* A setting that would do nothing without a key. */
-static const char *useless(const struct access_options *options)
+/* Without a key a setting of tokens would do nothing. */
+static const char *check_keyless(const struct access_options *options)
 {
-    return options->policy_file[0] != '\0' ? "POLICY_FILE"
-           : options->issuer[0] != '\0'    ? "JWT_ISSUER"
-           : options->audience[0] != '\0'  ? "JWT_AUDIENCE"
-           : options->cookie[0] != '\0'    ? "JWT_COOKIE"
-           : options->query                ? "JWT_QUERY"
+    return options->policy_file[0] != '\0' ? "POLICY_FILE: needs JWT_KEY_FILE"
+           : options->issuer[0] != '\0'    ? "JWT_ISSUER: needs JWT_KEY_FILE"
+           : options->audience[0] != '\0'  ? "JWT_AUDIENCE: needs JWT_KEY_FILE"
+           : options->cookie[0] != '\0'    ? "JWT_COOKIE: needs JWT_KEY_FILE"
+           : options->query                ? "JWT_QUERY: needs JWT_KEY_FILE"
                                            : NULL;
 }
 
@@ -111,14 +111,8 @@ static struct access *create(struct files *files)
 
 struct access *access_load(const struct access_options *options, const char *origins, const char **error)
 {
-    static char sentence[100];
-    *error = NULL;
     if (options->key_file[0] == '\0') {
-        const char *setting = useless(options);
-        if (setting != NULL) {
-            snprintf(sentence, sizeof(sentence), "%s: needs JWT_KEY_FILE", setting);
-            *error = sentence;
-        }
+        *error = check_keyless(options);
         return NULL;
     }
     struct files *files = h2o_mem_alloc(sizeof(*files));

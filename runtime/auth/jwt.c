@@ -76,19 +76,6 @@ static bool read_time(const json_t *value, int64_t otherwise, int64_t *out)
     return true;
 }
 
-static bool is_text(const json_t *value, const char *text)
-{
-    return json_is_string(value) && json_string_length(value) == strlen(text) && strcmp(json_string_value(value), text) == 0;
-}
-
-static bool is_or_holds(const json_t *value, const char *text)
-{
-    for (size_t i = 0; i < json_array_size(value); ++i)
-        if (is_text(json_array_get(value, i), text))
-            return true;
-    return is_text(value, text);
-}
-
 const char *jwt_check_times(const struct jwt_claims *claims, int64_t now_s)
 {
     if (now_s - JWT_LEEWAY_S >= claims->expires_s)
@@ -100,10 +87,10 @@ const char *jwt_check_times(const struct jwt_claims *claims, int64_t now_s)
 
 static const char *check_parties(const json_t *json, const struct jwt_options *options)
 {
-    const json_t *subject = json_object_get(json, "sub");
-    if (options->issuer[0] != '\0' && !is_text(json_object_get(json, "iss"), options->issuer))
+    const json_t *subject = json_object_get(json, "sub"), *audience = json_object_get(json, "aud");
+    if (options->issuer[0] != '\0' && !jwt_is_text(json_object_get(json, "iss"), options->issuer))
         return "the token is not from the trusted issuer";
-    if (options->audience[0] != '\0' && !is_or_holds(json_object_get(json, "aud"), options->audience))
+    if (options->audience[0] != '\0' && !jwt_is_text(audience, options->audience) && !jwt_lists(audience, options->audience))
         return "the token is for another audience";
     return subject == NULL || json_is_string(subject) ? NULL : "the sub of the token is not a string";
 }

@@ -163,16 +163,16 @@ static const char *read_pem(struct jwt_keys *keys, struct slice text)
 
 /* ---- JSON ---- */
 
-static bool is_text(const json_t *value, const char *text)
+bool jwt_is_text(const json_t *value, const char *text)
 {
-    return json_is_string(value) && strcmp(json_string_value(value), text) == 0;
+    return json_is_string(value) && json_string_length(value) == strlen(text) && strcmp(json_string_value(value), text) == 0;
 }
 
-static bool lists(const json_t *array, const char *text)
+bool jwt_lists(const json_t *array, const char *text)
 {
     size_t i;
     json_t *item;
-    json_array_foreach(array, i, item) if (is_text(item, text)) return true;
+    json_array_foreach(array, i, item) if (jwt_is_text(item, text)) return true;
     return false;
 }
 
@@ -181,13 +181,13 @@ static bool is_ours(const json_t *jwk)
 {
     const json_t *type = json_object_get(jwk, "kty"), *use = json_object_get(jwk, "use"), *ops = json_object_get(jwk, "key_ops");
     const json_t *alg = json_object_get(jwk, "alg"), *curve = json_object_get(jwk, "crv");
-    if ((use != NULL && !is_text(use, "sig")) || (ops != NULL && !lists(ops, "verify")))
+    if ((use != NULL && !jwt_is_text(use, "sig")) || (ops != NULL && !jwt_lists(ops, "verify")))
         return false;
     if (alg != NULL && (!json_is_string(alg) || algorithm_of(json_string_value(alg)) == NULL))
         return false;
-    if (is_text(type, "EC"))
-        return is_text(curve, "P-256") || is_text(curve, "P-384") || is_text(curve, "P-521");
-    return is_text(type, "RSA") || is_text(type, "oct");
+    if (jwt_is_text(type, "EC"))
+        return jwt_is_text(curve, "P-256") || jwt_is_text(curve, "P-384") || jwt_is_text(curve, "P-521");
+    return jwt_is_text(type, "RSA") || jwt_is_text(type, "oct");
 }
 
 /* Whether what it holds of the key's bytes is base64url: libcjose's decoder ends the process on a '=' in the wrong place. */

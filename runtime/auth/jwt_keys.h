@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cjose/jwk.h>
+#include <jansson.h>
 
 #include <stdint.h>
 
@@ -35,3 +36,7 @@ struct jwt_key jwt_keys_find(const struct jwt_keys *keys, const char *algorithm,
 
 /* Whether a key with this print is among them. */
 bool jwt_keys_hold(const struct jwt_keys *keys, uint32_t print);
+
+/* For keys and tokens: whether the value is just this text, and whether the array holds it. False for NULL and values of other types. */
+bool jwt_is_text(const json_t *value, const char *text);
+bool jwt_lists(const json_t *array, const char *text);
