@@ -485,7 +485,8 @@ static bool has_no_record(const struct fact *fact)
 /* The clock went back: what an id that is a time stands for may be later than what was published since. */
 static bool is_left_out_by_clock(const struct client *client, const struct track *track)
 {
-    if (client->count == 1 && track->last != NULL)
+    struct position at;
+    if (client->count == 1 && track->last != NULL && !event_id_parse(&at, slice_of(client->asked_id), SLICE("")))
         return false; /* its id is an event's */
     for (uint32_t i = 0; i < client->count; ++i)
         if (back_us[bus.home[client->channels[i]]] != 0)
@@ -509,12 +510,6 @@ static bool is_in_deleted(const struct fact *fact)
     return fact->gone && fact->us <= at_us && fact->us + ON_ITS_WAY_US > at_us;
 }
 
-/* The clock was set back, and then the data went: positions below those that clients have. */
-static bool is_far_back(const struct fact *fact)
-{
-    return back_us[bus.home[fact->channel]] != 0 && data_us[fact->channel] != 0;
-}
-
 static void check_missing(const struct client *client, const struct track *track, const struct fact *fact)
 {
     const struct fact *have = held(track);
@@ -525,7 +520,7 @@ static void check_missing(const struct client *client, const struct track *track
             break;
         if (before->lost || before->restored || has_seen(track, before) || before->us <= track->gap_us || has_no_record(before) ||
             is_left_out_by_clock(client, track) || is_place_used_again(before) || is_id_used_again(client) ||
-            is_in_deleted(before) || before->us <= track->doubt_us || before->us <= track->astray_us || is_far_back(before))
+            is_in_deleted(before) || before->us <= track->doubt_us || before->us <= track->astray_us)
             continue;
         violation("client %u: event %u of channel %u came without %u before it, and without a gap", client->number, fact->number,
                   fact->channel, before->number);
@@ -559,7 +554,7 @@ static void check_order(const struct client *client, struct track *track, struct
         violation("client %u: event %u of channel %u came twice in one stream", client->number, fact->number, fact->channel);
     else if (last != NULL && !last->lost && !fact->lost && fact->index < last->index)
         violation("client %u: event %u of channel %u came behind %u", client->number, fact->number, fact->channel, last->number);
-    else if (last != NULL && last->lost && !fact->lost && track->gap_us == 0 && !is_far_back(fact) && !is_place_used_again(last))
+    else if (last != NULL && last->lost && !fact->lost && track->gap_us == 0 && !is_place_used_again(last))
         violation("client %u: event %u of channel %u came without a gap behind %u, which is lost", client->number, fact->number,
                   fact->channel, last->number);
 }

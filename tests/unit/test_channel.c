@@ -185,6 +185,7 @@ static const struct {
     {"an event of a history that is no more is dropped, be it newer", "SA p5 s7 A p6", "5 6 ", true},
     {"… or older", "SA p5 n3 A p6", "5 6 ", true},
     {"… also where it waited for a read that knew nothing of it", "SA p5 h6 p7 n2 A p8", "5 6 7 8 ", true},
+    {"the first event of a history that went while it waited is dropped", "p5 F h2 S A p3", "3 ", true},
     /* loss */
     {"what was missed while the subscription was lost is read", "SA p1 L h2 h3 S A p4", "1 2 3 4 ", true},
     {"nothing missed, nothing told", "SA p1 L S A p2", "1 2 ", true},
