@@ -386,7 +386,7 @@ void oracle_asks(struct client *client)
 /* What its id stands for is known now. */
 static void stay_in_doubt(struct client *client)
 {
-    bool again = client->asked_id[0] != 0 && is_id_used_again(client);
+    bool again = client->asked_id[0] != 0 && (is_id_used_again(client) || is_asked_in_doubt(client));
     for (uint32_t i = 0; i < client->count; ++i) {
         struct track *track = &client->tracks[client->channels[i]];
         if (again || (track->doubt_us != 0 && track->doubt_us >= client->asked_us))
