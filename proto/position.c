@@ -1,13 +1,14 @@
 #include "proto/position.h"
 
-#include <inttypes.h>
-#include <stdio.h>
-
 #include "runtime/digits.h"
 
 size_t position_format(char out[POSITION_TEXT_MAX], struct position p)
 {
-    return (size_t)snprintf(out, POSITION_TEXT_MAX, "%" PRIu64 "-%" PRIu64, p.ms, p.seq);
+    size_t n = digits_put(out, p.ms);
+    out[n++] = '-';
+    n += digits_put(out + n, p.seq);
+    out[n] = '\0';
+    return n;
 }
 
 static bool parse_decimal(uint64_t *out, struct slice text)

@@ -1,4 +1,4 @@
-/* Digits that are read one by one: texts of a request, a setting or a stream, which end without a NUL. Pure. */
+/* Digits that are read and written one by one: texts of a request, a setting or a stream, which end without a NUL. Pure. */
 #pragma once
 
 #include <stdint.h>
@@ -19,6 +19,17 @@ static inline bool digits_decimal(uint64_t *out, struct slice text, uint64_t max
     if (text.n != 0)
         *out = value;
     return text.n != 0;
+}
+
+/* Writes the number in decimal, without a NUL; returns its length. A fraction of the time that snprintf() takes, for what is written for each event. */
+static inline size_t digits_put(char out[20], uint64_t value)
+{
+    size_t n = 1;
+    for (uint64_t rest = value; rest > 9; rest /= 10)
+        ++n;
+    for (size_t i = n; i-- != 0; value /= 10)
+        out[i] = (char)('0' + value % 10);
+    return n;
 }
 
 /* Whether it is one to five digits, as a port is written behind a host. */

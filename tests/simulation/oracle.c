@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "gateway/feed/channel_view.h"
+#include "runtime/digits.h"
 #include "tests/simulation/bus.h"
 #include "tests/simulation/bus_inside.h"
 #include "tests/simulation/plan.h"
@@ -128,7 +129,7 @@ struct fact *oracle_published(struct server *server, uint32_t channel, uint32_t 
     *fact = (struct fact){.channel = channel, .number = number, .us = schedule_now_us(), .size = size, .index = line->count};
     if (!position_parse(&fact->at, position))
         violation("channel %u: a position that is none", channel);
-    snprintf(fact->id, sizeof(fact->id), "%.*s", (int)id.n, id.p);
+    memcpy(fact->id, id.p, id.n < sizeof(fact->id) ? id.n : sizeof(fact->id) - 1);
     char made[EVENT_ID_LEN + 1];
     event_id_format(made, channel_of(channel), fact->at);
     fact->own_id = strcmp(made, fact->id) != 0;
@@ -346,17 +347,19 @@ static bool is_asked_in_doubt(const struct client *client)
 static bool is_id_used_again(const struct client *client)
 {
     uint32_t uses = 0, left = 0;
-    struct position at;
-    for (uint32_t i = 0; i < client->count; ++i)
-        for (uint32_t k = 0, channel = client->channels[i]; k < counts[channel]; ++k) {
+    for (uint32_t i = 0; i < client->count && client->asked_id[0] != 0; ++i) {
+        uint32_t channel = client->channels[i];
+        struct position at;
+        bool is_ours = event_id_parse(&at, slice_of(client->asked_id), channel_of(channel));
+        for (uint32_t k = 0; k < counts[channel]; ++k) {
             const struct fact *fact = facts[channel][k];
-            bool same = event_id_parse(&at, slice_of(client->asked_id), channel_of(channel)) && fact != NULL &&
-                        position_compare(at, fact->at) == 0;
+            bool same = is_ours && fact != NULL && position_compare(at, fact->at) == 0;
             if (fact == NULL || (!same && strcmp(fact->id, client->asked_id) != 0))
                 continue;
             ++uses;
             left += !fact->lost && is_kept(fact, first_kept(channel));
         }
+    }
     return uses > 1 && left < uses;
 }
 
@@ -454,16 +457,16 @@ void oracle_head(struct client *client)
 
 static struct fact *fact_of(const struct client *client, struct slice data)
 {
-    uint32_t channel = 0, number = 0;
-    int n = 0;
-    char text[32];
-    snprintf(text, sizeof(text), "%.*s", (int)data.n, data.p);
-    if (sscanf(text, "%u.%u%n", &channel, &number, &n) != 2 || channel >= channel_count || number >= counts[channel])
-        violation("client %u: an event that nobody published: %s", client->number, text);
+    uint64_t channel, number;
+    struct slice rest = data, first = slice_split(&rest, '.'), second = slice_split(&rest, ' ');
+    int shown = data.n < 31 ? (int)data.n : 31;
+    if (!digits_decimal(&channel, first, channel_count - 1) || !digits_decimal(&number, second, UINT32_MAX) ||
+        number >= counts[channel])
+        violation("client %u: an event that nobody published: %.*s", client->number, shown, data.p);
     else if (facts[channel][number] != NULL && facts[channel][number]->size == data.n)
         return facts[channel][number];
     else
-        violation("client %u: an event with other data than were published: %s", client->number, text);
+        violation("client %u: an event with other data than were published: %.*s", client->number, shown, data.p);
     return NULL;
 }
 

@@ -412,8 +412,8 @@ static void refuse_unknown(const struct call *call, bool container)
 static size_t keys_of(const struct command *command, const struct call *call, size_t *first)
 {
     if (command->run == command_fcall) {
-        char text[24];
-        snprintf(text, sizeof(text), "%.*s", (int)(call->argv[2].n < 20 ? call->argv[2].n : 20), call->argv[2].p);
+        char text[24] = {0};
+        memcpy(text, call->argv[2].p, call->argv[2].n < 20 ? call->argv[2].n : 20);
         int count = atoi(text); /* here Redis takes " 1" and "01", too */
         *first = 3;
         return count > 0 && count <= (int64_t)call->argc - 3 ? (size_t)count : 0;

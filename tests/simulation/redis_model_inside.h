@@ -138,7 +138,6 @@ static inline struct slice text_slice(const struct text *text)
 /* As Redis's string2ll(): the whole text is one integer in its shortest form. */
 bool integer_of(struct slice text, int64_t *out);
 size_t integer_text(char out[24], int64_t value); /* its bytes; snprintf() would be most of the model's time */
-size_t position_text(char out[POSITION_TEXT_MAX], struct position at);
 bool word_is(struct slice text, const char *word); /* whatever the case; `word` in lower case */
 
 /* ---- keys (redis_model_keys.c) ---- */

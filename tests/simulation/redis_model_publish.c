@@ -277,7 +277,7 @@ static const uint32_t HASH_START = 1013904223;
 static uint32_t check_of(uint32_t channel, uint64_t ms, uint64_t seq)
 {
     char text[POSITION_TEXT_MAX];
-    uint32_t sum = hash(channel, slice_make(text, position_text(text, (struct position){ms, seq})));
+    uint32_t sum = hash(channel, slice_make(text, position_format(text, (struct position){ms, seq})));
     return (sum >> 16 ^ sum) & 0xffff;
 }
 
@@ -660,7 +660,7 @@ static const struct entry *newest_of(const struct stream *stream)
 
 static struct place place_at(char out[POSITION_TEXT_MAX], struct position at)
 {
-    size_t n = position_text(out, at);
+    size_t n = position_format(out, at);
     return (struct place){slice_make(out, n), (double)at.ms, (double)at.seq};
 }
 
@@ -752,7 +752,7 @@ static const char *add_crossing(const struct publish *p, struct position at, str
     struct trim trim = {.by = TRIM_MAXLEN, .approximate = true, .limit = 10000, .maxlen = (uint64_t)p->o.maxlen};
     struct buffer k = {NULL, 0, 0}, text = {NULL, 0, 0};
     const char *error = NULL;
-    struct slice place = slice_make(position, position_text(position, at));
+    struct slice place = slice_make(position, position_format(position, at));
     marks_of(key == NULL ? NULL : key->stream, crossed, &marks);
     add_mark(&marks, before, place);
     if (keep_marks(&marks, from < before ? from : before)) {

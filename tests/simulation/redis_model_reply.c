@@ -5,6 +5,8 @@
 #include <stdarg.h>
 #include <strings.h>
 
+#include "runtime/digits.h"
+
 enum { FIRST_BYTES = 960, BLOCK_BYTES = 1 << 14 };
 
 struct block {
@@ -97,7 +99,7 @@ void reply_nil(redisReply *to)
 void reply_position(struct reply *reply, redisReply *to, struct position at)
 {
     char text[POSITION_TEXT_MAX];
-    reply_text(reply, to, slice_make(text, position_text(text, at)));
+    reply_text(reply, to, slice_make(text, position_format(text, at)));
 }
 
 void reply_array(struct reply *reply, redisReply *to, size_t n)
@@ -159,28 +161,10 @@ bool word_is(struct slice text, const char *word)
     return text.n == n && strncasecmp(text.p, word, n) == 0;
 }
 
-static size_t unsigned_text(char *out, uint64_t value)
-{
-    char text[20];
-    size_t at = sizeof(text);
-    do
-        text[--at] = (char)('0' + value % 10);
-    while ((value /= 10) != 0);
-    memcpy(out, text + at, sizeof(text) - at);
-    return sizeof(text) - at;
-}
-
 size_t integer_text(char out[24], int64_t value)
 {
     out[0] = '-';
-    return value < 0 ? 1 + unsigned_text(out + 1, 0 - (uint64_t)value) : unsigned_text(out, (uint64_t)value);
-}
-
-size_t position_text(char out[POSITION_TEXT_MAX], struct position at)
-{
-    size_t n = unsigned_text(out, at.ms);
-    out[n] = '-';
-    return n + 1 + unsigned_text(out + n + 1, at.seq);
+    return value < 0 ? 1 + digits_put(out + 1, 0 - (uint64_t)value) : digits_put(out, (uint64_t)value);
 }
 
 bool integer_of(struct slice text, int64_t *out)

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "runtime/digits.h"
 #include "tests/simulation/bus_inside.h"
 #include "tests/simulation/oracle.h"
 #include "tests/simulation/plan.h"
@@ -41,15 +42,20 @@ static void draw_id(char out[OWN_ID_MAX], uint32_t channel, uint32_t number, uin
 void world_publish(uint32_t channel, uint64_t chance_a, uint64_t chance_b)
 {
     static const char padding[] = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
-    char key[CHANNEL_KEY_MAX], data[4096], id[OWN_ID_MAX], maxbytes[16];
+    char key[CHANNEL_KEY_MAX], data[128], id[OWN_ID_MAX];
     uint32_t number = oracle_next(channel);
     struct server *server = bus_primary(bus_shard_of(channel));
-    int n = snprintf(data, sizeof(data), "%u.%u %.*s", channel, number, (int)(chance_b % 4 == 0 ? chance_b / 4 % 60 : 1), padding);
+    size_t n = digits_put(data, channel), padded = chance_b % 4 == 0 ? chance_b / 4 % 60 : 1;
+    data[n++] = '.';
+    n += digits_put(data + n, number);
+    data[n++] = ' ';
+    memcpy(data + n, padding, padded);
+    n += padded;
     channel_pubsub(key, channel_of(channel));
     draw_id(id, channel, number, chance_a);
-    snprintf(maxbytes, sizeof(maxbytes), "%u", world.plan.node.ring_frames < 6 ? 1500 : 33554432);
-    struct slice argv[] = {SLICE("FCALL"),    SLICE("sse_publish"), SLICE("1"),  slice_of(key), slice_make(data, (size_t)n),
-                           SLICE("maxbytes"), slice_of(maxbytes),   SLICE("id"), slice_of(id)};
+    struct slice maxbytes = world.plan.node.ring_frames < 6 ? SLICE("1500") : SLICE("33554432");
+    struct slice argv[] = {SLICE("FCALL"), SLICE("sse_publish"), SLICE("1"),  slice_of(key), slice_make(data, n), SLICE("maxbytes"),
+                           maxbytes,       SLICE("id"),          slice_of(id)};
     redisReply *reply = redis_model_command(bus_model(server), argv, id[0] != 0 ? 9 : 7);
     ++world_steps;
     if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 3 && strcmp(reply->element[2]->str, "published") == 0) {

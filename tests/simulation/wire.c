@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 
 #include "gateway/own_events.h"
@@ -113,10 +114,11 @@ static bool take_event(struct wire *wire, struct slice *rest)
 static bool take_chunk(struct wire *wire, struct slice *rest)
 {
     struct slice line, bytes = *rest;
-    size_t size = 0;
+    char *end;
     if (!take_line(&bytes, &line))
         return false;
-    if (sscanf(line.p, "%zx", &size) != 1)
+    size_t size = strtoul(line.p, &end, 16); /* sscanf() would look for the end of all that has come */
+    if (end == line.p)
         violation("client %u: a chunk without size", wire->client->number);
     if (bytes.n < size + 2)
         return false;

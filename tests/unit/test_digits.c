@@ -40,6 +40,30 @@ static void test_decimal(void)
     }
 }
 
+static void test_put(void)
+{
+    static const struct {
+        uint64_t value;
+        const char *text;
+    } rows[] = {{0, "0"},
+                {9, "9"},
+                {10, "10"},
+                {99, "99"},
+                {100, "100"},
+                {20260, "20260"},
+                {4294967296, "4294967296"},
+                {9999999999999999999u, "9999999999999999999"},
+                {10000000000000000000u, "10000000000000000000"},
+                {UINT64_MAX, "18446744073709551615"}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); ++i) {
+        char out[21];
+        memset(out, '#', sizeof(out));
+        size_t n = digits_put(out, rows[i].value);
+        check_slice(slice_make(out, n), slice_of(rows[i].text), "%s is written", rows[i].text);
+        check(out[n] == '#', "nothing is written behind %s", rows[i].text);
+    }
+}
+
 static void test_hex(void)
 {
     static const char digits[] = "0123456789abcdef", large[] = "0123456789ABCDEF", others[] = "/:@G`g \x01\xff%";
@@ -52,6 +76,7 @@ static void test_hex(void)
 int main(void)
 {
     test_decimal();
+    test_put();
     test_hex();
     return check_end();
 }
