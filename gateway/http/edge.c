@@ -6,8 +6,11 @@
 #include "runtime/net/cors.h"
 #include "runtime/http.h"
 
-#define ALLOWED_HEADERS \
-    "accept, authorization, cache-control, content-type, idempotency-key, last-event-id, sse-event, sse-id, sse-retry"
+/* Those that have a meaning here, and those that htmx sends with each request. */
+#define ALLOWED_HEADERS                                                                                                       \
+    "accept, authorization, cache-control, content-type, idempotency-key, if-none-match, last-event-id, sse-end, sse-event, " \
+    "sse-history-length, sse-history-ttl, sse-id, sse-lease, "                                                                \
+    "sse-retry, hx-boosted, hx-current-url, hx-request, hx-request-type, hx-source, hx-target"
 
 static enum cors_verdict judge(h2o_req_t *req)
 {

@@ -68,7 +68,7 @@ test('a preflight from an allowed origin is 204 with the methods and headers tha
     for (const path of ['/post', '/channels/x']) {
         const answer = await preflight(listed, path, DEFAULTS[1]);
         assert.match(allow(answer, 'methods'), /\bPOST\b/);
-        for (const name of ['content-type', 'last-event-id', 'idempotency-key', 'cache-control'])
+        for (const name of ['content-type', 'last-event-id', 'idempotency-key', 'cache-control', 'sse-end', 'if-none-match', 'hx-request', 'hx-current-url'])
             assert.ok(allow(answer, 'headers').toLowerCase().split(/, */).includes(name), `${name} in ${allow(answer, 'headers')}`);
         assert.match(answer.headers['access-control-max-age'] ?? '', /^\d+$/);
     }
