@@ -17,11 +17,24 @@ static struct frame *allocate(size_t size)
     return frame;
 }
 
+struct frame *frame_of_parts(const struct slice *parts, size_t count)
+{
+    size_t size = 0;
+    for (size_t i = 0; i != count; ++i)
+        size += parts[i].n;
+    struct frame *frame = allocate(size);
+    char *p = frame->bytes + frame->head;
+    for (size_t i = 0; i != count; ++i) {
+        if (parts[i].n != 0)
+            memcpy(p, parts[i].p, parts[i].n);
+        p += parts[i].n;
+    }
+    return frame;
+}
+
 struct frame *frame_of_bytes(struct slice sse)
 {
-    struct frame *frame = allocate(sse.n);
-    memcpy(frame->bytes + frame->head, sse.p, sse.n);
-    return frame;
+    return frame_of_parts(&sse, 1);
 }
 
 struct frame *frame_last_chunk(void)
@@ -47,27 +60,30 @@ static struct frame *make_durable(struct frame *frame, const struct message *mes
     return frame;
 }
 
-struct frame *frame_of_message(const struct message *message)
+/* What version 1 wrote into every event without a type of its own, and into every event without a reconnect time. */
+static const struct slice message_line = {"event: message\n", 15}, retry_end = {"\nretry: 6000\n\n", 14};
+
+static bool slice_ends(struct slice s, struct slice end)
 {
-    if (message->kind == MESSAGE_PLAIN) {
-        struct event event = {
-            .type = SLICE("message"), .data = &message->body, .data_count = 1, .id = {NULL, 0}, .retry_ms = EVENT_RETRY_NONE};
-        return frame_of_event(&event);
-    }
-    size_t id = message->id.n == 0 ? 0 : (size_t)(message->id.p - message->body.p);
-    return make_durable(frame_of_bytes(message->body), message, id, message->id.n);
+    return s.n >= end.n && memcmp(s.p + s.n - end.n, end.p, end.n) == 0;
 }
 
-struct frame *frame_with_id(const struct message *message, struct slice id)
+struct frame *frame_of_message(const struct message *message, struct slice id)
 {
-    struct slice body = message->body, old = message->id;
+    struct slice body = message->body, tail = SLICE("");
+    if (message->kind == MESSAGE_PLAIN)
+        return frame_of_event(&(struct event){.data = &body, .data_count = 1, .retry_ms = EVENT_RETRY_NONE});
+    if (slice_starts(body, message_line)) {
+        body = slice_from(body, message_line.n);
+        if (slice_ends(body, retry_end)) {
+            body.n -= retry_end.n;
+            tail = SLICE("\n\n");
+        }
+    }
+    struct slice old = message->id.p == NULL ? slice_make(body.p + body.n, 0) : message->id;
     size_t before = (size_t)(old.p - body.p);
-    struct frame *frame = allocate(body.n - old.n + id.n);
-    char *p = frame->bytes + frame->head;
-    memcpy(p, body.p, before);
-    memcpy(p + before, id.p, id.n);
-    memcpy(p + before + id.n, old.p + old.n, body.n - before - old.n);
-    return make_durable(frame, message, before, id.n);
+    const struct slice parts[] = {slice_make(body.p, before), id, slice_from(body, before + old.n), tail};
+    return make_durable(frame_of_parts(parts, sizeof(parts) / sizeof(parts[0])), message, id.n == 0 ? 0 : before, id.n);
 }
 
 struct frame *frame_join(struct frame *const *frames, size_t count)
@@ -105,71 +121,4 @@ size_t frame_dequeue(struct frame *frame)
 {
     size_t memory = frame_memory(frame);
     return give_back(frame, FRAME_IN_QUEUE) >> 32 == 1 ? memory : 0;
-}
-
-struct frame *frame_without_id(struct frame *frame)
-{
-    struct sse_fields fields;
-    struct slice body = frame_body(frame);
-    if (sse_check(body, &fields) != NULL || fields.id.p == NULL)
-        return frame_ref(frame);
-    size_t field = fields.id.n == 0 ? strlen("id:") : strlen("id: ");
-    size_t before = (size_t)(fields.id.p - body.p) - field, line = field + fields.id.n + 1;
-    struct frame *bare = allocate(body.n - line);
-    memcpy(bare->bytes + bare->head, body.p, before);
-    memcpy(bare->bytes + bare->head + before, body.p + before + line, body.n - before - line);
-    return bare;
-}
-
-/* The value of the retry line, the last one of an event that has it; {NULL, 0} without. */
-static struct slice retry_of(const struct frame *frame)
-{
-    enum { RETRY_LINE_MAX = sizeof("\nretry: 4294967295") - 1 };
-    const struct slice none = {NULL, 0}, field = SLICE("retry: ");
-    struct slice body = frame_body(frame);
-    if (body.n < 2)
-        return none;
-    struct slice lines = slice_make(body.p, body.n - 2), end = lines;
-    if (end.n > RETRY_LINE_MAX)
-        end = slice_from(end, end.n - RETRY_LINE_MAX);
-    const char *lf = memrchr(end.p, '\n', end.n);
-    if (lf != NULL)
-        end = slice_from(end, (size_t)(lf + 1 - end.p));
-    else if (end.n != lines.n)
-        return none; /* the end of a long line */
-    return slice_starts(end, field) ? slice_from(end, field.n) : none;
-}
-
-bool frame_retry_is_long(const struct frame *frame)
-{
-    struct slice digits = retry_of(frame);
-    uint64_t value = 0;
-    for (size_t i = 0; i < digits.n; ++i)
-        value = value * 10 + (uint64_t)(digits.p[i] - '0');
-    return value > FRAME_RETRY_SHARED_MAX_MS;
-}
-
-/* The same event, asking for just FRAME_RETRY_SHARED_MAX_MS. */
-static struct frame *with_less_retry(struct frame *frame)
-{
-    char end[24];
-    struct slice body = frame_body(frame), digits = retry_of(frame);
-    size_t before = (size_t)(digits.p - body.p), n = (size_t)snprintf(end, sizeof(end), "%d\n\n", FRAME_RETRY_SHARED_MAX_MS);
-    struct frame *less = allocate(before + n);
-    memcpy(less->bytes + less->head, body.p, before);
-    memcpy(less->bytes + less->head + before, end, n);
-    return less;
-}
-
-struct frame *frame_for_shared(struct frame *frame, bool settled)
-{
-    bool is_long = frame_retry_is_long(frame);
-    if (!is_long)
-        return settled ? NULL : frame_without_id(frame);
-    struct frame *less = with_less_retry(frame);
-    if (settled)
-        return less;
-    struct frame *bare = frame_without_id(less);
-    frame_unref(less);
-    return bare;
 }

@@ -8,11 +8,17 @@
 
 #include "proto/message.h"
 
+enum frame_kind {
+    FRAME_EVENT,
+    FRAME_GAP, /* the gateway's own event that tells of a loss */
+};
+
 struct frame {
     _Atomic uint64_t refs; /* all of them in the lower half; those of queues in the upper half, too */
     uint32_t head; /* bytes of the chunk-size line */
     uint32_t body; /* bytes of the event */
     uint16_t events; /* of which it is made, see frame_join() */
+    uint8_t kind; /* enum frame_kind */
     bool durable; /* has a position */
     uint8_t id_len; /* durable only: of the event's id, 0: none */
     uint32_t id; /* … and where in the event it stands */
@@ -28,29 +34,15 @@ enum { FRAME_CHUNK_HEAD_MAX = 10, FRAME_CHUNK_TAIL = 2 };
 
 /* A frame with one reference, the caller's. No bytes at all make the last chunk of an HTTP/1.1 body. */
 struct frame *frame_of_bytes(struct slice sse);
+struct frame *frame_of_parts(const struct slice *parts, size_t count); /* its bytes one after the other */
 struct frame *frame_of_event(const struct event *event);
 
 /* The empty frame that ends a chunked body; borrowed. Each thread has its own, so that threads do not share its count. */
 struct frame *frame_last_chunk(void);
 
-/* From a decoded bus message: the event as it stands, or plain data made into an event of type "message" without id. */
-struct frame *frame_of_message(const struct message *message);
-
-/* The event of a durable message that has an id, under another id. */
-struct frame *frame_with_id(const struct message *message, struct slice id);
-
-/* The same event without its id line, so that it does not move the client's position. */
-struct frame *frame_without_id(struct frame *frame);
-
-/* The longest reconnect time that one channel's author may give to a stream of several channels: it counts for the others, too. */
-enum { FRAME_RETRY_SHARED_MAX_MS = 60000 };
-
-/* Whether the event asks for more than that. */
-bool frame_retry_is_long(const struct frame *frame);
-
-/* What streams of several channels get in place of the event: with a retry that is not long, and without its id when that is not `settled`. A reference
- * for the caller; NULL: the event as it is. */
-struct frame *frame_for_shared(struct frame *frame, bool settled);
+/* From a decoded bus message, in the lean form of proto/README.md: plain data becomes an event without type and id; what version 1 wrote into every event goes. `id`: of a
+ * durable message that has one; it may be another one than message->id. */
+struct frame *frame_of_message(const struct message *message, struct slice id);
 
 /* Several events, in order, as one frame that has no position. */
 struct frame *frame_join(struct frame *const *frames, size_t count);

@@ -85,6 +85,7 @@ struct feed_update {
         } event;
         struct {
             struct frame **frames; /* to replay, oldest first; malloc'd, one reference each */
+            uint8_t *members; /* for each: the number of its channel in the request; in the same block as the frames */
             uint32_t count;
             char position[EVENT_ID_LEN + 1]; /* the id that stands for the place before the frames */
         } page; /* and welcome: the last one */

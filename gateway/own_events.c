@@ -54,6 +54,7 @@ struct frame *gap_frame(struct slice channel, struct slice last_event_id, struct
     struct slice data = slice_make(text, (size_t)(end - text));
     struct event event = {.type = SLICE("gap"), .data = &data, .data_count = 1, .id = own_id, .retry_ms = EVENT_RETRY_NONE};
     struct frame *frame = frame_of_event(&event);
+    frame->kind = FRAME_GAP;
     frame->at = at;
     free(text);
     return frame;

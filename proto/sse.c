@@ -114,10 +114,10 @@ static const char *check_id(struct slice *rest, struct sse_fields *fields)
     return event_check_stored_id(fields->id);
 }
 
-static const char *check_retry(struct slice *rest)
+static const char *check_retry(struct slice *rest, struct sse_fields *fields)
 {
     static const char *const fault = "the event's retry is not an integer from 0 to 86400000";
-    struct slice text = take_field(rest, retry_name);
+    struct slice text = fields->retry = take_field(rest, retry_name);
     uint64_t ms;
     if (text.p == NULL)
         return NULL;
@@ -135,7 +135,7 @@ const char *sse_check(struct slice bytes, struct sse_fields *fields)
     if ((why = check_type(&bytes, fields)) != NULL)
         return why;
     check_data(&bytes, fields);
-    if ((why = check_id(&bytes, fields)) != NULL || (why = check_retry(&bytes)) != NULL)
+    if ((why = check_id(&bytes, fields)) != NULL || (why = check_retry(&bytes, fields)) != NULL)
         return why;
     if (bytes.n == 0)
         return "the event does not end in a blank line";

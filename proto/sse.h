@@ -34,6 +34,7 @@ struct sse_fields {
     struct slice
         data; /* from after the first "data: " to before the LF of the last data line, further lines and all; p NULL without */
     struct slice id; /* p NULL without an `id` line */
+    struct slice retry; /* p NULL without a `retry` line */
 };
 
 /* NULL when `bytes` is exactly one event as sse_write() writes them: at most one event line, then data lines, then at most one id

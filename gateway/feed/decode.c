@@ -17,7 +17,7 @@ static struct frame *frame_with_id_of_bus(struct slice channel, const struct mes
 {
     char id[EVENT_ID_LEN + 1];
     event_id_format(id, channel, message->at);
-    return frame_with_id(message, slice_make(id, EVENT_ID_LEN));
+    return frame_of_message(message, slice_make(id, EVENT_ID_LEN));
 }
 
 struct frame *payload_frame(struct slice channel, struct slice payload)
@@ -27,7 +27,7 @@ struct frame *payload_frame(struct slice channel, struct slice payload)
     if (error == NULL && message.kind == MESSAGE_DURABLE && !event_id_returns(message.id))
         return frame_with_id_of_bus(channel, &message);
     if (error == NULL)
-        return frame_of_message(&message);
+        return frame_of_message(&message, message.id);
     payload_dropped(channel, error);
     return NULL;
 }

@@ -611,7 +611,8 @@ bool replay_page(struct replay *replay, struct feed_update *update)
     size_t bytes = 0;
     uint32_t count = 0;
     bool more = false;
-    struct frame **frames = h2o_mem_alloc(REPLAY_PAGE_FRAMES * sizeof(*frames));
+    struct frame **frames = h2o_mem_alloc(REPLAY_PAGE_FRAMES * (sizeof(*frames) + sizeof(uint8_t)));
+    uint8_t *members = (uint8_t *)(frames + REPLAY_PAGE_FRAMES);
     replay->verify_ms = 0;
     replay->verified = false;
     if (replay->state == REPLAY_RESOLVED)
@@ -620,6 +621,7 @@ bool replay_page(struct replay *replay, struct feed_update *update)
         begin(replay, &replay->places[i]);
     struct place *place;
     while (!more && (place = oldest(replay, &more)) != NULL) {
+        members[count] = (uint8_t)(place - replay->places);
         struct frame *frame = frames[count++] = take(replay, place);
         bytes += frame->body;
         more = count == REPLAY_PAGE_FRAMES || bytes >= REPLAY_PAGE_BYTES;
@@ -631,8 +633,10 @@ bool replay_page(struct replay *replay, struct feed_update *update)
     if (count == 0) {
         free(frames);
         frames = NULL;
+        members = NULL;
     }
     update->page.count = count;
     update->page.frames = frames;
+    update->page.members = members;
     return !more;
 }

@@ -69,7 +69,35 @@ static const char *resume_from(struct stream_request *stream, h2o_mem_pool_t *po
         return "the last event id is longer than 200 bytes";
     if (memchr(id.p, 0, id.n) != NULL)
         return "the last event id holds a NUL";
-    stream->spec = (struct hub_spec){.mode = START_RESUME, .resume_id = id};
+    stream->spec.mode = START_RESUME;
+    stream->spec.resume_id = id;
+    stream->spec.welcome = WELCOME_NOTHING;
+    return NULL;
+}
+
+/* Whether the value is one of two words, of which `yes` sets the switch. */
+static bool read_switch(bool *on, struct slice value, struct slice yes, struct slice no)
+{
+    *on = slice_eq(value, yes);
+    return *on || slice_eq(value, no);
+}
+
+/* What the stream is made of. */
+static const char *read_form(struct stream_request *stream, struct slice name, struct slice value)
+{
+    bool on;
+    if (slice_eq(name, SLICE("place"))) {
+        if (!read_switch(&on, value, SLICE("0"), SLICE("1")))
+            return "place must be 0 or 1";
+        stream->spec.welcome = on ? WELCOME_NOTHING : stream->spec.welcome;
+    } else if (slice_eq(name, SLICE("gap"))) {
+        if (!read_switch(&stream->spec.gap_closes, value, SLICE("close"), SLICE("event")))
+            return "gap must be close or event";
+    } else if (slice_eq(name, SLICE("envelope"))) {
+        if (!read_switch(&on, value, SLICE("1"), SLICE("0")))
+            return "envelope must be 0 or 1";
+        stream->spec.form = on ? FORM_ENVELOPE : FORM_LEAN;
+    }
     return NULL;
 }
 
@@ -87,7 +115,7 @@ static const char *read_parameter(struct stream_request *stream, h2o_mem_pool_t 
     }
     if (many && slice_eq(name, SLICE("channel")))
         return stream_add_channel(stream, value);
-    return NULL;
+    return stream->spec.form == FORM_FULL ? NULL : read_form(stream, name, value);
 }
 
 const char *stream_read_query(struct stream_request *stream, h2o_req_t *req, bool many)

@@ -25,18 +25,19 @@ static const struct route {
     enum kind kind;
     const char *channel;
     enum welcome welcome;
+    enum form form;
     uint32_t replay; /* events a fresh stream begins with */
     bool publish; /* POSTs go to the publisher */
     bool demo; /* there only while the demo is on */
 } routes[] = {
-    {"/", ROUTE_PAGE, NULL, WELCOME_NOTHING, 0, false, true},
-    {PAGE_ASSETS, ROUTE_ASSET, NULL, WELCOME_NOTHING, 0, false, true},
-    {"/sse", ROUTE_CHANNEL, "letters", WELCOME_LETTER, 0, false, true},
-    {"/post", ROUTE_CHANNEL, "post", WELCOME_NOTHING, 0, true, true},
-    {"/events", ROUTE_CHANNEL, "counter", WELCOME_NOTHING, 0, false, true},
-    {"/exchange_rates/usd_eur", ROUTE_CHANNEL, "usd_eur", WELCOME_NOTHING, 1, false, true},
-    {"/channels/", ROUTE_NAMED, NULL, WELCOME_POSITION, 0, true, false},
-    {"/subscribe", ROUTE_SUBSCRIBE, NULL, WELCOME_POSITION, 0, false, false},
+    {"/", ROUTE_PAGE, NULL, WELCOME_NOTHING, FORM_LEAN, 0, false, true},
+    {PAGE_ASSETS, ROUTE_ASSET, NULL, WELCOME_NOTHING, FORM_LEAN, 0, false, true},
+    {"/sse", ROUTE_CHANNEL, "letters", WELCOME_LETTER, FORM_FULL, 0, false, true},
+    {"/post", ROUTE_CHANNEL, "post", WELCOME_NOTHING, FORM_FULL, 0, true, true},
+    {"/events", ROUTE_CHANNEL, "counter", WELCOME_NOTHING, FORM_FULL, 0, false, true},
+    {"/exchange_rates/usd_eur", ROUTE_CHANNEL, "usd_eur", WELCOME_NOTHING, FORM_FULL, 1, false, true},
+    {"/channels/", ROUTE_NAMED, NULL, WELCOME_POSITION, FORM_LEAN, 0, true, false},
+    {"/subscribe", ROUTE_SUBSCRIBE, NULL, WELCOME_POSITION, FORM_LEAN, 0, false, false},
 };
 
 static const struct route *find(struct slice path, bool demo)
@@ -71,7 +72,10 @@ static void serve_stream(h2o_req_t *req, const struct route *route, struct slice
         return;
     }
     struct stream_request stream = {
-        .spec = {.welcome = route->welcome, .mode = route->replay == 0 ? START_FRESH : START_LAST, .last = route->replay},
+        .spec = {.welcome = route->welcome,
+                 .form = route->form,
+                 .mode = route->replay == 0 ? START_FRESH : START_LAST,
+                 .last = route->replay},
     };
     struct limits_place *place;
     struct refusal why = {400, 0, NULL};

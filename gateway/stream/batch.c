@@ -8,38 +8,52 @@ void batch_append(struct batch *batch, struct feed_update *event)
     batch->tail = event;
 }
 
-static bool is_plain(const struct feed_update *event)
-{
-    return !event->event.unsettled && !frame_retry_is_long(event->event.frame);
-}
-
 static bool may_join(const struct feed_update *first, const struct feed_update *next)
 {
-    return first->super.link.next == &next->super.link && is_plain(first) && is_plain(next);
+    return first->event.frame->kind == FRAME_EVENT && next->event.frame->kind == FRAME_EVENT;
 }
 
-void batch_join(struct batch *batch, struct feed_update *first, bool shared, size_t max_bytes)
+void batch_gather(struct batch *batch, struct feed_update *first, bool shared, size_t max_bytes)
 {
-    struct frame *frames[BATCH_EVENTS] = {first->event.frame};
     struct feed_update *last = first, *next;
     size_t count = 1, bytes = first->event.frame->body;
-    while ((next = last->event.next) != NULL && count != BATCH_EVENTS) {
+    for (; (next = last->event.next) != NULL && count != BATCH_EVENTS && may_join(first, next); ++count) {
         bytes += next->event.frame->body;
-        if (bytes > max_bytes || (shared && !may_join(first, next)))
+        if (bytes > max_bytes || (shared && first->super.link.next != &next->super.link))
             break;
-        frames[count++] = frame_ref(next->event.frame);
         h2o_linklist_unlink(&next->super.link);
-        if (last != first)
-            feed_update_free(last);
         last = next;
     }
     if (batch->tail == last)
         batch->tail = NULL;
-    first->event.next = NULL;
-    if (last == first)
-        return;
-    feed_update_free(last);
-    first->event.frame = frame_join(frames, count);
+    last->event.next = NULL;
+}
+
+static struct frame *frame_of(const struct feed_update *event, struct slice channel, struct variant variant)
+{
+    return form_frame(event->event.frame, channel, variant, !event->event.unsettled);
+}
+
+struct frame *batch_frame(const struct feed_update *first, struct slice channel, struct variant variant)
+{
+    struct frame *frames[BATCH_EVENTS], *frame = frame_of(first, channel, variant);
+    size_t count = 0;
+    if (first->event.next == NULL)
+        return frame;
+    frames[count++] = frame;
+    for (const struct feed_update *event = first->event.next; event != NULL; event = event->event.next)
+        frames[count++] = frame_of(event, channel, variant);
+    struct frame *joined = frame_join(frames, count);
     for (size_t i = 0; i != count; ++i)
         frame_unref(frames[i]);
+    return joined;
+}
+
+void batch_free(struct feed_update *first)
+{
+    for (struct feed_update *event = first->event.next, *next; event != NULL; event = next) {
+        next = event->event.next;
+        feed_update_free(event);
+    }
+    first->event.next = NULL;
 }

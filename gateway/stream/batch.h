@@ -2,6 +2,7 @@
  * further behind the fan-out is, the cheaper it gets. Worker thread only. */
 #pragma once
 
+#include "gateway/form.h"
 #include "gateway/messages.h"
 
 enum { BATCH_BYTES = 65536, BATCH_EVENTS = 256 }; /* joined at most */
@@ -20,7 +21,12 @@ static inline void batch_seal(struct batch *batch)
     batch->tail = NULL;
 }
 
-/* Joins the events tied to `first` into its frame, as far as `max_bytes` allow, and takes them out of the inbox. `shared`: streams of several channels listen too.
- * To them the order between channels matters, and an id that is to be left out: then only neighbours in the inbox join, and only those that
- * frame_for_shared() leaves as they are. */
-void batch_join(struct batch *batch, struct feed_update *first, bool shared, size_t max_bytes);
+/* Takes the events that leave together with `first` out of the inbox, as far as `max_bytes` allow: they stay tied to it. `shared`: streams of several channels listen, too.
+ * To them the order between channels matters: then only neighbours in the inbox leave together. What is not FRAME_EVENT leaves alone. */
+void batch_gather(struct batch *batch, struct feed_update *first, bool shared, size_t max_bytes);
+
+/* What streams of this variant get of all that was gathered, as one frame; a reference for the caller. */
+struct frame *batch_frame(const struct feed_update *first, struct slice channel, struct variant variant);
+
+/* Frees what was gathered, but for `first`. */
+void batch_free(struct feed_update *first);

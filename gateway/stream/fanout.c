@@ -28,7 +28,6 @@ void fanout_add(struct member *member)
     }
     member->index = fanout->count++;
     fanout->entries[member->index] = (struct fanout_entry){TRANSPORT_QUEUE, member};
-    fanout->shared += member->subscriber->member_count > 1;
 }
 
 /* Fills the hole from the end; during a fan-out in two steps, so that what was served stays before the cursor and the rest behind it. When nothing is behind
@@ -45,7 +44,6 @@ void fanout_remove(struct member *member)
     }
     if (--fanout->count != hole)
         move_entry(fanout, fanout->count, hole);
-    fanout->shared -= member->subscriber->member_count > 1;
     member->index = MEMBER_OUT;
 }
 
@@ -86,13 +84,6 @@ static void look_ahead(const struct fanout *fanout)
     near->transport->prefetch(near);
 }
 
-/* As serve() when streams of several channels get `bare` instead. */
-static void serve_apart(const struct fanout_entry *entry, struct frame *frame, struct frame *bare)
-{
-    struct subscriber *subscriber = entry->member->subscriber;
-    subscriber_push(subscriber, subscriber->member_count > 1 ? bare : frame);
-}
-
 /* Whether the next stream shares its connection with the one just served: its bytes then leave in the same write, unless the loop turns in between. */
 static bool goes_along(const struct fanout *fanout)
 {
@@ -109,7 +100,7 @@ static void spend(uint32_t *budget, uint32_t cost)
     *budget -= *budget < cost ? *budget : cost;
 }
 
-bool fanout_serve(struct fanout *fanout, struct frame *frame, struct frame *bare, uint32_t *budget)
+bool fanout_serve(struct fanout *fanout, struct frame *frame, uint32_t *budget)
 {
     struct slice chunk = frame_chunk(frame);
     uint32_t served = 0, direct = 0;
@@ -117,10 +108,7 @@ bool fanout_serve(struct fanout *fanout, struct frame *frame, struct frame *bare
         const struct fanout_entry *entry = &fanout->entries[fanout->cursor++];
         spend(budget, entry->fd == TRANSPORT_QUEUE ? QUEUE_COST : 1);
         look_ahead(fanout);
-        if (bare != NULL)
-            serve_apart(entry, frame, bare);
-        else
-            direct += serve(entry, frame, chunk);
+        direct += serve(entry, frame, chunk);
     }
     metric_add(COUNT_EVENTS_OUT, (int64_t)served * frame->events);
     metric_add(COUNT_BYTES_OUT, (int64_t)direct * frame->body);

@@ -1,9 +1,12 @@
-/* The streams of one channel on one worker: a compact array, and the fan-out over it. A stream that has nothing queued and a plain HTTP/1.1 socket is
+/* The streams of one channel on one worker that get the same bytes: a compact array, and the fan-out over it. A stream that has nothing queued and a plain HTTP/1.1 socket is
  * written to straight from the walk: one send(2), nothing allocated, counted or even read of the stream itself. All others take the way through their
  * queue. */
 #pragma once
 
+#include "gateway/form.h"
 #include "gateway/stream/subscriber.h"
+
+struct hub_channel;
 
 /* One stream in the array. fd is the short cut: its socket, or TRANSPORT_SEND or TRANSPORT_QUEUE. */
 struct fanout_entry {
@@ -12,9 +15,11 @@ struct fanout_entry {
 };
 
 struct fanout {
+    struct hub_channel *channel; /* whose it is */
+    struct fanout *next; /* of the same channel, for streams of another variant; NULL: the last one */
+    struct variant variant;
     struct fanout_entry *entries;
     uint32_t capacity, count;
-    uint32_t shared; /* of them, streams of several channels */
     uint32_t cursor; /* of the fan-out that is under way: entries before it are done */
     uint64_t active_ms; /* when an event last went out */
 };
@@ -37,8 +42,8 @@ static inline uint64_t fanout_active(const struct subscriber *subscriber)
 }
 
 /* Goes on with the fan-out of `frame` until the budget is spent, one for a stream that is written to at once and more for others, and then to the end of a
- * multiplexed connection; true when all were served. `bare`, when not NULL, is what streams of several channels get instead. */
-bool fanout_serve(struct fanout *fanout, struct frame *frame, struct frame *bare, uint32_t *budget);
+ * multiplexed connection; true when all were served. */
+bool fanout_serve(struct fanout *fanout, struct frame *frame, uint32_t *budget);
 
 /* Frees the array, which must be empty of members. */
 void fanout_dispose(struct fanout *fanout);

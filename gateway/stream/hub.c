@@ -12,6 +12,7 @@
 
 enum {
     SLICE_DELIVERIES = 1000, /* in one go before the worker looks at its other sockets again */
+    END_COST = 10, /* of a stream's end, in deliveries */
     REFUSAL_COST = 10, /* of an answer, in deliveries; a stream that is gone gets none */
     LEAVE_US = 1000, /* of a turn, for streams that leave their channels */
     TICK_MS = 100, /* how often waits are looked at */
@@ -26,6 +27,10 @@ struct hub {
     struct outbox requests;
     struct hub_channel *channels; /* uthash by name */
     h2o_linklist_t inbox; /* struct feed_update, in order; the first may be a fan-out half done */
+    struct {
+        struct fanout *fanout; /* NULL: none is half done */
+        struct frame *frame; /* that its streams get; NULL: not made yet */
+    } serving;
     size_t batch_bytes; /* events joined into one frame, at most */
     struct timer coalesce; /* runs while events wait for others to leave with */
     bool due; /* they have waited long enough: the inbox is to be emptied */
@@ -64,7 +69,7 @@ uint32_t hub_count_fresh(struct hub *hub, const struct slice *names, uint32_t co
 
 static struct hub_channel *channel_of(const struct member *member)
 {
-    return H2O_STRUCT_FROM_MEMBER(struct hub_channel, fanout, member->fanout);
+    return member->fanout->channel;
 }
 
 /* ---- streams come and go ---- */
@@ -112,10 +117,11 @@ static void join(struct hub *hub, struct subscriber *subscriber, const struct hu
     request->asked_ms = monotonic_ms();
     if (spec->mode == START_RESUME)
         request->resume_id = h2o_strdup(NULL, spec->resume_id.p, spec->resume_id.n).base;
+    const struct variant variant = {.form = spec->form, .several = spec->count > 1, .gap_closes = spec->gap_closes};
     for (uint32_t i = 0; i < spec->count; ++i) {
         struct hub_channel *channel = hub_channel_find_or_create(&hub->channels, spec->channels[i]);
         ++channel->refs;
-        subscriber->members[i].fanout = &channel->fanout;
+        subscriber->members[i].fanout = hub_channel_fanout(channel, variant);
         request->channels[i] = (struct requested_channel){.local = channel, .name = hub_channel_name(channel)};
     }
     subscriber->join = JOIN_ASKED;
@@ -261,36 +267,54 @@ static void take_refusal(const struct feed_update *update)
         leave_soon(subscriber);
     } else {
         subscriber->join = JOIN_NONE;
-        subscriber_refuse(subscriber, update->refused.why);
+        subscriber_refuse(subscriber, CLOSE_REFUSED, update->refused.why);
     }
 }
 
 /* Those that still wait for their answer are refused by it. */
 static void take_channel_refusal(const struct feed_update *update)
 {
-    struct fanout *fanout = &update->refused.channel->fanout;
-    while (fanout->count != 0)
-        subscriber_refuse(fanout->entries[fanout->count - 1].member->subscriber, update->refused.why);
+    for (struct fanout *fanout = &update->refused.channel->fanout; fanout != NULL; fanout = fanout->next)
+        while (fanout->count != 0)
+            subscriber_refuse(fanout->entries[fanout->count - 1].member->subscriber, CLOSE_REFUSED, update->refused.why);
 }
 
-/* Makes the page one for a stream of several channels; which ids to leave out the bus thread knew. */
-static void share_page(struct feed_update *update)
+static struct variant variant_of(const struct subscriber *subscriber)
 {
-    for (uint32_t i = 0; i < update->page.count; ++i) {
-        struct frame *shared = frame_for_shared(update->page.frames[i], true);
-        if (shared == NULL)
-            continue;
-        frame_unref(update->page.frames[i]);
-        update->page.frames[i] = shared;
+    return subscriber->members[0].fanout->variant;
+}
+
+/* Makes the page one for streams of this variant; which ids to leave out the bus thread knew. */
+static void form_page(const struct subscriber *subscriber, struct feed_update *update)
+{
+    struct variant variant = variant_of(subscriber);
+    for (uint32_t i = 0; !variant_is_plain(variant) && i < update->page.count; ++i) {
+        struct frame *frame = update->page.frames[i];
+        const struct member *member = &subscriber->members[variant.several ? update->page.members[i] : 0];
+        update->page.frames[i] = form_frame(frame, hub_channel_name(channel_of(member)), variant, true);
+        frame_unref(frame);
     }
+}
+
+/* How many frames of the page come before a gap that ends the stream; page.count where none does. */
+static uint32_t frames_to_gap(const struct subscriber *subscriber, const struct feed_update *update)
+{
+    uint32_t i = 0;
+    while (i < update->page.count && !(variant_of(subscriber).gap_closes && update->page.frames[i]->kind == FRAME_GAP))
+        ++i;
+    return i;
 }
 
 /* A page of a stream's replay, the last one when it came with a welcome. */
 static void take_page(struct hub *hub, struct feed_update *update)
 {
+    static const struct refusal gap = {410, 0, "events after the last event id are gone, and gap=close asks for no stream then"};
     struct subscriber *subscriber = update->request->subscriber;
+    uint32_t count = frames_to_gap(subscriber, update);
+    bool ends = count != update->page.count;
     subscriber->listens = true;
-    subscriber_open(subscriber);
+    if (count != 0 || !ends)
+        subscriber_open(subscriber);
     if (subscriber->state != SUBSCRIBER_OPENING) { /* closed meanwhile, or by a head that could not be sent */
         leave_soon(subscriber);
         return;
@@ -304,6 +328,10 @@ static void take_page(struct hub *hub, struct feed_update *update)
         for (uint32_t i = 0; i < subscriber->member_count; ++i)
             fanout_add(&subscriber->members[i]);
     }
+    if (ends && count == 0 && subscriber->request != NULL) {
+        subscriber_refuse(subscriber, CLOSE_GAP, &gap);
+        return;
+    }
     subscriber->active_ms = hub_now(hub);
     struct frame *first = welcome_frame(subscriber->welcome, update->page.position, hub->options.retry_ms);
     if (first != NULL) {
@@ -311,27 +339,57 @@ static void take_page(struct hub *hub, struct feed_update *update)
         subscriber_replay(subscriber, &first, 1);
         frame_unref(first);
     }
-    if (subscriber->member_count > 1)
-        share_page(update);
-    if (subscriber->state < SUBSCRIBER_ENDING)
-        subscriber_replay(subscriber, update->page.frames, update->page.count);
+    form_page(subscriber, update);
+    if (subscriber->state < SUBSCRIBER_ENDING && (count != 0 || !ends))
+        subscriber_replay(subscriber, update->page.frames, count);
+    if (ends)
+        subscriber_end(subscriber, CLOSE_GAP, NULL);
     set_short_cut(subscriber);
+}
+
+static void spend(uint32_t *budget, uint32_t cost)
+{
+    *budget -= *budget < cost ? *budget : cost;
+}
+
+/* A gap came, which ends these streams. True when all are ended. */
+static bool end_at_gap(struct fanout *fanout, uint32_t *budget)
+{
+    for (; fanout->count != 0 && *budget != 0; spend(budget, END_COST))
+        subscriber_end(fanout->entries[fanout->count - 1].member->subscriber, CLOSE_GAP, NULL);
+    return fanout->count == 0;
+}
+
+/* The same for streams of one variant; true when all were served. */
+static bool serve_variant(struct hub *hub, struct feed_update *update, struct fanout *fanout, uint32_t *budget)
+{
+    if (fanout->count == 0)
+        return true;
+    if (fanout->variant.gap_closes && update->event.frame->kind == FRAME_GAP)
+        return end_at_gap(fanout, budget);
+    fanout->active_ms = hub_now(hub);
+    if (hub->serving.frame == NULL)
+        hub->serving.frame = batch_frame(update, hub_channel_name(fanout->channel), fanout->variant);
+    return fanout_serve(fanout, hub->serving.frame, budget);
 }
 
 static bool serve_event(struct hub *hub, struct feed_update *update, uint32_t *budget)
 {
     struct hub_channel *channel = update->event.channel;
-    struct fanout *fanout = &channel->fanout;
-    if (fanout->cursor == 0) /* else it is the rest of a fan-out */
-        batch_join(&channel->batch, update, fanout->shared != 0, hub->batch_bytes);
-    fanout->active_ms = hub_now(hub);
-    struct frame *bare = fanout->shared != 0 ? frame_for_shared(update->event.frame, !update->event.unsettled) : NULL;
-    bool done = fanout_serve(fanout, update->event.frame, bare, budget);
-    if (bare != NULL)
-        frame_unref(bare);
-    if (done)
-        metric_time(COUNT_FAN_OUT, monotonic_us() - update->event.came_us);
-    return done;
+    if (hub->serving.fanout == NULL) {
+        batch_gather(&channel->batch, update, hub_channel_is_shared(channel), hub->batch_bytes);
+        hub->serving.fanout = &channel->fanout;
+    }
+    for (; hub->serving.fanout != NULL; hub->serving.fanout = hub->serving.fanout->next) {
+        if (!serve_variant(hub, update, hub->serving.fanout, budget))
+            return false;
+        if (hub->serving.frame != NULL)
+            frame_unref(hub->serving.frame);
+        hub->serving.frame = NULL;
+    }
+    metric_time(COUNT_FAN_OUT, monotonic_us() - update->event.came_us);
+    batch_free(update);
+    return true;
 }
 
 /* Serves one message; false when its fan-out ran out of budget and goes on later. */
@@ -359,7 +417,7 @@ static bool serve(struct hub *hub, struct feed_update *update, uint32_t *budget)
             hub_channel_left(&hub->channels, update->request->channels[i].local);
         break;
     }
-    *budget -= *budget < cost ? *budget : cost;
+    spend(budget, cost);
     return true;
 }
 

@@ -2,6 +2,7 @@
  * worker, so no locks. Worker thread only. */
 #pragma once
 
+#include "gateway/form.h"
 #include "gateway/stream/slow.h"
 #include "gateway/stream/subscriber.h"
 
@@ -36,6 +37,8 @@ struct hub_spec {
     const struct slice *channels; /* checked by channel_check(), no name twice; borrowed */
     uint32_t count;
     enum welcome welcome;
+    enum form form;
+    bool gap_closes; /* see struct variant */
     enum start_mode mode;
     uint32_t last; /* START_LAST */
     struct slice resume_id; /* START_RESUME; no NUL in it */

@@ -6,7 +6,7 @@
 #include "runtime/seeded_hash.h"
 
 struct hub_channel {
-    struct fanout fanout;
+    struct fanout fanout; /* of the streams that get each frame as it came; the others follow by its `next` */
     struct batch batch;
     uint32_t refs; /* members, and streams whose join is not answered */
     uint32_t leaves; /* REQUEST_LEAVE not yet answered */
@@ -20,6 +20,12 @@ struct hub_channel {
 /* `channels` is a uthash by name. */
 struct hub_channel *hub_channel_find(struct hub_channel *channels, struct slice name);
 struct hub_channel *hub_channel_find_or_create(struct hub_channel **channels, struct slice name);
+
+/* The fan-out for streams of this variant; lives as long as the channel. */
+struct fanout *hub_channel_fanout(struct hub_channel *channel, struct variant variant);
+
+/* Whether streams of several channels listen to it. */
+bool hub_channel_is_shared(const struct hub_channel *channel);
 
 static inline struct slice hub_channel_name(const struct hub_channel *channel)
 {

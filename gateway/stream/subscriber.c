@@ -291,9 +291,9 @@ h2o_socket_t *subscriber_held_on(const struct subscriber *subscriber)
     return req->version >= 0x200 ? NULL : req->conn->callbacks->get_socket(req->conn);
 }
 
-void subscriber_refuse(struct subscriber *subscriber, const struct refusal *why)
+void subscriber_refuse(struct subscriber *subscriber, enum close_reason reason, const struct refusal *why)
 {
-    close_for(subscriber, CLOSE_REFUSED, why);
+    close_for(subscriber, reason, why);
 }
 
 void subscriber_broken(struct subscriber *subscriber, int error)

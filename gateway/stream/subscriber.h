@@ -145,7 +145,7 @@ void subscriber_end(struct subscriber *subscriber, enum close_reason reason, str
 void subscriber_close(struct subscriber *subscriber, enum close_reason reason);
 
 /* As subscriber_close(), for a stream that cannot be opened: if its head is still held, the client gets this answer instead. */
-void subscriber_refuse(struct subscriber *subscriber, const struct refusal *why);
+void subscriber_refuse(struct subscriber *subscriber, enum close_reason reason, const struct refusal *why);
 
 /* For the owner, once it is RELEASED. */
 void subscriber_free(struct subscriber *subscriber);

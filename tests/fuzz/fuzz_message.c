@@ -1,9 +1,9 @@
 /* Input: what stands in a Redis message.
  * A payload is refused, is plain data as it stands, or is exactly what message_encode() makes of the parts that message_decode() found. The
- * frame made of it is for a browser one event, without its id line the same event, and its chunk is that of RFC 9112. */
+ * frame made of it is for a browser one event, without its id line and with all lines the same event, in an envelope one event, and its chunk is that of RFC 9112. */
 #include "proto/message.h"
 
-#include "gateway/frame.h"
+#include "gateway/form.h"
 #include "proto/event_id.h"
 #include "tests/fuzz/browser.h"
 #include "tests/message.h"
@@ -55,10 +55,23 @@ static void check_chunk(const struct frame *frame)
 
 static void check_frame(const struct message *message)
 {
-    struct frame *frame = frame_of_message(message), *bare = frame_without_id(frame);
-    struct seen whole = look(frame), without = look(bare);
+    const struct variant several = {.form = FORM_LEAN, .several = true}, all = {.form = FORM_FULL},
+                         wrapped = {.form = FORM_ENVELOPE};
+    struct frame *frame = frame_of_message(message, message->id), *bare = form_frame(frame, SLICE("n"), several, false);
+    struct frame *full = form_frame(frame, SLICE("n"), all, true), *envelope = form_frame(frame, SLICE("n"), wrapped, true);
+    struct seen whole = look(frame), without = look(bare), filled = look(full), inside = look(envelope);
     check_chunk(frame);
     check_chunk(bare);
+    check_chunk(full);
+    check_chunk(envelope);
+    must(slice_starts(frame_body(full), SLICE("event: ")));
+    must(filled.count == whole.count && slice_eq(text_slice(&filled.type), text_slice(&whole.type)) &&
+         slice_eq(text_slice(&filled.data), text_slice(&whole.data)) &&
+         slice_eq(text_slice(&filled.last_id), text_slice(&whole.last_id)));
+    must(inside.count == whole.count && slice_eq(text_slice(&inside.last_id), text_slice(&whole.last_id)));
+    if (inside.count == 1)
+        must(slice_eq(text_slice(&inside.type), SLICE("message")) &&
+             slice_starts(text_slice(&inside.data), SLICE("{\"channel\":\"n\",\"")));
     must(whole.count <= 1 && without.count == whole.count);
     must(slice_eq(text_slice(&whole.type), text_slice(&without.type)) &&
          slice_eq(text_slice(&whole.data), text_slice(&without.data)));
@@ -70,7 +83,11 @@ static void check_frame(const struct message *message)
         must(whole.count == 1 && slice_eq(text_slice(&whole.type), SLICE("message")));
     forget(&whole);
     forget(&without);
+    forget(&filled);
+    forget(&inside);
     frame_unref(bare);
+    frame_unref(full);
+    frame_unref(envelope);
     frame_unref(frame);
 }
 

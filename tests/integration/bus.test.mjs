@@ -62,8 +62,8 @@ test('an empty payload does no harm', async () => {
     await s.redis.publish(channel, '');
     await s.redis.publish(channel, 'next');
     for (const stream of streams) {
-        assert.match(await stream.nextFrame(), /^event: message\ndata: ?\n\n$/);
-        assert.equal(await stream.nextFrame(), 'event: message\ndata: next\n\n');
+        assert.match(await stream.nextFrame(), /^data: ?\n\n$/);
+        assert.equal(await stream.nextFrame(), 'data: next\n\n');
     }
     close();
 });
@@ -77,7 +77,7 @@ test('a binary payload arrives byte for byte, split only at its line breaks', as
     for (const stream of streams) {
         await stream.waitText(/data: after\n\n$/);
         const raw = stream.raw.toString('latin1');
-        assert.equal(raw.slice(raw.indexOf('\n\n') + 2), `event: message\n${lines}\nevent: message\ndata: after\n\n`);
+        assert.equal(raw.slice(raw.indexOf('\n\n') + 2), `${lines}\ndata: after\n\n`);
     }
     close();
 });
@@ -140,7 +140,7 @@ test('a payload that only pretends to be our format is dropped and counted, and 
         await s.redis.publish(channel, `after ${what}`);
         for (const [i, stream] of streams.entries()) {
             await stream.waitText(new RegExp(`data: after ${what}\n\n$`));
-            assert.equal(stream.text.slice(seen[i]), `event: message\ndata: after ${what}\n\n`, what);
+            assert.equal(stream.text.slice(seen[i]), `data: after ${what}\n\n`, what);
             assert.equal(await s.gw[i].metric('sse_bus_malformed_total'), before[i] + 1, what);
         }
     }

@@ -22,7 +22,7 @@ test('events that came together leave in one chunk, each whole', async () => {
     await publishAll(numbered('one', 5));
     await raw.waitText(/data: one4\n\n\r\n/);
     assert.ok(performance.now() - start >= WAIT_MS * 0.9, 'they waited');
-    const body = Array.from({ length: 5 }, (_, i) => `event: message\ndata: one${i}\n\n`).join('');
+    const body = Array.from({ length: 5 }, (_, i) => `data: one${i}\n\n`).join('');
     assert.ok(raw.text.includes(`\r\n${body.length.toString(16)}\r\n${body}\r\n`), raw.text + rest);
     raw.close();
 });

@@ -196,12 +196,18 @@ test('other methods and other paths are answered as described', async () => {
     }
 });
 
+test('where events are gone, gap=close is answered as described', () => provoke(s, 410, { query: 'gap=close&last_event_id=no-such-id' },
+    (server, method, template) => method === 'GET' && ['/channels/{name}', '/subscribe'].includes(template)));
+
 test('the data of a gap is as described', async () => {
     const stream = await openStream(`${s.gw[0].url}/channels/news`, { headers: { 'last-event-id': 'no-such-id' } });
     const event = await stream.next();
     stream.close();
     assert.equal(event.type, 'gap');
     valid(doc.components.schemas.Gap, JSON.parse(event.data), 'gap');
+    const wrapped = await openStream(`${s.gw[0].url}/channels/news?envelope=1`, { headers: { 'last-event-id': 'no-such-id' } });
+    valid(doc.components.schemas.Envelope, JSON.parse((await wrapped.next()).data), 'envelope');
+    wrapped.close();
 });
 
 test('the seventeenth stream of announcements is refused', async () => {

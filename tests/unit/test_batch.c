@@ -18,17 +18,26 @@ static struct feed_update *put(struct batch *batch, const char *text)
 }
 
 /* Takes the inbox's first event with all that joins it, of its channel's batch. */
-static bool take(struct batch *batch, bool shared, size_t max_bytes, const char *want)
+static bool take_events(struct batch *batch, bool shared, size_t max_bytes, uint16_t events, const char *want)
 {
     struct feed_update *first = H2O_STRUCT_FROM_MEMBER(struct feed_update, super.link, inbox.next);
-    batch_join(batch, first, shared, max_bytes);
-    struct slice body = frame_body(first->event.frame);
-    bool same = slice_eq(body, slice_of(want)) && first->event.frame->events == body.n;
+    batch_gather(batch, first, shared, max_bytes);
+    struct frame *frame = batch_frame(first, SLICE("n"), (struct variant){.form = FORM_LEAN, .several = shared});
+    struct slice body = frame_body(frame);
+    bool same = slice_eq(body, slice_of(want)) && frame->events == events;
     if (!same)
-        printf("# got %.*s, of %u events\n", (int)body.n, body.p, first->event.frame->events);
+        printf("# got %.*s, of %u events\n", (int)body.n, body.p, frame->events);
+    frame_unref(frame);
+    batch_free(first);
     h2o_linklist_unlink(&first->super.link);
     feed_update_free(first);
     return same;
+}
+
+/* … of one byte each. */
+static bool take(struct batch *batch, bool shared, size_t max_bytes, const char *want)
+{
+    return take_events(batch, shared, max_bytes, (uint16_t)strlen(want), want);
 }
 
 static void begin(void)
@@ -69,18 +78,19 @@ static void test_borders(void)
     batch_seal(&one);
     put(&one, "c"), put(&one, "d");
     check(take(&one, false, 100, "ab") && take(&one, false, 100, "cd"), "nothing is moved before the point where a stream joined");
-    put(&one, "a"), put(&one, "b")->event.unsettled = true, put(&one, "c");
-    check(take(&one, true, 100, "a") && take(&one, true, 100, "b") && take(&one, true, 100, "c"),
-          "an unsettled event stays alone where streams of several channels listen");
-    const char *late = "data: a\nretry: 3600000\n\n";
-    put(&one, "a"), put(&one, late)->event.frame->events = (uint16_t)strlen(late), put(&one, "c"); /* as take() counts */
-    check(take(&one, true, 100, "a") && take(&one, true, 100, late) && take(&one, true, 100, "c"),
-          "nor does one with a long retry join there");
+    put(&one, "data: a\nid: 1\n\n"), put(&one, "data: b\nid: 2\nretry: 3600000\n\n")->event.unsettled = true;
+    check(take_events(&one, true, 100, 2, "data: a\nid: 1\n\ndata: b\nretry: 60000\n\n"),
+          "each is made for the variant before they join");
+    put(&one, "a"), put(&one, "g")->event.frame->kind = FRAME_GAP, put(&one, "c");
+    check(take(&one, false, 100, "a") && take(&one, false, 100, "g") && take(&one, false, 100, "c"), "a gap leaves alone");
     for (int i = 0; i < BATCH_EVENTS + 1; ++i)
         put(&one, "x");
     struct feed_update *first = H2O_STRUCT_FROM_MEMBER(struct feed_update, super.link, inbox.next);
-    batch_join(&one, first, false, 1 << 20);
-    check(first->event.frame->events == BATCH_EVENTS, "at most so many join");
+    batch_gather(&one, first, false, 1 << 20);
+    struct frame *frame = batch_frame(first, SLICE("n"), (struct variant){.form = FORM_LEAN});
+    check(frame->events == BATCH_EVENTS, "at most so many join");
+    frame_unref(frame);
+    batch_free(first);
     h2o_linklist_unlink(&first->super.link);
     feed_update_free(first);
     check(take(&one, false, 100, "x"), "the next comes by itself");

@@ -79,7 +79,7 @@ static bool run(uint32_t count, uint32_t pause, const uint32_t *leaving, uint32_
         fanout_set_fd(streams[i].subscriber, streams[i].ours);
     }
     uint32_t budget = pause;
-    good = fanout_serve(&fanout, frame, NULL, &budget) == (pause == count) && good;
+    good = fanout_serve(&fanout, frame, &budget) == (pause == count) && good;
     for (uint32_t i = 0; i < count; ++i)
         before[i] = taken(i);
     for (uint32_t i = 0; i < leavings; ++i) {
@@ -89,7 +89,7 @@ static bool run(uint32_t count, uint32_t pause, const uint32_t *leaving, uint32_
     }
     budget = MOST;
     if (pause != count)
-        good = fanout_serve(&fanout, frame, NULL, &budget) && good;
+        good = fanout_serve(&fanout, frame, &budget) && good;
     for (uint32_t i = 0; i < count; ++i) {
         uint32_t after = taken(i);
         good = (left[i] ? before[i] <= 1 && after == 0 : before[i] + after == 1) && good;

@@ -191,6 +191,14 @@ static void open_stream(struct hub *hub, uint32_t count, int version)
     hub_open(hub, req, &spec);
 }
 
+/* An event; "g" is a gap. */
+static struct frame *frame_of_text(const char *text)
+{
+    struct frame *frame = frame_of_bytes(slice_of(text));
+    frame->kind = strcmp(text, "g") == 0 ? FRAME_GAP : FRAME_EVENT;
+    return frame;
+}
+
 /* The answer to the last stream's join, with one event of history when there is a text. */
 static void answer(struct hub *hub, int kind, const char *text)
 {
@@ -201,16 +209,17 @@ static void answer(struct hub *hub, int kind, const char *text)
         page.kind = UPDATE_WELCOME;
     if (text != NULL) {
         page.page.count = 1;
-        page.page.frames = h2o_mem_alloc(sizeof(struct frame *));
-        page.page.frames[0] = frame_of_bytes(slice_of(text));
+        page.page.frames = h2o_mem_alloc(sizeof(struct frame *) + 1);
+        page.page.members = (uint8_t *)(page.page.frames + 1);
+        page.page.members[0] = 0;
+        page.page.frames[0] = frame_of_text(text);
     }
     send_update(hub, page);
 }
 
 static void event(struct hub *hub, const char *text)
 {
-    send_update(hub,
-                (struct feed_update){.kind = UPDATE_EVENT, .event = {.channel = channel, .frame = frame_of_bytes(slice_of(text))}});
+    send_update(hub, (struct feed_update){.kind = UPDATE_EVENT, .event = {.channel = channel, .frame = frame_of_text(text)}});
 }
 
 static void go(struct subscriber *subscriber, h2o_req_t *req)
@@ -247,6 +256,14 @@ static void step(struct hub *hub, const char *word)
         send_update(hub, (struct feed_update){.kind = UPDATE_CHANNEL_REFUSED, .refused = {.channel = channel, .why = &why}});
     } else if (strcmp(word, "left") == 0) {
         send_update(hub, (struct feed_update){.kind = UPDATE_LEFT, .request = leave});
+    } else if (strcmp(word, "closing") == 0) { /* gap=close */
+        spec.gap_closes = true;
+    } else if (strcmp(word, "page-gap") == 0) {
+        answer(hub, 'p', "g");
+    } else if (strcmp(word, "welcome-gap") == 0) {
+        answer(hub, 'w', "g");
+    } else if (strcmp(word, "gap") == 0) {
+        event(hub, "g");
     } else if (strcmp(word, "e1") == 0 || strcmp(word, "e2") == 0) {
         event(hub, word + 1);
     } else if (strcmp(word, "ready") == 0) {
@@ -327,6 +344,17 @@ static const struct {
      "join open queue:w join open queue:w "},
     {"a channel that is refused closes its streams", "h2 turn welcome turn ready refuse-a turn left turn",
      "join open queue:w cut leave:1 "},
+    {"a gap leaves alone", "h2 turn welcome turn ready e1 gap e2 turn gone turn left turn",
+     "join open queue:w queue:1 queue:g queue:2 leave:1 "},
+    {"a gap ends a stream that asks for that, behind what came before",
+     "closing h2 turn welcome turn ready e1 gap e2 turn left turn", "join open queue:w queue:1 end leave:1 "},
+    {"a page that begins with a gap is the answer to one whose head is held", "closing h2 turn page-gap turn left turn",
+     "join answer cancel leave:1 "},
+    {"… and to one that is not replayed more", "closing h2 turn welcome-gap turn left turn", "join answer leave:1 "},
+    {"after the head it ends the stream", "closing h2 turn page turn ready turn page-gap turn left turn",
+     "join open queue:p next end cancel leave:1 "},
+    {"a head that was sent first is not taken back", "closing first h2 turn ready welcome-gap turn left turn",
+     "open join end leave:1 "},
     {"a channel comes back while it is being left",
      "h2 turn welcome turn ready gone turn h2 turn left turn welcome turn ready e1 turn gone turn left turn",
      "join open queue:w leave:1 join open queue:w queue:1 leave:1 "},

@@ -86,7 +86,7 @@ static void add(struct channel *channel, const char *id, bool in_ring)
     channel->last = at(ms);
     struct message message;
     if (in_ring && message_decode(&message, slice_make(payload, (size_t)n)) == NULL) {
-        struct frame *frame = frame_of_message(&message);
+        struct frame *frame = frame_of_message(&message, message.id);
         ring_append(&channel->ring, frame, &roomy);
         frame_unref(frame);
     }

@@ -134,7 +134,7 @@ static void bury(struct subscriber *subscriber)
 static void refuse(struct subscriber *subscriber)
 {
     static const struct refusal why = {429, 0, "no"};
-    subscriber_refuse(subscriber, &why);
+    subscriber_refuse(subscriber, CLOSE_REFUSED, &why);
 }
 
 static void request_goes(struct subscriber *subscriber)
