@@ -1,9 +1,11 @@
 /* The message on Redis pub/sub and in the stream's entries: a header line and the event's ready bytes, or plain data.
  *
  *     RS "sse1 " POSITION " " PREVIOUS LF  SSE-BYTES
+ *     RS "sse2 " POSITION " " PREVIOUS " " WORDS LF  SSE-BYTES
  *
- * RS is the byte 0x1e: no text that a person publishes by hand begins with it, so whatever does not is data as it stands. To change
- * this layout: add a version ("sse2"), keep decoding sse1, add vectors, state it in proto/README.md. */
+ * RS is the byte 0x1e: no text that a person publishes by hand begins with it, so whatever does not is data as it stands. Version 2 is for what version 1 can't say: WORDS
+ * are `end` and `lease=SECONDS`, one or both, in this order. To change this layout: add a version ("sse3"), keep decoding the others, add vectors, state it in
+ * proto/README.md. */
 #pragma once
 
 #include "proto/position.h"
@@ -14,15 +16,19 @@ enum message_kind {
     MESSAGE_DURABLE, /* `body` is one encoded event, checked by sse_check() */
 };
 
+enum { MESSAGE_LEASE_MAX = 86400 }; /* seconds: a day */
+
 struct message {
     enum message_kind kind;
     struct position at; /* durable only: the event's own position */
     struct position prev; /* durable only: the position before it in the channel, POSITION_NONE for the first */
+    bool end; /* durable only: the channel's last event, of the type "end"; nothing follows it */
+    uint32_t lease_s; /* durable only: if no event follows within so many seconds, the channel was abandoned; 0: no such promise */
     struct slice body; /* a view into the payload */
     struct slice id; /* durable only: a view of the event's id; p NULL without one */
 };
 
-/* NULL and *out filled, or a static sentence when the payload begins like our format and is not: an unknown version, a broken header,
- * a position above what an event id holds or not above the one before it, bytes that are not exactly one event. Never reads outside
- * the payload. */
+/* NULL and *out filled, or a static sentence when the payload begins like our format and is not: an unknown version or word, a broken header,
+ * a position above what an event id holds or not above the one before it, bytes that are not exactly one event, an end of another type. Never reads
+ * outside the payload. */
 const char *message_decode(struct message *out, struct slice payload);

@@ -9,16 +9,19 @@
 /* Bytes message_encode() needs at most for a body of n bytes. */
 static inline size_t message_size(size_t n)
 {
-    return sizeof("\x1esse1 \n") - 1 + 2 * (POSITION_TEXT_MAX - 1) + 1 + n;
+    return sizeof("\x1esse2  end lease=86400\n") - 1 + 2 * (POSITION_TEXT_MAX - 1) + 1 + n;
 }
 
-/* Returns the bytes written. */
-static inline size_t message_encode(char *out, struct position at, struct position prev, struct slice sse)
+/* Of a durable message; of version 2 only where it has to be. Returns the bytes written. */
+static inline size_t message_encode(char *out, const struct message *message)
 {
-    char head[128];
-    int n = snprintf(head, sizeof(head), "\x1esse1 %" PRIu64 "-%" PRIu64 " %" PRIu64 "-%" PRIu64 "\n", at.ms, at.seq, prev.ms,
-                     prev.seq);
-    memcpy(out, head, (size_t)n);
-    memcpy(out + n, sse.p, sse.n);
-    return (size_t)n + sse.n;
+    char lease[24] = "";
+    bool has_words = message->end || message->lease_s != 0;
+    if (message->lease_s != 0)
+        snprintf(lease, sizeof(lease), " lease=%" PRIu32, message->lease_s);
+    size_t n = (size_t)snprintf(
+        out, message_size(message->body.n), "\x1esse%d %" PRIu64 "-%" PRIu64 " %" PRIu64 "-%" PRIu64 "%s%s\n", has_words ? 2 : 1,
+        message->at.ms, message->at.seq, message->prev.ms, message->prev.seq, message->end ? " end" : "", lease);
+    memcpy(out + n, message->body.p, message->body.n);
+    return n + message->body.n;
 }

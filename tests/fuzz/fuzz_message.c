@@ -93,13 +93,15 @@ static void check_frame(const struct message *message)
 
 static void check_durable(const struct message *message, struct slice payload)
 {
+    struct sse_fields fields;
     must(position_compare(message->at, message->prev) > 0);
     must(message->at.ms < (uint64_t)1 << 48 && message->at.seq <= EVENT_ID_SEQ_MAX);
-    must(message->body.p + message->body.n == payload.p + payload.n && sse_check(message->body, NULL) == NULL);
+    must(message->body.p + message->body.n == payload.p + payload.n && sse_check(message->body, &fields) == NULL);
+    must(message->lease_s <= MESSAGE_LEASE_MAX && (!message->end || slice_eq(fields.type, SLICE("end"))));
     size_t room = message_size(message->body.n);
     char *again = malloc(room);
     must(again != NULL);
-    must(slice_eq(slice_make(again, message_encode(again, message->at, message->prev, message->body)), payload));
+    must(slice_eq(slice_make(again, message_encode(again, message)), payload));
     must(payload.n <= room);
     free(again);
 }

@@ -76,7 +76,9 @@ static struct slice fake_message(struct fake_stream *stream, uint64_t event, uin
     if (fake.authors_ids)
         snprintf(id, sizeof(id), "id %u", (unsigned)event);
     int n = snprintf(sse, sizeof(sse), "event: message\ndata: x\nid: %s\n\n", id);
-    stream->sizes[event] = message_encode(stream->payloads[event], fake_at(event), fake_at(prev), slice_make(sse, (size_t)n));
+    stream->sizes[event] =
+        message_encode(stream->payloads[event],
+                       &(struct message){.at = fake_at(event), .prev = fake_at(prev), .body = slice_make(sse, (size_t)n)});
     return slice_make(stream->payloads[event], stream->sizes[event]);
 }
 

@@ -32,7 +32,8 @@ static void add(struct history *history, uint64_t ms, uint64_t prev, const char 
 {
     char sse[PAYLOAD_MOST / 2], *payload = history->payloads[history->count];
     int n = snprintf(sse, sizeof(sse), "event: message\ndata: %s\n\n", text);
-    n = (int)message_encode(payload, at(ms), prev == 0 ? POSITION_NONE : at(prev), slice_make(sse, (size_t)n));
+    n = (int)message_encode(
+        payload, &(struct message){.at = at(ms), .prev = prev == 0 ? POSITION_NONE : at(prev), .body = slice_make(sse, (size_t)n)});
     history->entries[history->count++] = (struct history_entry){at(ms), slice_make(payload, (size_t)n)};
 }
 

@@ -13,6 +13,8 @@ static void check_durable(const struct message *got, yajl_val row)
     check_slice(got->body, vector_bytes(row, "body"), "  its event");
     check_slice(got->id, id, "  its id");
     check((got->id.p == NULL) == (id.p == NULL), "  absent and empty id differ");
+    check(got->end == YAJL_IS_TRUE(vector_get(row, "end")), "  whether it is the end");
+    check(got->lease_s == (uint32_t)vector_integer(row, "lease", 0), "  its lease");
 }
 
 static void test_decode(yajl_val file)
@@ -35,13 +37,13 @@ static void test_decode(yajl_val file)
     }
 }
 
-static struct slice encode_exact(struct position at, struct position prev, struct slice sse)
+static struct slice encode_exact(const struct message *message)
 {
-    size_t room = message_size(sse.n), n;
+    size_t room = message_size(message->body.n), n;
     char *out = malloc(room);
     if (out == NULL)
         abort();
-    n = message_encode(out, at, prev, sse);
+    n = message_encode(out, message);
     if (n > room)
         abort();
     return slice_make(out, n);
@@ -50,8 +52,12 @@ static struct slice encode_exact(struct position at, struct position prev, struc
 /* Every shorter payload is refused, save the empty one, which is plain. */
 static void test_truncation(void)
 {
-    struct slice sse = SLICE("event: message\ndata: a\ndata: b\nid: 1\nretry: 6000\n\n");
-    struct slice whole = encode_exact((struct position){1763725698123, 2}, (struct position){1763725698123, 1}, sse);
+    const struct message message = {.at = {1763725698123, 2},
+                                    .prev = {1763725698123, 1},
+                                    .end = true,
+                                    .lease_s = 30,
+                                    .body = SLICE("event: end\ndata: a\ndata: b\nid: 1\nretry: 6000\n\n")};
+    struct slice whole = encode_exact(&message);
     struct message got;
     check(message_decode(&got, whole) == NULL && got.kind == MESSAGE_DURABLE, "the whole message is read");
     for (size_t n = 0; n != whole.n; ++n) {
@@ -66,35 +72,44 @@ static void test_truncation(void)
 
 static void test_size(void)
 {
-    struct position greatest = {UINT64_MAX, UINT64_MAX};
-    struct slice whole = encode_exact(greatest, greatest, SLICE("\n"));
-    check(whole.n == message_size(1), "message_size() is what the longest positions need");
+    const struct message longest = {
+        .at = POSITION_MAX, .prev = POSITION_MAX, .end = true, .lease_s = MESSAGE_LEASE_MAX, .body = SLICE("\n")};
+    struct slice whole = encode_exact(&longest);
+    check(whole.n == message_size(1), "message_size() is what the longest positions and all words need");
     free((char *)(uintptr_t)whole.p);
+}
+
+static bool same(const struct message *a, const struct message *b)
+{
+    return a->kind == b->kind && position_compare(a->at, b->at) == 0 && position_compare(a->prev, b->prev) == 0 &&
+           a->end == b->end && a->lease_s == b->lease_s && slice_eq(a->body, b->body) && slice_eq(a->id, b->id);
 }
 
 static bool comes_back(uint64_t *seed)
 {
-    struct position at = {(random_next(seed) >> (16 + random_next(seed) % 40)) + 1, random_next(seed) & EVENT_ID_SEQ_MAX};
-    struct position prev = {random_next(seed) % at.ms, random_next(seed)};
+    struct message want = {.kind = MESSAGE_DURABLE,
+                           .at = {(random_next(seed) >> (16 + random_next(seed) % 40)) + 1, random_next(seed) & EVENT_ID_SEQ_MAX},
+                           .end = random_next(seed) % 3 == 0,
+                           .lease_s = random_next(seed) % 2 == 0 ? 0 : (uint32_t)(random_next(seed) % MESSAGE_LEASE_MAX) + 1};
+    want.prev = (struct position){random_next(seed) % want.at.ms, random_next(seed)};
     char bytes[64], id_text[16];
-    struct slice data = slice_make(bytes, random_next(seed) % sizeof(bytes)), id, sse, payload;
-    struct event event = {.type = SLICE("message"), .data = &data, .data_count = 1, .retry_ms = 6000};
+    struct slice data = slice_make(bytes, random_next(seed) % sizeof(bytes)), payload;
+    struct event event = {.data = &data, .data_count = 1, .retry_ms = 6000};
     struct message got;
-    bool ok;
     for (size_t i = 0; i != data.n; ++i)
         bytes[i] = (char)random_next(seed);
-    id = slice_make(id_text, (size_t)snprintf(id_text, sizeof(id_text), "%x", (unsigned)random_next(seed)));
-    event.id = id;
-    sse.p = malloc(sse.n = sse_size(&event));
-    if (sse.p == NULL)
+    want.id = slice_make(id_text, (size_t)snprintf(id_text, sizeof(id_text), "%x", (unsigned)random_next(seed)));
+    event.id = want.id;
+    event.type = want.end ? SLICE("end") : SLICE("message");
+    want.body.p = malloc(want.body.n = sse_size(&event));
+    if (want.body.p == NULL)
         abort();
-    sse_write((char *)(uintptr_t)sse.p, &event);
-    payload = encode_exact(at, prev, sse);
-    ok = message_decode(&got, payload) == NULL && got.kind == MESSAGE_DURABLE && position_compare(got.at, at) == 0 &&
-         position_compare(got.prev, prev) == 0 && slice_eq(got.body, sse) && slice_eq(got.id, id);
+    sse_write((char *)(uintptr_t)want.body.p, &event);
+    payload = encode_exact(&want);
+    bool ok = message_decode(&got, payload) == NULL && same(&got, &want);
     if (!ok)
         check_show("payload", payload);
-    free((char *)(uintptr_t)sse.p);
+    free((char *)(uintptr_t)want.body.p);
     free((char *)(uintptr_t)payload.p);
     return ok;
 }
@@ -111,8 +126,12 @@ static void test_round_trip(void)
 /* A message with random bytes changed is refused, or still holds exactly one event and an order. */
 static void test_damage(void)
 {
-    struct slice sse = SLICE("event: message\ndata: {\"msg\":\"a\"}\nid: 1\nretry: 6000\n\n");
-    struct slice whole = encode_exact((struct position){1763725698123, 2}, (struct position){1763725698123, 1}, sse);
+    const struct message message = {.at = {1763725698123, 2},
+                                    .prev = {1763725698123, 1},
+                                    .end = true,
+                                    .lease_s = 9,
+                                    .body = SLICE("event: end\ndata: {\"msg\":\"a\"}\nid: 1\nretry: 6000\n\n")};
+    struct slice whole = encode_exact(&message);
     uint64_t seed = 77;
     int refused = 0, wrong = 0;
     for (int i = 0; i != 20000; ++i) {

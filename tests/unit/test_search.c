@@ -81,7 +81,7 @@ static void add(struct channel *channel, const char *id, bool in_ring)
     uint64_t ms = channel->count + 1;
     char sse[PAYLOAD_MOST / 2], *payload = channel->payloads[channel->count];
     int n = snprintf(sse, sizeof(sse), "event: message\ndata: x\nid: %s\n\n", id);
-    n = (int)message_encode(payload, at(ms), at(ms - 1), slice_make(sse, (size_t)n));
+    n = (int)message_encode(payload, &(struct message){.at = at(ms), .prev = at(ms - 1), .body = slice_make(sse, (size_t)n)});
     channel->entries[channel->count++] = (struct history_entry){at(ms), slice_make(payload, (size_t)n)};
     channel->last = at(ms);
     struct message message;
