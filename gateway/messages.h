@@ -15,10 +15,11 @@ struct opening;
 
 /* ---- worker to feed ---- */
 
-/* What a stream asks for when it opens. */
+/* What a stream asks for when it opens; from START_EARLIEST on nothing of the gateway's own comes first. */
 enum start_mode {
     START_FRESH, /* from now on */
     START_LAST, /* the newest `last` events of each channel first */
+    START_EARLIEST, /* all that the history has of each channel first */
     START_RESUME, /* everything after the event `resume_id` */
 };
 

@@ -50,7 +50,8 @@ static struct slice join(const struct stream_facts *facts, char out[CHANNELS_MAX
     log_slice("channels", names), log_str("client", client_address_print(&(of)->client, address)), \
         log_str("protocol", (of)->protocol), log_slice("subject", (of)->subject), log_str("mode", modes[(of)->mode])
 
-static const char *const modes[] = {[START_FRESH] = "fresh", [START_LAST] = "last", [START_RESUME] = "resume"};
+static const char *const modes[] = {
+    [START_FRESH] = "fresh", [START_LAST] = "last", [START_EARLIEST] = "earliest", [START_RESUME] = "resume"};
 
 void stream_log_refused(const struct stream_facts *facts, const struct refusal *why)
 {

@@ -24,9 +24,8 @@ static void put_hex(char *out, uint64_t value, int n)
         out[n] = "0123456789abcdef"[value & 0xf];
 }
 
-void event_id_format(char out[EVENT_ID_LEN + 1], struct slice channel, struct position p)
+static void format(char out[EVENT_ID_LEN + 1], uint32_t channel_hash, struct position p)
 {
-    uint32_t channel_hash = hash(HASH_START, channel);
     memcpy(out, "mmmmmmmm-mmmm-4sss-8sss-kkkkcccccccc", EVENT_ID_LEN + 1);
     put_hex(out, p.ms >> 16, 8);
     put_hex(out + 9, p.ms, 4);
@@ -34,6 +33,11 @@ void event_id_format(char out[EVENT_ID_LEN + 1], struct slice channel, struct po
     put_hex(out + 20, p.seq, 3);
     put_hex(out + 24, check_of(channel_hash, p), 4);
     put_hex(out + 28, channel_hash, 8);
+}
+
+void event_id_format(char out[EVENT_ID_LEN + 1], struct slice channel, struct position p)
+{
+    format(out, hash(HASH_START, channel), p);
 }
 
 static bool parse_hex(uint64_t *value, const char *p, size_t n)
@@ -49,18 +53,34 @@ static bool parse_hex(uint64_t *value, const char *p, size_t n)
     return true;
 }
 
-bool event_id_parse(struct position *out, struct slice id, struct slice channel)
+static bool parse(struct position *out, uint64_t *channel_hash, struct slice id)
 {
     struct position p = {0, 0};
     char want[EVENT_ID_LEN + 1];
     if (id.n != EVENT_ID_LEN)
         return false;
     if (!parse_hex(&p.ms, id.p, 8) || !parse_hex(&p.ms, id.p + 9, 4) || !parse_hex(&p.seq, id.p + 15, 3) ||
-        !parse_hex(&p.seq, id.p + 20, 3))
+        !parse_hex(&p.seq, id.p + 20, 3) || !parse_hex(channel_hash, id.p + 28, 8))
         return false;
-    event_id_format(want, channel, p);
+    format(want, (uint32_t)*channel_hash, p);
     if (memcmp(want, id.p, EVENT_ID_LEN) != 0)
         return false;
     *out = p;
     return true;
+}
+
+bool event_id_parse(struct position *out, struct slice id, struct slice channel)
+{
+    struct position p;
+    uint64_t channel_hash = 0;
+    if (!parse(&p, &channel_hash, id) || channel_hash != hash(HASH_START, channel))
+        return false;
+    *out = p;
+    return true;
+}
+
+bool event_id_parse_any(struct position *out, struct slice id)
+{
+    uint64_t channel_hash = 0;
+    return parse(out, &channel_hash, id);
 }

@@ -24,3 +24,6 @@ void event_id_format(char out[EVENT_ID_LEN + 1], struct slice channel, struct po
 
 /* True and the position when `id` is one that event_id_format() wrote for `channel`; false for every other text. */
 bool event_id_parse(struct position *out, struct slice id, struct slice channel);
+
+/* The same for an id of whichever channel. */
+bool event_id_parse_any(struct position *out, struct slice id);

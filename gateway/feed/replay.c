@@ -107,6 +107,13 @@ static void resolve_fresh(struct replay *replay)
         stand_since_asked(replay, &replay->places[i], channel_newest(replay->places[i].channel));
 }
 
+/* From the beginning of the history on, wherever that is when it is read. */
+static void resolve_earliest(struct replay *replay)
+{
+    for (uint32_t i = 0; i < replay->request->count; ++i)
+        replay->places[i].stance = STANCE_TIME;
+}
+
 /* What was read to look an id up serves as the first page where the stream goes on from there. */
 static enum replay_need resolve_id(struct replay *replay, struct channel **wait_at)
 {
@@ -126,6 +133,9 @@ static enum replay_need resolve(struct replay *replay, struct channel **wait_at)
         return resolve_last(replay, wait_at);
     case START_RESUME:
         return resolve_id(replay, wait_at);
+    case START_EARLIEST:
+        resolve_earliest(replay);
+        break;
     case START_FRESH:
         resolve_fresh(replay);
         break;
@@ -136,7 +146,7 @@ static enum replay_need resolve(struct replay *replay, struct channel **wait_at)
 /* How deep the ring should be read at once when this stream is the first to ask, so that one read does. */
 static uint32_t wish(const struct feed_request *request)
 {
-    return request->mode == START_RESUME ? UINT32_MAX : request->mode == START_LAST ? request->last : 0;
+    return request->mode >= START_EARLIEST ? UINT32_MAX : request->mode == START_LAST ? request->last : 0;
 }
 
 /* Events that were deleted since are not to be served from memory. False: *wait_at is being asked. */
@@ -214,10 +224,11 @@ static enum replay_need read_pages(struct replay *replay, struct channel **wait_
     return REPLAY_READY;
 }
 
-/* True when the stream must be told of a gap here. Before its first page only a stream that resumes must be. */
+/* True when the stream must be told of a gap here. Before its first page only a stream that resumes must be; one that wants all there is, only behind an event. */
 static bool is_owed(const struct replay *replay, const struct place *place)
 {
-    return replay->request->mode == START_RESUME || replay->state == REPLAY_BEGUN || place->served;
+    enum start_mode mode = replay->request->mode;
+    return mode == START_RESUME || place->served || (replay->state == REPLAY_BEGUN && mode != START_EARLIEST);
 }
 
 /* Whether the next frame follows `after`, but for entries of somebody else, without its saying so. */

@@ -5,6 +5,7 @@
 #include "gateway/stream_log.h"
 #include "proto/channel.h"
 #include "proto/event.h"
+#include "proto/event_id.h"
 #include "proto/sse.h"
 #include "runtime/digits.h"
 #include "runtime/h2o/h2_guard.h"
@@ -59,6 +60,19 @@ static struct slice id_as_utf8(h2o_mem_pool_t *pool, struct slice id)
     return slice_make(out, n);
 }
 
+static bool resumes(const struct stream_request *stream)
+{
+    return stream->spec.mode >= START_EARLIEST;
+}
+
+/* Of two ids that a client sends, the one that is further on; where their forms don't tell, the first. Clients add to the address that they were given the id that they have reached. */
+static bool is_further(const struct stream_request *stream, struct slice id)
+{
+    struct position before, at;
+    return stream->spec.mode != START_RESUME ||
+           (event_id_parse_any(&before, stream->spec.resume_id) && event_id_parse_any(&at, id) && position_compare(at, before) > 0);
+}
+
 /* WHATWG HTML section 9.2.4 keeps ids free of NUL, CR and LF; an empty one is none. */
 static const char *resume_from(struct stream_request *stream, h2o_mem_pool_t *pool, struct slice id)
 {
@@ -69,9 +83,13 @@ static const char *resume_from(struct stream_request *stream, h2o_mem_pool_t *po
         return "the last event id is longer than 200 bytes";
     if (memchr(id.p, 0, id.n) != NULL)
         return "the last event id holds a NUL";
-    stream->spec.mode = START_RESUME;
-    stream->spec.resume_id = id;
     stream->spec.welcome = WELCOME_NOTHING;
+    if (slice_eq(id, SLICE("earliest"))) {
+        stream->spec.mode = resumes(stream) ? stream->spec.mode : START_EARLIEST;
+    } else if (is_further(stream, id)) {
+        stream->spec.mode = START_RESUME;
+        stream->spec.resume_id = id;
+    }
     return NULL;
 }
 
@@ -101,15 +119,27 @@ static const char *read_form(struct stream_request *stream, struct slice name, s
     return NULL;
 }
 
-static const char *read_parameter(struct stream_request *stream, h2o_mem_pool_t *pool, struct slice name, struct slice value,
-                                  bool many)
+/* What clients call it that can set no header. */
+static bool is_resume_parameter(struct slice name)
 {
-    bool resumes = stream->spec.mode == START_RESUME;
-    if (slice_eq(name, SLICE("last_event_id")))
-        return resumes ? NULL : resume_from(stream, pool, value);
+    static const struct slice names[] = {
+        {"last_event_id", 13}, {"lastEventId", 11}, {"lastEventID", 11}, {"Last-Event-ID", 13}, {"evs_last_event_id", 17},
+    };
+    size_t i = 0;
+    while (i != sizeof(names) / sizeof(names[0]) && !slice_eq(name, names[i]))
+        ++i;
+    return i != sizeof(names) / sizeof(names[0]);
+}
+
+/* `resumed`: by the header. */
+static const char *read_parameter(struct stream_request *stream, h2o_mem_pool_t *pool, struct slice name, struct slice value,
+                                  bool many, bool resumed)
+{
+    if (is_resume_parameter(name))
+        return resumed ? NULL : resume_from(stream, pool, value);
     if (slice_eq(name, SLICE("last"))) {
         uint32_t last = parse_last(value);
-        if (last != 0 && !resumes)
+        if (last != 0 && !resumes(stream))
             stream->spec.mode = START_LAST, stream->spec.last = last;
         return last == 0 ? "last must be a number from 1 to 1000" : NULL;
     }
@@ -123,8 +153,9 @@ const char *stream_read_query(struct stream_request *stream, h2o_req_t *req, boo
     struct slice rest = http_query(req), name, value;
     bool broken = false;
     const char *error = resume_from(stream, &req->pool, http_header(req, "last-event-id"));
+    bool resumed = resumes(stream);
     while (error == NULL && http_form_next(req, SLICE("channel"), &rest, &name, &value, &broken))
-        error = read_parameter(stream, &req->pool, name, value, many);
+        error = read_parameter(stream, &req->pool, name, value, many, resumed);
     if (error != NULL)
         return error;
     if (broken)

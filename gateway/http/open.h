@@ -17,8 +17,9 @@ struct stream_request {
 /* Each NULL or an error sentence for a 400. A channel named twice counts once. */
 const char *stream_add_channel(struct stream_request *stream, struct slice name);
 
-/* Reads the Last-Event-ID header, else `last_event_id`, then `last` (a stream that resumes has no use for it); except on the
- * routes of version 1 (FORM_FULL) `place`, `gap` and `envelope`; and with `many` every `channel`, of which there must be one at least. */
+/* Reads the Last-Event-ID header, else `last_event_id` and its other names, then `last` (a stream that resumes has no use for it);
+ * except on the routes of version 1 (FORM_FULL) `place`, `gap` and `envelope`; and with `many` every `channel`, of which there must be
+ * one at least. */
 const char *stream_read_query(struct stream_request *stream, h2o_req_t *req, bool many);
 
 /* Opens it: the head at once, the events as soon as the bus has answered. A HEAD request gets the head alone. False, with *why,

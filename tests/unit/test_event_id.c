@@ -14,19 +14,23 @@ static void test_golden(yajl_val file)
         event_id_format(out, channel, p);
         check_slice(slice_of(out), id, "row %zu is written", i);
         check(event_id_parse(&got, id, channel) && position_compare(got, p) == 0, "row %zu is read", i);
+        check(event_id_parse_any(&got, id) && position_compare(got, p) == 0, "row %zu is read, whichever its channel", i);
     }
 }
 
 static void test_foreign(yajl_val file)
 {
     struct vector_rows rows = vector_rows(file, "foreign");
+    int of_another = 0;
     for (size_t i = 0; i != rows.len; ++i) {
         struct slice id = exact_copy(vector_bytes(rows.values[i], "id"));
         struct position p = {7, 7};
+        of_another += event_id_parse_any(&(struct position){0, 0}, id);
         check(!event_id_parse(&p, id, vector_bytes(rows.values[i], "channel")) && p.ms == 7 && p.seq == 7, "%s is not ours",
               vector_text(rows.values[i], "name"));
         exact_free(id);
     }
+    check(of_another == 2, "two of them are another channel's: %d", of_another);
 }
 
 static void test_round_trip(void)
