@@ -19,6 +19,7 @@ static const struct metric table[COUNTERS] = {
     PUBLISH(PUBLISH_UNWRITABLE, "unwritable"),
     PUBLISH(PUBLISH_REFUSED, "refused"),
     PUBLISH(PUBLISH_CONFLICT, "conflict"),
+    PUBLISH(PUBLISH_ENDED, "ended"),
     PUBLISH(PUBLISH_FAILED, "failed"),
     STATUS(2),
     STATUS(3),
@@ -57,7 +58,7 @@ static const struct announce_row outcomes[] = {
     {"duplicate", COUNTER_PUBLISH + PUBLISH_DUPLICATE, 1},   {"unchanged", COUNTER_PUBLISH + PUBLISH_UNCHANGED, 1},
     {"bus down", COUNTER_PUBLISH + PUBLISH_BUS_DOWN, 1},     {"refused", COUNTER_PUBLISH + PUBLISH_REFUSED, 1},
     {"unwritable", COUNTER_PUBLISH + PUBLISH_UNWRITABLE, 1}, {"conflict", COUNTER_PUBLISH + PUBLISH_CONFLICT, 1},
-    {"failed", COUNTER_PUBLISH + PUBLISH_FAILED, 1},
+    {"ended", COUNTER_PUBLISH + PUBLISH_ENDED, 1},           {"failed", COUNTER_PUBLISH + PUBLISH_FAILED, 1},
 };
 
 const struct announce_options counters_announced = {

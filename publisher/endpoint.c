@@ -63,6 +63,9 @@ static void send_answer(h2o_req_t *req, enum post_route route, const struct publ
     case PUBLISH_REFUSED:
         http_error(req, 400, answer->why);
         break;
+    case PUBLISH_ENDED:
+        http_error(req, 409, answer->why);
+        break;
     case PUBLISH_CONFLICT:
         http_error(req, 422, answer->why);
         break;

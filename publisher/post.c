@@ -1,8 +1,10 @@
 #include "publisher/post.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "proto/channel.h"
+#include "proto/message.h"
 #include "proto/sse.h"
 #include "publisher/counters.h"
 #include "runtime/digits.h"
@@ -11,12 +13,25 @@
 
 enum { PARAMS_MAX = 1000 };
 
+/* What a query or a header says in digits. */
+enum number { RETRY, END, LEASE, HISTORY_LEN, HISTORY_TTL, NUMBERS };
+
+static const struct {
+    const char *parameter, *header;
+} number_names[NUMBERS] = {
+    [RETRY] = {"retry", "sse-retry"},
+    [END] = {"end", "sse-end"},
+    [LEASE] = {"lease", "sse-lease"},
+    [HISTORY_LEN] = {"history_len", "sse-history-length"},
+    [HISTORY_TTL] = {"history_ttl", "sse-history-ttl"},
+};
+
 /* A request being read. */
 struct reading {
     h2o_req_t *req;
     struct post *post;
     const struct options *options;
-    struct slice retry; /* as the client spelt it; p NULL without */
+    struct slice numbers[NUMBERS]; /* as the client spelt them; p NULL without */
     H2O_VECTOR(struct body_param) params; /* query first, then form: the later of a name wins */
     int status;
 };
@@ -86,6 +101,16 @@ static const char *add_param(struct reading *reading, struct slice name, struct 
     return NULL;
 }
 
+static bool take_number(struct reading *reading, struct slice name, struct slice value)
+{
+    for (enum number i = 0; i != NUMBERS; ++i)
+        if (slice_eq(name, slice_of(number_names[i].parameter))) {
+            reading->numbers[i] = value;
+            return true;
+        }
+    return false;
+}
+
 /* Whether the parameter of a query says something about the event, instead of being its data. */
 static bool take_option(struct reading *reading, struct slice name, struct slice value)
 {
@@ -96,10 +121,8 @@ static bool take_option(struct reading *reading, struct slice name, struct slice
         publish->type = value;
     else if (slice_eq(name, SLICE("id")))
         publish->id = value;
-    else if (slice_eq(name, SLICE("retry")))
-        reading->retry = value;
     else
-        return false;
+        return take_number(reading, name, value);
     return true;
 }
 
@@ -139,13 +162,43 @@ static const char *read_form(struct reading *reading)
     return why != NULL ? why : broken ? "the form holds a broken percent escape" : NULL;
 }
 
-static const char *read_retry(struct slice text, int32_t *out)
+/* Leaves *out alone where the client said nothing. `unit`: with a blank in front, or "". */
+static const char *read_number(const struct reading *reading, enum number which, int64_t min, int64_t max, const char *unit,
+                               int64_t *out)
 {
+    static _Thread_local char sentence[96];
+    struct slice text = reading->numbers[which];
     uint64_t value;
-    if (text.n > 8 || !digits_decimal(&value, text, EVENT_RETRY_MAX))
-        return "retry must be 0 to 3600000 milliseconds";
-    *out = (int32_t)value;
-    return NULL;
+    if (text.p == NULL)
+        return NULL;
+    if (text.n <= 8 && digits_decimal(&value, text, (uint64_t)max) && value >= (uint64_t)min) {
+        *out = (int64_t)value;
+        return NULL;
+    }
+    snprintf(sentence, sizeof(sentence), "%s must be %" PRId64 " to %" PRId64 "%s", number_names[which].parameter, min, max, unit);
+    return sentence;
+}
+
+static const char *read_numbers(struct reading *reading)
+{
+    const struct options *options = reading->options;
+    struct publish_request *publish = &reading->post->publish;
+    int64_t retry_ms = publish->retry_ms, end = 0, lease_s = 0;
+    int64_t len_max = options->history_len_max != 0 ? options->history_len_max : options->history_len;
+    int64_t ttl_max = options->history_ttl_max_s != 0 ? options->history_ttl_max_s : options->history_ttl_s;
+    const char *why = read_number(reading, RETRY, 0, EVENT_RETRY_MAX, " milliseconds", &retry_ms);
+    if (why == NULL)
+        why = read_number(reading, END, 0, 1, "", &end);
+    if (why == NULL)
+        why = read_number(reading, LEASE, 1, MESSAGE_LEASE_MAX, " seconds", &lease_s);
+    if (why == NULL)
+        why = read_number(reading, HISTORY_LEN, 1, len_max, " events", &publish->history_len);
+    if (why == NULL)
+        why = read_number(reading, HISTORY_TTL, 1, ttl_max, " seconds", &publish->history_ttl_s);
+    publish->retry_ms = (int32_t)retry_ms;
+    publish->end = end == 1;
+    publish->lease_s = (uint32_t)lease_s;
+    return why != NULL || !publish->end || lease_s == 0 ? why : "end and lease exclude each other";
 }
 
 /* What the query did not say, a header may. */
@@ -156,8 +209,9 @@ static const char *read_headers(struct reading *reading)
         publish->type = http_header(reading->req, "sse-event");
     if (publish->id.p == NULL)
         publish->id = http_header(reading->req, "sse-id");
-    if (reading->retry.p == NULL)
-        reading->retry = http_header(reading->req, "sse-retry");
+    for (enum number i = 0; i != NUMBERS; ++i)
+        if (reading->numbers[i].p == NULL)
+            reading->numbers[i] = http_header(reading->req, number_names[i].header);
     publish->key = http_header(reading->req, "idempotency-key");
     if (publish->key.p == NULL)
         return NULL;
@@ -173,9 +227,7 @@ static const char *check_event(struct reading *reading)
     const char *why = event_check_type(publish->type);
     if (why == NULL)
         why = event_check_id(publish->id);
-    if (why == NULL && reading->retry.p != NULL)
-        why = read_retry(reading->retry, &publish->retry_ms);
-    return why;
+    return why != NULL ? why : read_numbers(reading);
 }
 
 static const char *read_text(struct reading *reading)
@@ -196,6 +248,8 @@ static const char *read_data(struct reading *reading)
         return fail(reading, 415, why);
     if (kind == BODY_NONE && entity.n != 0)
         return fail(reading, 415, "a body needs a Content-Type");
+    if (post->publish.end && entity.n == 0 && reading->params.size == 0)
+        return post->publish.id.n != 0 || post->publish.type.n != 0 ? "an end without a body has no event or id of its own" : NULL;
     if (kind == BODY_TEXT && (entity.n != 0 || reading->params.size == 0))
         return read_text(reading);
     if (kind == BODY_FORM)

@@ -16,6 +16,9 @@ struct publish_request {
     struct slice key; /* idempotency key, empty: none; at most 200 bytes */
     struct slice author; /* the key is this author's alone; empty: nobody's; at most PUBLISH_AUTHOR_MAX bytes */
     int32_t retry_ms; /* the event's retry line; EVENT_RETRY_NONE: no such line */
+    bool
+        end; /* nothing follows: the event is the channel's last one; with empty data only the end is published. Excludes count, only_changed and lease_s */
+    uint32_t lease_s; /* if no event follows within so many seconds, the channel counts as abandoned; 0: no such promise */
     bool only_changed; /* publish only when the data differs from the newest event's */
     int64_t history_len; /* approximate length the stream is trimmed to */
     int64_t history_bytes; /* of the stream's messages, at most */
@@ -32,6 +35,7 @@ enum publish_outcome {
     PUBLISH_BUS_DOWN, /* not connected, connection lost before the answer, Redis can't run it now (LOADING, BUSY, …), the channel is being moved to another shard, or too few replicas have it */
     PUBLISH_REFUSED, /* the function said no: a fault of the request that the edge should have found */
     PUBLISH_CONFLICT, /* id or key was seen in the last 5 minutes with another event: nothing was sent */
+    PUBLISH_ENDED, /* the channel has ended: nothing was sent */
     PUBLISH_UNWRITABLE, /* Redis is there and takes no writes: out of memory, can't save, read-only, too few replicas; nothing was published */
     PUBLISH_FAILED, /* no repeat helps until an operator acts: the user's rights, a key that holds something else */
 };

@@ -8,7 +8,7 @@
 #include "proto/channel.h"
 #include "proto/event.h"
 
-enum { NUMBERS = 5, NUMBER_MAX = 24 /* bytes of one, in decimal */ };
+enum { NUMBERS = 6, NUMBER_MAX = 24 /* bytes of one, in decimal */ };
 
 static void add_option(struct publish_send *send, struct slice name, struct slice value)
 {
@@ -53,6 +53,10 @@ static void add_options(struct publish_send *send, const struct publish_request 
         add_option(send, SLICE("changed"), SLICE("1"));
     if (request->count)
         add_option(send, SLICE("count"), SLICE("1"));
+    if (request->end)
+        add_option(send, SLICE("end"), SLICE("1"));
+    if (request->lease_s != 0)
+        add_number(send, SLICE("lease"), request->lease_s, &end);
 }
 
 struct publish_send *publish_send_create(const struct publish_request *request, publish_cb cb, void *data)

@@ -4,8 +4,8 @@
 #include "proto/bus/publish_request.h"
 #include "runtime/redis/wait_replicas.h"
 
-/* FCALL sse_publish 1 KEY DATA, and eleven options of two words. */
-enum { PUBLISH_ARGS_MAX = 5 + 2 * 11 };
+/* FCALL sse_publish 1 KEY DATA, and twelve options of two words: end and lease exclude others. */
+enum { PUBLISH_ARGS_MAX = 5 + 2 * 12 };
 
 struct publish_shard;
 

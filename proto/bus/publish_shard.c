@@ -187,6 +187,7 @@ static bool is_refusal(const redisReply *reply, enum publish_outcome *outcome, c
     } rows[] = {
         {"ERR sse_publish: ", PUBLISH_REFUSED},
         {"CONFLICT sse_publish: ", PUBLISH_CONFLICT},
+        {"ENDED sse_publish: ", PUBLISH_ENDED},
         {"HISTORY sse_publish: ", PUBLISH_FAILED},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); ++i)

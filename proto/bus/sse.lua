@@ -13,6 +13,7 @@ local TEXT_MAX = 200 -- bytes of a channel name, a type, an id, a key
 local PREFIX_MAX = 33 -- bytes of REDIS_PREFIX with its colon: "sse:"
 local AUTHOR_MAX = 8192 -- bytes of an author's name
 local RETRY_MAX = 3600000 -- milliseconds: an hour
+local LEASE_MAX = 86400 -- seconds: a day
 local COUNT_MAX = 2147483647 -- for maxlen, maxdata and ttl: far from where XADD and EXPIRE would refuse
 local BYTES_MAX = 2 ^ 50 -- for maxbytes: a double counts far beyond it
 local AHEAD_MAX = 86400000 -- milliseconds that a marker may be ahead of the clock: a day
@@ -203,7 +204,26 @@ local readers = {
         o.count = value == "1"
         return value ~= "0" and value ~= "1" and "count is not 0 or 1" or nil
     end,
+    ["end"] = function(o, value)
+        o.ends = value == "1"
+        return value ~= "0" and value ~= "1" and "end is not 0 or 1" or nil
+    end,
+    lease = function(o, value)
+        o.lease = integer(value, 1, LEASE_MAX)
+        return not o.lease and "lease is not an integer from 1 to 86400" or nil
+    end,
 }
+
+-- What can't go together. An end without data is an event of the bus's own.
+local function options_fault(o, data)
+    if o.changed and o.count then
+        return "changed and count exclude each other"
+    elseif o.ends and (o.changed or o.count or o.lease) then
+        return "end excludes changed, count and lease"
+    elseif o.ends and data == "" and (o.id or o.event ~= "message") then
+        return "an end without data has no event or id of its own"
+    end
+end
 
 -- Returns the options, or nil and the fault.
 local function read_options(args)
@@ -214,7 +234,7 @@ local function read_options(args)
     for i = 2, #args, 2 do
         local reader = readers[args[i]]
         if not reader then
-            return nil, "unknown option; the options are event, id, retry, key, author, maxlen, maxbytes, maxdata, ttl, changed and count"
+            return nil, "unknown option; the options are event, id, retry, key, author, maxlen, maxbytes, maxdata, ttl, changed, count, end and lease"
         elseif not args[i + 1] then
             return nil, "the option " .. args[i] .. " has no value"
         end
@@ -223,8 +243,9 @@ local function read_options(args)
             return nil, fault
         end
     end
-    if o.changed and o.count then
-        return nil, "changed and count exclude each other"
+    local fault = options_fault(o, args[1])
+    if fault then
+        return nil, fault
     end
     return o
 end
@@ -259,10 +280,10 @@ local function data_text(data)
     return data
 end
 
--- What a repeat must have in common with the first call: its type and data. Not what a server's settings may decide, as `retry`.
+-- What a repeat must have in common with the first call: its type, its data, and whether it ends the channel. Not what a server's settings may decide, as `retry`.
 local function digest_of(o, data)
     if o.id_key or o.key_key then
-        return redis.sha1hex(o.event .. "\n" .. (o.count and "count" or "data\n" .. data))
+        return redis.sha1hex(o.event .. "\n" .. (o.count and "count" or (o.ends and "end\n" or "data\n") .. data))
     end
 end
 
@@ -286,11 +307,20 @@ local function remember(o, id, position)
     end
 end
 
+local function payload_of(entry)
+    return entry and entry[2][1] == "m" and entry[2][2] or ""
+end
+
+-- Whether the channel's last event is there.
+local function has_ended(newest)
+    return string.find(payload_of(newest), "^\030sse2 %d+%-%d+ %d+%-%d+ end[ \n]") ~= nil
+end
+
 -- The id of the newest entry's event if that event has exactly this data, "" if it has it and no id; else nil.
 local function unchanged_id(entry, text)
     local lines = "data: " .. text .. "\n"
-    local payload = entry and entry[2][1] == "m" and entry[2][2] or ""
-    local at = string.match(payload, "^\030sse1 [^\n]*\n()")
+    local payload = payload_of(entry)
+    local at = string.match(payload, "^\030sse[12] [^\n]*\n()")
     if not at then
         return nil
     end
@@ -336,7 +366,7 @@ local function later(one, other)
     return ms1 > ms2 and one or other
 end
 
--- Milliseconds and sequence number of the next position: above `greatest`, not before the clock; nil where an event id has no room.
+-- The next position: above `greatest`, not before the clock; nil where an event id has no room.
 local function following(greatest)
     local now = now_ms()
     local ms, seq = string.match(greatest, "^(%d+)%-(%d+)$")
@@ -349,7 +379,7 @@ local function following(greatest)
         seq = seq + 1
     end
     if ms <= MS_MAX then
-        return ms, seq
+        return { ms = ms, seq = seq, text = string.format("%d-%d", ms, seq) }
     end
 end
 
@@ -395,8 +425,9 @@ local function marks_kept(marks, from)
     return kept, #marks > 0 and marks[1].sum < from
 end
 
--- Adds an entry that crosses a step. Trimming by bytes leaves between 14 and 15 steps, so that less than maxbytes is there when the next step is crossed.
-local function add_crossing(log, o, position, payload, before, crossed)
+-- The marks of an entry that crosses a step, and how the stream is trimmed then. Trimming by bytes leaves between 14 and 15 steps, so that less than maxbytes is there when the next step
+-- is crossed.
+local function crossing(log, o, position, payload, before, crossed)
     local sum, marks = before + #payload, marks_of(log, crossed)
     marks[#marks + 1] = { sum = before, at = position }
     local kept, trims = marks_kept(marks, math.min(before, sum - o.maxbytes * (1 - 1 / STEPS)))
@@ -404,10 +435,10 @@ local function add_crossing(log, o, position, payload, before, crossed)
     for i = 1, #kept do
         k[i] = string.format("%d@%s", kept[i].sum, kept[i].at)
     end
-    return redis.pcall("XADD", log, trims and "MINID" or "MAXLEN", trims and "=" or "~", trims and kept[1].at or o.maxlen,
-        position, "m", payload, "b", string.format("%d %s", sum, position), "k", table.concat(k, " "))
+    return table.concat(k, " "), trims and kept[1].at
 end
 
+-- What XADD answers, and the entry as XREVRANGE would give it.
 local function add_entry(log, o, newest, position, payload)
     local fields = newest and newest[2] or {}
     local b = fields[3] == "b" and fields[4] or "0"
@@ -415,31 +446,58 @@ local function add_entry(log, o, newest, position, payload)
     local before = tonumber(blank and string.sub(b, 1, blank - 1) or b) or 0
     local sum, step = before + #payload, o.maxbytes / STEPS
     if math.floor(sum / step) ~= math.floor(before / step) then
-        return add_crossing(log, o, position, payload, before, blank and string.sub(b, blank + 1))
+        local k, from = crossing(log, o, position, payload, before, blank and string.sub(b, blank + 1))
+        b = string.format("%d %s", sum, position)
+        return redis.pcall("XADD", log, from and "MINID" or "MAXLEN", from and "=" or "~", from or o.maxlen, position, "m", payload, "b", b, "k", k),
+            { position, { "m", payload, "b", b, "k", k } }
     end
-    return redis.pcall("XADD", log, "MAXLEN", "~", o.maxlen, position, "m", payload,
-        "b", string.format("%d", sum) .. (blank and string.sub(b, blank) or ""))
+    b = string.format("%d", sum) .. (blank and string.sub(b, blank) or "")
+    return redis.pcall("XADD", log, "MAXLEN", "~", o.maxlen, position, "m", payload, "b", b), { position, { "m", payload, "b", b } }
 end
 
--- Appends and publishes; nil, and nothing is done, when the stream once had an id above this position.
-local function append(key, log, o, text, newest, previous, ms, seq)
-    local position = string.format("%d-%d", ms, seq)
-    local id = o.id or event_id(o.name, ms, seq, position)
+-- The message of an event; `words`: what version 1 cannot say, each with a blank in front.
+local function message_of(position, previous, words, lines, id)
+    return (words == "" and "\030sse1 " or "\030sse2 ") .. position .. " " .. previous .. words .. "\n" .. lines .. "id: " .. id .. "\n"
+end
+
+-- The channel's last event.
+local function end_message(o, place, previous)
+    local lines = 'event: end\ndata: {"channel":"' .. o.name .. '","reason":"done"}\n' -- nothing in a name has to be escaped
+    return message_of(place.text, previous, " end", lines, event_id(o.name, place.ms, place.seq, place.text)) .. "\n"
+end
+
+-- The event itself, at `place`.
+local function event_message(o, text, id, place, previous)
     if o.count then
         redis.call("INCR", o.count_key)
         text = data_text(redis.call("GET", o.count_key)) -- as text: a large integer would lose digits in a double
     end
-    local payload = "\030sse1 " .. position .. " " .. previous .. "\nevent: " .. o.event .. "\ndata: " .. text .. "\nid: " .. id .. "\n"
-        .. o.retry .. "\n"
-    local added = add_entry(log, o, newest, position, payload)
-    if added.err then
-        return not string.find(added.err, "equal or smaller", 1, true) and added or nil
+    local lines = "event: " .. o.event .. "\ndata: " .. text .. "\n"
+    return message_of(place.text, previous, o.lease and string.format(" lease=%d", o.lease) or "", lines, id) .. o.retry .. "\n"
+end
+
+-- Appends and publishes at one place, or two where the end follows an event; nil, and nothing is done, when the stream once had an id above them.
+local function append(key, log, o, text, newest, previous, places)
+    local first, last = places[1], places[#places]
+    local id = text and o.id or event_id(o.name, first.ms, first.seq, first.text)
+    local payloads = { text and event_message(o, text, id, first, previous) or end_message(o, first, previous) }
+    if last ~= first then
+        payloads[2] = end_message(o, last, first.text)
+    end
+    for i = 1, #payloads do
+        local added, entry = add_entry(log, o, newest, places[i].text, payloads[i])
+        if added.err then
+            return not string.find(added.err, "equal or smaller", 1, true) and added or nil
+        end
+        newest = entry
     end
     redis.call("EXPIRE", log, o.ttl)
-    redis.call("SET", o.last_key, position, "EX", o.ttl + MARKED)
-    remember(o, id, position)
-    redis.call(o.publish, key, payload)
-    return { id, position, "published" }
+    redis.call("SET", o.last_key, last.text, "EX", o.ttl + MARKED)
+    remember(o, id, first.text)
+    for i = 1, #payloads do
+        redis.call(o.publish, key, payloads[i])
+    end
+    return { id, first.text, "published" }
 end
 
 -- The first word tells whose fault it is: ERR is the caller's, TRYAGAIN means that the same call may succeed in a moment, any other once an operator has acted.
@@ -448,15 +506,19 @@ local function refuse(fault, code)
 end
 
 local function append_after(key, log, o, text, newest, greatest, previous)
-    local ms, seq = following(greatest)
-    if not ms then
+    local place = following(greatest)
+    local places = { place }
+    if place and o.ends and text then
+        places[2] = following(place.text)
+    end
+    if #places ~= (o.ends and text and 2 or 1) then
         return refuse("the stream " .. log .. " has an entry too far in the future, added by hand: delete the stream", "HISTORY")
     end
-    local fault = o.id and future_fault(o.id, ms, seq)
+    local fault = o.id and future_fault(o.id, place.ms, place.seq)
     if fault then
         return refuse(fault)
     end
-    return append(key, log, o, text, newest, previous, ms, seq)
+    return append(key, log, o, text, newest, previous, places)
 end
 
 local function publish(keys, args)
@@ -498,8 +560,11 @@ local function publish(keys, args)
         return { first[1], first[2], "duplicate" }
     end
 
-    local text = not o.count and data_text(args[1])
+    local text = not (o.ends and args[1] == "") and (o.count or data_text(args[1])) -- none: only the end
     local newest = redis.call("XREVRANGE", log, "+", "-", "COUNT", 1)[1]
+    if has_ended(newest) then
+        return refuse("the channel has ended; it is new again when its history is gone", "ENDED")
+    end
     local same = o.changed and unchanged_id(newest, text)
     if same then
         remember(o, same, newest[1])

@@ -21,6 +21,10 @@ const struct option_row option_table[] = {
     {COMMAND_PUBLISH, 0, "id", OPTION_TEXT, "ID", AT(id), .doc = "the event's id; without it the server makes one"},
     {COMMAND_PUBLISH, 0, "retry", OPTION_INT, "MS", .min = 0, .max = 3600000, .fallback = -1, AT(retry),
      .doc = "how long readers wait before they reconnect"},
+    {COMMAND_PUBLISH, 0, "end", OPTION_FLAG, NULL, AT(end),
+     .doc = "nothing follows: readers are told the end; without DATA only that, with --lines after the last line"},
+    {COMMAND_PUBLISH, 0, "lease", OPTION_INT, "SECONDS", .min = 1, .max = 86400, AT(lease),
+     .doc = "readers are told that the channel was abandoned if no event follows in time"},
     {COMMAND_PUBLISH, 0, "idempotency-key", OPTION_TEXT, "KEY", AT(idempotency_key),
      .doc = "idempotency key: a repeat within 5 minutes publishes nothing; with --lines the line number is appended; default: a "
             "new key"},

@@ -33,7 +33,8 @@ struct options {
     /* publish */
     const char *event, *id, *idempotency_key;
     int64_t retry; /* ms; -1: not given */
-    bool text, lines;
+    int64_t lease; /* seconds; 0: none */
+    bool text, lines, end;
     /* bench */
     int64_t streams, spread, rate, seconds;
 };

@@ -238,6 +238,10 @@ static void check_publish(const struct options *options)
         options_fault(options, "--text or --json, not both");
     if (options->lines && options->arguments.count == 2 && strcmp(options->arguments.items[1], "-") != 0)
         options_fault(options, "--lines reads the standard input: no DATA goes with it");
+    if (options->end && options->lease != 0 && !options->lines)
+        options_fault(options, "--end or --lease, not both");
+    if (options->end && !options->lines && options->arguments.count == 1 && (options->event != NULL || options->id != NULL))
+        options_fault(options, "--event and --id need DATA: the end has neither");
     if (options->lines && options->id != NULL)
         options_fault(options, "--lines makes many events, and --id is of one");
     if (options->event != NULL)

@@ -23,8 +23,10 @@ struct publish {
     const struct options *options;
     struct client client;
     struct buffer url, data, key, body, why;
+    char lease[8]; /* seconds; empty: none */
     uint64_t lines; /* read so far */
     bool too_long; /* the answer */
+    bool ends; /* it is the last one */
 };
 
 static size_t on_body(char *bytes, size_t one, size_t n, void *data)
@@ -59,6 +61,10 @@ static void prepare(struct publish *publish, struct request *request)
     curl_easy_setopt(request->easy, CURLOPT_TIMEOUT_MS, (long)ANSWER_MS);
     request_post(request, buffer_slice(&publish->data), publish->options->json ? "application/json" : "text/plain; charset=utf-8");
     request_header(request, "Idempotency-Key", publish->key.p);
+    if (publish->ends)
+        request_header(request, "SSE-End", "1");
+    if (publish->lease[0] != '\0' && !publish->ends)
+        request_header(request, "SSE-Lease", publish->lease);
     request_start(request, &publish->client);
 }
 
@@ -172,6 +178,19 @@ static int input_fault(const struct publish *publish, enum lines outcome)
     return 1;
 }
 
+/* Only the end: no field of an event goes with it. */
+static int publish_end(struct publish *publish)
+{
+    buffer_clear(&publish->url);
+    buffer_clear(&publish->data);
+    address_channel(&publish->url, publish->options, publish->options->arguments.items[0], false);
+    publish->ends = true;
+    ++publish->lines; /* its key is another one than the last line's */
+    if (!publish_event(publish))
+        return fail(publish);
+    return output_flush() ? 0 : output_lost();
+}
+
 static int publish_lines(struct publish *publish)
 {
     enum lines outcome;
@@ -182,12 +201,17 @@ static int publish_lines(struct publish *publish)
         if (!output_flush())
             return output_lost();
     }
-    return outcome == LINES_END ? 0 : input_fault(publish, outcome);
+    if (outcome != LINES_END)
+        return input_fault(publish, outcome);
+    return publish->options->end ? publish_end(publish) : 0;
 }
 
 static int publish_one(struct publish *publish)
 {
     const struct option_list *arguments = &publish->options->arguments;
+    if (publish->options->end && arguments->count == 1)
+        return publish_end(publish);
+    publish->ends = publish->options->end;
     if (arguments->count == 2 && strcmp(arguments->items[1], "-") != 0) {
         buffer_print(&publish->data, "%s", arguments->items[1]);
     } else {
@@ -203,6 +227,8 @@ static int publish_one(struct publish *publish)
 int publish_run(const struct options *options)
 {
     struct publish publish = {.options = options};
+    if (options->lease != 0)
+        snprintf(publish.lease, sizeof(publish.lease), "%d", (int)options->lease);
     client_init(&publish.client, options);
     address_channel(&publish.url, options, options->arguments.items[0], true);
     int status = options->lines ? publish_lines(&publish) : publish_one(&publish);

@@ -36,6 +36,7 @@ struct tail {
     struct buffer url, body, why;
     uint64_t began_us, heard_us;
     bool had_event;
+    bool ended; /* its newest event tells the end of a channel */
     const char *fault; /* the stream can't be read */
 };
 
@@ -51,6 +52,16 @@ static void note_gap(struct slice data)
     buffer_free(&id);
 }
 
+/* Whether it is how a server of ours tells the end of a channel, {"channel":"…","reason":"…"}: others may have an event of that type. */
+static bool is_our_end(struct slice data)
+{
+    struct buffer channel = {NULL, 0, 0}, reason = {NULL, 0, 0};
+    bool is = reply_member(&channel, data, "channel") && reply_member(&reason, data, "reason");
+    buffer_free(&channel);
+    buffer_free(&reason);
+    return is;
+}
+
 static bool on_event(void *data, const struct sse_event *event)
 {
     struct tail *tail = data;
@@ -58,6 +69,7 @@ static bool on_event(void *data, const struct sse_event *event)
     output_event(event);
     if (slice_eq(event->type, SLICE("gap")))
         note_gap(event->data);
+    tail->ended = slice_eq(event->type, SLICE("end")) && is_our_end(event->data);
     return tail->left == 0 || --tail->left != 0;
 }
 
@@ -117,7 +129,7 @@ static void connect_stream(struct tail *tail)
     address_stream(&tail->url, tail->options, id.n == 0);
     sse_parser_begin(&tail->parser);
     tail->phase = PHASE_HEAD;
-    tail->had_event = false;
+    tail->had_event = tail->ended = false;
     tail->began_us = tail->heard_us = monotonic_us();
     request_init(&tail->request, &tail->client, tail->url.p, on_body, tail);
     curl_easy_setopt(tail->request.easy, CURLOPT_HEADERFUNCTION, on_head_line);
@@ -150,7 +162,7 @@ static enum verdict judge_stream(struct tail *tail, CURLcode code)
         request_print_fault(&tail->request, &tail->why, code);
         buffer_print(&tail->why, ")");
     }
-    if (tail->options->once)
+    if (tail->options->once || (tail->ended && code == CURLE_OK))
         return code == CURLE_OK ? VERDICT_DONE : VERDICT_FAILED;
     return VERDICT_AGAIN;
 }

@@ -5,11 +5,12 @@
 
 #include "proto/channel.h"
 #include "proto/event.h"
+#include "proto/message.h"
 #include "runtime/http.h"
 #include "tests/fuzz/json.h"
 #include "tests/fuzz/request.h"
 
-enum { BODY_LIMIT = 2000 };
+enum { BODY_LIMIT = 2000, HISTORY_LEN = 10, HISTORY_TTL = 10, HISTORY_TTL_MAX = 30 };
 
 static void check_good(const struct post *post, h2o_req_t *req)
 {
@@ -24,7 +25,12 @@ static void check_good(const struct post *post, h2o_req_t *req)
         must(publish->key.p[i] > ' ' && publish->key.p[i] <= '~');
     must(utf8_valid(publish->data));
     must(body_kind_of(&kind, http_header(req, "content-type")) == NULL);
-    if (post->body.gen != NULL) {
+    must(publish->history_len >= 1 && publish->history_len <= HISTORY_LEN && publish->history_ttl_s >= 1 &&
+         publish->history_ttl_s <= HISTORY_TTL_MAX);
+    must(publish->lease_s <= MESSAGE_LEASE_MAX && (!publish->end || publish->lease_s == 0));
+    if (publish->end && publish->data.n == 0 && post->body.gen == NULL && kind != BODY_TEXT) {
+        must(req->entity.len == 0 && publish->id.n == 0 && publish->type.n == 0);
+    } else if (post->body.gen != NULL) {
         must(slice_eq(post->body.data, publish->data) && json_read(&value, publish->data, BODY_DEPTH_MAX + 1));
         text_free(&value.normal);
     } else {
@@ -47,9 +53,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static struct options options = {.service.body_limit = BODY_LIMIT,
                                      .service.cors_origins = "http://localhost:3000",
                                      .retry_ms = 6000,
-                                     .history_len = 10,
+                                     .history_len = HISTORY_LEN,
                                      .history_bytes = 1,
-                                     .history_ttl_s = 10};
+                                     .history_ttl_s = HISTORY_TTL,
+                                     .history_ttl_max_s = HISTORY_TTL_MAX};
     if (options.service.proxies == NULL)
         options.service.proxies = proxies_parse("");
     struct slice rest = slice_make((const char *)data, size);

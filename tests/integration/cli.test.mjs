@@ -232,6 +232,24 @@ test('publish: from an argument, the standard input, as JSON, with every field; 
     assert.equal(tail.events[3].event, 'order');
 });
 
+test('publish --end and --lease: an event and the end, the end alone, lines and then the end', async () => {
+    const words = async name => (await s.redis.command(['XRANGE', `{sse:${name}}:log`, '-', '+'])).map(([, [, payload]]) =>
+        [/^\x1esse[12] \S+ \S+ ?(.*)\n/.exec(payload)[1], /^data: (.*)$/m.exec(payload)[1]]);
+    const END = name => ['end', `{"channel":"${name}","reason":"done"}`];
+    for (const [args, input, ids, want] of [[['last', '--end'], undefined, 1, name => [['', 'last'], END(name)]], [['--end'], undefined, 1, name => [END(name)]],
+        [['-', '--end'], 'piped', 1, name => [['', 'piped'], END(name)]], [['x', '--lease', '30'], undefined, 1, () => [['lease=30', 'x']]],
+        [['--lines', '--lease', '60', '--end', '--event', 't', '--idempotency-key', 'k'], 'a\nb\n', 3, name => [['lease=60', 'a'], ['lease=60', 'b'], END(name)]]]) {
+        const name = `ends-${args.length}-${args[0]}`.replace(/-+/g, '-');
+        const published = await run(['publish', name, ...args], { env, input });
+        assert.equal(published.code, 0, published.err);
+        assert.equal(published.out.trim().split('\n').length, ids);
+        assert.deepEqual(await words(name), want(name), args.join(' '));
+    }
+    const after = await run(['publish', 'ends-1-end', 'more'], { env });
+    assert.equal(after.code, 1);
+    assert.match(after.err, /: 409: the channel has ended;/);
+});
+
 test('publish: an idempotency key publishes once, a refusal of the server is one sentence', async () => {
     const first = await run(['publish', 'keyed', '--idempotency-key', 'k1', 'x'], { env });
     const second = await run(['publish', 'keyed', '--idempotency-key', 'k1', 'x'], { env });
@@ -377,7 +395,8 @@ const USAGE = [
     [['tail', ...Array(101).fill('c')], /at most 100/], [['tail', '--from', 'a\nb', 'x'], /--from/], [['publish'], /name a channel/], [['publish', 'a', 'b', 'c'], /too many/],
     [['publish', '--text', '--json', 'x'], /not both/], [['publish', '--lines', 'x', 'y'], /--lines/], [['publish', '--lines', '--id', 'a', 'x'], /--id/],
     [['publish', '--event', 'a\nb', 'x'], /--event/], [['publish', '--retry', '1s', 'x'], /--retry/], [['publish', '--idempotency-key', 'k'.repeat(201), 'x'], /--idempotency-key/],
-    [['publish', '--idempotency-key', 'k 1', 'x'], /visible ASCII/],
+    [['publish', '--idempotency-key', 'k 1', 'x'], /visible ASCII/], [['publish', '--lease', '0', 'x'], /--lease/], [['publish', '--lease', '86401', 'x'], /--lease/],
+    [['publish', '--end', '--lease', '5', 'x', 'y'], /--end or --lease/], [['publish', '--end', '--id', 'a', 'x'], /need DATA/],
     [['bench', 'x'], /'x'/], [['bench', '--streams', '5000'], /--streams/],
 ];
 

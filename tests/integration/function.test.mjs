@@ -192,9 +192,9 @@ const faults = [
     ['a prefix with another byte', ['s.se:post', 'x'], 'wants one key, PREFIX:NAME, as in sse:news'],
     ['a prefix too long', [`${'p'.repeat(33)}:post`, 'x'], 'wants one key, PREFIX:NAME, as in sse:news'],
     ['an unknown option', ['sse:f', 'x', 'colour', 'red'],
-        'unknown option; the options are event, id, retry, key, author, maxlen, maxbytes, maxdata, ttl, changed and count'],
+        'unknown option; the options are event, id, retry, key, author, maxlen, maxbytes, maxdata, ttl, changed, count, end and lease'],
     ['an option of another case', ['sse:f', 'x', 'ID', '1'],
-        'unknown option; the options are event, id, retry, key, author, maxlen, maxbytes, maxdata, ttl, changed and count'],
+        'unknown option; the options are event, id, retry, key, author, maxlen, maxbytes, maxdata, ttl, changed, count, end and lease'],
     ['an option without value', ['sse:f', 'x', 'event', 'a', 'id'], 'the option id has no value'],
     ['id with LF', ['sse:f', 'x', 'id', 'a\nretry: 1'], 'id holds CR, LF or NUL'],
     ['id with CR', ['sse:f', 'x', 'id', 'a\r'], 'id holds CR, LF or NUL'],
@@ -224,6 +224,10 @@ const faults = [
         [`${option} ${value.slice(0, 20)}`, ['sse:f', 'x', option, value], `${option} is not an integer from 1 to 2147483647`])),
     ...['', '2', 'yes'].flatMap(value => ['changed', 'count'].map(option =>
         [`${option} ${value}`, ['sse:f', 'x', option, value], `${option} is not 0 or 1`])),
+    ...['', '2', 'yes'].map(value => [`end ${value}`, ['sse:f', 'x', 'end', value], 'end is not 0 or 1']),
+    ...['', '0', '-1', 'x', '1.5', '86401', 'none'].map(value => [`lease ${value}`, ['sse:f', 'x', 'lease', value], 'lease is not an integer from 1 to 86400']),
+    ...[['changed', '1'], ['count', '1'], ['lease', '5']].map(other => [`end with ${other[0]}`, ['sse:f', 'x', 'end', '1', ...other], 'end excludes changed, count and lease']),
+    ...[['id', 'a'], ['event', 'a']].map(other => [`only an end, with ${other[0]}`, ['sse:f', '', 'end', '1', ...other], 'an end without data has no event or id of its own']),
     ['changed with count', ['sse:f', 'x', 'changed', '1', 'count', '1'], 'changed and count exclude each other'],
 ];
 test('every fault is named in one sentence, and nothing was done', async () => {
@@ -597,4 +601,89 @@ test('in Redis Cluster all of it stays in one slot', async () => {
             .concat(`sse:${name}`, log(name)).map(key => cluster.command(['CLUSTER', 'KEYSLOT', key])));
         assert.equal(new Set(slots).size, 1);
     }
+});
+
+const END = (name, position) => `event: end\ndata: {"channel":"${name}","reason":"done"}\nid: ${eventId(name, ...position.split('-'))}\n\n`;
+const headers = async name => (await entries(name)).map(({ payload }) => payload.toString('latin1').split('\n')[0]);
+const REFUSED = { message: 'ENDED sse_publish: the channel has ended; it is new again when its history is gone' };
+
+test('end 1 appends the event and then the end, as two entries and two messages, and answers with the event', async () => {
+    const name = channel();
+    const listener = await Listener.open(name);
+    const [, before] = await publish(name, 'first');
+    await listener.next();
+    const [id, position, outcome] = await publish(name, 'last', { event: 'greeting', id: 'mine', retry: 7, end: 1 });
+    assert.deepEqual([id, outcome], ['mine', 'published']);
+    const [, event, end] = await entries(name);
+    assert.equal(event.at, position);
+    assert.equal(event.payload.toString(), `\x1esse1 ${position} ${before}\nevent: greeting\ndata: last\nid: mine\nretry: 7\n\n`);
+    assert.equal(compare(end.at, position), 1);
+    assert.equal(end.payload.toString(), `\x1esse2 ${end.at} ${position} end\n${END(name, end.at)}`);
+    assert.deepEqual([await listener.next(), await listener.next()], [event.payload, end.payload]);
+    assert.equal(await redis.command(['GET', `{sse:${name}}:last`], {}), end.at);
+    await assert.rejects(publish(name, 'more'), REFUSED);
+    listener.close();
+});
+
+test('end 1 without data appends only the end, and answers with it', async () => {
+    const name = channel();
+    const [, before] = await publish(name, 'first');
+    const [id, position, outcome] = await publish(name, '', { end: 1, retry: 9, key: 'k' });
+    assert.equal(outcome, 'published');
+    assert.deepEqual((await entries(name)).map(({ payload }) => payload.toString()).slice(1), [`\x1esse2 ${position} ${before} end\n${END(name, position)}`]);
+    assert.equal(id, eventId(name, ...position.split('-')));
+    assert.deepEqual(await publish(name, '', { end: 1, key: 'k' }), [id, position, 'duplicate']);
+    const alone = channel();
+    const [, at] = await publish(alone, '', { end: 1 });
+    assert.deepEqual(await headers(alone), [`\x1esse2 ${at} 0-0 end`]);
+    assert.equal((await publish(channel(), 'x', { end: 0 }))[2], 'published');
+});
+
+test('after the end nothing is written, but a repeat still has its first answer; without its history the channel is new', async () => {
+    const name = channel();
+    const first = await publish(name, 'one', { key: 'k1' });
+    const last = await publish(name, 'two', { key: 'k2', end: 1 });
+    const listener = await Listener.open(name);
+    for (const options of [{}, { end: 1 }, { key: 'new' }, { id: 'new' }, { changed: 1 }, { count: 1 }, { lease: 5 }])
+        await assert.rejects(publish(name, 'two', options), REFUSED, JSON.stringify(options));
+    await assert.rejects(publish(name, '', { end: 1 }), REFUSED);
+    assert.deepEqual(await publish(name, 'one', { key: 'k1' }), [first[0], first[1], 'duplicate']);
+    assert.deepEqual(await publish(name, 'two', { key: 'k2', end: 1 }), [last[0], last[1], 'duplicate']);
+    for (const key of ['k1', 'k2'])
+        await assert.rejects(publish(name, key === 'k1' ? 'one' : 'two', { key, end: key === 'k1' ? 1 : 0 }), /^Error: CONFLICT /, 'whether it ends is part of the call');
+    assert.equal(await length(name), 3);
+    assert.equal(await redis.command(['EXISTS', `{sse:${name}}:count`, `{sse:${name}}:id:new`, `{sse:${name}}:key:new`]), 0);
+    listener.close();
+    const marker = await redis.command(['GET', `{sse:${name}}:last`], {});
+    await redis.command(['DEL', log(name)]);
+    const [, position] = await publish(name, 'again');
+    assert.deepEqual(await headers(name), [`\x1esse1 ${position} ${marker}`], 'and names what it had');
+});
+
+test('lease stands in the header of its event', async () => {
+    const name = channel();
+    for (const [lease, words] of [[1, ' lease=1'], [86400, ' lease=86400'], ['030', ' lease=30']]) {
+        const [, position] = await publish(name, 'x', { lease });
+        assert.match((await headers(name)).at(-1), new RegExp(`^\x1esse2 ${position} \\d+-\\d+${words}$`));
+    }
+    const [id, position] = await publish(name, 'same', { lease: 30 });
+    assert.deepEqual(await publish(name, 'same', { changed: 1 }), [id, position, 'unchanged']);
+    await publish(name, 'same');
+    assert.match((await headers(name)).at(-1), /^\x1esse1 /);
+});
+
+test('the end counts in the bytes of the history as any message', async () => {
+    const name = channel();
+    for (let i = 0; i < 40; ++i)
+        await publish(name, 'x'.repeat(100), { maxbytes: 3000 });
+    await publish(name, 'last', { maxbytes: 3000, end: 1 });
+    const list = await redis.command(['XRANGE', log(name), '-', '+'], { raw: true });
+    let sum = null;
+    for (const [, [, payload, , b]] of list) {
+        const total = Number(b.toString().split(' ')[0]);
+        if (sum !== null)
+            assert.equal(total, sum + payload.length);
+        sum = total;
+    }
+    assert.match(list.at(-1)[1][1].toString(), /^\x1esse2 \S+ \S+ end\n/);
 });

@@ -170,10 +170,13 @@ test('errors that an author or operator has to fix are answered as described', a
     for (const path of ['/post', '/channels/news'])
         await exchange(s.pub[0].url + path, { method: 'POST', headers, body: 'another' });
     await provoke(s, 422, { headers }, isPost);
-    for (const name of ['post', 'news']) {
+    for (const name of ['post', 'news'])
         await s.redis.command(['RENAME', `{sse:${name}}:log`, `kept ${name}`]);
+    for (const path of ['/post', '/channels/news'])
+        await exchange(s.pub[0].url + path, { method: 'POST', headers: { 'content-type': 'text/plain', 'sse-end': '1' }, body: 'last' });
+    await provoke(s, 409, {}, isPost);
+    for (const name of ['post', 'news'])
         await s.redis.command(['SET', `{sse:${name}}:log`, 'no history']);
-    }
     await provoke(s, 500, {}, isPost);
     for (const name of ['post', 'news'])
         await s.redis.command(['RENAME', `kept ${name}`, `{sse:${name}}:log`]);

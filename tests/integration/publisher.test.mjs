@@ -221,6 +221,14 @@ const REFUSED = [
     ['retry above an hour', '/channels/bad?retry=3600001', {}, null, 400, /retry must be 0 to 3600000/],
     ['retry that wraps around', '/channels/bad', { 'sse-retry': '4294967296' }, null, 400, /retry/],
     ['retry without a value', '/channels/bad?retry=', {}, null, 400, /retry/],
+    ...['', '2', 'yes', '-1'].map(value => [`end ${value}`, `/channels/bad?end=${value}`, {}, null, 400, /^end must be 0 to 1$/]),
+    ...['', '0', '86401', 'x', '1.5', '4294967297'].map(value => [`lease ${value}`, `/channels/bad?lease=${value}`, {}, null, 400, /^lease must be 1 to 86400 seconds$/]),
+    ...['', '0', '1001', 'x'].map(value => [`history_len ${value}`, `/channels/bad?history_len=${value}`, {}, null, 400, /^history_len must be 1 to 1000 events$/]),
+    ...['', '0', '86401', 'x'].map(value => [`history_ttl ${value}`, `/channels/bad?history_ttl=${value}`, {}, null, 400, /^history_ttl must be 1 to 86400 seconds$/]),
+    ['a header that ends with no digit', '/channels/bad', { 'sse-end': 'true' }, null, 400, /^end must be/],
+    ['end and lease', '/channels/bad?end=1', { 'sse-lease': '5' }, null, 400, /^end and lease exclude each other$/],
+    ['an end alone, with an id', '/channels/bad?end=1&id=x', {}, null, 400, /^an end without a body has no event or id of its own$/],
+    ['an end alone, with an event', '/channels/bad?end=1', { 'sse-event': 'x' }, null, 400, /^an end without a body has no event or id of its own$/],
     ['an empty Idempotency-Key', '/post', { 'idempotency-key': '' }, null, 400, /Idempotency-Key/],
     ['an Idempotency-Key of 201 bytes', '/post', { 'idempotency-key': LONG }, null, 400, /Idempotency-Key/],
     ['an Idempotency-Key with a space', '/post', { 'idempotency-key': 'a b' }, null, 400, /Idempotency-Key/],
@@ -270,6 +278,43 @@ test('another event under the same id or Idempotency-Key is 422, a repeat gets t
         assert.equal(await length(channel), before);
     }
     assert.equal(await pub.metric('sse_publish_total', { outcome: 'conflict' }), 4);
+});
+
+const messages = async channel => (await s.redis.command(['XRANGE', `{sse:${channel}}:log`, '-', '+'])).map(([, [, payload]]) => payload);
+
+test('end publishes the event and the end, or with an empty body the end alone; then everything is 409, but a repeat', async () => {
+    const ends = [['?end=1', {}, 'last', 2], ['', { 'sse-end': '1' }, 'last', 2], ['?end=1', { 'sse-end': '0' }, '', 1], ['?end=1&a=1', {}, '', 2]];
+    for (const [query, extra, body, count] of ends) {
+        const channel = newChannel();
+        const send = (text, more = {}, parameters = '') => post(`/channels/${channel}${parameters}`, text, { ...TEXT_TYPE, ...more });
+        const ended = await post(`/channels/${channel}${query}`, body, { ...(body === '' ? {} : TEXT_TYPE), ...extra, 'idempotency-key': 'last' });
+        assert.equal(ended.status, 200, ended.body);
+        const list = await messages(channel);
+        assert.equal(list.length, count);
+        assert.match(list.at(-1), new RegExp(`^\x1esse2 \\S+ \\S+ end\nevent: end\ndata: \\{"channel":"${channel}","reason":"done"\\}\nid: ${UUID}\n\n$`));
+        assert.match(list[0], new RegExp(`\nid: ${JSON.parse(ended.body).id}\n`), 'the answer names the first of them');
+        for (const answer of [await send('more'), await send('', {}, '?end=1'), await send('x', { 'sse-lease': '9' })])
+            assertSentence(answer, 409, /^the channel has ended; it is new again when its history is gone$/);
+        const again = await post(`/channels/${channel}${query}`, body, { ...(body === '' ? {} : TEXT_TYPE), ...extra, 'idempotency-key': 'last' });
+        assert.deepEqual([again.status, again.body], [200, ended.body]);
+        assert.equal((await messages(channel)).length, count);
+    }
+    assert.equal(await pub.metric('sse_publish_total', { outcome: 'ended' }), 3 * ends.length);
+});
+
+test('a lease stands in the message, and history_len and history_ttl bound the history of their channel', async () => {
+    const channel = newChannel();
+    await post(`/channels/${channel}?lease=30`, 'x', TEXT_TYPE);
+    await post(`/channels/${channel}`, 'x', { ...TEXT_TYPE, 'sse-lease': '86400' });
+    assert.deepEqual((await messages(channel)).map(text => /^\x1esse2 \S+ \S+ (\S+)\n/.exec(text)[1]), ['lease=30', 'lease=86400']);
+    const ttl = () => s.redis.command(['TTL', `{sse:${channel}}:log`]);
+    for (const [query, headers] of [['?history_ttl=50&history_len=1', {}], ['', { 'sse-history-ttl': '50', 'sse-history-length': '1' }]]) {
+        await post(`/channels/${channel}`, 'x', TEXT_TYPE);
+        assert.ok(await ttl() > 50);
+        for (let i = 0; i < 250; ++i)
+            await post(`/channels/${channel}${query}`, 'x', { ...TEXT_TYPE, ...headers });
+        assert.ok(await ttl() <= 50 && await length(channel) < 150, `${await length(channel)} entries`);
+    }
 });
 
 test('a history is bounded by its bytes, too', async () => {

@@ -272,7 +272,7 @@ static void add_option(struct drawing *drawing)
     static const char *const keys[] = {"k1", "k2", "k1", "", "a\nb"};
     static const char *const authors[] = {"u1", "u1", "", "u2"};
     static char author[8193];
-    switch (draw_number(drawing, 14)) {
+    switch (draw_number(drawing, 16)) {
     case 0:
         add(drawing, "event");
         add(drawing, one_in(drawing, 3) ? PICK(drawing, types) : types[draw_number(drawing, 4)]);
@@ -322,6 +322,14 @@ static void add_option(struct drawing *drawing)
     case 12:
         add(drawing, "changed");
         add(drawing, PICK(drawing, flags));
+        break;
+    case 13:
+        add(drawing, "end");
+        add(drawing, one_in(drawing, 2) ? "0" : PICK(drawing, flags)); /* what has ended takes no more events */
+        break;
+    case 14:
+        add(drawing, "lease");
+        add_small(drawing, 1, one_in(drawing, 2) ? 10 : 86402);
         break;
     default:
         add(drawing, "count");
@@ -472,6 +480,10 @@ static void add_message(struct drawing *drawing)
                                         "\x1esse1 1-1 0-0\ndata: x\n\n",
                                         "\x1esse1 1-1 0-0\nevent: t\ndata: x\ndata: y\n\n",
                                         "\x1esse2 1-1\n",
+                                        "\x1esse2 1-1 0-0 end\nevent: end\ndata: x\n\n",
+                                        "\x1esse2 1-1 0-0 endless\ndata: x\n\n",
+                                        "\x1esse2 1-1 0-0  end\ndata: x\n\n",
+                                        "\x1esse2 1-1 0-0 lease=3\ndata: x\nid: i1\n\n",
                                         "\x1esse1 1",
                                         "\x1esse1 1-1 0-0\ndata: \nid: ",
                                         "7"};

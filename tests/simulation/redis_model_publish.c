@@ -14,6 +14,7 @@ enum {
     PREFIX_MAX = 33,
     AUTHOR_MAX = 8192,
     RETRY_MAX = 3600000,
+    LEASE_MAX = 86400,
     COUNT_MAX = 2147483647,
     AHEAD_MAX = 86400000,
     STEPS = 16,
@@ -34,8 +35,8 @@ struct buffer {
 
 struct options {
     struct slice event, id, author, key; /* .p NULL: none */
-    double retry, maxlen, maxbytes, maxdata, ttl; /* retry: negative for none */
-    bool changed, count;
+    double retry, maxlen, maxbytes, maxdata, ttl, lease; /* retry: negative for none; lease: 0 for none */
+    bool changed, count, ends;
 };
 
 struct publish {
@@ -45,6 +46,7 @@ struct publish {
     struct slice name, key, log, last_key, count_key, id_key, key_key; /* .p NULL: none */
     struct slice digest;
     struct buffer lines;
+    bool only_end; /* no data comes before it */
     char keys[5][KEY_ROOM];
     char digest_text[HEX_ROOM];
 };
@@ -395,13 +397,17 @@ static const char *read_option(struct options *o, struct slice name, struct slic
         return integer(value, 1, COUNT_MAX, &o->ttl) ? NULL : "ttl is not an integer from 1 to 2147483647";
     if (slice_eq(name, SLICE("changed")))
         return flag(value, &o->changed) ? NULL : "changed is not 0 or 1";
+    if (slice_eq(name, SLICE("end")))
+        return flag(value, &o->ends) ? NULL : "end is not 0 or 1";
+    if (slice_eq(name, SLICE("lease")))
+        return integer(value, 1, LEASE_MAX, &o->lease) ? NULL : "lease is not an integer from 1 to 86400";
     return flag(value, &o->count) ? NULL : "count is not 0 or 1";
 }
 
 static bool is_option(struct slice name)
 {
-    static const char *const names[] = {"event",    "id",      "author", "key",     "retry", "maxlen",
-                                        "maxbytes", "maxdata", "ttl",    "changed", "count"};
+    static const char *const names[] = {"event",    "id",      "author", "key",     "retry", "maxlen", "end",
+                                        "maxbytes", "maxdata", "ttl",    "changed", "count", "lease"};
     for (size_t i = 0; i != sizeof(names) / sizeof(names[0]); ++i)
         if (slice_eq(name, slice_of(names[i])))
             return true;
@@ -422,7 +428,8 @@ static bool read_options(struct publish *p, const struct slice *args, size_t cou
         char text[64];
         if (!is_option(args[i])) {
             fault =
-                "unknown option; the options are event, id, retry, key, author, maxlen, maxbytes, maxdata, ttl, changed and count";
+                "unknown option; the options are event, id, retry, key, author, maxlen, maxbytes, maxdata, ttl, changed, count, "
+                "end and lease";
         } else if (i + 1 == count) {
             snprintf(text, sizeof(text), "the option %.*s has no value", (int)args[i].n, args[i].p);
             fault = text;
@@ -434,9 +441,16 @@ static bool read_options(struct publish *p, const struct slice *args, size_t cou
             return false;
         }
     }
+    const char *fault = NULL;
     if (p->o.changed && p->o.count)
-        refuse(p, "ERR", "changed and count exclude each other");
-    return !p->o.changed || !p->o.count;
+        fault = "changed and count exclude each other";
+    else if (p->o.ends && (p->o.changed || p->o.count || p->o.lease > 0))
+        fault = "end excludes changed, count and lease";
+    else if (p->o.ends && args[0].n == 0 && (p->o.id.p != NULL || !slice_eq(p->o.event, SLICE("message"))))
+        fault = "an end without data has no event or id of its own";
+    if (fault != NULL)
+        refuse(p, "ERR", fault);
+    return fault == NULL;
 }
 
 /* ---- data ---- */
@@ -486,7 +500,7 @@ static void digest_of(struct publish *p, struct slice data)
     if (p->id_key.p == NULL && p->key_key.p == NULL)
         return;
     put(&text, p->o.event);
-    put(&text, p->o.count ? SLICE("\ncount") : SLICE("\ndata\n"));
+    put(&text, p->o.count ? SLICE("\ncount") : p->o.ends ? SLICE("\nend\n") : SLICE("\ndata\n"));
     if (!p->o.count)
         put(&text, data);
     sha1hex(p->digest_text, slice_of_buffer(&text));
@@ -633,11 +647,35 @@ static struct slice behind_line(struct slice text, struct slice start)
     return end == NULL ? (struct slice){NULL, 0} : slice_from(text, (size_t)(end + 1 - text.p));
 }
 
+static struct slice message_of(const struct entry *entry)
+{
+    bool ours = entry != NULL && slice_eq(fields_at(entry->fields, 0), SLICE("m"));
+    return ours ? fields_at(entry->fields, 1) : SLICE("");
+}
+
+/* "^\030sse2 %d+%-%d+ %d+%-%d+ end[ \n]" */
+static bool has_ended(const struct entry *newest)
+{
+    struct slice version = SLICE("\036sse2 "), word = SLICE(" end"), text = message_of(newest);
+    size_t ms, n;
+    if (!slice_starts(text, version))
+        return false;
+    text = slice_from(text, version.n);
+    n = position_at(text, 0, &ms);
+    if (n == 0 || n == text.n || text.p[n] != ' ')
+        return false;
+    text = slice_from(text, n + 1);
+    n = position_at(text, 0, &ms);
+    text = slice_from(text, n);
+    return n != 0 && text.n > word.n && slice_starts(text, word) && (text.p[word.n] == ' ' || text.p[word.n] == '\n');
+}
+
 /* False: it has other data, or none of ours. */
 static bool unchanged_id(const struct publish *p, const struct entry *newest, struct slice *id)
 {
-    bool ours = newest != NULL && slice_eq(fields_at(newest->fields, 0), SLICE("m"));
-    struct slice rest = behind_line(ours ? fields_at(newest->fields, 1) : SLICE(""), SLICE("\036sse1 "));
+    struct slice rest = behind_line(message_of(newest), SLICE("\036sse1 "));
+    if (rest.p == NULL)
+        rest = behind_line(message_of(newest), SLICE("\036sse2 "));
     if (rest.p == NULL)
         return false;
     struct slice behind_type = behind_line(rest, SLICE("event: ")), lines = slice_of_buffer(&p->lines);
@@ -821,13 +859,22 @@ static bool take_number(struct publish *p)
     return true;
 }
 
+static void put_header(struct buffer *payload, struct slice version, struct slice position, struct slice previous)
+{
+    put(payload, version);
+    put(payload, position);
+    put(payload, SLICE(" "));
+    put(payload, previous);
+}
+
 static struct buffer payload_of(const struct publish *p, struct slice position, struct slice previous, struct slice id)
 {
     struct buffer payload = {NULL, 0, 0};
-    put(&payload, SLICE("\036sse1 "));
-    put(&payload, position);
-    put(&payload, SLICE(" "));
-    put(&payload, previous);
+    put_header(&payload, p->o.lease > 0 ? SLICE("\036sse2 ") : SLICE("\036sse1 "), position, previous);
+    if (p->o.lease > 0) {
+        put(&payload, SLICE(" lease="));
+        put_integer(&payload, (int64_t)p->o.lease);
+    }
     put(&payload, SLICE("\nevent: "));
     put(&payload, p->o.event);
     put(&payload, SLICE("\n"));
@@ -844,48 +891,85 @@ static struct buffer payload_of(const struct publish *p, struct slice position, 
     return payload;
 }
 
-/* False: nothing was done or answered, since the stream once had an id above this position. */
-static bool append(struct publish *p, const struct entry *newest, struct slice previous, double ms, double seq)
+static struct buffer end_payload(const struct publish *p, struct slice position, struct slice previous, struct slice id)
 {
-    struct position at = {(uint64_t)ms, (uint64_t)seq};
+    struct buffer payload = {NULL, 0, 0};
+    put_header(&payload, SLICE("\036sse2 "), position, previous);
+    put(&payload, SLICE(" end\nevent: end\ndata: {\"channel\":\""));
+    put(&payload, p->name);
+    put(&payload, SLICE("\",\"reason\":\"done\"}\nid: "));
+    put(&payload, id);
+    put(&payload, SLICE("\n\n"));
+    return payload;
+}
+
+/* Where an event goes, with the id that the bus makes for it. */
+struct spot {
+    struct position at;
     char position[POSITION_TEXT_MAX], made[EVENT_ID_BYTES];
-    struct place place = place_at(position, at);
-    struct slice id = p->o.id;
-    if (id.p == NULL) {
-        event_id(made, p->name, at.ms, at.seq);
-        id = slice_make(made, EVENT_ID_BYTES);
-    }
+    struct place place;
+};
+
+static void set_spot(const struct publish *p, struct spot *spot, double ms, double seq)
+{
+    spot->at = (struct position){(uint64_t)ms, (uint64_t)seq};
+    spot->place = place_at(spot->position, spot->at);
+    event_id(spot->made, p->name, spot->at.ms, spot->at.seq);
+}
+
+/* False: nothing was done or answered, since the stream once had an id above this position. */
+static bool append(struct publish *p, const struct entry *newest, struct slice previous, const struct spot *spots, size_t count)
+{
+    struct buffer payloads[2];
+    struct slice id = p->o.id.p != NULL ? p->o.id : slice_make(spots[0].made, EVENT_ID_BYTES);
+    const char *error = NULL;
     if (p->o.count && !take_number(p))
         return true;
-    struct buffer payload = payload_of(p, place.text, previous, id);
-    const char *error = add_entry(p, newest, at, slice_of_buffer(&payload));
+    payloads[0] =
+        p->only_end ? end_payload(p, spots[0].place.text, previous, id) : payload_of(p, spots[0].place.text, previous, id);
+    if (count == 2)
+        payloads[1] = end_payload(p, spots[1].place.text, spots[0].place.text, slice_make(spots[1].made, EVENT_ID_BYTES));
+    for (size_t i = 0; error == NULL && i != count; ++i) {
+        error = add_entry(p, newest, spots[i].at, slice_of_buffer(&payloads[i]));
+        newest = error == NULL ? newest_of(key_find(p->model, p->log)->stream) : NULL;
+    }
     if (error == NULL) {
         key_find(p->model, p->log)->expires_ms = (int64_t)now_ms(p->model) + (int64_t)p->o.ttl * 1000;
-        set(p, p->last_key, place.text, p->o.ttl + MARKED);
+        set(p, p->last_key, spots[count - 1].place.text, p->o.ttl + MARKED);
         if (p->digest.p != NULL)
-            remember(p, id, place.text);
-        publish(p->model, p->model->slots != NULL, p->key, slice_of_buffer(&payload));
-        answer(p, id, place.text, "published");
+            remember(p, id, spots[0].place.text);
+        for (size_t i = 0; i != count; ++i)
+            publish(p->model, p->model->slots != NULL, p->key, slice_of_buffer(&payloads[i]));
+        answer(p, id, spots[0].place.text, "published");
     } else if (strstr(error, "equal or smaller") == NULL) {
         call_error(p->call, error);
     }
-    free(payload.p);
+    for (size_t i = 0; i != count; ++i)
+        free(payloads[i].p);
     return error == NULL || strstr(error, "equal or smaller") == NULL;
 }
 
 static bool append_after(struct publish *p, const struct entry *newest, struct place greatest, struct slice previous)
 {
-    double ms, seq;
+    size_t count = p->o.ends && !p->only_end ? 2 : 1;
+    struct spot spots[2];
+    double ms = 0, seq = 0;
     char text[KEY_ROOM + 128];
     const char *fault;
-    if (!following(p, greatest, &ms, &seq)) {
+    bool room = true;
+    for (size_t i = 0; room && i != count; ++i) {
+        room = following(p, i == 0 ? greatest : spots[0].place, &ms, &seq);
+        if (room)
+            set_spot(p, &spots[i], ms, seq);
+    }
+    if (!room) {
         snprintf(text, sizeof(text), "the stream %.*s has an entry too far in the future, added by hand: delete the stream",
                  (int)p->log.n, p->log.p);
         refuse(p, "HISTORY", text);
-    } else if (p->o.id.p != NULL && (fault = future_fault(p->o.id, ms, seq)) != NULL) {
+    } else if (p->o.id.p != NULL && (fault = future_fault(p->o.id, spots[0].place.ms, spots[0].place.seq)) != NULL) {
         refuse(p, "ERR", fault);
     } else {
-        return append(p, newest, previous, ms, seq);
+        return append(p, newest, previous, spots, count);
     }
     return true;
 }
@@ -905,6 +989,11 @@ static void publish_new(struct publish *p, struct slice data)
     const struct entry *newest = newest_of(stream);
     struct place ever = place_at(greatest_text, stream == NULL ? POSITION_NONE : stream->last);
     struct place newest_place = place_at(newest_text, newest == NULL ? POSITION_NONE : newest->at);
+    if (has_ended(newest)) {
+        refuse(p, "ENDED", "the channel has ended; it is new again when its history is gone");
+        return;
+    }
+    p->only_end = p->o.ends && data.n == 0;
     if (!p->o.count)
         data_lines(&p->lines, data);
     if (p->o.changed && unchanged_id(p, newest, &id)) {
