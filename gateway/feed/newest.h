@@ -1,5 +1,5 @@
-/* Where the newest N events of a channel begin, when its ring does not go back so far: counts them backwards in the history, once for all that ask. Keeps their positions
- * only, and those of some channels, for whoever asks next. Bus thread only. */
+/* Where the newest N events of a channel begin, when its ring does not go back so far: counts them backwards in the history, once for all that ask. Keeps the position of
+ * each 128th, and those of some channels, for whoever asks next; the others are read again. Bus thread only. */
 #pragma once
 
 #include "gateway/feed/channel_view.h"

@@ -40,7 +40,7 @@ const char *stream_add_channel(struct stream_request *stream, struct slice name)
 static uint32_t parse_last(struct slice text)
 {
     uint64_t value;
-    return text.n <= 4 && digits_decimal(&value, text, STREAM_LAST_MAX) ? (uint32_t)value : 0;
+    return text.n <= 6 && digits_decimal(&value, text, STREAM_LAST_MAX) ? (uint32_t)value : 0;
 }
 
 /* The id as UTF-8. Ids are published as UTF-8, but fetch() and most HTTP libraries send a header's text as Latin-1: what is not UTF-8 is taken for that. One that is
@@ -141,7 +141,7 @@ static const char *read_parameter(struct stream_request *stream, h2o_mem_pool_t 
         uint32_t last = parse_last(value);
         if (last != 0 && !resumes(stream))
             stream->spec.mode = START_LAST, stream->spec.last = last;
-        return last == 0 ? "last must be a number from 1 to 1000" : NULL;
+        return last == 0 ? "last must be a number from 1 to 100000" : NULL;
     }
     if (many && slice_eq(name, SLICE("channel")))
         return stream_add_channel(stream, value);

@@ -4,7 +4,7 @@
 
 #include "gateway/http/site.h"
 
-enum { STREAM_CHANNELS_MAX = 100, STREAM_PLACES = 256, STREAM_LAST_MAX = 1000 };
+enum { STREAM_CHANNELS_MAX = 100, STREAM_PLACES = 256, STREAM_LAST_MAX = 100000 };
 
 struct stream_request {
     struct hub_spec spec; /* stream_serve() adds what comes of the request */

@@ -8,7 +8,7 @@
 
 const struct option_row option_table[] = {
     {COMMAND_TAIL, 0, "channel", OPTION_LIST, "NAME", AT(channels), .doc = "a channel to read; may be given up to 100 times"},
-    {COMMAND_TAIL, 0, "last", OPTION_INT, "N", .min = 1, .max = 1000, AT(last), .doc = "begin with the newest N events"},
+    {COMMAND_TAIL, 0, "last", OPTION_INT, "N", .min = 1, .max = 100000, AT(last), .doc = "begin with the newest N events"},
     {COMMAND_TAIL, 0, "from", OPTION_TEXT, "ID", AT(from), .doc = "begin after the event with this id"},
     {COMMAND_TAIL, 0, "count", OPTION_INT, "N", .min = 1, .max = INT64_MAX, AT(count), .doc = "end after N events"},
     {COMMAND_TAIL | COMMAND_BENCH, 0, "json", OPTION_FLAG, NULL, AT(json),

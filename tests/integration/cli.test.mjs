@@ -387,7 +387,7 @@ test('bench: streams that end are reported', async () => {
 
 const USAGE = [
     [[], /what to do/], [['nonsense'], /'nonsense'/], [['tail'], /name a stream/], [['tail', '--nonsense', 'x'], /--nonsense/], [['tail', '-x'], /-x/],
-    [['tail', '--last', '0', 'x'], /--last: must be a number from 1 to 1000, not '0'/], [['tail', '--last'], /--last needs a value/], [['tail', '--count', '-1', 'x'], /--count/],
+    [['tail', '--last', '0', 'x'], /--last: must be a number from 1 to 100000, not '0'/], [['tail', '--last'], /--last needs a value/], [['tail', '--count', '-1', 'x'], /--count/],
     [['tail', '--json=1', 'x'], /--json/], [['tail', '--from', 'a', '--last', '1', 'x'], /not both/], [['tail', 'a b'], /channel 'a b'/], [['tail', '/a', '--channel', 'b'], /not both/],
     [['tail', 'ftp://x/y'], /http:\/\//], [['tail', 'http://u:p@x/'], /--token-file/], [['tail', '--url', 'http://x/?a', 'y'], /--url/], [['tail', '--http', '3', 'x'], /--http/],
     [['tail', '-H', 'Authorization: Bearer x', 'y'], /secrets/], [['tail', '-H', 'nonsense', 'y'], /--header/], [['tail', '-H', 'a: b\nc: d', 'y'], /--header/],

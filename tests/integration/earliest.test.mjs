@@ -113,3 +113,22 @@ test('of several ids the one that is furthest on counts, and any is further than
     const { status, body } = await request(`${s.gw[0].url}/channels/several?evs_last_event_id=${'x'.repeat(201)}`);
     assert.equal(status, 400, body);
 });
+
+test('last=N: the newest N of a long history, exactly, also from another moment of it, paced by the client', async () => {
+    await publishMany('lasts', 6000);
+    for (const gw of s.gw) {
+        for (const n of [5999, 1, 5000, 1001, 2500, 6000, 100000]) {
+            const stream = await openStream(`${gw.url}/channels/lasts?last=${n}`);
+            const want = range(Math.max(0, 6000 - n), 6000);
+            assert.deepEqual(data(await stream.take(want.length, 20000)), want, `last=${n}`);
+            stream.close();
+        }
+        const streams = await Promise.all([4000, 5000, 3000, 5500].map(async n => [n, await openStream(`${gw.url}/channels/lasts?last=${n}`)]));
+        for (const [n, stream] of streams) {
+            assert.deepEqual(data(await stream.take(n, 20000)), range(6000 - n, 6000), `last=${n}, at once with others`);
+            stream.close();
+        }
+    }
+    for (const last of ['100001', '0', '1e3', '-1', '', '0000001'])
+        assert.equal((await request(`${s.gw[0].url}/channels/lasts?last=${last}`)).status, 400, last);
+});
