@@ -89,7 +89,7 @@ const MAIN = { steady: 'events', idle: 'open_ms', post: 'per_second', churn: 'op
 const problem = (kind, sample) => fault(sample) ?? (MAIN[kind] && !(sample[MAIN[kind]] > 0) ? `no ${MAIN[kind]}` : null);
 
 const brief = sample => Object.entries(sample).filter(([name, value]) => typeof value === 'number' &&
-    /^(cpu_us|p99_ms|pss_kb|most|per_second|pause_ms|open_ms|client_load|stolen)$/.test(name)).map(([name, value]) => `${name} ${value.toFixed(2)}`).join(', ');
+    /^(cpu_us|p99_ms|pss_kb|most|per_second|pause_ms|open_ms|join_p50_ms|client_load|stolen)$/.test(name)).map(([name, value]) => `${name} ${value.toFixed(2)}`).join(', ');
 
 const STOLEN_MAX = 0.02, TRIES = 5;
 

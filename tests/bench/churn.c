@@ -1,5 +1,5 @@
-/* bench churn: keeps HTTP/1.1 event streams open, each on a channel of its own, and replaces the oldest one by a new one at a fixed
- * rate, whatever the server's answers. The time to a stream's head counts from when it was due. */
+/* bench churn: keeps HTTP/1.1 event streams open, each on a channel of its own or on those of others, and replaces the oldest one by
+ * a new one at a fixed rate, whatever the server's answers. The time to a stream's head counts from when it was due. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -20,7 +20,7 @@ struct visitor {
     struct link link;
     struct http1 http1;
     uint64_t due_ns;
-    uint32_t number; /* of its channel */
+    uint32_t number;
     bool waiting, counted; /* for its head; that it belongs to the measured time */
 };
 
@@ -28,6 +28,7 @@ struct churn {
     struct sockaddr_in to;
     const char *authority, *path;
     uint64_t count, rate, seconds; /* count: of streams */
+    uint64_t channels; /* stream n is on channel n % channels, or on n with 0 */
     SSL_CTX *tls;
     int epoll;
     struct visitor *visitors; /* a ring: number n is at n % count */
@@ -67,7 +68,8 @@ static void broken(struct churn *churn, struct visitor *visitor, const char *rea
 static const char *request(struct churn *churn, struct visitor *visitor)
 {
     char request[REQUEST_MAX], path[REQUEST_MAX / 2];
-    int path_n = snprintf(path, sizeof(path), churn->path, (int)visitor->number);
+    uint32_t channel = churn->channels == 0 ? visitor->number : (uint32_t)(visitor->number % churn->channels);
+    int path_n = snprintf(path, sizeof(path), churn->path, (int)channel);
     int n = snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\nhost: %s\r\naccept: text/event-stream\r\n\r\n", path,
                      churn->authority);
     if (path_n < 0 || (size_t)path_n >= sizeof(path) || n < 0 || (size_t)n >= sizeof(request))
@@ -185,11 +187,12 @@ static void parse(struct churn *churn, int argc, char **argv)
         {"rate", .needed = true, .number = &churn->rate, .min = 1, .max = 1000000},
         {"seconds", .needed = true, .number = &churn->seconds, .min = 1, .max = 3600},
         {"streams", .needed = true, .number = &churn->count, .min = 1, .max = 1000000},
+        {"channels", .number = &churn->channels, .min = 1, .max = 1000000},
         {"tls", .flag = &tls},
     };
     bench_options(options, sizeof(options) / sizeof(options[0]), argc, argv);
     if (bench_pattern(churn->path) != 1)
-        bench_fail("--path needs a %%d: each stream has a channel of its own");
+        bench_fail("--path needs a %%d: the number of the channel");
     if (tls)
         churn->tls = link_tls("http/1.1");
 }

@@ -24,6 +24,8 @@ const FULL = [
     // four channels: the rate can be set in steps of 2,500 deliveries a second
     { name: 'capacity', kind: 'capacity', systems: ['floor', 'gateway', 'nchan', 'gateway-2', 'nchan-2'], channels: 4, streams: CAPACITY_STREAMS,
         start: 32, factor: 2, precision: 0.05, warm: 1, seconds: 4 },
+    // answers of language models: a word is an event; others read them from their beginning meanwhile
+    { name: 'answers', kind: 'capacity', systems: ['gateway'], channels: 2000, streams: 2000, bytes: 48, joins: 100, p99: 100, start: 8000, factor: 1.4, precision: 0.1, warm: 2, seconds: 5 },
     { name: 'post', kind: 'post', systems: ['publisher'], channels: 64, connections: 64, seconds: 8 },
     { name: 'churn', kind: 'churn', systems: ['gateway'], idle: 100000, probes: 100, probeRate: 50, quiet: 5, streams: 5000, rate: 5000, seconds: 10 },
 ];
@@ -35,6 +37,7 @@ const QUICK = [
     { name: 'many', kind: 'steady', systems: ['floor', 'gateway', 'gateway-h2-tls', 'gateway-2'], ...TINY },
     { name: 'idle', kind: 'idle', systems: ['gateway'], channels: 1, streams: 100, rest: 0.2 },
     { name: 'capacity', kind: 'capacity', systems: ['gateway'], channels: 1, streams: 100, start: 8, factor: 4, precision: 4, most: 2, warm: 1, seconds: 1 },
+    { name: 'answers', kind: 'capacity', systems: ['gateway'], channels: 20, streams: 20, bytes: 48, joins: 20, p99: 1000, start: 100, factor: 4, precision: 4, most: 2, warm: 1, seconds: 2 },
     { name: 'post', kind: 'post', systems: ['publisher'], channels: 8, connections: 8, seconds: 1 },
     { name: 'churn', kind: 'churn', systems: ['gateway'], idle: 200, probes: 10, probeRate: 50, quiet: 1, streams: 50, rate: 100, seconds: 1 },
 ];

@@ -38,7 +38,7 @@ async function reading(system, options, body) {
 // `body` with all streams open and heard; what opening them took is in `opening`.
 function opened(system, load, body) {
     const before = cpuNs(system.pids());
-    return reading(system, { streams: load.streams, channels: load.channels }, async reader => {
+    return reading(system, { streams: load.streams, channels: load.channels, bytes: load.bytes }, async reader => {
         await system.subscribed(load.channels);
         const opening = { open_ms: reader.opened.ms, open_cpu_us: per(cpuNs(system.pids()) - before, load.streams) };
         return body(reader, opening);
@@ -48,8 +48,8 @@ function opened(system, load, body) {
 const wrong = ({ lost, duplicated, out_of_order, foreign, closed }) => ({ lost, duplicated, out_of_order, foreign, closed });
 
 // Publishes for warm + seconds; the window begins after `warm` and ends when every stream has every event.
-async function window(system, reader, { channels, rate, warm, seconds }) {
-    const published = publish(system, { channels, rate, seconds: warm + seconds });
+async function window(system, reader, { channels, rate, warm, seconds, bytes }) {
+    const published = publish(system, { channels, rate, seconds: warm + seconds, bytes });
     published.catch(() => {});
     await sleep(warm * 1000);
     const [server, redis] = [system.pids(), system.redisPids()];
@@ -129,6 +129,13 @@ export async function highest(probe, { first, factor, precision, most = 20 }) {
 
 const clean = sample => sample.lost + sample.closed + sample.publish_failed === 0;
 
+// While the load runs: streams that come, read their channel from its beginning, and go. The time until the first byte of each.
+async function joining(system, { joins, channels, warm, seconds }) {
+    await sleep(warm * 1000);
+    const report = await churn(system, { path: `${system.path}?last_event_id=earliest`, channels, rate: joins, seconds: seconds - 1, streams: joins });
+    return { join_p50_ms: report.p50_ms, join_p99_ms: report.p99_ms, join_failed: report.failed + report.closed };
+}
+
 function capacity(load, name, memory) {
     const deliveries = load.streams / load.channels;
     // the rounds after the first begin near its result
@@ -136,11 +143,13 @@ function capacity(load, name, memory) {
     let best = {}, disorder = { duplicated: 0, out_of_order: 0 };
     // A step that broke streams ends its server too: the next one starts fresh.
     const step = (system, rate) => opened(system, load, async reader => {
+        const joined = load.joins ? joining(system, load) : null;
         const sample = await window(system, reader, { ...load, rate });
         disorder = { duplicated: disorder.duplicated + sample.duplicated, out_of_order: disorder.out_of_order + sample.out_of_order };
-        const passed = clean(sample) && sample.p99_ms <= CAPACITY_P99_MS;
+        const passed = clean(sample) && sample.p99_ms <= (load.p99 ?? CAPACITY_P99_MS);
+        const joins = await joined;
         if (passed && rate * deliveries > (best.most ?? 0))
-            best = { most: rate * deliveries, cpu_us: sample.cpu_us, p99_ms: sample.p99_ms, client_load: sample.client_load };
+            best = { most: rate * deliveries, cpu_us: sample.cpu_us, redis_cpu_us: sample.redis_cpu_us, p99_ms: sample.p99_ms, client_load: sample.client_load, ...joins };
         return passed;
     });
     return highest(rate => using(name, system => step(system, rate)), { precision: load.precision, most: load.most, ...search })

@@ -40,6 +40,8 @@ export const TARGETS = [
     { what: `${OPENING} of ES256, first time, without TLS: gateway / without`, most: 1.2, stretch: true, of: over('auth', 'new_cpu_us', 'gateway-es256', 'gateway') },
     { what: `${CPU}, opened with a token of HS256: gateway / without`, most: 1.05, of: over('auth', 'cpu_us', 'gateway-hs256', 'gateway') },
     { what: `${CPU}, opened with a token of ES256: gateway / without`, most: 1.05, of: over('auth', 'cpu_us', 'gateway-es256', 'gateway') },
+    { what: 'answers, 2,000 channels, a reader each: words a second with p99 ≤ 100 ms', unit: '', least: 50000, of: figure('answers', 'gateway', 'most') },
+    { what: 'answers: first byte of a reader that joins from earliest, median', unit: 'ms', most: 20, of: figure('answers', 'gateway', 'join_p50_ms') },
     { what: 'POST, 64 connections: acknowledged each second', unit: '', least: 20000, of: figure('post', 'publisher', 'per_second') },
     { what: 'POST, 64 connections: p99', unit: 'ms', most: 20, of: figure('post', 'publisher', 'p99_ms') },
     { what: '100,000 channels, 5,000 come and go a second: longest pause', unit: 'ms', most: 50, of: figure('churn', 'gateway', 'pause_ms') },
