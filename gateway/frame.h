@@ -11,6 +11,7 @@
 enum frame_kind {
     FRAME_EVENT,
     FRAME_GAP, /* the gateway's own event that tells of a loss */
+    FRAME_END, /* the last event of its channel */
 };
 
 struct frame {

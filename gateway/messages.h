@@ -52,6 +52,7 @@ struct feed_request {
         struct hub_channel *local; /* lives until the worker has the answer */
         struct slice name; /* its own */
         struct channel *channel; /* bus thread only, while place is REQUEST_OPENING */
+        uint64_t ended_ms; /* set with UPDATE_WELCOME: milliseconds of its end's position; 0: it goes on */
     } channels[];
 };
 

@@ -21,6 +21,21 @@ struct frame *welcome_frame(enum welcome welcome, const char *position, int32_t 
     return frame_of_event(&event);
 }
 
+struct frame *end_frame(const struct frame *end, struct slice text, const char *id)
+{
+    struct sse_fields fields = {.id = {NULL, 0}};
+    sse_check(frame_body(end), &fields);
+    struct slice data = text.p != NULL ? text : slice_split(&fields.data, '\n');
+    struct event event = {.type = text.p != NULL ? SLICE("") : fields.type,
+                          .data = &data,
+                          .data_count = 1,
+                          .id = id != NULL ? slice_of(id) : fields.id,
+                          .retry_ms = EVENT_RETRY_NONE};
+    struct frame *frame = frame_of_event(&event);
+    frame->kind = FRAME_END;
+    return frame;
+}
+
 struct frame *farewell_frame(int32_t retry_ms)
 {
     return frame_of_event(&(struct event){.retry_ms = retry_ms});

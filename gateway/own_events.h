@@ -20,6 +20,9 @@ struct frame *welcome_frame(enum welcome welcome, const char *position, int32_t 
 struct frame *gap_frame(struct slice channel, struct slice last_event_id, struct slice own_id, struct position at,
                         enum gap_cause cause);
 
+/* The event of a channel's end for one stream: with the data `text` and no type where the stream wants that (p not NULL), and under the id `id` where that is not NULL. */
+struct frame *end_frame(const struct frame *end, struct slice text, const char *id);
+
 /* The last frame of a stream that the gateway ends: only a retry, so that the client comes back after that many milliseconds. */
 struct frame *farewell_frame(int32_t retry_ms);
 

@@ -18,6 +18,10 @@ enum { EVENT_ID_LEN = 36 };
 /* The largest sequence number that fits; the bus function moves on to the next millisecond rather than go above it. */
 #define EVENT_ID_SEQ_MAX ((1u << 24) - 1)
 
+/* Sequence number of an id of the empty channel name, which stands for a time: with PROVEN all that was published before it, by each shard's own clock, was sent; else only within the margin between
+ * shards. */
+enum { EVENT_ID_TIME_NEAR = 0, EVENT_ID_TIME_PROVEN = 1 };
+
 /* Writes 36 bytes, lower case, and a NUL. p.ms < 2^48 and p.seq <= EVENT_ID_SEQ_MAX, as in every position the bus hands out. The
  * empty channel name makes an id that stands for a time in every channel (the position frame of a many-channel stream). */
 void event_id_format(char out[EVENT_ID_LEN + 1], struct slice channel, struct position p);

@@ -23,6 +23,7 @@ struct channel *channel_create(struct channel_shared *shared, const struct chann
     channel->shard = shard;
     channel->state = SUBSCRIBING;
     channel->wanted = 1;
+    channel->before_end = POSITION_MAX;
     channel->name = slice_make(memcpy((char *)(channel + 1) + locals, name.p, name.n), name.n);
     return channel;
 }
@@ -90,6 +91,12 @@ void channel_move(struct channel *channel, const struct channel_shard *shard)
     channel->born_ms = channel->seen_ms = 0;
 }
 
+void channel_stand_at(struct channel *channel, struct position at, const struct frame *newest)
+{
+    channel->last = at;
+    channel->before_end = newest != NULL && newest->kind == FRAME_END ? newest->prev : POSITION_MAX;
+}
+
 /* Goes on from `at`. Where that is back, the history does not tell what streams were handed out behind it, so the channel remembers. */
 static void go_to(struct channel *channel, struct position at)
 {
@@ -100,7 +107,7 @@ static void go_to(struct channel *channel, struct position at)
         channel->broken_at = at;
         channel->broken_ms = shard != NULL && shard->clock_known ? (uint64_t)((int64_t)monotonic_ms() + shard->clock_ms) : 0;
     }
-    channel->last = at;
+    channel_stand_at(channel, at, NULL);
 }
 
 /* … and nothing that was handed on joins on to what follows. */
@@ -119,7 +126,7 @@ void channel_emit(struct channel *channel, struct frame *frame)
         if (position_compare(frame->at, channel->last) <
             0) /* a history that was seen empty began anew, by a clock that was set back */
             leave_behind(channel, frame->prev);
-        channel->last = frame->at;
+        channel_stand_at(channel, frame->at, frame);
         channel->divergence.emptied = false;
         channel->past = channel->past == PAST_BARE ? PAST_KNOWN : channel->past;
         ++channel->handed_on;

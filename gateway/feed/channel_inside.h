@@ -74,6 +74,7 @@ struct channel {
     bool unsettled; /* counted in shared->unsettled */
     bool reread; /* held messages were let go: the history has them */
     struct position last; /* of the newest event handed on */
+    struct position before_end; /* the position before `last`, which is the channel's end; POSITION_MAX: it goes on */
     uint64_t read_us; /* monotonic_us() when the history last said what that is */
     struct ring ring;
     uint32_t depth; /* the ring was read to this depth; UINT32_MAX: to the beginning of the history */
@@ -99,6 +100,9 @@ struct channel {
 };
 
 /* ---- channel.c ---- */
+
+/* All up to here was handed on. `newest`: the event there; NULL: none that is known, or somebody else's entry. */
+void channel_stand_at(struct channel *channel, struct position at, const struct frame *newest);
 
 /* Hands on the next event. */
 void channel_emit(struct channel *channel, struct frame *frame);

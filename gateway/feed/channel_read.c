@@ -70,7 +70,7 @@ static void take_absence(struct channel *channel, const struct marker *marker)
                    (position_is_none(channel->last) && is_lost_before(channel, marker->now_ms)));
     if (lost)
         channel_emit_gap(channel, marker->last, marker->now_ms);
-    channel->last = first ? marker->last : channel->last;
+    channel_stand_at(channel, first ? marker->last : channel->last, NULL); /* without its history the channel is new */
     if (first)
         channel->horizon_ms = horizon_of(channel->born_ms, marker->now_ms);
     else if (lost)
@@ -103,7 +103,7 @@ static void take_entry(struct channel *channel, const struct history_entry *entr
 {
     struct frame *frame = channel_frame(channel, entry);
     if (frame == NULL) {
-        channel->last = entry->at; /* somebody else's entry: the next one of ours names it as the one before */
+        channel_stand_at(channel, entry->at, NULL); /* somebody else's entry: the next one of ours names it as the one before */
         return;
     }
     if (!channel_already_seen(channel, frame)) {
@@ -123,7 +123,7 @@ static void take_newest(struct channel *channel, const struct history_entry *ent
     channel->read_us = monotonic_us();
     for (size_t i = 0; i < count; ++i) {
         struct frame *frame = channel_frame(channel, &entries[i]);
-        channel->last = entries[i].at;
+        channel_stand_at(channel, entries[i].at, frame);
         if (frame == NULL)
             continue;
         ring_append(&channel->ring, frame, &channel->shared->limits);
@@ -269,6 +269,8 @@ static void on_first(void *data, const struct history_entry *entries, size_t cou
     if (!read_ended(channel, why))
         return;
     drop_before(channel, count == 0 ? POSITION_MAX : entries[0].at);
+    if (count == 0)
+        channel->before_end = POSITION_MAX; /* without its history the channel is new */
     channel->doubted = false;
     channel->verified_ms = channel->asked_ms;
     go_on(channel, false);

@@ -38,6 +38,16 @@ struct position channel_newest(const struct channel *channel)
     return channel->last;
 }
 
+uint64_t channel_ended_ms(const struct channel *channel)
+{
+    return position_compare(channel->before_end, POSITION_MAX) == 0 ? 0 : channel->last.ms;
+}
+
+struct position channel_before_end(const struct channel *channel)
+{
+    return channel_ended_ms(channel) == 0 ? channel->last : channel->before_end;
+}
+
 struct position channel_ring_begin(const struct channel *channel)
 {
     return channel->ring.count == 0 ? channel->last : ring_at(&channel->ring, 0)->prev;

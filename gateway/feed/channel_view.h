@@ -66,6 +66,12 @@ bool channel_live(const struct channel *channel);
 const struct ring *channel_ring(const struct channel *channel);
 struct position channel_newest(const struct channel *channel);
 
+/* Milliseconds of the position of the channel's end, which is its newest event; 0: it goes on. While channel_live(). */
+uint64_t channel_ended_ms(const struct channel *channel);
+
+/* The place of those that have had all events but the end: channel_newest() where there is none. */
+struct position channel_before_end(const struct channel *channel);
+
 /* monotonic_us() when that was last read in the history, which may be ahead of the subscription: what was published in other channels before then may be on its way. */
 uint64_t channel_read_us(const struct channel *channel);
 

@@ -123,6 +123,8 @@ static void answer(struct opening *opening)
     request->place = REQUEST_AWAY;
     if (replay_page(opening->replay, &page)) {
         page.kind = UPDATE_WELCOME;
+        for (uint32_t i = 0; i < request->count; ++i)
+            request->channels[i].ended_ms = channel_ended_ms(request->channels[i].channel);
         free_opening(opening);
     }
     openings->send(openings->data, request->worker, page);

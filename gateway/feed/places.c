@@ -205,7 +205,7 @@ static enum replay_need find_time(struct replay *replay, struct slice id, struct
     for (uint32_t i = 0; i < replay->request->count; ++i) {
         const struct channel_shard *shard = shard_at(replay, i);
         uint64_t since_ms = shard == NULL ? time.ms : clock_steps_since(shard->doubts, time.ms);
-        stand_at_time(replay, i, since_ms, time.seq == PLACE_PROVEN ? shard : of);
+        stand_at_time(replay, i, since_ms, time.seq == EVENT_ID_TIME_PROVEN ? shard : of);
     }
     return REPLAY_READY;
 }
@@ -259,7 +259,7 @@ static enum replay_need is_other_data(const struct place *place, bool *other)
 static enum replay_need lose_claim(struct replay *replay, uint32_t claimed, struct channel **wait_at)
 {
     struct place *place = &replay->places[claimed];
-    struct position last = channel_newest(place->channel), at = place->claimed;
+    struct position last = channel_before_end(place->channel), at = place->claimed;
     bool other;
     *wait_at = place->channel;
     enum replay_need need = is_other_data(place, &other);
@@ -279,7 +279,7 @@ static void lose_all(struct replay *replay)
     for (uint32_t i = 0; i < replay->request->count; ++i) {
         struct place *place = &replay->places[i];
         place->stance = STANCE_TIME;
-        place->after = channel_newest(place->channel);
+        place->after = channel_before_end(place->channel);
         place->time_ms = places_present_ms(replay);
         place->loss = LOSS_ALL;
     }

@@ -19,8 +19,5 @@ bool places_find_gap(struct place *place, const struct frame *first, enum place_
 /* A time of Redis's clock before which all that was published in these channels has come; 0: not known. */
 uint64_t places_present_ms(const struct replay *replay);
 
-/* Sequence number of an id that stands for a time: with PLACE_PROVEN all that was published before it, by each shard's own clock, has come; else only within the margin between shards. */
-enum { PLACE_NEAR = 0, PLACE_PROVEN = 1 };
-
 /* Every event of this millisecond or later. */
 struct position places_since(uint64_t ms);

@@ -77,13 +77,13 @@ static void stand_since_asked(const struct replay *replay, struct place *place, 
     place->time_ms = request->mode == START_FRESH ? asked_ms : place->time_ms;
 }
 
-/* The newest request->last events of each channel. */
+/* The newest request->last events of each channel, and its end. */
 static enum replay_need resolve_last(struct replay *replay, struct channel **wait_at)
 {
-    uint32_t last = replay->request->last;
     for (uint32_t i = 0; i < replay->request->count; ++i) {
         struct place *place = &replay->places[i];
         const struct ring *ring = channel_ring(place->channel);
+        uint32_t last = replay->request->last + (channel_ended_ms(place->channel) != 0);
         *wait_at = place->channel;
         if (place->stance != STANCE_UNKNOWN)
             continue;
@@ -104,7 +104,7 @@ static enum replay_need resolve_last(struct replay *replay, struct channel **wai
 static void resolve_fresh(struct replay *replay)
 {
     for (uint32_t i = 0; i < replay->request->count; ++i)
-        stand_since_asked(replay, &replay->places[i], channel_newest(replay->places[i].channel));
+        stand_since_asked(replay, &replay->places[i], channel_before_end(replay->places[i].channel));
 }
 
 /* From the beginning of the history on, wherever that is when it is read. */
@@ -149,12 +149,20 @@ static uint32_t wish(const struct feed_request *request)
     return request->mode >= START_EARLIEST ? UINT32_MAX : request->mode == START_LAST ? request->last : 0;
 }
 
+static bool has_ended_one(const struct replay *replay)
+{
+    for (uint32_t i = 0; i < replay->request->count; ++i)
+        if (channel_ended_ms(replay->places[i].channel) != 0)
+            return true;
+    return false;
+}
+
 /* Events that were deleted since are not to be served from memory. False: *wait_at is being asked. */
 static bool verify(struct replay *replay, struct channel **wait_at)
 {
     bool asking = false;
     uint64_t now = monotonic_ms();
-    if (replay->request->mode == START_FRESH || replay->verified)
+    if ((replay->request->mode == START_FRESH && !has_ended_one(replay)) || replay->verified)
         return true;
     if (replay->verify_ms == 0)
         replay->verify_ms = now < VERIFIED_MS ? 0 : now - VERIFIED_MS;
@@ -464,12 +472,12 @@ static struct place *oldest(struct replay *replay, bool *more)
 
 static void format_time(uint64_t ms, char out[EVENT_ID_LEN + 1])
 {
-    event_id_format(out, SLICE(""), (struct position){ms, PLACE_NEAR});
+    event_id_format(out, SLICE(""), (struct position){ms, EVENT_ID_TIME_NEAR});
 }
 
 static void format_present(const struct replay *replay, char out[EVENT_ID_LEN + 1])
 {
-    event_id_format(out, SLICE(""), (struct position){places_present_ms(replay), PLACE_PROVEN});
+    event_id_format(out, SLICE(""), (struct position){places_present_ms(replay), EVENT_ID_TIME_PROVEN});
 }
 
 /* Of the place in one channel before `first`, or after the newest event. Where no event is known there, it is a time. */

@@ -100,6 +100,15 @@ static bool read_switch(bool *on, struct slice value, struct slice yes, struct s
     return *on || slice_eq(value, no);
 }
 
+static const char *read_end(struct stream_request *stream, struct slice value)
+{
+    bool good = value.n >= 1 && value.n <= STREAM_END_MAX && utf8_valid(value);
+    for (size_t i = 0; good && i != value.n; ++i)
+        good = (unsigned char)value.p[i] >= 0x20 && value.p[i] != 0x7f;
+    stream->spec.end_text = value;
+    return good ? NULL : "end must be 1 to 200 bytes of UTF-8 without control characters";
+}
+
 /* What the stream is made of. */
 static const char *read_form(struct stream_request *stream, struct slice name, struct slice value)
 {
@@ -115,6 +124,8 @@ static const char *read_form(struct stream_request *stream, struct slice name, s
         if (!read_switch(&on, value, SLICE("1"), SLICE("0")))
             return "envelope must be 0 or 1";
         stream->spec.form = on ? FORM_ENVELOPE : FORM_LEAN;
+    } else if (slice_eq(name, SLICE("end"))) {
+        return read_end(stream, value);
     }
     return NULL;
 }

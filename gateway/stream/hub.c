@@ -211,6 +211,7 @@ void hub_open(struct hub *hub, h2o_req_t *req, const struct hub_spec *spec)
     struct subscriber *subscriber = subscriber_create(&owner, hub, transport_of(req), spec->count, spec->welcome);
     subscriber->client = spec->address;
     subscriber->log = spec->log;
+    subscriber->end_text = spec->end_text.p == NULL ? NULL : h2o_strdup(NULL, spec->end_text.p, spec->end_text.n).base;
     subscriber->key = spec->key;
     join(hub, subscriber, spec);
     set_end(hub, subscriber, spec->life_ms);
@@ -284,16 +285,59 @@ static struct variant variant_of(const struct subscriber *subscriber)
     return subscriber->members[0].fanout->variant;
 }
 
-/* Makes the page one for streams of this variant; which ids to leave out the bus thread knew. */
-static void form_page(const struct subscriber *subscriber, struct feed_update *update)
+/* Milliseconds that the ends of all its channels are before; 0: one goes on. */
+static uint64_t ended_before_ms(const struct subscriber *subscriber)
+{
+    uint64_t before_ms = 0;
+    for (uint32_t i = 0; i < subscriber->member_count; ++i) {
+        uint64_t ended_ms = channel_of(&subscriber->members[i])->ended_ms;
+        if (ended_ms == 0)
+            return 0;
+        before_ms = ended_ms < before_ms ? before_ms : ended_ms + 1;
+    }
+    return before_ms;
+}
+
+/* What the stream gets of an end. `before_ms`: it is the last one, and all ends are before that time; else 0. With an id of its own event, a client of several channels would be told others
+ * of the same millisecond again, and come back for ever. */
+static struct frame *form_end(const struct subscriber *subscriber, struct frame *end, const struct hub_channel *channel,
+                              uint64_t before_ms, bool settled)
+{
+    char id[EVENT_ID_LEN + 1];
+    struct variant variant = variant_of(subscriber);
+    bool of_time = variant.several && before_ms != 0;
+    struct slice text = subscriber->end_text == NULL ? (struct slice){NULL, 0} : slice_of(subscriber->end_text);
+    if (of_time)
+        event_id_format(id, SLICE(""), (struct position){before_ms, EVENT_ID_TIME_PROVEN});
+    if (text.p != NULL)
+        variant.form = FORM_LEAN; /* as it was asked for, also in an envelope */
+    struct frame *own = of_time || text.p != NULL ? end_frame(end, text, of_time ? id : NULL) : frame_ref(end);
+    struct frame *frame = form_frame(own, hub_channel_name(channel), variant, settled);
+    frame_unref(own);
+    return frame;
+}
+
+/* Makes the page one for this stream; which ids to leave out the bus thread knew. `ended_before_ms`: of its last page. */
+static void form_page(const struct subscriber *subscriber, struct feed_update *update, uint64_t before_ms)
 {
     struct variant variant = variant_of(subscriber);
-    for (uint32_t i = 0; !variant_is_plain(variant) && i < update->page.count; ++i) {
+    for (uint32_t i = 0; i < update->page.count; ++i) {
         struct frame *frame = update->page.frames[i];
-        const struct member *member = &subscriber->members[variant.several ? update->page.members[i] : 0];
-        update->page.frames[i] = form_frame(frame, hub_channel_name(channel_of(member)), variant, true);
+        if (variant_is_plain(variant) && frame->kind != FRAME_END)
+            continue;
+        const struct hub_channel *channel = channel_of(&subscriber->members[variant.several ? update->page.members[i] : 0]);
+        update->page.frames[i] = frame->kind == FRAME_END
+                                     ? form_end(subscriber, frame, channel, i + 1 == update->page.count ? before_ms : 0, true)
+                                     : form_frame(frame, hub_channel_name(channel), variant, true);
         frame_unref(frame);
     }
+}
+
+/* Whether the channels have ended is known from where the stream goes on behind its replay. */
+static void note_ends(const struct subscriber *subscriber, const struct feed_request *request)
+{
+    for (uint32_t i = 0; i < subscriber->member_count; ++i)
+        channel_of(&subscriber->members[i])->ended_ms = request->channels[i].ended_ms;
 }
 
 /* How many frames of the page come before a gap that ends the stream; page.count where none does. */
@@ -309,11 +353,16 @@ static uint32_t frames_to_gap(const struct subscriber *subscriber, const struct 
 static void take_page(struct hub *hub, struct feed_update *update)
 {
     static const struct refusal gap = {410, 0, "events after the last event id are gone, and gap=close asks for no stream then"};
+    static const struct refusal ended = {204, 0, ""};
     struct subscriber *subscriber = update->request->subscriber;
     uint32_t count = frames_to_gap(subscriber, update);
-    bool ends = count != update->page.count;
+    bool gap_ends = count != update->page.count;
+    if (update->kind == UPDATE_WELCOME)
+        note_ends(subscriber, update->request);
+    uint64_t before_ms = update->kind == UPDATE_WELCOME ? ended_before_ms(subscriber) : 0;
+    bool is_empty = count == 0 && (gap_ends || before_ms != 0);
     subscriber->listens = true;
-    if (count != 0 || !ends)
+    if (!is_empty)
         subscriber_open(subscriber);
     if (subscriber->state != SUBSCRIBER_OPENING) { /* closed meanwhile, or by a head that could not be sent */
         leave_soon(subscriber);
@@ -328,8 +377,8 @@ static void take_page(struct hub *hub, struct feed_update *update)
         for (uint32_t i = 0; i < subscriber->member_count; ++i)
             fanout_add(&subscriber->members[i]);
     }
-    if (ends && count == 0 && subscriber->request != NULL) {
-        subscriber_refuse(subscriber, CLOSE_GAP, &gap);
+    if (is_empty && subscriber->request != NULL) {
+        subscriber_refuse(subscriber, gap_ends ? CLOSE_GAP : CLOSE_ENDED, gap_ends ? &gap : &ended);
         return;
     }
     subscriber->active_ms = hub_now(hub);
@@ -339,11 +388,11 @@ static void take_page(struct hub *hub, struct feed_update *update)
         subscriber_replay(subscriber, &first, 1);
         frame_unref(first);
     }
-    form_page(subscriber, update);
-    if (subscriber->state < SUBSCRIBER_ENDING && (count != 0 || !ends))
+    form_page(subscriber, update, before_ms);
+    if (subscriber->state < SUBSCRIBER_ENDING && !is_empty)
         subscriber_replay(subscriber, update->page.frames, count);
-    if (ends)
-        subscriber_end(subscriber, CLOSE_GAP, NULL);
+    if (gap_ends || before_ms != 0)
+        subscriber_end(subscriber, gap_ends ? CLOSE_GAP : CLOSE_ENDED, NULL);
     set_short_cut(subscriber);
 }
 
@@ -360,6 +409,29 @@ static bool end_at_gap(struct fanout *fanout, uint32_t *budget)
     return fanout->count == 0;
 }
 
+/* The channel has ended: so do the streams none of whose channels goes on. True when all were served. */
+static bool serve_end(const struct feed_update *update, struct fanout *fanout, uint32_t *budget)
+{
+    while (fanout->cursor < fanout->count && *budget != 0) {
+        struct subscriber *subscriber = fanout->entries[fanout->cursor].member->subscriber;
+        uint64_t before_ms = ended_before_ms(subscriber);
+        struct frame *frame = form_end(subscriber, update->event.frame, fanout->channel, before_ms, !update->event.unsettled);
+        if (before_ms != 0) {
+            subscriber_end(subscriber, CLOSE_ENDED, frame); /* another takes its place in the array */
+        } else {
+            ++fanout->cursor;
+            subscriber_push(subscriber, frame);
+        }
+        frame_unref(frame);
+        metric_add(COUNT_EVENTS_OUT, 1);
+        spend(budget, END_COST);
+    }
+    if (fanout->cursor < fanout->count)
+        return false;
+    fanout->cursor = 0;
+    return true;
+}
+
 /* The same for streams of one variant; true when all were served. */
 static bool serve_variant(struct hub *hub, struct feed_update *update, struct fanout *fanout, uint32_t *budget)
 {
@@ -368,16 +440,29 @@ static bool serve_variant(struct hub *hub, struct feed_update *update, struct fa
     if (fanout->variant.gap_closes && update->event.frame->kind == FRAME_GAP)
         return end_at_gap(fanout, budget);
     fanout->active_ms = hub_now(hub);
+    if (update->event.frame->kind == FRAME_END)
+        return serve_end(update, fanout, budget);
     if (hub->serving.frame == NULL)
         hub->serving.frame = batch_frame(update, hub_channel_name(fanout->channel), fanout->variant);
     return fanout_serve(fanout, hub->serving.frame, budget);
+}
+
+/* What has no position tells nothing of it. */
+static void note_end(struct hub_channel *channel, const struct frame *frame)
+{
+    if (frame->kind != FRAME_EVENT || frame->durable)
+        channel->ended_ms = frame->kind == FRAME_END ? frame->at.ms : 0;
 }
 
 static bool serve_event(struct hub *hub, struct feed_update *update, uint32_t *budget)
 {
     struct hub_channel *channel = update->event.channel;
     if (hub->serving.fanout == NULL) {
+        note_end(channel, update->event.frame);
         batch_gather(&channel->batch, update, hub_channel_is_shared(channel), hub->batch_bytes);
+        for (const struct feed_update *event = update->event.next; event != NULL && channel->ended_ms != 0;
+             event = event->event.next)
+            note_end(channel, event->event.frame);
         hub->serving.fanout = &channel->fanout;
     }
     for (; hub->serving.fanout != NULL; hub->serving.fanout = hub->serving.fanout->next) {

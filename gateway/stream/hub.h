@@ -39,6 +39,7 @@ struct hub_spec {
     enum welcome welcome;
     enum form form;
     bool gap_closes; /* see struct variant */
+    struct slice end_text; /* in place of the event "end"; p NULL: that */
     enum start_mode mode;
     uint32_t last; /* START_LAST */
     struct slice resume_id; /* START_RESUME; no NUL in it */

@@ -12,6 +12,7 @@ struct hub_channel {
     uint32_t leaves; /* REQUEST_LEAVE not yet answered */
     bool listened; /* the feed listens to it, so it has to be told when no stream does */
     bool closed; /* see hub_judge() */
+    uint64_t ended_ms; /* milliseconds of its end's position; 0: it goes on */
     UT_hash_handle hh;
     size_t name_len;
     char name[];

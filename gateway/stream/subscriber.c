@@ -269,7 +269,10 @@ static void close_for(struct subscriber *subscriber, enum close_reason reason, c
     if (req != NULL) {
         subscriber->detached = true;
         memset(&req->res.headers, 0, sizeof(req->res.headers)); /* they were the stream's */
-        http_error_later(req, why->status, why->retry_s, why->sentence);
+        if (why->status == 204)
+            http_send(req, why->status, NULL, SLICE(""));
+        else
+            http_error_later(req, why->status, why->retry_s, why->sentence);
     } else if (!subscriber->detached) {
         subscriber->transport->close(subscriber, written);
     }
@@ -310,5 +313,6 @@ void subscriber_detach(struct subscriber *subscriber)
 
 void subscriber_free(struct subscriber *subscriber)
 {
+    free(subscriber->end_text);
     free(subscriber);
 }

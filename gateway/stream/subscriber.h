@@ -67,6 +67,7 @@ struct subscriber {
     uint32_t key; /* by which the token is known that let it in; 0: none was needed */
     struct client_address client; /* for the log */
     struct stream_log *log; /* NULL: it is not logged */
+    char *end_text; /* malloc'd: what its client gets in place of the event "end"; NULL: that */
     uint32_t received; /* bytes the client sent although it has nothing to say */
     uint32_t behind_ms; /* since when it is too far behind, see slow.h: the lower half of the time; 0: it is not */
     struct frames queue; /* references by frame_enqueue() */
@@ -144,7 +145,7 @@ void subscriber_end(struct subscriber *subscriber, enum close_reason reason, str
 /* The only way to close a stream: counts the reason, logs it (at info where the gateway forced it; each close with LOG_STREAMS, see stream_log.h), leaves the channels, closes the transport. Safe in the middle of a fan-out: the memory stays until the turn is over. */
 void subscriber_close(struct subscriber *subscriber, enum close_reason reason);
 
-/* As subscriber_close(), for a stream that cannot be opened: if its head is still held, the client gets this answer instead. */
+/* As subscriber_close(), for a stream that cannot be opened, or has nothing to tell (status 204): if its head is still held, the client gets this answer instead. */
 void subscriber_refuse(struct subscriber *subscriber, enum close_reason reason, const struct refusal *why);
 
 /* For the owner, once it is RELEASED. */

@@ -199,6 +199,21 @@ test('other methods and other paths are answered as described', async () => {
     }
 });
 
+test('who has had the end of a channel is answered as described', async () => {
+    const channels = { '/sse': 'letters', '/post': 'post', '/events': 'counter', '/exchange_rates/usd_eur': 'usd_eur' };
+    const names = [...Object.values(channels), 'news'];
+    const ids = {};
+    for (const name of names) {
+        await s.redis.command(['RENAME', `{sse:${name}}:log`, `kept ${name}`]).catch(() => {});
+        [ids[name]] = await s.redis.command(['FCALL', 'sse_publish', 1, `sse:${name}`, '', 'end', 1]);
+    }
+    await provoke(s, 204, (server, method, template) => ({ headers: { 'last-event-id': ids[channels[template] ?? 'news'] } }), (server, method, template) => method === 'GET' && isStream(server, method, template));
+    for (const name of names) {
+        await s.redis.command(['DEL', `{sse:${name}}:log`]);
+        await s.redis.command(['RENAME', `kept ${name}`, `{sse:${name}}:log`]).catch(() => {});
+    }
+});
+
 test('where events are gone, gap=close is answered as described', () => provoke(s, 410, { query: 'gap=close&last_event_id=no-such-id' },
     (server, method, template) => method === 'GET' && ['/channels/{name}', '/subscribe'].includes(template)));
 

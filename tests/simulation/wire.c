@@ -473,6 +473,12 @@ void http_error_later(h2o_req_t *req, int status, unsigned retry_s, const char *
         client_ends(client, how);
 }
 
+void http_send(h2o_req_t *req, int status, const char *type, struct slice body)
+{
+    (void)type, (void)body;
+    http_error_later(req, status, 0, "nothing more");
+}
+
 /* ---- the client's end ---- */
 
 static void on_asks(void *data)

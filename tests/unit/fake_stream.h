@@ -24,6 +24,12 @@ void http_error_later(h2o_req_t *req, int status, unsigned retry_s, const char *
     fake_happened(status == 503 ? "503" : status == 429 ? "429" : "answer");
 }
 
+void http_send(h2o_req_t *req, int status, const char *type, struct slice body)
+{
+    (void)req, (void)type;
+    fake_happened(status == 204 && body.n == 0 ? "204" : "answer");
+}
+
 const char *client_address_print(const struct client_address *address, char text[CLIENT_ADDRESS_TEXT_MAX])
 {
     (void)address;

@@ -41,6 +41,8 @@ static void on_flush(struct subscriber *subscriber)
         struct slice body = frame_body(frames_at(&subscriber->queue, 0));
         if (body.n == 1 || body.n == 2)
             tell_body("queue:", body.p, body.n);
+        else if (frames_at(&subscriber->queue, 0)->kind == FRAME_END)
+            fake_happened("queue:own-end");
         ++written;
         subscriber_written(subscriber, 1, 0);
     }
@@ -111,7 +113,7 @@ void heads_hold(struct heads *heads, struct subscriber *subscriber, h2o_req_t *r
 
 static struct feed_request *joins[STREAMS]; /* the last one of each stream */
 static struct feed_request *leave; /* the last one */
-static struct hub_channel *channel; /* of the name "a" */
+static struct hub_channel *channel, *other; /* of the names "a" and "b" */
 
 static void take_request(struct feed_request *request)
 {
@@ -124,6 +126,7 @@ static void take_request(struct feed_request *request)
         }
         joins[opened - 1] = request;
         streams[opened - 1] = request->subscriber;
+        other = request->count == 2 ? request->channels[1].local : other;
         for (uint32_t i = 0; i != request->count; ++i)
             channel = slice_eq(request->channels[i].name, SLICE("a")) ? request->channels[i].local : channel;
         fake_happened(request->worker == 3 ? "join" : "join-of-another");
@@ -191,19 +194,23 @@ static void open_stream(struct hub *hub, uint32_t count, int version)
     hub_open(hub, req, &spec);
 }
 
-/* An event; "g" is a gap. */
+/* An event; "g" is a gap, "E" an end. */
 static struct frame *frame_of_text(const char *text)
 {
     struct frame *frame = frame_of_bytes(slice_of(text));
-    frame->kind = strcmp(text, "g") == 0 ? FRAME_GAP : FRAME_EVENT;
+    frame->kind = strcmp(text, "g") == 0 ? FRAME_GAP : strcmp(text, "E") == 0 ? FRAME_END : FRAME_EVENT;
+    frame->durable = true;
+    frame->at = (struct position){5, 0};
     return frame;
 }
 
-/* The answer to the last stream's join, with one event of history when there is a text. */
-static void answer(struct hub *hub, int kind, const char *text)
+/* The answer to the last stream's join, with one event of history when there is a text. All its channels have ended, or none. */
+static void answer_ended(struct hub *hub, int kind, const char *text, uint64_t ended_ms)
 {
     struct feed_request *request = joins[opened - 1];
     request->listens = true;
+    for (uint32_t i = 0; i != request->count; ++i)
+        request->channels[i].ended_ms = ended_ms;
     struct feed_update page = {.kind = UPDATE_PAGE, .request = request};
     if (kind == 'w')
         page.kind = UPDATE_WELCOME;
@@ -217,9 +224,19 @@ static void answer(struct hub *hub, int kind, const char *text)
     send_update(hub, page);
 }
 
+static void answer(struct hub *hub, int kind, const char *text)
+{
+    answer_ended(hub, kind, text, 0);
+}
+
+static void event_of(struct hub *hub, struct hub_channel *of, const char *text)
+{
+    send_update(hub, (struct feed_update){.kind = UPDATE_EVENT, .event = {.channel = of, .frame = frame_of_text(text)}});
+}
+
 static void event(struct hub *hub, const char *text)
 {
-    send_update(hub, (struct feed_update){.kind = UPDATE_EVENT, .event = {.channel = channel, .frame = frame_of_text(text)}});
+    event_of(hub, channel, text);
 }
 
 static void go(struct subscriber *subscriber, h2o_req_t *req)
@@ -262,6 +279,16 @@ static void step(struct hub *hub, const char *word)
         answer(hub, 'p', "g");
     } else if (strcmp(word, "welcome-gap") == 0) {
         answer(hub, 'w', "g");
+    } else if (strcmp(word, "welcome-end") == 0) {
+        answer_ended(hub, 'w', "E", 5);
+    } else if (strcmp(word, "welcome-ended") == 0) {
+        answer_ended(hub, 'w', NULL, 5);
+    } else if (strcmp(word, "text") == 0) {
+        spec.end_text = SLICE("[DONE]");
+    } else if (strcmp(word, "end") == 0) {
+        event(hub, "E");
+    } else if (strcmp(word, "end-b") == 0) {
+        event_of(hub, other, "E");
     } else if (strcmp(word, "gap") == 0) {
         event(hub, "g");
     } else if (strcmp(word, "e1") == 0 || strcmp(word, "e2") == 0) {
@@ -354,6 +381,27 @@ static const struct {
     {"after the head it ends the stream", "closing h2 turn page turn ready turn page-gap turn left turn",
      "join open queue:p next end cancel leave:1 "},
     {"a head that was sent first is not taken back", "closing first h2 turn ready welcome-gap turn left turn",
+     "open join end leave:1 "},
+    {"an end ends the stream behind what came before", "h2 turn welcome turn ready e1 end e2 turn left turn",
+     "join open queue:w queue:1 queue:E end leave:1 "},
+    {"… in the words that were asked for", "text h2 turn welcome turn ready end turn left turn",
+     "join open queue:w queue:own-end end leave:1 "},
+    {"… over a plain socket, too", "plain turn welcome turn ready e1 end turn left turn",
+     "join open queue:w socket:1 queue:E end leave:1 "},
+    {"a stream of two channels ends with the last one, under an id of its own",
+     "both turn welcome turn ready end e1 turn end turn end-b turn left turn",
+     "join open queue:w queue:E queue:1 queue:E queue:own-end end leave:2 "},
+    {"… also when that one was the first", "both turn welcome turn ready end-b turn end turn left turn",
+     "join open queue:w queue:E queue:own-end end leave:2 "},
+    {"what has come since is no end", "both turn welcome turn ready end e1 end-b turn e2 turn gone turn left turn",
+     "join open queue:w queue:E queue:1 queue:E queue:2 leave:2 "},
+    {"nor is a channel that has lost its end", "both turn welcome turn ready end gap end-b turn gone turn left turn",
+     "join open queue:w queue:E queue:g queue:E leave:2 "},
+    {"a stream that begins behind all events is told the end, and ends", "h2 turn welcome-end turn ready turn left turn",
+     "join open leave:1 queue:E end "},
+    {"one that has had it is answered with 204", "h2 turn welcome-ended turn left turn", "join 204 leave:1 "},
+    {"… of two channels, too", "both turn welcome-ended turn left turn", "join 204 leave:2 "},
+    {"a head that was sent first is followed by nothing", "first h2 turn ready welcome-ended turn left turn",
      "open join end leave:1 "},
     {"a channel comes back while it is being left",
      "h2 turn welcome turn ready gone turn h2 turn left turn welcome turn ready e1 turn gone turn left turn",
