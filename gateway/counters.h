@@ -26,6 +26,7 @@ enum close_reason {
     CLOSE_EXPIRED, /* hub.c, set_end(): its token */
     CLOSE_WITHDRAWN, /* hub.c, hub_judge(): its token's key was removed, or its channel is no longer open to anyone */
     CLOSE_ENDED, /* hub.c: all of its channels have ended */
+    CLOSE_ANSWERED, /* poll.c: a request that polls has its answer */
     CLOSE_GAP, /* hub.c: events are gone, and it was asked for with gap=close */
     CLOSE_REFUSED, /* subscriber.c, as the feed says: Redis refuses one of its channels, or the bus has no room for them */
     CLOSE_REASONS,
@@ -45,6 +46,7 @@ enum close_reason {
     X(CLOSE_EXPIRED, "token expired", false)       \
     X(CLOSE_WITHDRAWN, "access withdrawn", true)   \
     X(CLOSE_ENDED, "ended", false)                 \
+    X(CLOSE_ANSWERED, "answered", false)           \
     X(CLOSE_GAP, "gap", false)                     \
     X(CLOSE_REFUSED, "refused", true)
 

@@ -55,22 +55,71 @@ static char *put(char *p, struct slice bytes)
     return p + bytes.n;
 }
 
+/* A member of an object, and a comma; nothing where there is no value. */
+static char *put_member(char *p, struct slice name, struct slice value)
+{
+    if (value.p == NULL)
+        return p;
+    p = put(put(put(p, SLICE("\"")), name), SLICE("\":"));
+    p += json_quote(p, value);
+    return put(p, SLICE(","));
+}
+
+/* … of an event's data, of which there is some. */
+static char *put_data(char *p, struct slice lines)
+{
+    char *text = h2o_mem_alloc(lines.n);
+    p = put_member(p, SLICE("data"), data_of(text, lines));
+    free(text);
+    return p;
+}
+
+/* Room for an object of all that. */
+static size_t object_room(struct slice channel, const struct sse_fields *fields)
+{
+    enum { NAMES = 128 };
+    return NAMES + json_quoted_max(channel.n) + json_quoted_max(fields->id.n) + json_quoted_max(fields->type.n) +
+           json_quoted_max(fields->data.n) + fields->retry.n;
+}
+
 /* The one data line of the envelope, malloc'd. */
 static struct slice envelope(struct slice channel, const struct sse_fields *fields)
 {
-    char *text = h2o_mem_alloc(fields->data.n);
-    size_t room = json_quoted_max(channel.n) + json_quoted_max(fields->type.n) + json_quoted_max(fields->data.n) + 64;
-    char *line = h2o_mem_alloc(room), *p = put(line, SLICE("data: {\"channel\":"));
-    p += json_quote(p, channel);
-    if (fields->type.n != 0) {
-        p = put(p, SLICE(",\"event\":"));
-        p += json_quote(p, fields->type);
-    }
-    p = put(p, SLICE(",\"data\":"));
-    p += json_quote(p, data_of(text, fields->data));
-    p = put(p, SLICE("}\n"));
-    free(text);
+    char *line = h2o_mem_alloc(object_room(channel, fields)), *p = put(line, SLICE("data: {"));
+    p = put_member(p, SLICE("channel"), channel);
+    p = put_member(p, SLICE("event"), fields->type);
+    p = put_data(p, fields->data);
+    p[-1] = '}';
+    p = put(p, SLICE("\n"));
     return slice_make(line, (size_t)(p - line));
+}
+
+/* `channel`: {NULL, 0} where the answer names it. What fires nothing in a browser is not in the list. */
+static struct frame *member_of_list(const struct frame *frame, struct slice channel, const struct sse_fields *fields,
+                                    struct slice retry)
+{
+    char *text = h2o_mem_alloc(object_room(channel, fields)), *p = text, *id = text;
+    bool listed = frame->kind == FRAME_EVENT && fields->data.p != NULL;
+    size_t id_len = 0;
+    if (listed) {
+        p = put_member(put(p, SLICE("{")), SLICE("channel"), channel);
+        id = p + strlen("\"id\":");
+        p = put_member(p, SLICE("id"), fields->id);
+        id_len = fields->id.p == NULL ? 0 : (size_t)(p - id) - 1;
+        p = put_data(put_member(p, SLICE("event"), fields->type), fields->data);
+        if (retry.p != NULL)
+            p = put(put(put(p, SLICE("\"retry\":")), retry), SLICE(","));
+        p[-1] = '}';
+        p = put(p, SLICE(","));
+    } else if (fields->id.p != NULL) {
+        p += id_len = json_quote(p, fields->id);
+    }
+    struct frame *made = frame_of_bytes(slice_make(text, (size_t)(p - text)));
+    made->kind = frame->kind;
+    made->id = id_len == 0 ? 0 : (uint32_t)(id - text);
+    made->id_len = (uint16_t)id_len;
+    free(text);
+    return made;
 }
 
 struct frame *form_frame(struct frame *frame, struct slice channel, struct variant variant, bool settled)
@@ -80,6 +129,9 @@ struct frame *form_frame(struct frame *frame, struct slice channel, struct varia
     struct sse_fields fields;
     if (variant_is_plain(variant) || sse_check(frame_body(frame), &fields) != NULL)
         return frame_ref(frame);
+    if (variant.form == FORM_JSON)
+        return member_of_list(frame, variant.several ? channel : none, &fields,
+                              variant.several && is_long(fields.retry) ? SLICE("60000") : fields.retry);
     struct lines lines = lines_of(&fields);
     bool full = variant.form == FORM_FULL, wraps = variant.form == FORM_ENVELOPE && lines.data.n != 0;
     bool names = full && lines.type.n == 0, adds_retry = full && lines.retry.n == 0 && frame->durable;

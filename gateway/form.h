@@ -7,6 +7,7 @@
 enum form {
     FORM_LEAN, /* as it is: an event and a retry line only where the publisher set one */
     FORM_FULL, /* an event line always, and a retry line in each durable event: the four routes of version 1 */
+    FORM_JSON, /* a member of an answer's list of events, and a comma; of a gap and the like the id alone. frame_id() is the JSON string */
     FORM_ENVELOPE, /* an unnamed event, its data the object {"channel":…,"event":…,"data":…} */
 };
 

@@ -57,7 +57,7 @@ static struct frame *make_durable(struct frame *frame, const struct message *mes
     frame->at = message->at;
     frame->prev = message->prev;
     frame->id = (uint32_t)id;
-    frame->id_len = (uint8_t)id_len;
+    frame->id_len = (uint16_t)id_len;
     return frame;
 }
 

@@ -21,7 +21,7 @@ struct frame {
     uint16_t events; /* of which it is made, see frame_join() */
     uint8_t kind; /* enum frame_kind */
     bool durable; /* has a position */
-    uint8_t id_len; /* durable only: of the event's id, 0: none */
+    uint16_t id_len; /* durable, or in the form of an answer: of the event's id, 0: none */
     uint32_t id; /* … and where in the event it stands */
     struct position at, prev; /* durable only */
     char bytes[]; /* chunk-size line, event, CRLF */
@@ -83,7 +83,7 @@ static inline struct slice frame_body(const struct frame *frame)
     return slice_make(frame->bytes + frame->head, frame->body);
 }
 
-/* The event's id; only of a durable one. */
+/* The event's id; where id_len tells of one. */
 static inline struct slice frame_id(const struct frame *frame)
 {
     return slice_make(frame->bytes + frame->head + frame->id, frame->id_len);

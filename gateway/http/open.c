@@ -113,6 +113,7 @@ static const char *read_end(struct stream_request *stream, struct slice value)
 static const char *read_form(struct stream_request *stream, struct slice name, struct slice value)
 {
     bool on;
+    uint64_t number;
     if (slice_eq(name, SLICE("place"))) {
         if (!read_switch(&on, value, SLICE("0"), SLICE("1")))
             return "place must be 0 or 1";
@@ -123,9 +124,18 @@ static const char *read_form(struct stream_request *stream, struct slice name, s
     } else if (slice_eq(name, SLICE("envelope"))) {
         if (!read_switch(&on, value, SLICE("1"), SLICE("0")))
             return "envelope must be 0 or 1";
-        stream->spec.form = on ? FORM_ENVELOPE : FORM_LEAN;
+        if (stream->spec.form != FORM_JSON)
+            stream->spec.form = on ? FORM_ENVELOPE : FORM_LEAN;
     } else if (slice_eq(name, SLICE("end"))) {
         return read_end(stream, value);
+    } else if (stream->spec.form == FORM_JSON && slice_eq(name, SLICE("limit"))) {
+        if (!digits_decimal(&number, value, STREAM_LIMIT_MAX) || number == 0)
+            return "limit must be a number from 1 to 1000";
+        stream->spec.poll.limit = (uint32_t)number;
+    } else if (stream->spec.form == FORM_JSON && slice_eq(name, SLICE("wait"))) {
+        if (!digits_decimal(&number, value, STREAM_WAIT_MAX_S))
+            return "wait must be a number of seconds from 0 to 60";
+        stream->spec.poll.wait_ms = (uint32_t)number * 1000;
     }
     return NULL;
 }
@@ -215,7 +225,8 @@ bool stream_serve(h2o_req_t *req, struct stream_request *stream, struct refusal 
 {
     const struct site *site = site_of(req);
     const struct site_worker *worker = site_worker_of(req);
-    if (http_method_is(req, "HEAD")) {
+    bool polls = stream->spec.form == FORM_JSON;
+    if (http_method_is(req, "HEAD") && !polls) {
         serve_head(req);
         return true;
     }
@@ -227,16 +238,18 @@ bool stream_serve(h2o_req_t *req, struct stream_request *stream, struct refusal 
     stream->spec.count = stream->count;
     if (!admission_connection(req, why) || !admission_channels(req, &stream->spec, why))
         return false;
-    h2_guard_stream(req);
-    add_stream_headers(req);
-    if (req->version < 0x200) { /* h2o's filters don't see a head that we write */
+    if (!polls) {
+        h2_guard_stream(req);
+        add_stream_headers(req);
+    }
+    if (req->version < 0x200 && !polls) { /* h2o's filters don't see a head that we write */
         edge_add_headers(req);
         edge_count_stream(req);
     }
     struct stream_facts facts = facts_of(req, stream);
     stream->spec.address = facts.client;
     stream->spec.log = stream_log_opened(&facts);
-    stream->spec.head_first = !site->bus.usable(site->bus.feed);
+    stream->spec.head_first = !polls && !site->bus.usable(site->bus.feed);
     hub_open(worker->hub, req, &stream->spec);
     return true;
 }

@@ -67,13 +67,18 @@ static bool may_subscribe(h2o_req_t *req, struct stream_request *stream, struct 
 
 static void serve_stream(h2o_req_t *req, const struct route *route, struct slice path)
 {
-    if (!http_accepts(http_header(req, "accept"), SLICE("text"), SLICE("event-stream"))) {
-        http_error(req, 406, "this path answers with text/event-stream, which the Accept header excludes");
+    struct slice accept = http_header(req, "accept");
+    bool streams = http_accepts(accept, SLICE("text"), SLICE("event-stream")), demo = route->kind == ROUTE_CHANNEL;
+    if (!streams && (demo || !http_accepts(accept, SLICE("application"), SLICE("json")))) {
+        http_error(req, 406,
+                   demo ? "this path answers with text/event-stream, which the Accept header excludes"
+                        : "this path answers with text/event-stream or application/json, which the Accept header excludes");
         return;
     }
     struct stream_request stream = {
         .spec = {.welcome = route->welcome,
-                 .form = route->form,
+                 .form = streams ? route->form : FORM_JSON,
+                 .poll = {.limit = STREAM_LIMIT_MAX},
                  .mode = route->replay == 0 ? START_FRESH : START_LAST,
                  .last = route->replay},
     };

@@ -7,6 +7,7 @@
 #include "gateway/stream/heads.h"
 #include "gateway/stream/hub_channel.h"
 #include "gateway/stream/keepalive.h"
+#include "gateway/stream/poll.h"
 #include "gateway/stream/transport.h"
 #include "runtime/monotonic.h"
 
@@ -18,6 +19,7 @@ enum {
     TICK_MS = 100, /* how often waits are looked at */
     TOKEN_SPREAD_MS = 60000, /* a stream ends before its token by a tenth of its life at most, and this */
     WITHDRAW_TICKS = 20, /* streams that are no longer allowed are ended over so many */
+    POLL_PATIENCE_MS = 5000, /* a request that polls waits so long for the bus, at least */
     RETRY_AFTER_DRAIN_MS = 1000, /* a stream ended by a drain comes back after this and as much chance again */
 };
 
@@ -95,8 +97,10 @@ static void set_end(struct hub *hub, struct subscriber *subscriber, uint64_t tok
     subscriber->rotate_ms = at_most(expiry, rotate);
 }
 
-static const struct transport *transport_of(h2o_req_t *req)
+static const struct transport *transport_of(h2o_req_t *req, const struct hub_spec *spec)
 {
+    if (spec->form == FORM_JSON)
+        return &transport_poll;
     if (req->version >= 0x200)
         return &transport_h2;
     return req->conn->callbacks->get_socket(req->conn)->ssl == NULL ? &transport_plain : &transport_tls;
@@ -206,16 +210,35 @@ static void on_released(struct subscriber *subscriber)
 
 static const struct subscriber_owner owner = {on_changed, on_drained, on_left, on_released};
 
+/* It ends when its time to wait is over, too. */
+static void hold_poll(struct hub *hub, struct subscriber *subscriber, h2o_req_t *req, const struct hub_spec *spec)
+{
+    uint64_t due_ms = hub_now(hub) + spec->poll.wait_ms;
+    subscriber->poll = h2o_mem_alloc_pool(&req->pool, sizeof(*subscriber->poll));
+    *subscriber->poll = (struct poll){
+        .spec = spec->poll, .resume_id = spec->resume_id, .asked_ms = hub_now(hub), .memory = hub->options.limits.memory};
+    if (due_ms < subscriber->rotate_ms) {
+        subscriber->rotate_ms = due_ms;
+        subscriber->reason = CLOSE_ANSWERED;
+    }
+    heads_hold_poll(&hub->heads, subscriber, req);
+}
+
 void hub_open(struct hub *hub, h2o_req_t *req, const struct hub_spec *spec)
 {
-    struct subscriber *subscriber = subscriber_create(&owner, hub, transport_of(req), spec->count, spec->welcome);
+    struct subscriber *subscriber = subscriber_create(&owner, hub, transport_of(req, spec), spec->count, spec->welcome);
     subscriber->client = spec->address;
     subscriber->log = spec->log;
-    subscriber->end_text = spec->end_text.p == NULL ? NULL : h2o_strdup(NULL, spec->end_text.p, spec->end_text.n).base;
+    if (spec->end_text.p != NULL && !poll_is(subscriber))
+        subscriber->end_text = h2o_strdup(NULL, spec->end_text.p, spec->end_text.n).base;
     subscriber->key = spec->key;
     join(hub, subscriber, spec);
     set_end(hub, subscriber, spec->life_ms);
     keepalive_add(&hub->keepalive, subscriber);
+    if (poll_is(subscriber)) {
+        hold_poll(hub, subscriber, req, spec);
+        return;
+    }
     heads_hold(&hub->heads, subscriber, req);
     if (spec->head_first)
         subscriber_open(subscriber);
@@ -349,6 +372,36 @@ static uint32_t frames_to_gap(const struct subscriber *subscriber, const struct 
     return i;
 }
 
+/* Of a page's frames so many make one answer: gaps that stand first, then events up to the limit or the next gap. */
+static uint32_t count_for_poll(const struct poll *poll, struct frame *const *frames, uint32_t count)
+{
+    uint32_t taken = 0, events = 0;
+    while (taken < count && frames[taken]->kind == FRAME_GAP)
+        ++taken;
+    for (; taken < count && frames[taken]->kind != FRAME_GAP && events < poll->spec.limit; ++taken)
+        ++events;
+    return taken;
+}
+
+/* The first page that has anything is the answer; without, a request that waits is live from the last one on. */
+static void take_poll_page(struct subscriber *subscriber, struct feed_update *update, uint32_t count, uint64_t before_ms)
+{
+    struct poll *poll = subscriber->poll;
+    bool last = update->kind == UPDATE_WELCOME;
+    memcpy(poll->position, update->page.position, sizeof(poll->position));
+    form_page(subscriber, update, before_ms);
+    uint32_t taken = count_for_poll(poll, update->page.frames, count);
+    subscriber_replay(subscriber, update->page.frames, taken);
+    poll->more = !last || taken != update->page.count;
+    poll->ended = !poll->more && before_ms != 0;
+    if (taken != 0 || poll->ended || (last && poll->spec.wait_ms == 0))
+        subscriber_answer(subscriber, CLOSE_ANSWERED);
+    else if (last)
+        subscriber->busy = false; /* the first event that comes is the answer */
+    else
+        on_drained(subscriber);
+}
+
 /* A page of a stream's replay, the last one when it came with a welcome. */
 static void take_page(struct hub *hub, struct feed_update *update)
 {
@@ -362,7 +415,7 @@ static void take_page(struct hub *hub, struct feed_update *update)
     uint64_t before_ms = update->kind == UPDATE_WELCOME ? ended_before_ms(subscriber) : 0;
     bool is_empty = count == 0 && (gap_ends || before_ms != 0);
     subscriber->listens = true;
-    if (!is_empty)
+    if (!is_empty && !poll_is(subscriber))
         subscriber_open(subscriber);
     if (subscriber->state != SUBSCRIBER_OPENING) { /* closed meanwhile, or by a head that could not be sent */
         leave_soon(subscriber);
@@ -377,8 +430,12 @@ static void take_page(struct hub *hub, struct feed_update *update)
         for (uint32_t i = 0; i < subscriber->member_count; ++i)
             fanout_add(&subscriber->members[i]);
     }
-    if (is_empty && subscriber->request != NULL) {
+    if (is_empty && subscriber->request != NULL && (gap_ends || !poll_is(subscriber))) {
         subscriber_refuse(subscriber, gap_ends ? CLOSE_GAP : CLOSE_ENDED, gap_ends ? &gap : &ended);
+        return;
+    }
+    if (poll_is(subscriber)) {
+        take_poll_page(subscriber, update, count, before_ms);
         return;
     }
     subscriber->active_ms = hub_now(hub);
@@ -401,11 +458,17 @@ static void spend(uint32_t *budget, uint32_t cost)
     *budget -= *budget < cost ? *budget : cost;
 }
 
-/* A gap came, which ends these streams. True when all are ended. */
-static bool end_at_gap(struct fanout *fanout, uint32_t *budget)
+/* A gap came, which ends these streams; or an event that must not give its id, and they are requests that go on from ids: who asks again gets it with its id.
+ * True when all are ended. */
+static bool end_all(struct fanout *fanout, uint32_t *budget)
 {
-    for (; fanout->count != 0 && *budget != 0; spend(budget, END_COST))
-        subscriber_end(fanout->entries[fanout->count - 1].member->subscriber, CLOSE_GAP, NULL);
+    for (; fanout->count != 0 && *budget != 0; spend(budget, END_COST)) {
+        struct subscriber *subscriber = fanout->entries[fanout->count - 1].member->subscriber;
+        if (poll_is(subscriber))
+            subscriber_answer(subscriber, CLOSE_ANSWERED);
+        else
+            subscriber_end(subscriber, CLOSE_GAP, NULL);
+    }
     return fanout->count == 0;
 }
 
@@ -416,7 +479,10 @@ static bool serve_end(const struct feed_update *update, struct fanout *fanout, u
         struct subscriber *subscriber = fanout->entries[fanout->cursor].member->subscriber;
         uint64_t before_ms = ended_before_ms(subscriber);
         struct frame *frame = form_end(subscriber, update->event.frame, fanout->channel, before_ms, !update->event.unsettled);
-        if (before_ms != 0) {
+        if (poll_is(subscriber)) {
+            subscriber->poll->ended = before_ms != 0;
+            subscriber_push(subscriber, frame); /* which is its answer, so that another takes its place in the array */
+        } else if (before_ms != 0) {
             subscriber_end(subscriber, CLOSE_ENDED, frame); /* another takes its place in the array */
         } else {
             ++fanout->cursor;
@@ -437,13 +503,17 @@ static bool serve_variant(struct hub *hub, struct feed_update *update, struct fa
 {
     if (fanout->count == 0)
         return true;
-    if (fanout->variant.gap_closes && update->event.frame->kind == FRAME_GAP)
-        return end_at_gap(fanout, budget);
+    struct variant variant = fanout->variant;
+    struct slice channel = hub_channel_name(fanout->channel);
+    bool polls = variant.form == FORM_JSON;
+    if ((variant.gap_closes && update->event.frame->kind == FRAME_GAP) || (polls && variant.several && update->event.unsettled))
+        return end_all(fanout, budget);
     fanout->active_ms = hub_now(hub);
     if (update->event.frame->kind == FRAME_END)
         return serve_end(update, fanout, budget);
-    if (hub->serving.frame == NULL)
-        hub->serving.frame = batch_frame(update, hub_channel_name(fanout->channel), fanout->variant);
+    if (hub->serving.frame == NULL) /* the first event is all that a request that polls waits for */
+        hub->serving.frame =
+            polls ? form_frame(update->event.frame, channel, variant, true) : batch_frame(update, channel, variant);
     return fanout_serve(fanout, hub->serving.frame, budget);
 }
 
@@ -580,6 +650,10 @@ static void on_updates(h2o_multithread_receiver_t *receiver, h2o_linklist_t *mes
 
 static void end_with_retry(struct hub *hub, struct subscriber *subscriber, enum close_reason reason)
 {
+    if (poll_is(subscriber) && subscriber->state == SUBSCRIBER_LIVE) {
+        subscriber_answer(subscriber, reason);
+        return;
+    }
     struct frame *last = farewell_frame(RETRY_AFTER_DRAIN_MS + (int32_t)(rand_r(&hub->seed) % RETRY_AFTER_DRAIN_MS));
     subscriber_end(subscriber, reason, last);
     frame_unref(last);
@@ -612,9 +686,22 @@ static void on_tick(void *data)
     timer_start(&hub->tick, TICK_MS);
 }
 
+/* The time of a request that polls is over: it has nothing, or not even the bus. */
+static void end_poll(struct hub *hub, struct subscriber *subscriber)
+{
+    static const struct refusal late = {503, 1, "Redis did not answer in time; ask again"};
+    if (subscriber->state == SUBSCRIBER_LIVE)
+        subscriber_answer(subscriber, subscriber->reason);
+    else if (subscriber->poll->asked_ms + POLL_PATIENCE_MS <= hub_now(hub))
+        subscriber_refuse(subscriber, CLOSE_REFUSED, &late);
+}
+
 static void on_rotate(void *data, struct subscriber *subscriber)
 {
-    end_with_retry(data, subscriber, subscriber->reason);
+    if (poll_is(subscriber))
+        end_poll(data, subscriber);
+    else
+        end_with_retry(data, subscriber, subscriber->reason);
 }
 
 struct judge {
@@ -673,7 +760,7 @@ struct hub *hub_create(const struct hub_options *options)
     h2o_linklist_init_anchor(&hub->graveyard);
     h2o_linklist_init_anchor(&hub->leaving);
     h2o_linklist_init_anchor(&hub->withdrawn.streams);
-    heads_init(&hub->heads, options->loop);
+    heads_init(&hub->heads, options->loop, on_rotate, hub);
     slow_init(&hub->slow, &options->limits);
     keepalive_init(&hub->keepalive, options->loop, options->keepalive_ms, on_rotate, hub);
     hub->batch_bytes = options->limits.queue_bytes / 2 < BATCH_BYTES ? options->limits.queue_bytes / 2 : BATCH_BYTES;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "gateway/form.h"
+#include "gateway/stream/poll.h"
 #include "gateway/stream/slow.h"
 #include "gateway/stream/subscriber.h"
 
@@ -40,6 +41,7 @@ struct hub_spec {
     enum form form;
     bool gap_closes; /* see struct variant */
     struct slice end_text; /* in place of the event "end"; p NULL: that */
+    struct poll_spec poll; /* FORM_JSON */
     enum start_mode mode;
     uint32_t last; /* START_LAST */
     struct slice resume_id; /* START_RESUME; no NUL in it */

@@ -47,7 +47,8 @@ static void visit(struct keepalive *keepalive, struct subscriber *subscriber, ui
     } else if (vanished(keepalive, subscriber)) {
         shutdown(subscriber->transport->fd(subscriber), SHUT_RDWR); /* on HTTP/2 its other streams are as lost */
         subscriber_close(subscriber, CLOSE_VANISHED);
-    } else if (!subscriber->busy && subscriber->queue.count == 0 && idle + keepalive->step_ms / 2 >= keepalive->period_ms) {
+    } else if (subscriber->request == NULL && !subscriber->busy && subscriber->queue.count == 0 &&
+               idle + keepalive->step_ms / 2 >= keepalive->period_ms) {
         subscriber->active_ms = now;
         metric_add(COUNT_KEEPALIVES, 1);
         subscriber_push(subscriber, comment_frame());

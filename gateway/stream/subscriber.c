@@ -50,9 +50,12 @@ struct subscriber *subscriber_create(const struct subscriber_owner *owner, struc
     return subscriber;
 }
 
-/* Tells the owner when it waits for its client, and once when it does no longer. A stream that takes each event at once, as most do, costs no call. */
+/* Tells the owner when it waits for its client, and once when it does no longer. A stream that takes each event at once, as most do, costs no call. While the head
+ * is held it waits for nobody. */
 static void settle(struct subscriber *subscriber)
 {
+    if (subscriber->request != NULL)
+        return;
     bool waits = subscriber->state < SUBSCRIBER_CLOSED && (subscriber->busy || subscriber->queue.count != 0);
     if (!waits && !subscriber->waits)
         return;
@@ -253,6 +256,7 @@ static void release(struct subscriber *subscriber)
     subscriber->owner->released(subscriber);
 }
 
+/* `why` NULL: its transport answers, where the head is held. */
 static void close_for(struct subscriber *subscriber, enum close_reason reason, const struct refusal *why)
 {
     if (subscriber->state >= SUBSCRIBER_CLOSED)
@@ -269,7 +273,9 @@ static void close_for(struct subscriber *subscriber, enum close_reason reason, c
     if (req != NULL) {
         subscriber->detached = true;
         memset(&req->res.headers, 0, sizeof(req->res.headers)); /* they were the stream's */
-        if (why->status == 204)
+        if (why == NULL)
+            subscriber->transport->open(req, subscriber);
+        else if (why->status == 204)
             http_send(req, why->status, NULL, SLICE(""));
         else
             http_error_later(req, why->status, why->retry_s, why->sentence);
@@ -286,6 +292,11 @@ void subscriber_close(struct subscriber *subscriber, enum close_reason reason)
 {
     static const struct refusal why = {503, 1, "the stream was closed before it began"};
     close_for(subscriber, reason, &why);
+}
+
+void subscriber_answer(struct subscriber *subscriber, enum close_reason reason)
+{
+    close_for(subscriber, reason, NULL);
 }
 
 h2o_socket_t *subscriber_held_on(const struct subscriber *subscriber)

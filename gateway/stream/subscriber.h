@@ -9,6 +9,7 @@
 
 struct fanout;
 struct hub;
+struct poll;
 struct stream_log;
 struct subscriber;
 struct transport;
@@ -52,6 +53,7 @@ struct subscriber {
     union {
         h2o_socket_t *sock; /* HTTP/1.1: ours since the take-over; NULL before it and after a close */
         struct h2_stream *h2;
+        struct poll *poll; /* transport_poll */
     };
     uint8_t state; /* enum subscriber_state */
     uint8_t welcome; /* enum welcome */
@@ -144,6 +146,9 @@ void subscriber_end(struct subscriber *subscriber, enum close_reason reason, str
 
 /* The only way to close a stream: counts the reason, logs it (at info where the gateway forced it; each close with LOG_STREAMS, see stream_log.h), leaves the channels, closes the transport. Safe in the middle of a fan-out: the memory stays until the turn is over. */
 void subscriber_close(struct subscriber *subscriber, enum close_reason reason);
+
+/* As subscriber_close(), for a request that polls: its answer is what is queued. */
+void subscriber_answer(struct subscriber *subscriber, enum close_reason reason);
 
 /* As subscriber_close(), for a stream that cannot be opened, or has nothing to tell (status 204): if its head is still held, the client gets this answer instead. */
 void subscriber_refuse(struct subscriber *subscriber, enum close_reason reason, const struct refusal *why);

@@ -1,4 +1,4 @@
-/* What carries a stream: a plain HTTP/1.1 socket, the same over TLS, or one stream of an HTTP/2 connection; one const table each. Worker thread only. */
+/* What carries a stream: a plain HTTP/1.1 socket, the same over TLS, one stream of an HTTP/2 connection, or one JSON answer (poll.h); one const table each. Worker thread only. */
 #pragma once
 
 #include <errno.h>
@@ -35,7 +35,7 @@ struct transport {
     void (*prefetch)(const struct subscriber *subscriber);
 };
 
-extern const struct transport transport_plain, transport_tls, transport_h2;
+extern const struct transport transport_plain, transport_tls, transport_h2, transport_poll;
 
 /* True for an errno after which a write or read is tried again later. */
 static inline bool transport_would_block(int error)

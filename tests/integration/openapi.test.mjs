@@ -103,6 +103,7 @@ async function provoke(s, status, how, wanted) {
 
 const FOREIGN = { origin: 'https://elsewhere.example' };
 const isStream = (server, method, template) => server === 'gateway' && method === 'GET' && doc.paths[template].get.tags.includes('streams');
+const isPoll = (server, method, template) => server === 'gateway' && method === 'GET' && ['/channels/{name}', '/subscribe'].includes(template);
 const isPost = (server, method) => method === 'POST';
 const isPage = (server, method, template) => method === 'GET' && /^\/(page\/.*|status)?$/.test(template);
 const isGateway = server => server === 'gateway';
@@ -141,6 +142,8 @@ test('valid requests are answered as described', async () => {
     for (const headers of [{}, allowed])
         await provoke(s, 204, { headers }, (server, method) => method === 'OPTIONS');
     await provoke(s, 304, { headers: { 'if-none-match': '*' } }, isPage);
+    await provoke(s, 200, { headers: { accept: 'application/json' }, query: 'last_event_id=earliest' }, isPoll);
+    await provoke(s, 304, { headers: { accept: 'application/json', 'if-none-match': '*' } }, isPoll);
 });
 
 test('HEAD has the status and the headers of GET, and no body', async () => {
@@ -158,7 +161,7 @@ test('invalid requests are answered as described', async () => {
     await provoke(s, 400, bad, either(isStream, isPost, (...row) => isGateway(...row) && isAsset(...row)));
     await provoke(s, 403, { headers: FOREIGN }, (server, method) => server === 'gateway' && method !== 'GET');
     await provoke(s, 404, { path: '/page/1/nothing.js' }, isAsset);
-    await provoke(s, 406, { headers: { accept: 'application/json' } }, either(isStream, (server, method, template) => method === 'GET' && template === '/'));
+    await provoke(s, 406, { headers: { accept: 'image/png' } }, either(isStream, (server, method, template) => method === 'GET' && template === '/'));
     await provoke(s, 413, { body: 'x'.repeat(3000) }, isPost);
     await provoke(s, 414, { query: `x=${'a'.repeat(8200)}` }, either(isGateway, isPost));
     await provoke(s, 415, { headers: { 'content-type': 'image/png' } }, isPost);
@@ -214,8 +217,7 @@ test('who has had the end of a channel is answered as described', async () => {
     }
 });
 
-test('where events are gone, gap=close is answered as described', () => provoke(s, 410, { query: 'gap=close&last_event_id=no-such-id' },
-    (server, method, template) => method === 'GET' && ['/channels/{name}', '/subscribe'].includes(template)));
+test('where events are gone, gap=close is answered as described', () => provoke(s, 410, { query: 'gap=close&last_event_id=no-such-id' }, isPoll));
 
 test('the data of a gap is as described', async () => {
     const stream = await openStream(`${s.gw[0].url}/channels/news`, { headers: { 'last-event-id': 'no-such-id' } });

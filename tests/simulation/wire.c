@@ -479,6 +479,19 @@ void http_send(h2o_req_t *req, int status, const char *type, struct slice body)
     http_error_later(req, status, 0, "nothing more");
 }
 
+/* Of answers to requests that poll: clients here don't. */
+void http_add_header(h2o_req_t *req, const char *name, struct slice value)
+{
+    (void)req, (void)name, (void)value;
+    abort();
+}
+
+struct slice http_header(h2o_req_t *req, const char *name)
+{
+    (void)req, (void)name;
+    abort();
+}
+
 /* ---- the client's end ---- */
 
 static void on_asks(void *data)

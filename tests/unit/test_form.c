@@ -6,6 +6,8 @@
 static const struct variant lean = {.form = FORM_LEAN}, full = {.form = FORM_FULL}, envelope = {.form = FORM_ENVELOPE},
                             several = {.form = FORM_LEAN, .several = true}, envelopes = {.form = FORM_ENVELOPE, .several = true};
 
+static const struct variant list = {.form = FORM_JSON}, lists = {.form = FORM_JSON, .several = true};
+
 static const struct {
     const char *fact;
     const struct variant *variant;
@@ -46,8 +48,40 @@ static const struct {
     {"nothing stays nothing", &envelopes, true, true, "", NULL},
 };
 
+static const struct {
+    const char *fact;
+    const struct variant *variant;
+    enum frame_kind kind;
+    const char *event, *want, *id;
+} list_rows[] = {
+    {"what an event has", &list, FRAME_EVENT, "event: x\ndata: a\ndata: b\nid: 1\nretry: 70000\n\n",
+     "{\"id\":\"1\",\"event\":\"x\",\"data\":\"a\\u000ab\",\"retry\":70000},", "\"1\""},
+    {"nothing that it has not", &list, FRAME_EVENT, "data: \n\n", "{\"data\":\"\"},", ""},
+    {"of several channels its own, and no long retry", &lists, FRAME_EVENT, "data: a\nid: 1\nretry: 70000\n\n",
+     "{\"channel\":\"n/1\",\"id\":\"1\",\"data\":\"a\",\"retry\":60000},", "\"1\""},
+    {"an id that is quoted", &list, FRAME_EVENT, "data: a\nid: \"\n\n", "{\"id\":\"\\\"\",\"data\":\"a\"},", "\"\\\"\""},
+    {"what fires nothing is only a place", &list, FRAME_EVENT, "id: 1\nretry: 5\n\n", "\"1\"", "\"1\""},
+    {"so is a gap", &lists, FRAME_GAP, "event: gap\ndata: {}\nid: 2\n\n", "\"2\"", "\"2\""},
+    {"a gap without an id is none", &list, FRAME_GAP, "event: gap\ndata: {}\n\n", "", ""},
+};
+
+static void test_lists(void)
+{
+    for (size_t i = 0; i != sizeof(list_rows) / sizeof(list_rows[0]); ++i) {
+        struct frame *frame = frame_of_bytes(slice_of(list_rows[i].event));
+        frame->kind = list_rows[i].kind;
+        struct frame *made = form_frame(frame, SLICE("n/1"), *list_rows[i].variant, true);
+        check_slice(frame_body(made), slice_of(list_rows[i].want), "in a list: %s", list_rows[i].fact);
+        check_slice(frame_id(made), slice_of(list_rows[i].id), "its id: %s", list_rows[i].fact);
+        check(made->kind == list_rows[i].kind, "its kind: %s", list_rows[i].fact);
+        frame_unref(made);
+        frame_unref(frame);
+    }
+}
+
 int main(void)
 {
+    test_lists();
     for (size_t i = 0; i != sizeof(rows) / sizeof(rows[0]); ++i) {
         struct frame *frame = frame_of_bytes(slice_of(rows[i].event));
         frame->durable = rows[i].durable;

@@ -75,6 +75,31 @@ static void no_prefetch(const struct subscriber *subscriber)
     .open = on_open, .flush = on_flush, .close = on_close, .fd = no_fd, .connection = no_connection, .prefetch = no_prefetch
 const struct transport transport_plain = {.name = "plain", .direct = its_fd, COMMON};
 const struct transport transport_tls = {.name = "tls", .direct = through_queue, COMMON};
+
+static void on_answer(h2o_req_t *req, struct subscriber *subscriber)
+{
+    (void)req;
+    fake_happened(subscriber->poll->ended        ? "ended"
+                  : subscriber->queue.count == 0 ? "nothing"
+                  : subscriber->poll->more       ? "some"
+                                                 : "answer");
+    for (uint32_t i = 0; i < subscriber->queue.count; ++i)
+        tell_body("", frame_body(frames_at(&subscriber->queue, i)).p, frame_body(frames_at(&subscriber->queue, i)).n);
+}
+
+static void answer_now(struct subscriber *subscriber)
+{
+    subscriber_answer(subscriber, CLOSE_ANSWERED);
+}
+
+const struct transport transport_poll = {.name = "poll",
+                                         .direct = through_queue,
+                                         .open = on_answer,
+                                         .flush = answer_now,
+                                         .close = on_close,
+                                         .fd = no_fd,
+                                         .connection = no_connection,
+                                         .prefetch = no_prefetch};
 const struct transport transport_h2 = {.name = "h2", .direct = through_queue, COMMON};
 
 ssize_t send(int fd, const void *bytes, size_t n, int flags)
@@ -100,10 +125,16 @@ void h2o_multithread_send_message(h2o_multithread_receiver_t *receiver, h2o_mult
     abort(); /* the feed is on this thread */
 }
 
-void heads_init(struct heads *heads, h2o_loop_t *loop)
+void heads_init(struct heads *heads, h2o_loop_t *loop, void (*on_due)(void *data, struct subscriber *subscriber), void *data)
 {
-    (void)loop;
+    (void)loop, (void)on_due, (void)data;
     h2o_linklist_init_anchor(&heads->streams);
+    h2o_linklist_init_anchor(&heads->polls);
+}
+
+void heads_hold_poll(struct heads *heads, struct subscriber *subscriber, h2o_req_t *req)
+{
+    subscriber_hold(subscriber, req, &heads->polls);
 }
 
 void heads_hold(struct heads *heads, struct subscriber *subscriber, h2o_req_t *req)
@@ -273,6 +304,16 @@ static void step(struct hub *hub, const char *word)
         send_update(hub, (struct feed_update){.kind = UPDATE_CHANNEL_REFUSED, .refused = {.channel = channel, .why = &why}});
     } else if (strcmp(word, "left") == 0) {
         send_update(hub, (struct feed_update){.kind = UPDATE_LEFT, .request = leave});
+    } else if (strcmp(word, "poll") == 0 || strcmp(word, "wait") == 0) {
+        spec.form = FORM_JSON;
+        spec.poll = (struct poll_spec){.limit = 1, .wait_ms = strcmp(word, "wait") == 0 ? 30000 : 0};
+        open_stream(hub, 1, 0x101);
+    } else if (strcmp(word, "none") == 0) {
+        answer(hub, 'w', NULL);
+    } else if (strcmp(word, "no-page") == 0) {
+        answer(hub, 'p', NULL);
+    } else if (strcmp(word, "30s") == 0) {
+        fake_pass(32000);
     } else if (strcmp(word, "closing") == 0) { /* gap=close */
         spec.gap_closes = true;
     } else if (strcmp(word, "page-gap") == 0) {
@@ -403,6 +444,20 @@ static const struct {
     {"… of two channels, too", "both turn welcome-ended turn left turn", "join 204 leave:2 "},
     {"a head that was sent first is followed by nothing", "first h2 turn ready welcome-ended turn left turn",
      "open join end leave:1 "},
+    {"a request that polls is answered with the first page, and leaves", "poll turn welcome turn left turn",
+     "join answer w leave:1 "},
+    {"… also where there are more", "poll turn page turn left turn", "join some p cancel leave:1 "},
+    {"… or none", "poll turn none turn left turn", "join nothing leave:1 "},
+    {"a page without anything asks for the next", "poll turn no-page turn welcome turn left turn", "join next answer w leave:1 "},
+    {"one that waits gets the first event, of however many", "wait turn none turn e1 e2 turn left turn", "join answer 1 leave:1 "},
+    {"… what is there, at once", "wait turn welcome turn e1 turn left turn", "join answer w leave:1 "},
+    {"… nothing when its time is over", "wait turn none turn 30s turn left turn", "join nothing leave:1 "},
+    {"… a gap", "wait turn none turn gap e1 turn left turn", "join answer g leave:1 "},
+    {"… the end, which is told", "wait turn none turn end e1 turn left turn", "join ended E leave:1 "},
+    {"its client hangs up", "wait turn none turn gone turn left turn", "join leave:1 "},
+    {"… before it waits", "wait turn gone turn none turn left turn", "join cancel leave:1 "},
+    {"a channel that is refused is the answer", "wait turn none turn refuse-a turn left turn", "join 429 leave:1 "},
+    {"a feed that does not answer in time is, too", "wait turn 30s turn refuse turn left turn", "join 503 cancel "},
     {"a channel comes back while it is being left",
      "h2 turn welcome turn ready gone turn h2 turn left turn welcome turn ready e1 turn gone turn left turn",
      "join open queue:w leave:1 join open queue:w queue:1 leave:1 "},
