@@ -53,6 +53,7 @@ struct frame *frame_of_event(const struct event *event)
 static struct frame *make_durable(struct frame *frame, const struct message *message, size_t id, size_t id_len)
 {
     frame->kind = message->end ? FRAME_END : FRAME_EVENT;
+    frame->lease_s = message->lease_s;
     frame->durable = true;
     frame->at = message->at;
     frame->prev = message->prev;

@@ -21,6 +21,7 @@ struct frame {
     uint16_t events; /* of which it is made, see frame_join() */
     uint8_t kind; /* enum frame_kind */
     bool durable; /* has a position */
+    uint32_t lease_s; /* durable only, see struct message */
     uint16_t id_len; /* durable, or in the form of an answer: of the event's id, 0: none */
     uint32_t id; /* … and where in the event it stands */
     struct position at, prev; /* durable only */

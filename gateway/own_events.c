@@ -1,7 +1,10 @@
 #include "gateway/own_events.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
+#include "proto/channel.h"
+#include "proto/event_id.h"
 #include "proto/sse.h"
 #include "runtime/h2o.h"
 #include "runtime/json.h"
@@ -19,6 +22,20 @@ struct frame *welcome_frame(enum welcome welcome, const char *position, int32_t 
         event.data_count = 1;
     }
     return frame_of_event(&event);
+}
+
+struct frame *abandoned_frame(struct slice channel, struct position at)
+{
+    char id[EVENT_ID_LEN + 1], text[CHANNEL_KEY_MAX + 64];
+    event_id_format_end(id, channel, at);
+    /* nothing in a name has to be escaped */
+    struct slice data = slice_make(
+        text, (size_t)snprintf(text, sizeof(text), "{\"channel\":\"%.*s\",\"reason\":\"abandoned\"}", (int)channel.n, channel.p));
+    struct frame *frame = frame_of_event(
+        &(struct event){.type = SLICE("end"), .data = &data, .data_count = 1, .id = slice_of(id), .retry_ms = EVENT_RETRY_NONE});
+    frame->kind = FRAME_END;
+    frame->at = at;
+    return frame;
 }
 
 struct frame *end_frame(const struct frame *end, struct slice text, const char *id)

@@ -20,6 +20,9 @@ struct frame *welcome_frame(enum welcome welcome, const char *position, int32_t 
 struct frame *gap_frame(struct slice channel, struct slice last_event_id, struct slice own_id, struct position at,
                         enum gap_cause cause);
 
+/* The end of a channel that was abandoned: behind the event at this position none came in time. It has no position of its own; its id is of version 8. */
+struct frame *abandoned_frame(struct slice channel, struct position at);
+
 /* The event of a channel's end for one stream: with the data `text` and no type where the stream wants that (p not NULL), and under the id `id` where that is not NULL. */
 struct frame *end_frame(const struct frame *end, struct slice text, const char *id);
 

@@ -1,7 +1,7 @@
 #include "proto/event_id.h"
 
 /* Chosen so that Redis's Lua, which counts in doubles, gets the same sums exactly: 2^32 * HASH_BY + 255 is below 2^53. */
-enum { HASH_BY = 1664525, HASH_START = 1013904223 };
+enum { HASH_BY = 1664525, HASH_START = 1013904223, VERSION_AT = 14 /* of the digit in an id */ };
 
 static uint32_t hash(uint32_t from, struct slice text)
 {
@@ -24,11 +24,12 @@ static void put_hex(char *out, uint64_t value, int n)
         out[n] = "0123456789abcdef"[value & 0xf];
 }
 
-static void format(char out[EVENT_ID_LEN + 1], uint32_t channel_hash, struct position p)
+static void format(char out[EVENT_ID_LEN + 1], char version, uint32_t channel_hash, struct position p)
 {
     memcpy(out, "mmmmmmmm-mmmm-4sss-8sss-kkkkcccccccc", EVENT_ID_LEN + 1);
     put_hex(out, p.ms >> 16, 8);
     put_hex(out + 9, p.ms, 4);
+    out[VERSION_AT] = version;
     put_hex(out + 15, p.seq >> 12, 3);
     put_hex(out + 20, p.seq, 3);
     put_hex(out + 24, check_of(channel_hash, p), 4);
@@ -37,7 +38,17 @@ static void format(char out[EVENT_ID_LEN + 1], uint32_t channel_hash, struct pos
 
 void event_id_format(char out[EVENT_ID_LEN + 1], struct slice channel, struct position p)
 {
-    format(out, hash(HASH_START, channel), p);
+    format(out, '4', hash(HASH_START, channel), p);
+}
+
+void event_id_format_end(char out[EVENT_ID_LEN + 1], struct slice channel, struct position p)
+{
+    format(out, '8', hash(HASH_START, channel), p);
+}
+
+bool event_id_is_end(struct slice id)
+{
+    return id.p[VERSION_AT] == '8';
 }
 
 static bool parse_hex(uint64_t *value, const char *p, size_t n)
@@ -62,7 +73,7 @@ static bool parse(struct position *out, uint64_t *channel_hash, struct slice id)
     if (!parse_hex(&p.ms, id.p, 8) || !parse_hex(&p.ms, id.p + 9, 4) || !parse_hex(&p.seq, id.p + 15, 3) ||
         !parse_hex(&p.seq, id.p + 20, 3) || !parse_hex(channel_hash, id.p + 28, 8))
         return false;
-    format(want, (uint32_t)*channel_hash, p);
+    format(want, event_id_is_end(id) ? '8' : '4', (uint32_t)*channel_hash, p);
     if (memcmp(want, id.p, EVENT_ID_LEN) != 0)
         return false;
     *out = p;

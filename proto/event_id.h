@@ -8,6 +8,9 @@
  *     k  16 bits  check over the two above and the channel, so that somebody else's UUID is not mistaken for ours
  *     c  32 bits  hash of the channel's name: tells which channel of a many-channel stream the event was of
  *
+ * With version 8 in place of 4 an id stands for the same place, and says that the end behind it was told: of a channel that was abandoned, whose history has no entry for that; or, with
+ * the empty channel name, of all channels whose last event is before that time.
+ *
  * proto/bus/sse.lua writes the same bytes; proto/vectors/event_id.json holds both to it. To change this layout, see proto/README.md. */
 #pragma once
 
@@ -26,7 +29,13 @@ enum { EVENT_ID_TIME_NEAR = 0, EVENT_ID_TIME_PROVEN = 1 };
  * empty channel name makes an id that stands for a time in every channel (the position frame of a many-channel stream). */
 void event_id_format(char out[EVENT_ID_LEN + 1], struct slice channel, struct position p);
 
-/* True and the position when `id` is one that event_id_format() wrote for `channel`; false for every other text. */
+/* The same, with version 8. */
+void event_id_format_end(char out[EVENT_ID_LEN + 1], struct slice channel, struct position p);
+
+/* Whether an id that event_id_parse() has read is of version 8. */
+bool event_id_is_end(struct slice id);
+
+/* True and the position when `id` is one that event_id_format() or event_id_format_end() wrote for `channel`; false for every other text. */
 bool event_id_parse(struct position *out, struct slice id, struct slice channel);
 
 /* The same for an id of whichever channel. */

@@ -75,6 +75,8 @@ void channel_destroy(struct channel *channel)
     drop_held(channel);
     channel_forget_history(channel);
     ring_clear(&channel->ring);
+    if (h2o_linklist_is_linked(&channel->leased))
+        h2o_linklist_unlink(&channel->leased);
     if (channel->unsettled)
         --channel->shared->unsettled;
     if (channel->reading == READING_MARKER)
@@ -95,10 +97,38 @@ void channel_stand_at(struct channel *channel, struct position at, const struct 
 {
     channel->last = at;
     channel->before_end = newest != NULL && newest->kind == FRAME_END ? newest->prev : POSITION_MAX;
+    channel->lease_s = newest != NULL && newest->kind == FRAME_EVENT ? newest->lease_s : 0;
+    channel->abandoned = false;
+    if (h2o_linklist_is_linked(&channel->leased) && channel->lease_s == 0)
+        h2o_linklist_unlink(&channel->leased);
+    else if (!h2o_linklist_is_linked(&channel->leased) && channel->lease_s != 0)
+        h2o_linklist_insert(&channel->shared->leased, &channel->leased);
 }
 
-/* Goes on from `at`. Where that is back, the history does not tell what streams were handed out behind it, so the channel remembers. */
-static void go_to(struct channel *channel, struct position at)
+/* All that was published before the end of the lease has come, so no other gateway has an event either that came in time. */
+void channel_check_lease(struct channel *channel)
+{
+    const struct channel_shard *shard = channel->shard;
+    bool leased = channel->state == LIVE && channel->lease_s != 0 && !channel->abandoned && shard != NULL;
+    if (!leased || shard->proven_ms <= channel->last.ms + (uint64_t)channel->lease_s * 1000)
+        return;
+    channel->abandoned = true;
+    h2o_linklist_unlink(&channel->leased);
+    struct frame *end = abandoned_frame(channel_name(channel), channel->last);
+    channel->shared->on_event(channel, end);
+    frame_unref(end);
+}
+
+void channel_check_leases(struct channel_shared *shared)
+{
+    for (h2o_linklist_t *link = shared->leased.next, *next; link != &shared->leased; link = next) {
+        next = link->next;
+        channel_check_lease(H2O_STRUCT_FROM_MEMBER(struct channel, leased, link));
+    }
+}
+
+/* Goes on from `at`. `there`: the event there, where it is known. Where that is back, the history does not tell what streams were handed out behind it, so the channel remembers. */
+static void go_to(struct channel *channel, struct position at, const struct frame *there)
 {
     const struct channel_shard *shard = channel->shard;
     if (position_compare(at, channel->last) < 0) {
@@ -107,13 +137,15 @@ static void go_to(struct channel *channel, struct position at)
         channel->broken_at = at;
         channel->broken_ms = shard != NULL && shard->clock_known ? (uint64_t)((int64_t)monotonic_ms() + shard->clock_ms) : 0;
     }
-    channel_stand_at(channel, at, NULL);
+    channel_stand_at(channel, at, there);
 }
 
 /* … and nothing that was handed on joins on to what follows. */
 static void leave_behind(struct channel *channel, struct position at)
 {
-    go_to(channel, at);
+    uint32_t next = ring_after(&channel->ring, at);
+    const struct frame *before = next == 0 ? NULL : ring_at(&channel->ring, next - 1);
+    go_to(channel, at, before != NULL && position_compare(before->at, at) == 0 ? before : NULL);
     ring_clear(&channel->ring);
     channel->horizon_ms = 0;
     channel_forget_history(channel);
@@ -186,7 +218,7 @@ void channel_start_over(struct channel *channel, struct position previous)
     channel_forget_history(channel);
     channel->depth = 0;
     channel->horizon_ms = 0;
-    go_to(channel, previous);
+    go_to(channel, previous, NULL);
     channel->past = channel->past == PAST_BARE ? PAST_KNOWN : channel->past;
     channel->interrupted = false;
     channel->settled = 0;
@@ -281,6 +313,7 @@ void channel_catch_up(struct channel *channel)
     channel->settled = 0;
     set_state(channel, LIVE);
     channel->interrupted = false;
+    channel_check_lease(channel);
     channel->shared->on_live(channel);
     for (size_t i = 0; held.count != 0; ++i) {
         struct frame *frame = frames_pop(&held);

@@ -74,7 +74,10 @@ struct channel {
     bool unsettled; /* counted in shared->unsettled */
     bool reread; /* held messages were let go: the history has them */
     struct position last; /* of the newest event handed on */
-    struct position before_end; /* the position before `last`, which is the channel's end; POSITION_MAX: it goes on */
+    struct position before_end; /* the position before `last`, which is the channel's end; POSITION_MAX: that is none */
+    uint32_t lease_s; /* of the event at `last`; 0: none */
+    bool abandoned; /* no event came within that */
+    h2o_linklist_t leased; /* in shared->leased, while lease_s is not over */
     uint64_t read_us; /* monotonic_us() when the history last said what that is */
     struct ring ring;
     uint32_t depth; /* the ring was read to this depth; UINT32_MAX: to the beginning of the history */
@@ -103,6 +106,9 @@ struct channel {
 
 /* All up to here was handed on. `newest`: the event there; NULL: none that is known, or somebody else's entry. */
 void channel_stand_at(struct channel *channel, struct position at, const struct frame *newest);
+
+/* The newest event's lease is over, so far as is proven: tells all streams that the channel was abandoned. */
+void channel_check_lease(struct channel *channel);
 
 /* Hands on the next event. */
 void channel_emit(struct channel *channel, struct frame *frame);

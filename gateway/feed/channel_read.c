@@ -270,7 +270,7 @@ static void on_first(void *data, const struct history_entry *entries, size_t cou
         return;
     drop_before(channel, count == 0 ? POSITION_MAX : entries[0].at);
     if (count == 0)
-        channel->before_end = POSITION_MAX; /* without its history the channel is new */
+        channel_stand_at(channel, channel->last, NULL); /* without its history the channel is new */
     channel->doubted = false;
     channel->verified_ms = channel->asked_ms;
     go_on(channel, false);

@@ -40,12 +40,17 @@ struct position channel_newest(const struct channel *channel)
 
 uint64_t channel_ended_ms(const struct channel *channel)
 {
-    return position_compare(channel->before_end, POSITION_MAX) == 0 ? 0 : channel->last.ms;
+    return channel->abandoned || position_compare(channel->before_end, POSITION_MAX) != 0 ? channel->last.ms : 0;
+}
+
+bool channel_abandoned(const struct channel *channel)
+{
+    return channel->abandoned;
 }
 
 struct position channel_before_end(const struct channel *channel)
 {
-    return channel_ended_ms(channel) == 0 ? channel->last : channel->before_end;
+    return position_compare(channel->before_end, POSITION_MAX) == 0 ? channel->last : channel->before_end;
 }
 
 struct position channel_ring_begin(const struct channel *channel)

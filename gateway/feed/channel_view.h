@@ -47,6 +47,7 @@ struct channel_shared {
     struct ring_limits limits; /* of all that the bus thread keeps of events */
     struct page_budget *pages;
     h2o_linklist_t counted; /* see newest.c */
+    h2o_linklist_t leased; /* channels whose newest event has a lease, see channel_check_leases() */
     uint32_t counted_count;
     uint32_t worker_count; /* each may listen to each channel */
     void (*on_event)(struct channel *channel,
@@ -66,8 +67,11 @@ bool channel_live(const struct channel *channel);
 const struct ring *channel_ring(const struct channel *channel);
 struct position channel_newest(const struct channel *channel);
 
-/* Milliseconds of the position of the channel's end, which is its newest event; 0: it goes on. While channel_live(). */
+/* Milliseconds of the position of the channel's newest event, which is its end, or behind which it was abandoned; 0: it goes on. While channel_live(). */
 uint64_t channel_ended_ms(const struct channel *channel);
+
+/* Whether it was abandoned: no entry says so. */
+bool channel_abandoned(const struct channel *channel);
 
 /* The place of those that have had all events but the end: channel_newest() where there is none. */
 struct position channel_before_end(const struct channel *channel);

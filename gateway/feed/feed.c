@@ -422,6 +422,7 @@ static void on_clock(void *data)
     struct feed *feed = data;
     feed->shared.margin_ms = uplinks_margin_ms(feed->uplinks);
     metric_set(COUNT_RING_BYTES, (int64_t)feed->memory.bytes);
+    channel_check_leases(&feed->shared);
 }
 
 struct feed *feed_open(const struct feed_options *options)
@@ -459,6 +460,7 @@ struct feed *feed_open(const struct feed_options *options)
                                            .on_read_failed = on_read_failed,
                                            .on_live = on_live};
     h2o_linklist_init_anchor(&feed->shared.counted);
+    h2o_linklist_init_anchor(&feed->shared.leased);
     return feed;
 }
 

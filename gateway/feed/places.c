@@ -185,6 +185,7 @@ static enum replay_need find_claims(struct replay *replay, struct slice id, bool
             return need;
         if (stands)
             stand_at(replay, i, place->claimed);
+        place->told = stands && event_id_is_end(id);
         *found = *found || stands;
     }
     return REPLAY_READY;
@@ -206,6 +207,7 @@ static enum replay_need find_time(struct replay *replay, struct slice id, struct
         const struct channel_shard *shard = shard_at(replay, i);
         uint64_t since_ms = shard == NULL ? time.ms : clock_steps_since(shard->doubts, time.ms);
         stand_at_time(replay, i, since_ms, time.seq == EVENT_ID_TIME_PROVEN ? shard : of);
+        replay->places[i].told = event_id_is_end(id) && channel_newest(replay->places[i].channel).ms < time.ms;
     }
     return REPLAY_READY;
 }

@@ -83,7 +83,8 @@ static enum replay_need resolve_last(struct replay *replay, struct channel **wai
     for (uint32_t i = 0; i < replay->request->count; ++i) {
         struct place *place = &replay->places[i];
         const struct ring *ring = channel_ring(place->channel);
-        uint32_t last = replay->request->last + (channel_ended_ms(place->channel) != 0);
+        bool has_end = position_compare(channel_before_end(place->channel), channel_newest(place->channel)) != 0;
+        uint32_t last = replay->request->last + has_end;
         *wait_at = place->channel;
         if (place->stance != STANCE_UNKNOWN)
             continue;
@@ -610,6 +611,7 @@ static struct frame *take(const struct replay *replay, struct place *place)
     place->after = end_of(place, frame);
     place->stance = STANCE_EVENT;
     place->served = true;
+    place->told = false;
     return frame;
 }
 
@@ -625,13 +627,27 @@ static void count_resume(const struct replay *replay)
     metric_add(unknown ? COUNT_RESUMES_UNKNOWN : read ? COUNT_RESUMES_READ : COUNT_RESUMES_MEMORY, 1);
 }
 
+/* No entry says that a channel was abandoned: that comes behind all of its events. */
+static uint32_t add_ends(const struct replay *replay, struct frame **frames, uint8_t *members, uint32_t count)
+{
+    for (uint32_t i = 0; i < replay->request->count; ++i) {
+        const struct place *place = &replay->places[i];
+        if (!channel_abandoned(place->channel) || place->told)
+            continue;
+        members[count] = (uint8_t)i;
+        frames[count++] = abandoned_frame(channel_name(place->channel), channel_newest(place->channel));
+    }
+    return count;
+}
+
 bool replay_page(struct replay *replay, struct feed_update *update)
 {
     size_t bytes = 0;
     uint32_t count = 0;
     bool more = false;
-    struct frame **frames = h2o_mem_alloc(REPLAY_PAGE_FRAMES * (sizeof(*frames) + sizeof(uint8_t)));
-    uint8_t *members = (uint8_t *)(frames + REPLAY_PAGE_FRAMES);
+    size_t room = REPLAY_PAGE_FRAMES + replay->request->count; /* … and the ends of channels that were abandoned */
+    struct frame **frames = h2o_mem_alloc(room * (sizeof(*frames) + sizeof(uint8_t)));
+    uint8_t *members = (uint8_t *)(frames + room);
     replay->verify_ms = 0;
     replay->verified = false;
     if (replay->state == REPLAY_RESOLVED)
@@ -649,6 +665,8 @@ bool replay_page(struct replay *replay, struct feed_update *update)
     if (replay->state == REPLAY_RESOLVED)
         set_state(replay, REPLAY_BEGUN);
     format_place(replay, count == 0 ? NULL : frames[0], update->page.position);
+    if (!more)
+        count = add_ends(replay, frames, members, count);
     if (count == 0) {
         free(frames);
         frames = NULL;

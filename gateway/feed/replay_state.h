@@ -69,6 +69,7 @@ struct place {
     uint32_t breaks; /* of its channel, when `after` was last looked at */
     enum claim claim;
     struct position claimed;
+    bool told; /* its client was told the end behind `after`, and nothing was served since */
     bool served; /* it has handed out a frame, so `after` is no longer where the client's id stands */
     enum place_gap gap;
     struct position gap_at;

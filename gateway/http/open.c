@@ -70,7 +70,8 @@ static bool is_further(const struct stream_request *stream, struct slice id)
 {
     struct position before, at;
     return stream->spec.mode != START_RESUME ||
-           (event_id_parse_any(&before, stream->spec.resume_id) && event_id_parse_any(&at, id) && position_compare(at, before) > 0);
+           (event_id_parse_any(&before, stream->spec.resume_id) && event_id_parse_any(&at, id) &&
+            (position_compare(at, before) > 0 || (position_compare(at, before) == 0 && event_id_is_end(id))));
 }
 
 /* WHATWG HTML section 9.2.4 keeps ids free of NUL, CR and LF; an empty one is none. */

@@ -331,10 +331,11 @@ static struct frame *form_end(const struct subscriber *subscriber, struct frame 
     bool of_time = variant.several && before_ms != 0;
     struct slice text = subscriber->end_text == NULL ? (struct slice){NULL, 0} : slice_of(subscriber->end_text);
     if (of_time)
-        event_id_format(id, SLICE(""), (struct position){before_ms, EVENT_ID_TIME_PROVEN});
+        event_id_format_end(id, SLICE(""), (struct position){before_ms, EVENT_ID_TIME_PROVEN});
     if (text.p != NULL)
         variant.form = FORM_LEAN; /* as it was asked for, also in an envelope */
     struct frame *own = of_time || text.p != NULL ? end_frame(end, text, of_time ? id : NULL) : frame_ref(end);
+    settled = settled && (of_time || end->durable); /* the place of an abandoned channel is behind what others have had since */
     struct frame *frame = form_frame(own, hub_channel_name(channel), variant, settled);
     frame_unref(own);
     return frame;

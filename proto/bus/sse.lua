@@ -59,7 +59,7 @@ end
 
 -- What an id of the bus's own form says: milliseconds, sequence number and the hash of its channel; nil for any other text.
 local function place_of(id)
-    local m1, m2, s1, s2, check, of = string.match(id, "^(%x%x%x%x%x%x%x%x)%-(%x%x%x%x)%-4(%x%x%x)%-8(%x%x%x)%-(%x%x%x%x)(%x%x%x%x%x%x%x%x)$")
+    local m1, m2, s1, s2, check, of = string.match(id, "^(%x%x%x%x%x%x%x%x)%-(%x%x%x%x)%-[48](%x%x%x)%-8(%x%x%x)%-(%x%x%x%x)(%x%x%x%x%x%x%x%x)$")
     if not m1 or string.find(id, "%u") then
         return nil
     end

@@ -50,7 +50,7 @@ static void check_text(struct slice text, struct slice channel, struct position 
     }
     if (event_id_parse(&p, exact, channel)) {
         must(p.ms < (uint64_t)1 << 48 && p.seq <= EVENT_ID_SEQ_MAX);
-        event_id_format(id, channel, p);
+        (event_id_is_end(exact) ? event_id_format_end : event_id_format)(id, channel, p);
         must(slice_eq(slice_make(id, EVENT_ID_LEN), text));
     }
     disown(exact);

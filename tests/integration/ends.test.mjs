@@ -188,3 +188,96 @@ test('an end that came while the gateway was cut off from Redis is told when it 
         assert.equal(await stream.closed, 'end');
     }
 });
+
+// ---- leases ----
+
+const ABANDONED = name => `{"channel":"${name}","reason":"abandoned"}`;
+const toldId = id => `${id.slice(0, 14)}8${id.slice(15)}`;
+
+test('a lease that runs out ends open streams at every gateway, and writes nothing; who comes later gets the events and that end, or 204', async () => {
+    const name = newChannel();
+    const live = await Promise.all(s.gw.map(gw => open(gw, `/channels/${name}`)));
+    await Promise.all(live.map(stream => stream.nextFrame()));
+    await s.redis.subscribed(name, 2);
+    await publish(name, '1', 'lease', 1);
+    const [id, at] = await publish(name, '2', 'lease', 1);
+    for (const stream of live) {
+        const seen = await stream.take(3);
+        assert.deepEqual(seen.map(event => [event.type, event.data, event.lastEventId]).slice(1), [['message', '2', id], ['end', ABANDONED(name), toldId(id)]]);
+        assert.equal(await stream.closed, 'end');
+        assert.ok(Date.now() >= Number(at.split('-')[0]) + 1000, 'not before its time');
+    }
+    assert.equal(await s.redis.command(['XLEN', `{sse:${name}}:log`]), 2);
+    for (const gw of s.gw) {
+        for (const [query, last, want] of [['?place=0', undefined, []], ['?last=1', undefined, ['2']], ['', id, []], ['?last_event_id=earliest', undefined, ['1', '2']]]) {
+            const late = await open(gw, `/channels/${name}${query}`, last);
+            assert.equal(await late.closed, 'end');
+            assert.deepEqual(late.events.map(event => event.data), [...want, ABANDONED(name)], query);
+            assert.equal(late.events.at(-1).lastEventId, toldId(id));
+        }
+        assert.equal((await open(gw, `/channels/${name}`, toldId(id))).status, 204);
+    }
+});
+
+test('an event in time renews the lease, one without a lease ends it, and one after it revives the channel', async () => {
+    const name = newChannel();
+    const stream = await open(s.gw[0], `/channels/${name}?place=0`);
+    await s.redis.subscribed(name, 1);
+    for (let i = 0; i < 4; ++i) {
+        await publish(name, `${i}`, 'lease', 1);
+        await quiet(600);
+    }
+    await publish(name, 'free');
+    await stream.take(5);
+    await quiet(3000);
+    assert.equal(stream.ended, null, 'nothing is promised any more');
+    const [id] = await publish(name, 'again', 'lease', 1);
+    assert.deepEqual((await stream.take(2)).map(event => event.data), ['again', ABANDONED(name)]);
+    await stream.closed;
+    const [revived] = await publish(name, 'alive', 'lease', 30);
+    for (const last of [id, toldId(id)]) {
+        const late = await open(s.gw[1], `/channels/${name}`, last);
+        const event = await late.next();
+        assert.deepEqual([event.data, event.lastEventId], ['alive', revived], 'and no end before it');
+        assert.equal(late.ended, null);
+        late.close();
+    }
+    await assert.rejects(publish(name, 'x', 'id', toldId(eventId(name, Date.now() + 60000))), /stands for a place that is still to come/, 'nor is such an id an author\'s');
+});
+
+test('a stream of several channels goes on behind one that was abandoned, gets what revives it, and is over when all are', async () => {
+    const [a, b] = [newChannel(), newChannel()];
+    const path = `/subscribe?channel=${a}&channel=${b}&place=0`;
+    const stream = await open(s.gw[0], path);
+    await s.redis.subscribed(b, 1);
+    await s.gw[0].waitMetric('sse_streams', 1);
+    const [first] = await publish(a, 'a1', 'lease', 1);
+    const [, end] = await stream.take(2);
+    assert.deepEqual([end.data, end.lastEventId], [ABANDONED(a), first], 'without an id of its own');
+    await publish(a, 'a2', 'lease', 1);
+    assert.deepEqual((await stream.take(2)).map(event => event.data), ['a2', ABANDONED(a)]);
+    await publish(b, 'b1', 'end', 1);
+    const rest = await stream.take(2);
+    assert.deepEqual(rest.map(event => event.data), ['b1', data(b)]);
+    assert.equal(await stream.closed, 'end');
+    for (const gw of s.gw) {
+        assert.equal((await open(gw, path, rest[1].lastEventId)).status, 204);
+        const again = await open(gw, path, first);
+        await again.closed;
+        assert.deepEqual(again.events.map(event => event.data).sort(), ['a2', 'b1', data(b), ABANDONED(a)].sort());
+        assert.equal((await open(gw, path, again.events.at(-1).lastEventId)).status, 204);
+    }
+});
+
+test('while nothing comes from Redis no lease runs out', async () => {
+    const name = newChannel();
+    const stream = await open(s.gw[0], `/channels/${name}?place=0`);
+    await s.redis.subscribed(name, 1);
+    await publish(name, '1', 'lease', 1);
+    await stream.next();
+    await s.redis.command(['CLIENT', 'PAUSE', 2500, 'ALL']);
+    await quiet(2000);
+    assert.equal(stream.ended, null);
+    assert.deepEqual((await stream.next()).data, ABANDONED(name));
+    assert.equal(await stream.closed, 'end');
+});

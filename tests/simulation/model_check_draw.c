@@ -220,6 +220,8 @@ static void add_event_id(struct drawing *drawing)
     struct position at = {now_ms(drawing) - 2 + draw_number(drawing, 4), draw_number(drawing, 3)};
     at.ms += one_in(drawing, 10) ? 5000 : 0;
     event_id_format(id, slice_of(one_in(drawing, 6) ? "" : strchr(channel, ':') + 1), at);
+    if (one_in(drawing, 6))
+        id[14] = '8';
     if (one_in(drawing, 8))
         id[draw_number(drawing, EVENT_ID_LEN)] = "0aAz-"[draw_number(drawing, 5)];
     add(drawing, id);

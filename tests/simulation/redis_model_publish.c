@@ -307,7 +307,7 @@ static bool place_of(struct slice id, uint64_t *ms, uint64_t *seq, uint32_t *cha
             digits[i >= 14] = digits[i >= 14] << 4 | (uint64_t)(c - '0');
         else if (form[i] == 'x' && c >= 'a' && c <= 'f')
             digits[i >= 14] = digits[i >= 14] << 4 | (uint64_t)(c - 'a' + 10);
-        else if (form[i] != c)
+        else if (form[i] != c && !(i == 14 && c == '8'))
             return false;
         if (i == 22) {
             *seq = digits[1];
