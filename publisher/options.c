@@ -3,11 +3,28 @@
 #include "proto/channel.h"
 #include "proto/event.h"
 #include "runtime/config_main.h"
+#include "runtime/digits.h"
 
 static const char *check_tickers(const char *text)
 {
     struct tick_plan plan;
     return tick_plan_parse(&plan, text);
+}
+
+static const char *read_retry(int32_t *out, const char *text)
+{
+    uint64_t ms = 0;
+    bool none = strcmp(text, "none") == 0;
+    if (!none && !digits_decimal(&ms, slice_of(text), EVENT_RETRY_MAX))
+        return "is not none, or a whole number from 0 to 3600000";
+    *out = none ? EVENT_RETRY_NONE : (int32_t)ms;
+    return NULL;
+}
+
+static const char *check_retry(const char *text)
+{
+    int32_t ms;
+    return read_retry(&ms, text);
 }
 
 static const struct config_option rows[] = {
@@ -31,8 +48,9 @@ static const struct config_option rows[] = {
         "events that a POST may ask to be kept (SSE-History-Length); 0: as many as HISTORY_LEN"),
     INT("HISTORY_TTL_MAX", history_ttl_max_s, "0", 0, 31536000,
         "seconds that a POST may ask its channel's history to be kept (SSE-History-TTL); 0: as long as HISTORY_TTL"),
-    INT("RETRY_MS", retry_ms, "6000", 0, EVENT_RETRY_MAX,
-        "`retry:` of published events: milliseconds that clients wait before they reconnect"),
+    SETTING(CONFIG_TEXT, "RETRY_MS", retry, "none", check_retry,
+            "`retry:` of published events that ask for none themselves: milliseconds that clients wait before they reconnect, up "
+            "to 3600000, or none"),
     SETTING(CONFIG_TEXT, "TICKERS", tickers, "letters:5000,counter:2000,usd_eur:1000", check_tickers,
             "tickers to run while DEMO is on, each NAME:MS, or off"),
     INT("MAX_CONNECTIONS", max_connections, "10000", 1, 1000000, "open connections on the public port"),
@@ -58,6 +76,7 @@ const char *options_read(struct options *options, const struct service_program *
     if (*service->tls_client_ca != 0 && *service->tls_cert == 0)
         return "TLS_CLIENT_CA: needs TLS_CERT";
     const char *why = service_prepare(service, program, channel_prefix_is_own(service->redis_prefix));
+    read_retry(&options->retry_ms, options->retry);
     if (!service->demo)
         config_replace(&options->tickers, "off");
     return why == NULL ? tick_plan_parse(&options->plan, options->tickers) : why;

@@ -9,7 +9,8 @@ struct options {
     int64_t replicas; /* that must have an event */
     int64_t history_len, history_bytes, history_ttl_s;
     int64_t history_len_max, history_ttl_max_s; /* what a POST may ask for; 0: as the two above */
-    int64_t retry_ms;
+    const char *retry; /* ms, or none */
+    int32_t retry_ms; /* of it; EVENT_RETRY_NONE */
     const char *tickers;
     int64_t max_connections;
     struct tick_plan plan; /* of tickers */

@@ -280,7 +280,7 @@ const char *post_read(struct post *post, h2o_req_t *req, const struct options *o
     static const char *(*const steps[])(struct reading *) = {read_route,   check_origin, check_access, check_size,      read_query,
                                                              read_headers, check_event,  read_data,    check_event_size};
     struct reading reading = {.req = req, .post = post, .options = options, .status = 400};
-    *post = (struct post){.publish = {.retry_ms = (int32_t)options->retry_ms,
+    *post = (struct post){.publish = {.retry_ms = options->retry_ms,
                                       .history_len = options->history_len,
                                       .history_bytes = options->history_bytes,
                                       .data_max = options_data_max(options),

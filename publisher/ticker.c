@@ -31,7 +31,7 @@ static void send_tick(struct ticker *ticker, uint64_t number)
         .data = {data, data_len},
         .count = ticker->kind == TICK_COUNTER,
         .key = {key, key_len},
-        .retry_ms = (int32_t)ticker->options->retry_ms,
+        .retry_ms = ticker->options->retry_ms,
         .only_changed = ticker->kind == TICK_USD_EUR,
         .history_len = ticker->options->history_len,
         .history_bytes = ticker->options->history_bytes,

@@ -41,9 +41,7 @@ static void add_options(struct publish_send *send, const struct publish_request 
         add_option(send, SLICE("key"), keep(&end, request->key));
     if (request->key.n != 0 && request->author.n != 0)
         add_option(send, SLICE("author"), keep(&end, request->author));
-    if (request->retry_ms == EVENT_RETRY_NONE)
-        add_option(send, SLICE("retry"), SLICE("none"));
-    else
+    if (request->retry_ms != EVENT_RETRY_NONE)
         add_number(send, SLICE("retry"), request->retry_ms, &end);
     add_number(send, SLICE("maxlen"), request->history_len, &end);
     add_number(send, SLICE("maxbytes"), request->history_bytes, &end);

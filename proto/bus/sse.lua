@@ -227,7 +227,7 @@ end
 
 -- Returns the options, or nil and the fault.
 local function read_options(args)
-    local o = { event = "message", retry = "retry: 6000\n", maxlen = 1000, maxbytes = 33554432, maxdata = 1314816, ttl = 86400 }
+    local o = { event = "message", retry = "", maxlen = 1000, maxbytes = 33554432, maxdata = 1314816, ttl = 86400 }
     if #args == 0 then
         return nil, "wants data after the key"
     end
@@ -472,7 +472,7 @@ local function event_message(o, text, id, place, previous)
         redis.call("INCR", o.count_key)
         text = data_text(redis.call("GET", o.count_key)) -- as text: a large integer would lose digits in a double
     end
-    local lines = "event: " .. o.event .. "\ndata: " .. text .. "\n"
+    local lines = (o.event == "message" and "data: " or "event: " .. o.event .. "\ndata: ") .. text .. "\n"
     return message_of(place.text, previous, o.lease and string.format(" lease=%d", o.lease) or "", lines, id) .. o.retry .. "\n"
 end
 

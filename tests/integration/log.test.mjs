@@ -144,10 +144,10 @@ test('LOG_FORMAT=json: each line of both programs is one object, also that of a 
             assert.equal(`sse-${server.name.split(' ')[0]}`, program);
         }
         assert.equal(typeof records.find(record => record.msg === 'listening').port, 'number');
-        const { code, err } = await new Promise(resolve => execFile(server.argv[0], [], { env: { LOG_FORMAT: 'json', RETRY_MS: '"' } },
+        const { code, err } = await new Promise(resolve => execFile(server.argv[0], [], { env: { LOG_FORMAT: 'json', MAX_CONNECTIONS: '"' } },
             (error, _, said) => resolve({ code: error.code, err: said })));
         assert.equal(code, 1);
-        assert.equal(JSON.parse(err).why, 'RETRY_MS: \'"\' is not a whole number');
+        assert.equal(JSON.parse(err).why, 'MAX_CONNECTIONS: \'"\' is not a whole number');
         delete server.env.LOG_FORMAT;
         await server.start();
     }

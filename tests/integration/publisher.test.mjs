@@ -55,7 +55,7 @@ test('POST /post answers 303 with the body "broadcasted" and nothing that a clie
 
 test('the event of POST /post, byte for byte', async () => {
     await post('/post', '{"test":"hi"}', JSON_TYPE);
-    assert.match(await newest('post'), new RegExp(`^event: message\ndata: \\{"test":"hi"\\}\nid: ${UUID}\nretry: 6000\n\n$`));
+    assert.match(await newest('post'), new RegExp(`^data: \\{"test":"hi"\\}\nid: ${UUID}\n\n$`));
 });
 
 test('the raw bytes on pub/sub are those of the stream entry', async () => {
@@ -67,10 +67,10 @@ test('the raw bytes on pub/sub are those of the stream entry', async () => {
     socket.write(`SUBSCRIBE sse:${channel}\r\n`);
     await s.redis.subscribed(channel, 1);
     const { id } = JSON.parse((await post(`/channels/${channel}`, 'one\ntwo', TEXT_TYPE)).body);
-    await until('the message', () => received().includes('retry: 6000\n\n'));
+    await until('the message', () => received().includes('data: two\nid: ') && received().endsWith('\n\n\r\n'));
     socket.destroy();
     const [[position, [, payload]]] = await s.redis.command(['XREVRANGE', `{sse:${channel}}:log`, '+', '-']);
-    assert.equal(payload, `\x1esse1 ${position} 0-0\nevent: message\ndata: one\ndata: two\nid: ${id}\nretry: 6000\n\n`);
+    assert.equal(payload, `\x1esse1 ${position} 0-0\ndata: one\ndata: two\nid: ${id}\n\n`);
     assert.ok(received().endsWith(`$${payload.length}\r\n${payload}\r\n`), received());
 });
 
@@ -111,7 +111,7 @@ for (const [what, path, headers, body, want] of ACCEPTED) {
         assert.equal(answer.status, path === null ? 200 : 303, answer.body);
         const sse = await newest(channel);
         assert.deepEqual(dataOf(sse), want);
-        assert.match(sse, /^event: message\n/);
+        assert.match(sse, /^data: /);
         assert.equal(await length(channel), before + 1);
     });
 }
@@ -122,7 +122,7 @@ test('POST /channels/{name} answers 200 with the id, and the event carries it', 
     assert.equal(answer.status, 200);
     assert.equal(answer.headers['content-type'], 'application/json');
     assert.match(answer.body, new RegExp(`^\\{"id":"${UUID}"\\}$`));
-    assert.equal(await newest(channel), `event: message\ndata: {"a":1}\nid: ${JSON.parse(answer.body).id}\nretry: 6000\n\n`);
+    assert.equal(await newest(channel), `data: {"a":1}\nid: ${JSON.parse(answer.body).id}\n\n`);
 });
 
 test('event, id and retry come from the query, from headers, and the query wins', async () => {

@@ -216,7 +216,7 @@ test('two publishers make exactly one event per tick', async () => {
         }
     }
     for (const [, [, payload]] of await entries(s, 'letters'))
-        assert.match(payload, /\nevent: message\ndata: \{"msg":"[a-z]"\}\nid: [0-9a-f-]{36}\nretry: 6000\n\n$/);
+        assert.match(payload, /\ndata: \{"msg":"[a-z]"\}\nid: [0-9a-f-]{36}\n\n$/);
     const counts = (await entries(s, 'counter')).map(([, [, payload]]) => Number(dataOf(payload)));
     assert.deepEqual(counts, counts.map((_, i) => i + 1));
     const rates = (await entries(s, 'usd_eur')).map(([, [, payload]]) => dataOf(payload));

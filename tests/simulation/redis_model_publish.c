@@ -418,7 +418,7 @@ static bool is_option(struct slice name)
 static bool read_options(struct publish *p, const struct slice *args, size_t count)
 {
     p->o = (struct options){
-        .event = SLICE("message"), .retry = 6000, .maxlen = 1000, .maxbytes = 33554432, .maxdata = 1314816, .ttl = 86400};
+        .event = SLICE("message"), .retry = -1, .maxlen = 1000, .maxbytes = 33554432, .maxdata = 1314816, .ttl = 86400};
     if (count == 0) {
         refuse(p, "ERR", "wants data after the key");
         return false;
@@ -875,9 +875,12 @@ static struct buffer payload_of(const struct publish *p, struct slice position, 
         put(&payload, SLICE(" lease="));
         put_integer(&payload, (int64_t)p->o.lease);
     }
-    put(&payload, SLICE("\nevent: "));
-    put(&payload, p->o.event);
     put(&payload, SLICE("\n"));
+    if (!slice_eq(p->o.event, SLICE("message"))) {
+        put(&payload, SLICE("event: "));
+        put(&payload, p->o.event);
+        put(&payload, SLICE("\n"));
+    }
     put(&payload, slice_of_buffer(&p->lines));
     put(&payload, SLICE("id: "));
     put(&payload, id);
