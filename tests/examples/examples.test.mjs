@@ -169,8 +169,8 @@ test('each file has less than 40 lines, and the table says of each by which test
         const entry = [...rows.keys()].find(name => name === file || file.startsWith(`${name}/`));
         assert.ok(entry, `${file} is not in the table`);
         const run = [...subscribers, ...publishers].some(program => program.file === entry);
-        const browser = /^(browser|react)\//.test(file);
-        assert.equal(rows.get(entry), UNRUN.includes(file) ? 'not run here' : browser ? '`browser`' : run && subscribers.some(p => p.file === entry) ? '`examples`, `wire`, `ids`' : '`examples`', file);
-        assert.ok(run || browser || UNRUN.includes(file), `${file} is run by no test`);
+        const [, browser, ai] = /^(?:(browser|react)|(ai))\//.exec(file) ?? [];
+        assert.equal(rows.get(entry), UNRUN.includes(file) ? 'not run here' : browser ? '`browser`' : ai ? '`ai`' : run && subscribers.some(p => p.file === entry) ? '`examples`, `wire`, `ids`' : '`examples`', file);
+        assert.ok(run || browser || ai || UNRUN.includes(file), `${file} is run by no test`);
     }
 });

@@ -9,13 +9,13 @@ export const EXAMPLES = join(ROOT, 'proto/examples');
 const HERE = join(ROOT, 'tests/examples');
 
 // A copy, so that Node finds packages beside it and nothing is written into the sources.
-function copied() {
+export function copyOf() {
     const copy = join(tempFolder(), 'examples');
     cpSync(EXAMPLES, copy, { recursive: true });
     symlinkSync(join(HERE, 'node_modules'), join(copy, 'node_modules'));
     return copy;
 }
-const copy = copied();
+const copy = copyOf();
 
 const works = (command, ...args) => spawnSync(command, args, { stdio: 'ignore' }).status === 0;
 const memo = make => {
@@ -121,7 +121,7 @@ export function lacking(program) {
 
 // The same program, but what it waits a minute for takes two seconds.
 export function impatient(program) {
-    const at = copied();
+    const at = copyOf();
     const whole = join(at, program.file);
     let edits = 0;
     for (const path of statSync(whole).isDirectory() ? readdirSync(whole).map(name => join(whole, name)) : [whole]) {
