@@ -247,7 +247,7 @@ test('publish --end and --lease: an event and the end, the end alone, lines and 
     }
     const after = await run(['publish', 'ends-1-end', 'more'], { env });
     assert.equal(after.code, 1);
-    assert.match(after.err, /: 409: the channel has ended;/);
+    assert.match(after.err, /: 409 Conflict: the channel has ended;/);
 });
 
 test('publish: an idempotency key publishes once, a refusal of the server is one sentence', async () => {
