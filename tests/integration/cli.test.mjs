@@ -250,6 +250,25 @@ test('publish --end and --lease: an event and the end, the end alone, lines and 
     assert.match(after.err, /: 409 Conflict: the channel has ended;/);
 });
 
+test('tail ends with 0 when its channels have ended, and where they had before it came; of several it waits for the last', async () => {
+    const types = tail => tail.events.map(event => event.event ?? event.type);
+    const one = await tailOf('over');
+    assert.equal((await run(['publish', 'over', 'last', '--end'], { env })).code, 0);
+    assert.equal(await one.end(), 0);
+    assert.deepEqual(types(one), ['message', 'end']);
+    assert.doesNotMatch(one.err, /again in/, 'it does not come back');
+    const late = await run(['tail', 'over'], { env });
+    assert.deepEqual([late.code, late.out.trim().split('\n').length], [0, 1]);
+    const gone = await run(['tail', 'over', '--from', one.events.at(-1).id], { env });
+    assert.deepEqual([gone.code, gone.out], [0, '']);
+    assert.match(gone.err, /204 No Content/);
+    const both = cli(['tail', 'over', 'going-on'], { env });
+    await both.wait('the first end', () => both.events.length === 1);
+    assert.equal((await run(['publish', 'going-on', '--end'], { env })).code, 0);
+    assert.equal(await both.end(), 0);
+    assert.deepEqual(types(both), ['end', 'end']);
+});
+
 test('publish: an idempotency key publishes once, a refusal of the server is one sentence', async () => {
     const first = await run(['publish', 'keyed', '--idempotency-key', 'k1', 'x'], { env });
     const second = await run(['publish', 'keyed', '--idempotency-key', 'k1', 'x'], { env });
