@@ -53,7 +53,7 @@ enum close_reason {
 /* Why events are gone: one value, one counter. */
 enum gap_cause {
     GAP_UNKNOWN_ID, /* the client's id stands for no position here */
-    GAP_TRIMMED, /* the history begins later than the client's position */
+    GAP_TRIMMED, /* the history begins later than the client's position, or this gateway saw it lose events behind it */
     GAP_VANISHED, /* … has nothing any more that says what is missing: it expired, was deleted or evicted, or Redis lost it */
     GAP_WHILE_OPEN, /* an open stream missed them, and the history does not have them */
     GAP_CAUSES,

@@ -29,8 +29,8 @@ const char *stream_add_channel(struct stream_request *stream, struct slice name)
  * every `channel`, of which there must be one at least. */
 const char *stream_read_query(struct stream_request *stream, h2o_req_t *req, bool many);
 
-/* Opens it: the head at once, the events as soon as the bus has answered; or, where its form is FORM_JSON, one answer with both. A HEAD
- * request gets the head alone. False, with *why, when it cannot be. */
+/* Opens it: the head with the bus's answer, or after a second without one, and then the events; where its form is FORM_JSON, one
+ * answer with both. A HEAD request gets the head alone. False, with *why, when it cannot be. */
 bool stream_serve(h2o_req_t *req, struct stream_request *stream, struct refusal *why);
 
 /* Answers the request with the refusal, and logs it. */

@@ -1,6 +1,6 @@
 /* The streams of one channel on one worker that get the same bytes: a compact array, and the fan-out over it. A stream that has nothing queued and a plain HTTP/1.1 socket is
- * written to straight from the walk: one send(2), nothing allocated, counted or even read of the stream itself. All others take the way through their
- * queue. */
+ * written to straight from the walk: one send(2), nothing allocated, counted or even read of the stream itself. One over TLS is written to by its transport;
+ * all others take the way through their queue. */
 #pragma once
 
 #include "gateway/form.h"

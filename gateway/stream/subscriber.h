@@ -144,7 +144,7 @@ static inline size_t subscriber_held(const struct subscriber *subscriber)
 /* Ends a stream in order: what is queued, `last` (may be NULL) and the protocol's end are written first, then it closes for this reason. */
 void subscriber_end(struct subscriber *subscriber, enum close_reason reason, struct frame *last);
 
-/* The only way to close a stream: counts the reason, logs it (at info where the gateway forced it; each close with LOG_STREAMS, see stream_log.h), leaves the channels, closes the transport. Safe in the middle of a fan-out: the memory stays until the turn is over. */
+/* The way to close a stream that has begun, see also subscriber_refuse(): counts the reason, logs it (at info where the gateway forced it; each close with LOG_STREAMS, see stream_log.h), leaves the channels, closes the transport. Safe in the middle of a fan-out: the memory stays until the turn is over. */
 void subscriber_close(struct subscriber *subscriber, enum close_reason reason);
 
 /* As subscriber_close(), for a request that polls: its answer is what is queued. */
