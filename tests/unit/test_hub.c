@@ -457,7 +457,7 @@ static const struct {
     {"its client hangs up", "wait turn none turn gone turn left turn", "join leave:1 "},
     {"… before it waits", "wait turn gone turn none turn left turn", "join cancel leave:1 "},
     {"a channel that is refused is the answer", "wait turn none turn refuse-a turn left turn", "join 429 leave:1 "},
-    {"a feed that does not answer in time is, too", "wait turn 30s turn refuse turn left turn", "join 503 cancel "},
+    {"a feed that does not answer in time is, too", "wait turn 30s turn refuse turn", "join 503 cancel "},
     {"a channel comes back while it is being left",
      "h2 turn welcome turn ready gone turn h2 turn left turn welcome turn ready e1 turn gone turn left turn",
      "join open queue:w leave:1 join open queue:w queue:1 leave:1 "},
