@@ -66,6 +66,7 @@ static void work(const struct many_options *options, unsigned job, time_t until)
 static void start(const struct many_options *options, unsigned job, time_t until)
 {
     fflush(stdout);
+    atomic_store(&shared->now[job].since_s, (unsigned long long)time(NULL)); /* it may not run at once */
     children[job] = fork();
     if (children[job] == 0)
         work(options, job, until);
@@ -105,7 +106,6 @@ static void watch(const struct many_options *options, unsigned jobs, time_t unti
         snprintf(why, sizeof(why), "it ended with %s %d", WIFSIGNALED(status) ? "signal" : "status",
                  WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
         tell_failed(atomic_load(&shared->now[job].seed), why);
-        atomic_store(&shared->now[job].since_s, (unsigned long long)time(NULL));
         start(options, job, until);
     }
 }
