@@ -364,6 +364,25 @@ static void note_ends(const struct subscriber *subscriber, const struct feed_req
         channel_of(&subscriber->members[i])->ended_ms = request->channels[i].ended_ms;
 }
 
+/* An answer tells of ends when all channels have ended. The id of an end before that may be behind what the client has: it would get
+ * the events of the others again. */
+static void drop_ends(struct feed_update *update, uint64_t before_ms)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < update->page.count; ++i) {
+        struct frame *frame = update->page.frames[i];
+        if (frame->kind == FRAME_END && (before_ms == 0 || i + 1 != update->page.count)) {
+            frame_unref(frame);
+            continue;
+        }
+        update->page.frames[kept] = frame;
+        if (update->page.members != NULL)
+            update->page.members[kept] = update->page.members[i];
+        ++kept;
+    }
+    update->page.count = kept;
+}
+
 /* How many frames of the page come before a gap that ends the stream; page.count where none does. */
 static uint32_t frames_to_gap(const struct subscriber *subscriber, const struct feed_update *update)
 {
@@ -409,11 +428,13 @@ static void take_page(struct hub *hub, struct feed_update *update)
     static const struct refusal gap = {410, 0, "events after the last event id are gone, and gap=close asks for no stream then"};
     static const struct refusal ended = {204, 0, ""};
     struct subscriber *subscriber = update->request->subscriber;
-    uint32_t count = frames_to_gap(subscriber, update);
-    bool gap_ends = count != update->page.count;
     if (update->kind == UPDATE_WELCOME)
         note_ends(subscriber, update->request);
     uint64_t before_ms = update->kind == UPDATE_WELCOME ? ended_before_ms(subscriber) : 0;
+    if (variant_of(subscriber).form == FORM_JSON && variant_of(subscriber).several)
+        drop_ends(update, before_ms);
+    uint32_t count = frames_to_gap(subscriber, update);
+    bool gap_ends = count != update->page.count;
     bool is_empty = count == 0 && (gap_ends || before_ms != 0);
     subscriber->listens = true;
     if (!is_empty && !poll_is(subscriber))
@@ -479,9 +500,13 @@ static bool serve_end(const struct feed_update *update, struct fanout *fanout, u
     while (fanout->cursor < fanout->count && *budget != 0) {
         struct subscriber *subscriber = fanout->entries[fanout->cursor].member->subscriber;
         uint64_t before_ms = ended_before_ms(subscriber);
+        if (poll_is(subscriber) && before_ms == 0) {
+            ++fanout->cursor; /* others of its channels go on: it goes on waiting for them */
+            continue;
+        }
         struct frame *frame = form_end(subscriber, update->event.frame, fanout->channel, before_ms, !update->event.unsettled);
         if (poll_is(subscriber)) {
-            subscriber->poll->ended = before_ms != 0;
+            subscriber->poll->ended = true;
             subscriber_push(subscriber, frame); /* which is its answer, so that another takes its place in the array */
         } else if (before_ms != 0) {
             subscriber_end(subscriber, CLOSE_ENDED, frame); /* another takes its place in the array */

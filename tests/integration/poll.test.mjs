@@ -194,6 +194,23 @@ test('an answer that reaches the end says so, and its id is that of the end: not
     }
 });
 
+test('where one of several channels was abandoned and one has ended, who asks on waits, and gets no event twice', async () => {
+    for (const gw of s.gw) {
+        const [left, done, live] = ['left', 'done', 'live'].map(name => name + gw.port);
+        await publish(left, 'a', 'lease', '1');
+        await publish(done, 'b', 'end', '1');
+        await publishMany(live, 3);
+        await until('it was abandoned', async () => (await poll(gw, `/channels/${left}?wait=5&last_event_id=earliest`)).ended, 10000);
+        const path = `/subscribe?channel=${left}&channel=${done}&channel=${live}`;
+        const first = await poll(gw, `${path}&last_event_id=earliest`);
+        assert.deepEqual([data(first).sort(), first.ended], [['0', '1', '2', 'a', 'b'], false]);
+        const next = poll(gw, `${path}&wait=20&last_event_id=${first.last_event_id}`);
+        await gw.waitMetric('sse_streams', 1);
+        const id = await publish(live, 3);
+        assert.deepEqual([data(await next), (await next).last_event_id], [['3'], id]);
+    }
+});
+
 test('several channels have ended when the last one has', async () => {
     for (const gw of s.gw) {
         const [a, b] = [`end-a${gw.port}`, `end-b${gw.port}`], path = `/subscribe?channel=${a}&channel=${b}`;
