@@ -500,7 +500,7 @@ static void check_bus_down(struct server *server, struct publish *publish)
 
 static void check_rate(struct server *server, struct publish *publish)
 {
-    enum { EVENTS = 25000, TURN = 500 };
+    enum { EVENTS = 5000, TURN = 500 };
     static char data[256];
     struct answer answer = {0};
     memset(data, 'x', sizeof(data) - 1);
