@@ -18,6 +18,12 @@ async function publishMany(channel, count, from = 0) {
     return ids;
 }
 
+// Redis's, in milliseconds.
+async function clock() {
+    const [seconds, us] = await s.redis.command(['TIME']);
+    return Number(seconds) * 1000 + Math.floor(Number(us) / 1000);
+}
+
 const JSON_ONLY = { accept: 'application/json' };
 const raw = (gw, path, headers = {}) => request(gw.url + path, { headers: { ...JSON_ONLY, ...headers } });
 
@@ -199,6 +205,8 @@ test('where one of several channels was abandoned and one has ended, who asks on
         const [left, done, live] = ['left', 'done', 'live'].map(name => name + gw.port);
         await publish(left, 'a', 'lease', '1');
         await publish(done, 'b', 'end', '1');
+        const ended = await clock();
+        await until('a later millisecond: what others have in the same one may come again', async () => await clock() > ended);
         await publishMany(live, 3);
         await until('it was abandoned', async () => (await poll(gw, `/channels/${left}?wait=5&last_event_id=earliest`)).ended, 10000);
         const path = `/subscribe?channel=${left}&channel=${done}&channel=${live}`;
