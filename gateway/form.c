@@ -127,7 +127,8 @@ struct frame *form_frame(struct frame *frame, struct slice channel, struct varia
     static const struct slice none = {NULL, 0}, message = {"event: message\n", 15}, retry = {"retry: 6000\n", 12},
                               retry_shared = {"retry: 60000\n", 13};
     struct sse_fields fields;
-    if (variant_is_plain(variant) || sse_check(frame_body(frame), &fields) != NULL)
+    bool as_it_is = variant.form == FORM_LEAN && (!variant.several || (settled && frame->retry_ms <= FORM_RETRY_SHARED_MAX_MS));
+    if (as_it_is || sse_check(frame_body(frame), &fields) != NULL)
         return frame_ref(frame);
     if (variant.form == FORM_JSON)
         return member_of_list(frame, variant.several ? channel : none, &fields,

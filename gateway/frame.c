@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "runtime/digits.h"
 #include "runtime/h2o.h"
 
 /* A frame with its framing in place and `size` bytes of room for the event. */
@@ -54,6 +55,9 @@ static struct frame *make_durable(struct frame *frame, const struct message *mes
 {
     frame->kind = message->end ? FRAME_END : FRAME_EVENT;
     frame->lease_s = message->lease_s;
+    uint64_t retry_ms = 0;
+    digits_decimal(&retry_ms, message->retry, UINT32_MAX);
+    frame->retry_ms = (uint32_t)retry_ms;
     frame->durable = true;
     frame->at = message->at;
     frame->prev = message->prev;

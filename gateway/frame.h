@@ -22,6 +22,7 @@ struct frame {
     uint8_t kind; /* enum frame_kind */
     bool durable; /* has a position */
     uint32_t lease_s; /* durable only, see struct message */
+    uint32_t retry_ms; /* durable only: the reconnect time that it asks for; 0: none, or at once */
     uint16_t id_len; /* durable, or in the form of an answer: of the event's id, 0: none */
     uint32_t id; /* … and where in the event it stands */
     struct position at, prev; /* durable only */

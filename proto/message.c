@@ -53,6 +53,7 @@ static const char *decode_durable(struct message *out, struct slice rest, bool h
     out->kind = MESSAGE_DURABLE;
     out->body = rest;
     out->id = fields.id;
+    out->retry = fields.retry;
     return NULL;
 }
 

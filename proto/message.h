@@ -26,6 +26,7 @@ struct message {
     uint32_t lease_s; /* durable only: if no event follows within so many seconds, the channel was abandoned; 0: no such promise */
     struct slice body; /* a view into the payload */
     struct slice id; /* durable only: a view of the event's id; p NULL without one */
+    struct slice retry; /* durable only: a view of the digits of its reconnect time; p NULL without one */
 };
 
 /* NULL and *out filled, or a static sentence when the payload begins like our format and is not: an unknown version or word, a broken header,

@@ -1,5 +1,6 @@
 /* What streams get of an event, by their variant. */
 #include "gateway/form.h"
+#include "runtime/digits.h"
 
 #include "tests/check.h"
 
@@ -84,6 +85,10 @@ int main(void)
     test_lists();
     for (size_t i = 0; i != sizeof(rows) / sizeof(rows[0]); ++i) {
         struct frame *frame = frame_of_bytes(slice_of(rows[i].event));
+        struct sse_fields fields;
+        uint64_t retry_ms = 0;
+        if (sse_check(frame_body(frame), &fields) == NULL && digits_decimal(&retry_ms, fields.retry, UINT32_MAX))
+            frame->retry_ms = (uint32_t)retry_ms; /* as frame_of_message() does */
         frame->durable = rows[i].durable;
         frame->kind = FRAME_GAP;
         struct frame *made = form_frame(frame, SLICE("n/1"), *rows[i].variant, !rows[i].unsettled);

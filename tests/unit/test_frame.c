@@ -50,6 +50,7 @@ static void test_other_id(void)
     check(why == NULL && frame->durable && frame->at.ms == 5 && frame->prev.ms == 4, "its place stays");
     check_slice(frame_body(frame), SLICE("event: a\ndata: id: x\nid: new\nretry: 7\n\n"), "only its id is another");
     check_slice(frame_id(frame), SLICE("new"), "which it knows");
+    check(frame->retry_ms == 7, "and its reconnect time");
     frame_unref(frame);
 }
 
