@@ -664,7 +664,10 @@ bool replay_page(struct replay *replay, struct feed_update *update)
     replay_drop_pages(replay);
     if (replay->state == REPLAY_RESOLVED)
         set_state(replay, REPLAY_BEGUN);
-    format_place(replay, count == 0 ? NULL : frames[0], update->page.position);
+    uint32_t first = 0; /* a fresh stream of several channels stands behind those that were over before it, though it is told */
+    while (replay->request->mode == START_FRESH && replay->request->count > 1 && first < count && frames[first]->kind == FRAME_END)
+        ++first;
+    format_place(replay, first == count ? NULL : frames[first], update->page.position);
     if (!more)
         count = add_ends(replay, frames, members, count);
     if (count == 0) {

@@ -341,8 +341,9 @@ static struct frame *form_end(const struct subscriber *subscriber, struct frame 
     return frame;
 }
 
-/* Makes the page one for this stream; which ids to leave out the bus thread knew. `ended_before_ms`: of its last page. */
-static void form_page(const struct subscriber *subscriber, struct feed_update *update, uint64_t before_ms)
+/* Makes the page one for this stream; which ids to leave out the bus thread knew, but for ends that a fresh stream is told: its place is behind them. `before_ms`: see form_end(), of
+ * the page's last frame. */
+static void form_page(const struct subscriber *subscriber, struct feed_update *update, uint64_t before_ms, bool fresh)
 {
     struct variant variant = variant_of(subscriber);
     for (uint32_t i = 0; i < update->page.count; ++i) {
@@ -350,9 +351,9 @@ static void form_page(const struct subscriber *subscriber, struct feed_update *u
         if (variant_is_plain(variant) && frame->kind != FRAME_END)
             continue;
         const struct hub_channel *channel = channel_of(&subscriber->members[variant.several ? update->page.members[i] : 0]);
-        update->page.frames[i] = frame->kind == FRAME_END
-                                     ? form_end(subscriber, frame, channel, i + 1 == update->page.count ? before_ms : 0, true)
-                                     : form_frame(frame, hub_channel_name(channel), variant, true);
+        uint64_t last_ms = i + 1 == update->page.count ? before_ms : 0;
+        update->page.frames[i] = frame->kind == FRAME_END ? form_end(subscriber, frame, channel, last_ms, last_ms != 0 || !fresh)
+                                                          : form_frame(frame, hub_channel_name(channel), variant, true);
         frame_unref(frame);
     }
 }
@@ -409,7 +410,7 @@ static void take_poll_page(struct subscriber *subscriber, struct feed_update *up
     struct poll *poll = subscriber->poll;
     bool last = update->kind == UPDATE_WELCOME;
     memcpy(poll->position, update->page.position, sizeof(poll->position));
-    form_page(subscriber, update, before_ms);
+    form_page(subscriber, update, before_ms, false);
     uint32_t taken = count_for_poll(poll, update->page.frames, count);
     subscriber_replay(subscriber, update->page.frames, taken);
     poll->more = !last || taken != update->page.count;
@@ -428,6 +429,7 @@ static void take_page(struct hub *hub, struct feed_update *update)
     static const struct refusal gap = {410, 0, "events after the last event id are gone, and gap=close asks for no stream then"};
     static const struct refusal ended = {204, 0, ""};
     struct subscriber *subscriber = update->request->subscriber;
+    bool fresh = update->request->mode == START_FRESH;
     if (update->kind == UPDATE_WELCOME)
         note_ends(subscriber, update->request);
     uint64_t before_ms = update->kind == UPDATE_WELCOME ? ended_before_ms(subscriber) : 0;
@@ -467,7 +469,7 @@ static void take_page(struct hub *hub, struct feed_update *update)
         subscriber_replay(subscriber, &first, 1);
         frame_unref(first);
     }
-    form_page(subscriber, update, before_ms);
+    form_page(subscriber, update, before_ms, fresh);
     if (subscriber->state < SUBSCRIBER_ENDING && !is_empty)
         subscriber_replay(subscriber, update->page.frames, count);
     if (gap_ends || before_ms != 0)

@@ -1,7 +1,7 @@
 // Channels that end: what streams get of the end, live and from the history, over each protocol; what a client that comes back gets; and when a channel is new again.
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
-import { SCALE, Stack, quiet } from './stack.mjs';
+import { SCALE, Stack, quiet, until } from './stack.mjs';
 import { eventId } from './resume_matrix.mjs';
 import { H2, openStream, request } from './sse.mjs';
 
@@ -282,4 +282,30 @@ test('while nothing comes from Redis no lease runs out', async () => {
     assert.equal(stream.ended, null);
     assert.deepEqual((await stream.next()).data, ABANDONED(name));
     assert.equal(await stream.closed, 'end');
+});
+
+test('a fresh stream of several channels, one of which ended before, stands at the present: who comes back gets nothing that was before, and no gap', async () => {
+    for (const gw of s.gw) {
+        const [over, going] = [newChannel(), newChannel()], path = `/subscribe?channel=${over}&channel=${going}`;
+        await finish(over);
+        for (let i = 0; i < 20; ++i)
+            await publish(going, `${i}`);
+        const [, last] = await publish(going, 'last');
+        await s.redis.command(['XTRIM', `{sse:${going}}:log`, 'MAXLEN', '5']);
+        const poll = async more => JSON.parse((await request(`${gw.url}${path}${more}`, { headers: { accept: 'application/json' } })).body);
+        const timeOf = id => parseInt(id.slice(0, 8) + id.slice(9, 13), 16);
+        await until('the present, as far as it is proven, is behind all that', async () => timeOf((await poll('')).last_event_id) > Number(last.split('-')[0]));
+        const page = await poll(''), then = await poll(`&last_event_id=${page.last_event_id}`);
+        assert.deepEqual([page.events, then.events, then.gap], [[], [], undefined]);
+        const stream = await open(gw, path);
+        const [, place] = /^id: (.*)$/m.exec(await stream.nextFrame()), end = await stream.next();
+        assert.deepEqual([end.type, end.data, end.lastEventId], ['end', data(over), place], 'the end leaves the place as it is');
+        stream.close();
+        const again = await open(gw, path, place);
+        await s.redis.subscribed(going, 1);
+        const next = await publish(going, 'next');
+        const event = await again.next();
+        assert.deepEqual([event.type, event.data, event.lastEventId], ['message', 'next', next[0]]);
+        again.close();
+    }
 });
