@@ -30,8 +30,9 @@ static inline uint64_t tick_number(uint64_t now_ms, uint32_t interval_ms)
     return now_ms / interval_ms;
 }
 
-/* The tick to send at this time, when `last` was sent before. Numbers go on where the clock was set back by less than the time for which Redis knows their keys:
- * their ticks would be taken for repeats. Replicas do so alike; one that starts anew goes by the clock. */
+/* The number of the tick to send now; `last` is the one sent before. After the clock was set back, the clock's number may be one whose
+ * key Redis still knows: Redis would take that tick for a repeat. So the numbers then go on from `last`. All replicas do the same; a
+ * publisher that has just started goes by the clock. */
 static inline uint64_t tick_next(uint64_t last, uint64_t now_ms, uint32_t interval_ms)
 {
     enum { KEYS_KNOWN_MS = 300000 };

@@ -155,8 +155,7 @@ static void leave_behind(struct channel *channel, struct position at)
 void channel_emit(struct channel *channel, struct frame *frame)
 {
     if (frame->durable) {
-        if (position_compare(frame->at, channel->last) <
-            0) /* a history that was seen empty began anew, by a clock that was set back */
+        if (position_compare(frame->at, channel->last) < 0) /* Redis's clock was set back while the history was empty */
             leave_behind(channel, frame->prev);
         channel_stand_at(channel, frame->at, frame);
         channel->divergence.emptied = false;

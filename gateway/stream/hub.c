@@ -482,8 +482,8 @@ static void spend(uint32_t *budget, uint32_t cost)
     *budget -= *budget < cost ? *budget : cost;
 }
 
-/* A gap came, which ends these streams; or an event that must not give its id, and they are requests that go on from ids: who asks again gets it with its id.
- * True when all are ended. */
+/* Ends all streams of the fan-out: they asked for gap=close and a gap came, or they are requests that poll and the event may not show
+ * its id now. Such a request is answered without the event, and its client gets it when it asks again. True when all are ended. */
 static bool end_all(struct fanout *fanout, uint32_t *budget)
 {
     for (; fanout->count != 0 && *budget != 0; spend(budget, END_COST)) {

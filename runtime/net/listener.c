@@ -232,7 +232,7 @@ struct proxied {
     h2o_timeout_entry_t timeout;
 };
 
-/* When good the socket is as it was accepted, with what came behind the header as its input. */
+/* Where the header is good, the socket's input begins with what came behind the header. */
 static void end_header(struct proxied *proxied, bool good)
 {
     struct proxied done = *proxied;

@@ -46,7 +46,7 @@ for (const [i, gw] of s.gw.entries())
     });
 
 for (const [i, gw] of s.gw.entries())
-    test(`gateway ${i}: who comes later gets what it lacks and the end; who has had the end gets 204`, async () => {
+    test(`gateway ${i}: a late client gets what it lacks and the end; a client that has the end gets 204`, async () => {
         const name = newChannel();
         const ids = [];
         for (const text of ['1', '2', '3'])
@@ -117,7 +117,7 @@ for (const [i, gw] of s.gw.entries())
         assert.equal((await open(gw, path, more.at(-1).lastEventId)).status, 204);
         const both = await open(gw, path);
         await both.closed;
-        assert.deepEqual(both.events.map(event => event.data).sort(), [data(a), data(b)].sort(), 'who comes first now gets both ends');
+        assert.deepEqual(both.events.map(event => event.data).sort(), [data(a), data(b)].sort(), 'a new client gets both ends');
         assert.equal((await open(gw, path, both.events.at(-1).lastEventId)).status, 204);
     });
 
@@ -196,7 +196,7 @@ test('an end that came while the gateway was cut off from Redis is told when it 
 const ABANDONED = name => `{"channel":"${name}","reason":"abandoned"}`;
 const toldId = id => `${id.slice(0, 14)}8${id.slice(15)}`;
 
-test('a lease that runs out ends open streams at every gateway, and writes nothing; who comes later gets the events and that end, or 204', async () => {
+test('a lease that runs out ends open streams at every gateway and writes nothing; a late client gets the events and that end, or 204', async () => {
     const name = newChannel();
     const live = await Promise.all(s.gw.map(gw => open(gw, `/channels/${name}`)));
     await Promise.all(live.map(stream => stream.nextFrame()));
@@ -284,7 +284,7 @@ test('while nothing comes from Redis no lease runs out', async () => {
     assert.equal(await stream.closed, 'end');
 });
 
-test('a fresh stream of several channels, one of which ended before, stands at the present: who comes back gets nothing that was before, and no gap', async () => {
+test('a fresh stream of several channels, one of which ended before, stands at the present: a client that comes back gets no older event and no gap', async () => {
     for (const gw of s.gw) {
         const [over, going] = [newChannel(), newChannel()], path = `/subscribe?channel=${over}&channel=${going}`;
         await finish(over);
