@@ -24,6 +24,12 @@ struct fanout {
     uint64_t active_ms; /* when an event last went out */
 };
 
+/* The variant of a stream is that of its members, which is one for all. */
+static inline struct variant subscriber_variant(const struct subscriber *subscriber)
+{
+    return subscriber->members[0].fanout->variant;
+}
+
 /* In and out of the array of member->fanout, as member->index tells. Removing is safe in the middle of a fan-out: each remaining stream is still served once. */
 void fanout_add(struct member *member);
 void fanout_remove(struct member *member);

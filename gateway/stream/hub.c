@@ -4,6 +4,7 @@
 
 #include "gateway/messages.h"
 #include "gateway/own_events.h"
+#include "gateway/stream/ends.h"
 #include "gateway/stream/heads.h"
 #include "gateway/stream/hub_channel.h"
 #include "gateway/stream/keepalive.h"
@@ -303,92 +304,11 @@ static void take_channel_refusal(const struct feed_update *update)
             subscriber_refuse(fanout->entries[fanout->count - 1].member->subscriber, CLOSE_REFUSED, update->refused.why);
 }
 
-static struct variant variant_of(const struct subscriber *subscriber)
-{
-    return subscriber->members[0].fanout->variant;
-}
-
-/* Milliseconds that the ends of all its channels are before; 0: one goes on. */
-static uint64_t ended_before_ms(const struct subscriber *subscriber)
-{
-    uint64_t before_ms = 0;
-    for (uint32_t i = 0; i < subscriber->member_count; ++i) {
-        uint64_t ended_ms = channel_of(&subscriber->members[i])->ended_ms;
-        if (ended_ms == 0)
-            return 0;
-        before_ms = ended_ms < before_ms ? before_ms : ended_ms + 1;
-    }
-    return before_ms;
-}
-
-/* What the stream gets of an end. `before_ms`: it is the last one, and all ends are before that time; else 0. With an id of its own event, a client of several channels would be told others
- * of the same millisecond again, and come back for ever. */
-static struct frame *form_end(const struct subscriber *subscriber, struct frame *end, const struct hub_channel *channel,
-                              uint64_t before_ms, bool settled)
-{
-    char id[EVENT_ID_LEN + 1];
-    struct variant variant = variant_of(subscriber);
-    bool of_time = variant.several && before_ms != 0;
-    struct slice text = subscriber->end_text == NULL ? (struct slice){NULL, 0} : slice_of(subscriber->end_text);
-    if (of_time)
-        event_id_format_end(id, SLICE(""), (struct position){before_ms, EVENT_ID_TIME_PROVEN});
-    if (text.p != NULL)
-        variant.form = FORM_LEAN; /* as it was asked for, also in an envelope */
-    struct frame *own = of_time || text.p != NULL ? end_frame(end, text, of_time ? id : NULL) : frame_ref(end);
-    settled = settled && (of_time || end->durable); /* the place of an abandoned channel is behind what others have had since */
-    struct frame *frame = form_frame(own, hub_channel_name(channel), variant, settled);
-    frame_unref(own);
-    return frame;
-}
-
-/* Makes the page one for this stream; which ids to leave out the bus thread knew, but for ends that a fresh stream is told: its place is behind them. `before_ms`: see form_end(), of
- * the page's last frame. */
-static void form_page(const struct subscriber *subscriber, struct feed_update *update, uint64_t before_ms, bool fresh)
-{
-    struct variant variant = variant_of(subscriber);
-    for (uint32_t i = 0; i < update->page.count; ++i) {
-        struct frame *frame = update->page.frames[i];
-        if (variant_is_plain(variant) && frame->kind != FRAME_END)
-            continue;
-        const struct hub_channel *channel = channel_of(&subscriber->members[variant.several ? update->page.members[i] : 0]);
-        uint64_t last_ms = i + 1 == update->page.count ? before_ms : 0;
-        update->page.frames[i] = frame->kind == FRAME_END ? form_end(subscriber, frame, channel, last_ms, last_ms != 0 || !fresh)
-                                                          : form_frame(frame, hub_channel_name(channel), variant, true);
-        frame_unref(frame);
-    }
-}
-
-/* Whether the channels have ended is known from where the stream goes on behind its replay. */
-static void note_ends(const struct subscriber *subscriber, const struct feed_request *request)
-{
-    for (uint32_t i = 0; i < subscriber->member_count; ++i)
-        channel_of(&subscriber->members[i])->ended_ms = request->channels[i].ended_ms;
-}
-
-/* An answer tells of ends when all channels have ended. The id of an end before that may be behind what the client has: it would get
- * the events of the others again. */
-static void drop_ends(struct feed_update *update, uint64_t before_ms)
-{
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < update->page.count; ++i) {
-        struct frame *frame = update->page.frames[i];
-        if (frame->kind == FRAME_END && (before_ms == 0 || i + 1 != update->page.count)) {
-            frame_unref(frame);
-            continue;
-        }
-        update->page.frames[kept] = frame;
-        if (update->page.members != NULL)
-            update->page.members[kept] = update->page.members[i];
-        ++kept;
-    }
-    update->page.count = kept;
-}
-
 /* How many frames of the page come before a gap that ends the stream; page.count where none does. */
 static uint32_t frames_to_gap(const struct subscriber *subscriber, const struct feed_update *update)
 {
     uint32_t i = 0;
-    while (i < update->page.count && !(variant_of(subscriber).gap_closes && update->page.frames[i]->kind == FRAME_GAP))
+    while (i < update->page.count && !(subscriber_variant(subscriber).gap_closes && update->page.frames[i]->kind == FRAME_GAP))
         ++i;
     return i;
 }
@@ -410,7 +330,7 @@ static void take_poll_page(struct subscriber *subscriber, struct feed_update *up
     struct poll *poll = subscriber->poll;
     bool last = update->kind == UPDATE_WELCOME;
     memcpy(poll->position, update->page.position, sizeof(poll->position));
-    form_page(subscriber, update, before_ms, false);
+    ends_form_page(subscriber, update, before_ms, false);
     uint32_t taken = count_for_poll(poll, update->page.frames, count);
     subscriber_replay(subscriber, update->page.frames, taken);
     poll->more = !last || taken != update->page.count;
@@ -431,10 +351,10 @@ static void take_page(struct hub *hub, struct feed_update *update)
     struct subscriber *subscriber = update->request->subscriber;
     bool fresh = update->request->mode == START_FRESH;
     if (update->kind == UPDATE_WELCOME)
-        note_ends(subscriber, update->request);
-    uint64_t before_ms = update->kind == UPDATE_WELCOME ? ended_before_ms(subscriber) : 0;
-    if (variant_of(subscriber).form == FORM_JSON && variant_of(subscriber).several)
-        drop_ends(update, before_ms);
+        ends_note(subscriber, update->request);
+    uint64_t before_ms = update->kind == UPDATE_WELCOME ? ends_before_ms(subscriber) : 0;
+    if (subscriber_variant(subscriber).form == FORM_JSON && subscriber_variant(subscriber).several)
+        ends_drop(update, before_ms);
     uint32_t count = frames_to_gap(subscriber, update);
     bool gap_ends = count != update->page.count;
     bool is_empty = count == 0 && (gap_ends || before_ms != 0);
@@ -469,7 +389,7 @@ static void take_page(struct hub *hub, struct feed_update *update)
         subscriber_replay(subscriber, &first, 1);
         frame_unref(first);
     }
-    form_page(subscriber, update, before_ms, fresh);
+    ends_form_page(subscriber, update, before_ms, fresh);
     if (subscriber->state < SUBSCRIBER_ENDING && !is_empty)
         subscriber_replay(subscriber, update->page.frames, count);
     if (gap_ends || before_ms != 0)
@@ -501,12 +421,12 @@ static bool serve_end(const struct feed_update *update, struct fanout *fanout, u
 {
     while (fanout->cursor < fanout->count && *budget != 0) {
         struct subscriber *subscriber = fanout->entries[fanout->cursor].member->subscriber;
-        uint64_t before_ms = ended_before_ms(subscriber);
+        uint64_t before_ms = ends_before_ms(subscriber);
         if (poll_is(subscriber) && before_ms == 0) {
             ++fanout->cursor; /* others of its channels go on: it goes on waiting for them */
             continue;
         }
-        struct frame *frame = form_end(subscriber, update->event.frame, fanout->channel, before_ms, !update->event.unsettled);
+        struct frame *frame = ends_form(subscriber, update->event.frame, fanout->channel, before_ms, !update->event.unsettled);
         if (poll_is(subscriber)) {
             subscriber->poll->ended = true;
             subscriber_push(subscriber, frame); /* which is its answer, so that another takes its place in the array */
