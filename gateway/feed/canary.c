@@ -61,21 +61,23 @@ static void enqueue(struct canary *canary, struct canary_wait *wait)
     canary->queued_tail = &wait->next;
 }
 
-static void launch(struct canary *canary)
+/* Whether one left for those that wait. */
+static bool launch(struct canary *canary)
 {
     if (canary->under_way != NULL || canary->queued == NULL || !publish(canary))
-        return;
+        return false;
     canary->awaited = canary->sent;
     canary->under_way = canary->queued;
     canary->queued = NULL;
     canary->queued_tail = &canary->queued;
+    return true;
 }
 
+/* Also while one is under way: it may be lost between a primary and its replica, where no connection of ours breaks, and a later number proves more. */
 static void on_timer(void *data)
 {
     struct canary *canary = data;
-    launch(canary);
-    if (canary->under_way == NULL)
+    if (!launch(canary))
         publish(canary);
     canary->options.on_beat(canary->options.data);
     timer_start(&canary->timer, canary->options.interval_ms);
@@ -117,9 +119,11 @@ void canary_believe(struct canary *canary)
     if (number <= canary->back)
         return;
     canary->back = number;
-    canary->back_sent_us = canary->sent_us[number % SENT_KEPT];
-    canary->options.on_back(canary->options.data);
-    metric_time(COUNT_BUS_ROUND_TRIP, monotonic_us() - canary->back_sent_us);
+    if (canary->sent - number < SENT_KEPT) {
+        canary->back_sent_us = canary->sent_us[number % SENT_KEPT];
+        canary->options.on_back(canary->options.data);
+        metric_time(COUNT_BUS_ROUND_TRIP, monotonic_us() - canary->back_sent_us);
+    }
     if (canary->under_way != NULL && number >= canary->awaited)
         run_waits(canary);
 }
@@ -135,8 +139,7 @@ static void on_subscribed(struct subscription *subscription)
 {
     struct canary *canary = canary_of(subscription);
     canary->subscribed = true;
-    launch(canary);
-    if (canary->under_way == NULL)
+    if (!launch(canary))
         publish(canary);
 }
 

@@ -32,8 +32,8 @@ test('no subscriber is at a primary; events come, in order, and clients resume',
     }
 });
 
-test('the connection from primary to replica breaks with an event in it, the last one of its channel: it comes from the history', async () => {
-    const [name, bulk] = inShard(set, 0, 2, 'link'), [primary, replica] = [await set.primary(0), await set.replica(0)];
+test('the connection from primary to replica breaks with an event in it, the last one of its channel: it comes from the history; who comes meanwhile is let in', async () => {
+    const [name, bulk] = inShard(set, 0, 2, 'link'), [other] = inShard(set, 1, 1, 'link'), [primary, replica] = [await set.primary(0), await set.replica(0)];
     const stream = await openStream(`${s.gw[0].url}/channels/${name}`);
     await heardAt(replica, name);
     await publish(s, name, 'before');
@@ -45,6 +45,7 @@ test('the connection from primary to replica breaks with an event in it, the las
     for (let i = 0; i < 14; ++i)
         await more();
     await primary.command(['FCALL', 'sse_publish', 1, `sse:${name}`, 'in between']); // behind more than a socket holds
+    const meanwhile = await openStream(`${s.gw[0].url}/subscribe?channel=${name}&channel=${other}`); // waits for a message of its gateway's own, which is lost as well
     await primary.command(['CONFIG', 'SET', 'cluster-link-sendbuf-limit', '1mb']);
     await until('the connection is given up', async () => {
         if (await broken() > already)
@@ -57,7 +58,8 @@ test('the connection from primary to replica breaks with an event in it, the las
     assert.equal((await stream.next(10000)).data, 'in between');
     await publish(s, name, 'after');
     assert.equal((await stream.next()).data, 'after');
-    stream.close();
+    await meanwhile.waitText(/^id: /m);
+    [stream, meanwhile].forEach(open => open.close());
 });
 
 test('the replica is killed: it is heard at the primary, until there is a replica again', async () => {

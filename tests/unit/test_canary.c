@@ -1,6 +1,7 @@
 /* A canary is believed once: what proves the bus is a number that left and has not come back yet. Redis is this file. */
 #include "gateway/feed/canary.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "gateway/counters.h"
@@ -129,13 +130,35 @@ static void test_interval(struct canary *canary)
     canary_barrier(canary, &wait);
     check(left == before + 2, "one that is waited for leaves at once");
     fake_pass(INTERVAL_MS);
-    check(left == before + 2 && beats == 2, "… and no other while it is under way");
+    check(left == before + 3 && beats == 2 && calls == 0, "… and another one each interval, as that one may be lost");
+    comes("7");
+    check(calls == 1, "… which proves as much to who waited");
+    canary_barrier(canary, &wait);
     canary_lost(canary);
     fake_pass(INTERVAL_MS);
-    check(left == before + 2 && calls == 0, "none leaves without its subscription");
+    check(left == before + 4 && calls == 1, "none leaves without its subscription");
     subscribed->events->on_subscribed(subscribed);
-    comes("7");
-    check(left == before + 3 && calls == 1, "… and who waited waits for the next one");
+    comes("9");
+    check(left == before + 5 && calls == 2, "… and who waited waits for the next one");
+}
+
+/* Its time was overwritten by a later one's, which would prove what it does not. */
+static void test_late(struct canary *canary)
+{
+    uint64_t oldest = left + 1, proven = canary_proven_us(canary);
+    char number[24];
+    struct canary_wait wait = {.cb = on_proof};
+    backs = calls = 0;
+    canary_barrier(canary, &wait);
+    for (unsigned i = 0; i < 64; ++i)
+        fake_pass(INTERVAL_MS);
+    snprintf(number, sizeof(number), "%llu", (unsigned long long)oldest);
+    comes(number);
+    check(left == oldest + 64 && calls == 1, "one that comes after 64 others left still lets those on that waited for it");
+    check(backs == 0 && canary_proven_us(canary) == proven, "… but no time is known that it proves");
+    snprintf(number, sizeof(number), "%llu", (unsigned long long)oldest + 1);
+    comes(number);
+    check(backs == 1 && canary_proven_us(canary) > proven, "one that is a little younger proves its time");
 }
 
 /* Where a replica is listened at, a number proves nothing before its link was looked at. */
@@ -179,6 +202,7 @@ int main(void)
     test_numbers(canary);
     test_barrier(canary);
     test_interval(canary);
+    test_late(canary);
     canary_close(canary);
     test_belief(options, &(struct shards){.all = &shard}, &shard);
     return check_end();
