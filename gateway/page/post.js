@@ -24,6 +24,7 @@ async function onSubmit(event) {
     event.preventDefault();
     const form = event.target;
     const { channel, type, data } = Object.fromEntries(new FormData(form));
+    tell('under-way', 'Publishing …');
     try {
         const id = await publish(channel.trim(), data, type.trim());
         tell('done', `Published on ${channel.trim()} as ${id}.`);
