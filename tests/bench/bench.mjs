@@ -6,7 +6,7 @@ import { dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { BUILD_DIR, ROOT } from '../integration/stack.mjs';
 import { withStolen } from './measure.mjs';
-import { OURS, plan } from './plan.mjs';
+import { PEERS, plan } from './plan.mjs';
 import { plot } from './plot.mjs';
 import { fault, joined, markdown, replaceBlock, summary } from './report.mjs';
 import { RUNS } from './runs.mjs';
@@ -85,11 +85,11 @@ function write(results, path) {
 }
 
 // What a sample of each kind must have some of.
-const MAIN = { steady: 'events', idle: 'open_ms', post: 'per_second', churn: 'opened_s' };
+const MAIN = { steady: 'events', bus: 'events', idle: 'open_ms', post: 'per_second', churn: 'opened_s' };
 const problem = (kind, sample) => fault(sample) ?? (MAIN[kind] && !(sample[MAIN[kind]] > 0) ? `no ${MAIN[kind]}` : null);
 
 const brief = sample => Object.entries(sample).filter(([name, value]) => typeof value === 'number' &&
-    /^(cpu_us|p99_ms|pss_kb|most|per_second|pause_ms|open_ms|join_p50_ms|client_load|stolen)$/.test(name)).map(([name, value]) => `${name} ${value.toFixed(2)}`).join(', ');
+    /^(cpu_us|p16_cpu_us|p64_cpu_us|p99_ms|pss_kb|most|per_second|pause_ms|open_ms|join_p50_ms|client_load|stolen)$/.test(name)).map(([name, value]) => `${name} ${value.toFixed(2)}`).join(', ');
 
 const STOLEN_MAX = 0.02, TRIES = 5;
 
@@ -114,7 +114,7 @@ async function measure(loads, results, faults, each) {
         for (let round = 0; round < results.rounds; ++round)
             for (const name of load.systems) {
                 const what = `${load.name}, ${name}, round ${round + 1}`;
-                const peer = !OURS.includes(name) && name !== 'publisher';
+                const peer = PEERS.includes(name);
                 try {
                     const sample = await calmSample(load, name, memory[name] ??= {});
                     table[name].push(sample);

@@ -2,11 +2,12 @@
 
 const TOKENS = ['gateway-hs256', 'gateway-es256'], TLS_TOKENS = ['gateway-tls-hs256', 'gateway-tls-es256'];
 const BARE = ['floor', 'floor-uring', 'floor-tls', 'gateway', 'gateway-tls', 'gateway-h2', 'gateway-h2-tls', 'gateway-2'];
-export const OURS = [...BARE, ...TOKENS, ...TLS_TOKENS];
 export const PEERS = ['nchan', 'nchan-2', 'node', 'pushpin'];
 const PLAIN = ['floor', 'gateway', 'nchan', 'node', 'pushpin', 'floor-uring'];
 const TLS = ['floor-tls', 'gateway-tls'];
 const H2 = ['gateway-h2', 'gateway-h2-tls'];
+
+const BUS = ['bus-plain', 'bus-least', 'bus-publish'];
 
 export const PER_CONNECTION = 90;
 export const CAPACITY_STREAMS = 10000, CAPACITY_P99_MS = 1000;
@@ -17,6 +18,7 @@ const FULL = [
     { name: 'fan-1000', kind: 'steady', systems: [...PLAIN, ...TLS, ...H2], channels: 1, streams: 1000, rate: 100 },
     { name: 'fan-10000', kind: 'steady', systems: [...PLAIN, ...TLS, ...H2], channels: 1, streams: 10000, rate: 10 },
     { name: 'many', kind: 'steady', systems: PLAIN.filter(name => name !== 'pushpin'), channels: 2000, streams: 10000, rate: 2000 },
+    { name: 'fan-50', kind: 'steady', systems: ['floor', 'gateway', 'gateway-h2', 'gateway-2'], channels: 1, streams: 1000, rate: 50 },
     { name: 'few', kind: 'steady', systems: PLAIN, channels: 1, streams: 100, rate: 50, seconds: 24 },
     { name: 'auth', kind: 'steady', systems: ['gateway', ...TOKENS, 'gateway-tls', ...TLS_TOKENS], channels: 1, streams: 10000, rate: 10, again: 5 },
     { name: 'idle', kind: 'idle', systems: [...PLAIN, ...TLS, ...H2], channels: 1, streams: 5000, rest: 3 },
@@ -26,6 +28,7 @@ const FULL = [
         start: 32, factor: 2, precision: 0.05, warm: 1, seconds: 4 },
     // answers of language models: a word is an event; others read them from their beginning meanwhile
     { name: 'answers', kind: 'capacity', systems: ['gateway'], channels: 2000, streams: 2000, bytes: 48, joins: 100, p99: 100, start: 8000, factor: 1.4, precision: 0.1, warm: 2, seconds: 5 },
+    { name: 'bus', kind: 'bus', systems: BUS, channels: 64, requests: 200000, pipelines: [16, 64] },
     { name: 'post', kind: 'post', systems: ['publisher'], channels: 64, connections: 64, seconds: 8 },
     { name: 'churn', kind: 'churn', systems: ['gateway'], idle: 100000, probes: 100, probeRate: 50, quiet: 5, streams: 5000, rate: 5000, seconds: 10 },
 ];
@@ -38,6 +41,7 @@ const QUICK = [
     { name: 'idle', kind: 'idle', systems: ['gateway'], channels: 1, streams: 100, rest: 0.2 },
     { name: 'capacity', kind: 'capacity', systems: ['gateway'], channels: 1, streams: 100, start: 8, factor: 4, precision: 4, most: 2, warm: 1, seconds: 1 },
     { name: 'answers', kind: 'capacity', systems: ['gateway'], channels: 20, streams: 20, bytes: 48, joins: 20, p99: 1000, start: 100, factor: 4, precision: 4, most: 2, warm: 1, seconds: 2 },
+    { name: 'bus', kind: 'bus', systems: BUS, channels: 8, requests: 1000, pipelines: [16] },
     { name: 'post', kind: 'post', systems: ['publisher'], channels: 8, connections: 8, seconds: 1 },
     { name: 'churn', kind: 'churn', systems: ['gateway'], idle: 200, probes: 10, probeRate: 50, quiet: 1, streams: 50, rate: 100, seconds: 1 },
 ];
@@ -54,6 +58,7 @@ export const TITLES = {
     'fan-1000': '1 channel, 1,000 streams, 100/s',
     'fan-10000': '1 channel, 10,000 streams, 10/s',
     'many': '2,000 channels × 5 streams, 2,000/s',
+    'fan-50': '1 channel, 1,000 streams, 50/s',
     'few': '1 channel, 100 streams, 50/s',
     'two-workers': '1 channel, 10,000 streams, 6/s',
     'auth': 'with tokens, 1 channel, 10,000 streams, 10/s',
@@ -77,4 +82,7 @@ export const NAMES = {
     'node': 'Node: better-sse with ioredis',
     'pushpin': 'Pushpin',
     'publisher': 'sse-publisher',
+    'bus-plain': '`XADD` and `PUBLISH`, two commands',
+    'bus-least': 'a function of these two and nothing else',
+    'bus-publish': '**`sse_publish`**',
 };

@@ -1,8 +1,9 @@
 // The load programs (`bench read`, `publish`, `post`, `churn`) as objects, and where every process of a run is placed.
-import { spawn, spawnSync } from 'node:child_process';
+import { execFile, spawn, spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { BUILD_DIR } from '../integration/stack.mjs';
 import { within } from '../integration/wait.mjs';
 
@@ -119,3 +120,12 @@ export const publish = (system, { channels, rate, seconds, bytes }) =>
 export const post = (system, options) => once('post', system.clientCore, { to: system.postAddress, path: '/channels/bench-%d', ...options }, options.seconds);
 
 export const churn = (system, options) => once('churn', system.clientCore, { to: system.address, ...options }, options.seconds);
+
+// Debian's load program for Redis: `count` times the command over 16 connections, `pipeline` under way on each; __rand_int__ in it is one of `channels` numbers.
+export async function redisBenchmark(system, command, { count, pipeline, channels }) {
+    const argv = place(system.clientCore, ['redis-benchmark', '-h', '127.0.0.1', '-p', String(system.redisPort), '-c', '16', '-P', String(pipeline), '-n', String(count),
+        '-r', String(channels), '-q', ...command]);
+    const { stdout, stderr } = await promisify(execFile)(argv[0], argv.slice(1), { timeout: 120000 });
+    if (/error/i.test(stdout + stderr))
+        throw new Error(`redis-benchmark: ${(stdout + stderr).slice(0, 300)}`);
+}

@@ -2,7 +2,7 @@
 import { judged, spread } from './targets.mjs';
 import { NAMES, TITLES } from './plan.mjs';
 
-const STEADY = ['fan-1000', 'fan-10000', 'many', 'few'];
+const STEADY = ['fan-1000', 'fan-10000', 'many', 'fan-50', 'few'];
 const SYSTEMS = Object.keys(NAMES);
 
 export function number(value) {
@@ -86,6 +86,8 @@ function parts(results) {
             table('', [['words/s', metric('answers', 'most')], ['CPU of the gateway for each, µs', metric('answers', 'cpu_us')], ['of Redis, µs', metric('answers', 'redis_cpu_us')],
                 ['p99, ms', metric('answers', 'p99_ms')], ['who joins: first byte, p50 ms', metric('answers', 'join_p50_ms')], ['p99 ms', metric('answers', 'join_p99_ms')]])],
         ['Redis: CPU for each event, µs', '', table('', loads('redis_cpu_us'))],
+        ['Publishing: CPU of Redis for each event, µs', '16 connections of `redis-benchmark`, 64 channels, so many commands under way on each.',
+            table('', [['16', metric('bus', 'p16_cpu_us')], ['64', metric('bus', 'p64_cpu_us')]])],
         ['Publishing: `POST /channels/…`, 64 connections, acknowledged after Redis has the event', '',
             table('', [['each second', metric('post', 'per_second')], ['p50, ms', metric('post', 'p50_ms')], ['p99, ms', metric('post', 'p99_ms')],
                 ['max, ms', metric('post', 'max_ms')], ['publisher’s CPU for each, µs', metric('post', 'cpu_us')]])],

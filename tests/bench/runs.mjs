@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { until } from '../integration/wait.mjs';
 import { cpuNs, pssKb } from './measure.mjs';
 import { CAPACITY_P99_MS, PER_CONNECTION } from './plan.mjs';
-import { DESCRIPTORS, Reader, churn, post, publish } from './programs.mjs';
+import { DESCRIPTORS, Reader, churn, post, publish, redisBenchmark } from './programs.mjs';
 import { start } from './servers.mjs';
 
 const SPARE_DESCRIPTORS = 1000;
@@ -167,6 +167,28 @@ const posting = (load, name) => using(name, async system => {
         cpu_us: per(cpuNs(system.pids()) - before, report.acked) };
 });
 
+// What Redis itself spends on an event, by how many commands are under way on a connection.
+const bus = (load, name) => using(name, async system => {
+    const sample = {}, { channels, requests, pipelines } = load;
+    let sent = 0;
+    const time = async (count, pipeline) => {
+        const before = cpuNs(system.redisPids());
+        for (const command of system.commands)
+            await redisBenchmark(system, command, { count: Math.ceil(count / system.batch), pipeline, channels });
+        sent += Math.ceil(count / system.batch) * system.batch;
+        return per(cpuNs(system.redisPids()) - before, count);
+    };
+    await time(Math.ceil(requests / 10), pipelines[0]);
+    for (const pipeline of pipelines)
+        sample[`p${pipeline}_cpu_us`] = await time(requests, pipeline);
+    let kept = 0;
+    for (const key of await system.redis.command(['KEYS', '*:log'])) {
+        const info = await system.redis.command(['XINFO', 'STREAM', key]);
+        kept += info[info.indexOf('entries-added') + 1];
+    }
+    return { ...sample, events: kept, lost: sent - kept };
+});
+
 // A listener for each of `idle` channels, and beside them streams that come and go on ever new channels, while probe streams measure how long the
 // gateway looks away. Where a process may not have a descriptor for each listener they share HTTP/2 connections.
 const churning = load => {
@@ -199,4 +221,4 @@ async function churned(system, load, crowd, before) {
     });
 }
 
-export const RUNS = { steady, idle, capacity, post: posting, churn: churning };
+export const RUNS = { steady, idle, capacity, post: posting, bus, churn: churning };

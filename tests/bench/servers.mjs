@@ -13,7 +13,7 @@ import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { Redis, Server, certificate, freePort, tempFolder, until } from '../integration/stack.mjs';
+import { ROOT, Redis, Server, certificate, freePort, tempFolder, until } from '../integration/stack.mjs';
 import { Proc } from '../integration/process.mjs';
 import { family } from './measure.mjs';
 import { PER_CONNECTION } from './plan.mjs';
@@ -194,6 +194,34 @@ class Publisher extends Gateway {
     }
 }
 
+// Redis by itself, on the server's core, and what a publisher sends it for one event: with `batch`, for so many.
+class Bus extends System {
+    async start({ commands, library, batch = 1 }) {
+        const { serverCore, clientCore } = this;
+        [this.serverCore, this.clientCore] = [clientCore, serverCore]; // runRedis() places it beside the load programs
+        await this.runRedis();
+        [this.serverCore, this.clientCore] = [serverCore, clientCore];
+        if (library)
+            await this.redis.command(['FUNCTION', 'LOAD', library]);
+        Object.assign(this, { commands, batch });
+    }
+}
+
+// The least that publishes durably, with the history that the publisher keeps by default.
+const LEAST = `#!lua name=bench
+redis.register_function("least", function(keys, args)
+    local id = redis.call("XADD", keys[1], "MAXLEN", "~", "1000", "*", "d", args[1])
+    redis.call("PUBLISH", "x", args[1])
+    return id
+end)`;
+
+const LOG = '{sse:bench-__rand_int__}:log', DATA = 'x'.repeat(256);
+const BUS = {
+    'bus-plain': { commands: [['XADD', LOG, 'MAXLEN', '~', '1000', '*', 'd', DATA], ['PUBLISH', 'x', DATA]] },
+    'bus-least': { commands: [['FCALL', 'least', '1', LOG, DATA]], library: LEAST },
+    'bus-publish': { commands: [['FCALL', 'sse_publish', '1', 'sse:bench-__rand_int__', DATA]], library: readFileSync(join(ROOT, 'proto/bus/sse.lua'), 'utf8') },
+};
+
 class Nchan extends System {
     pattern = '*bench-*';
 
@@ -249,6 +277,7 @@ const SYSTEMS = {
     'gateway-tls-hs256': () => [new Gateway('gateway-tls-hs256'), { tls: true, alg: 'HS256' }],
     'gateway-tls-es256': () => [new Gateway('gateway-tls-es256'), { tls: true, alg: 'ES256' }],
     'publisher': () => [new Publisher('publisher', { pinned: false }), {}],
+    ...Object.fromEntries(Object.entries(BUS).map(([name, options]) => [name, () => [new Bus(name), options]])),
     'nchan': () => [new Nchan('nchan'), {}],
     'nchan-2': () => [new Nchan('nchan-2', { workers: 2 }), {}],
     'node': () => [new Node('node'), {}],
