@@ -5,7 +5,7 @@ export const COLUMNS = ['clients', 'events', 'lost', 'duplicated', 'out of order
 
 export function row(t, fault, figures) {
     const values = { fault, ...figures };
-    t.diagnostic(`${fault}: ${COLUMNS.filter(name => name in values).map(name => `${name} ${values[name]}`).join(', ')}`);
+    t.diagnostic(`${fault}: ${Object.entries(figures).filter(([name]) => name !== 'table').map(([name, value]) => `${name} ${value}`).join(', ')}`);
     if (process.env.FAULT_ROWS)
         appendFileSync(process.env.FAULT_ROWS, `${JSON.stringify(values)}\n`);
 }
