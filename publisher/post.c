@@ -61,6 +61,20 @@ static const char *read_route(struct reading *reading)
     return channel_check(reading->post->publish.channel);
 }
 
+/* Of two values only one could count, and nobody would know which: two keys of a repeat that was put together wrongly, say. */
+static const char *check_once(struct reading *reading)
+{
+    static const char *const names[] = {
+        "Origin",    "Content-Type", "Content-Encoding", "Idempotency-Key",    "SSE-Event",      "SSE-ID",
+        "SSE-Retry", "SSE-End",      "SSE-Lease",        "SSE-History-Length", "SSE-History-TTL"};
+    static _Thread_local char sentence[80];
+    const char *name = http_repeated(reading->req, names, sizeof(names) / sizeof(names[0]));
+    if (name == NULL)
+        return NULL;
+    snprintf(sentence, sizeof(sentence), "the request holds more than one %s header", name);
+    return sentence;
+}
+
 /* The gateway asks the same, but a page may know the publisher's address. */
 static const char *check_origin(struct reading *reading)
 {
@@ -277,8 +291,9 @@ static const char *check_event_size(struct reading *reading)
 
 const char *post_read(struct post *post, h2o_req_t *req, const struct options *options, int *status)
 {
-    static const char *(*const steps[])(struct reading *) = {read_route,   check_origin, check_access, check_size,      read_query,
-                                                             read_headers, check_event,  read_data,    check_event_size};
+    static const char *(*const steps[])(struct reading *) = {read_route, check_once,      check_origin, check_access,
+                                                             check_size, read_query,      read_headers, check_event,
+                                                             read_data,  check_event_size};
     struct reading reading = {.req = req, .post = post, .options = options, .status = 400};
     *post = (struct post){.publish = {.retry_ms = options->retry_ms,
                                       .history_len = options->history_len,

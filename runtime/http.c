@@ -187,6 +187,22 @@ struct slice http_header(h2o_req_t *req, const char *name)
     return slice_trim(slice_of_iovec(req->headers.entries[i].value));
 }
 
+static size_t header_count(const h2o_req_t *req, struct slice name)
+{
+    size_t found = 0;
+    for (size_t i = 0; i < req->headers.size; ++i)
+        found += slice_eq_nocase(slice_of_iovec(*req->headers.entries[i].name), name);
+    return found;
+}
+
+const char *http_repeated(const h2o_req_t *req, const char *const *names, size_t count)
+{
+    for (size_t i = 0; i < count; ++i)
+        if (header_count(req, slice_of(names[i])) > 1)
+            return names[i];
+    return NULL;
+}
+
 void http_add_header(h2o_req_t *req, const char *name, struct slice value)
 {
     h2o_iovec_t copy = h2o_strdup(&req->pool, value.n == 0 ? "" : value.p, value.n);

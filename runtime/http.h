@@ -35,6 +35,9 @@ const char *http_head_check(h2o_req_t *req, int *status);
 /* The first request header of this lower-case name, trimmed; {NULL, 0} when absent. */
 struct slice http_header(h2o_req_t *req, const char *name);
 
+/* The first of `names`, which are spelt as people know them, of which the request has more than one header; NULL: none. */
+const char *http_repeated(const h2o_req_t *req, const char *const *names, size_t count);
+
 /* Adds a response header; name lower-case and static, value copied into the pool. */
 void http_add_header(h2o_req_t *req, const char *name, struct slice value);
 

@@ -12,11 +12,24 @@
 
 enum { BODY_LIMIT = 2000, HISTORY_LEN = 10, HISTORY_TTL = 10, HISTORY_TTL_MAX = 30 };
 
+/* Each header that says something of the event stands once. */
+static void check_headers(const h2o_req_t *req)
+{
+    static const char *const once[] = {
+        "origin",    "content-type", "content-encoding", "idempotency-key",    "sse-event",      "sse-id",
+        "sse-retry", "sse-end",      "sse-lease",        "sse-history-length", "sse-history-ttl"};
+    for (size_t i = 0; i != sizeof(once) / sizeof(once[0]); ++i) {
+        ssize_t at = h2o_find_header_by_str(&req->headers, once[i], strlen(once[i]), -1);
+        must(at == -1 || h2o_find_header_by_str(&req->headers, once[i], strlen(once[i]), at) == -1);
+    }
+}
+
 static void check_good(const struct post *post, h2o_req_t *req)
 {
     const struct publish_request *publish = &post->publish;
     struct json_value value;
     enum body_kind kind;
+    check_headers(req);
     must(slice_eq(slice_of_iovec(req->method), SLICE("POST")) && req->entity.len <= BODY_LIMIT);
     must(channel_check(publish->channel) == NULL);
     must(event_check_type(publish->type) == NULL && event_check_id(publish->id) == NULL);

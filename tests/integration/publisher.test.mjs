@@ -233,6 +233,8 @@ const REFUSED = [
     ['an Idempotency-Key of 201 bytes', '/post', { 'idempotency-key': LONG }, null, 400, /Idempotency-Key/],
     ['an Idempotency-Key with a space', '/post', { 'idempotency-key': 'a b' }, null, 400, /Idempotency-Key/],
     ['an Idempotency-Key beyond ASCII', '/post', { 'idempotency-key': '\xe9' }, null, 400, /Idempotency-Key/],
+    ...['Content-Type', 'Content-Encoding', 'Origin', 'Idempotency-Key', 'SSE-Event', 'SSE-ID', 'SSE-Retry', 'SSE-End', 'SSE-Lease', 'SSE-History-Length', 'SSE-History-TTL'].map(name =>
+        [`two ${name} headers`, '/channels/bad', ['host', 'localhost', 'content-length', '0', name, '1', 'x-between', 'x', name.toLowerCase(), '1'], null, 400, new RegExp(`^the request holds more than one ${name} header$`)]),
     ['a URL of 100 KiB', `/post?a=${'x'.repeat(102400)}`, {}, null, 414, /longer than/],
     ['a header of 100 KiB', '/post', { 'x-long': 'x'.repeat(102400) }, null, 431, /longer than/],
 ];
