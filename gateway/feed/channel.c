@@ -137,6 +137,7 @@ static void go_to(struct channel *channel, struct position at, const struct fram
         channel->broken_at = at;
         channel->broken_ms = shard != NULL && shard->clock_known ? (uint64_t)((int64_t)monotonic_ms() + shard->clock_ms) : 0;
     }
+    channel->passed = at;
     channel_stand_at(channel, at, there);
 }
 
@@ -187,11 +188,18 @@ bool channel_already_seen(const struct channel *channel, const struct frame *fra
            position_compare(frame->at, channel->last) <= 0;
 }
 
+bool channel_names_stranger(const struct channel *channel, const struct frame *frame)
+{
+    return frame->durable && position_compare(frame->prev, channel->last) > 0 &&
+           position_compare(frame->prev, channel->passed) <= 0;
+}
+
 /* True when no event can be missing between the last one and this one, while LIVE. The first event of a history that restarted (expired, flushed) names no event before it:
  * then an unbroken subscription is the proof. */
 static bool follows(const struct channel *channel, const struct frame *frame)
 {
-    return !frame->durable || position_is_none(frame->prev) || position_compare(frame->prev, channel->last) == 0;
+    return !frame->durable || position_is_none(frame->prev) || position_compare(frame->prev, channel->last) == 0 ||
+           channel_names_stranger(channel, frame);
 }
 
 /* Lets go what was held before where there would be more than a ring may have. */
@@ -271,10 +279,11 @@ static void take_older_one(struct channel *channel, struct frame *frame, enum ar
         drop_stray(channel);
 }
 
-/* Links the first event of a history that restarted to the last event before it, since nothing is missing between them: so the ring has no hole. */
+/* So the ring has no hole. */
 void channel_join_on(const struct channel *channel, struct frame *frame)
 {
-    if (frame->durable && position_is_none(frame->prev) && position_compare(channel->last, frame->at) < 0)
+    bool restarted = frame->durable && position_is_none(frame->prev) && position_compare(channel->last, frame->at) < 0;
+    if (restarted || channel_names_stranger(channel, frame))
         frame->prev = channel->last;
 }
 
@@ -353,6 +362,7 @@ void channel_subscribed(struct channel *channel)
 {
     set_state(channel, READING);
     channel->marker = MARKER_NONE;
+    channel->read_to = POSITION_NONE;
     divergence_doubt(&channel->divergence, channel->past != PAST_UNKNOWN ? channel->last : POSITION_NONE);
     channel->again = channel->reading != READING_NONE;
     channel_start_read(channel);

@@ -24,14 +24,14 @@ enum channel_read {
 enum past {
     PAST_UNKNOWN, /* the history was not read yet */
     PAST_KNOWN, /* `last` is true */
-    PAST_BARE, /* … by the marker: the history has no entry */
+    PAST_BARE, /* … by the marker: the history has no event */
 };
 
 /* Whether the next read is of the marker. */
 enum marker_wish {
     MARKER_NONE,
     MARKER_FOR_PROOF, /* to prove what a history that restarted does not tell */
-    MARKER_FOR_ABSENCE, /* the history was seen without an entry: the marker tells what is missing */
+    MARKER_FOR_ABSENCE, /* the history was seen without an event: the marker tells what is missing */
 };
 
 /* How a message came to be taken. */
@@ -70,10 +70,16 @@ struct channel {
     uint64_t horizon_ms; /* nothing was published between this time and the first event that this channel has seen; 0: not known */
     uint64_t heard_ms; /* while interrupted: all that was published before this time of Redis's clock had come */
     uint64_t bare_ms; /* PAST_BARE: Redis's time when that was read */
+    struct position read_to; /* the read of what was missed goes on behind this; POSITION_NONE: it begins */
+    struct position
+        strangers; /* while MARKER_FOR_ABSENCE: the newest entry, which is nobody's event; POSITION_NONE: there is no entry */
+    bool all_strangers; /* … and so are all of them */
     struct divergence divergence; /* whether the history is the one that `last` was in */
     bool unsettled; /* counted in shared->unsettled */
     bool reread; /* held messages were let go: the history has them */
     struct position last; /* of the newest event handed on */
+    struct position
+        passed; /* nobody's entries follow `last` in the history up to here, as was read; not above `last`: none was seen */
     struct position before_end; /* the position before `last`, which is the channel's end; POSITION_MAX: that is none */
     uint32_t lease_s; /* of the event at `last`; 0: none */
     bool abandoned; /* no event came within that */
@@ -104,7 +110,7 @@ struct channel {
 
 /* ---- channel.c ---- */
 
-/* All up to here was handed on. `newest`: the event there; NULL: none that is known, or somebody else's entry. */
+/* All up to here was handed on. `newest`: the event there; NULL: it is not known. */
 void channel_stand_at(struct channel *channel, struct position at, const struct frame *newest);
 
 /* The newest event's lease is over, so far as is proven: tells all streams that the channel was abandoned. */
@@ -117,8 +123,12 @@ void channel_emit(struct channel *channel, struct frame *frame);
  * is before the last event, the history has lost what streams were handed out behind it. */
 void channel_emit_gap(struct channel *channel, struct position until, uint64_t time_ms);
 
-/* Links the first event of a history that restarted to the last event before it, since nothing is missing between them. */
+/* Where nothing is missing between the last event and this one, which does not name it: links the two. So it is of the first event of a history that restarted, and of one that names an entry
+ * of somebody else behind the last event, as old versions of the function did. */
 void channel_join_on(const struct channel *channel, struct frame *frame);
+
+/* Whether the event names nobody's entry that follows the last event. */
+bool channel_names_stranger(const struct channel *channel, const struct frame *frame);
 
 bool channel_already_seen(const struct channel *channel, const struct frame *frame);
 

@@ -2,6 +2,7 @@
 
 #include "gateway/counters.h"
 #include "gateway/feed/channel_inside.h"
+#include "gateway/feed/decode.h"
 #include "runtime/monotonic.h"
 
 /* Entries asked for in one read of a history: an answer holds fewer when they are large (see history.h). */
@@ -31,10 +32,21 @@ static void want_proof(struct channel *channel, uint64_t time_ms)
         channel->proof_ms = time_ms + 1;
 }
 
-static void want_absence(struct channel *channel)
+/* The newest entry, POSITION_NONE where there is no entry, is nobody's event, and so are those before it that were read; `all`: the history has no others. */
+static void want_absence(struct channel *channel, struct position newest, bool all)
 {
     want_proof(channel, 0);
     channel->marker = MARKER_FOR_ABSENCE;
+    channel->strangers = newest;
+    channel->all_strangers = all;
+}
+
+/* Whether the history is still as it was seen: an event that came since would have a later position than all that was there. */
+static bool is_still_absent(const struct channel *channel, const struct marker *marker)
+{
+    if (position_is_none(channel->strangers))
+        return marker->bare;
+    return position_compare(marker->last, channel->strangers) < 0 || position_compare(marker->newest, channel->strangers) == 0;
 }
 
 /* Older data may have taken over, of which its marker would have been a part. */
@@ -61,7 +73,20 @@ static bool is_lost_before(const struct channel *channel, uint64_t time_ms)
     return clock_steps_since(shard->steps, clock_steps_since(shard->doubts, channel->heard_ms)) < horizon_of(born_ms, time_ms);
 }
 
-/* The history has no entry. */
+/* The first read of a history found nobody's events only, and there is more. What the marker names may be there: it is looked for, and its event taken. Without a marker the channel goes on
+ * behind the newest entry, which the next event names. */
+static void take_strangers(struct channel *channel, const struct marker *marker)
+{
+    bool marked = !position_is_none(marker->last);
+    channel_stand_at(channel, marked ? marker->last : channel->strangers, NULL);
+    channel->passed = channel->strangers;
+    channel->past = PAST_KNOWN;
+    channel->read_us = monotonic_us();
+    channel->depth = 1;
+    divergence_doubt(&channel->divergence, marked ? channel->last : POSITION_NONE);
+}
+
+/* The history has no event, or none behind those that it has lost. */
 static void take_absence(struct channel *channel, const struct marker *marker)
 {
     bool first = channel->past == PAST_UNKNOWN, later = position_compare(marker->last, channel->last) > 0;
@@ -75,7 +100,11 @@ static void take_absence(struct channel *channel, const struct marker *marker)
         channel->horizon_ms = horizon_of(channel->born_ms, marker->now_ms);
     else if (lost)
         channel->horizon_ms = marker->now_ms;
-    channel->past = PAST_BARE;
+    channel->passed = channel->strangers;
+    if (!position_is_none(channel->strangers) && !lost)
+        channel->settled = channel->asked_held;
+    channel->past = position_is_none(channel->strangers) || position_is_none(channel->last) ? PAST_BARE : PAST_KNOWN;
+    channel->divergence.trust = DIVERGENCE_TRUSTED;
     channel->read_us = monotonic_us();
     channel->bare_ms = marker->now_ms;
     channel->interrupted = false;
@@ -88,10 +117,15 @@ static bool lacks_proof(const struct channel *channel, const struct history_entr
     uint64_t born_ms;
     if (!channel->interrupted || count == 0)
         return false;
-    struct frame *frame = channel_frame(channel, &entries[0]);
+    struct frame *frame = NULL;
+    size_t at = 0;
+    while (at < count && (frame = channel_frame(channel, &entries[at])) == NULL)
+        ++at;
     if (frame == NULL)
         return false;
-    bool lacks = position_is_none(frame->prev) && !proof_of(channel, frame->at.ms, &born_ms);
+    bool restarted = position_is_none(frame->prev) ||
+                     (at != 0 && position_is_none(channel->last) && position_compare(frame->prev, entries[at - 1].at) == 0);
+    bool lacks = restarted && !proof_of(channel, frame->at.ms, &born_ms);
     frame_unref(frame);
     return lacks;
 }
@@ -103,10 +137,15 @@ static void take_entry(struct channel *channel, const struct history_entry *entr
 {
     struct frame *frame = channel_frame(channel, entry);
     if (frame == NULL) {
-        channel_stand_at(channel, entry->at, NULL); /* somebody else's entry: the next one of ours names it as the one before */
+        channel->passed = position_compare(entry->at, channel->passed) > 0 ? entry->at : channel->passed;
         return;
     }
-    if (!channel_already_seen(channel, frame)) {
+    if (channel->ring.count == 0 && position_compare(frame->at, channel->last) == 0 && !channel->divergence.emptied) {
+        ring_append(&channel->ring, frame, &channel->shared->limits); /* only its position was known */
+        channel_stand_at(channel, frame->at, frame);
+    } else if (!channel_already_seen(channel, frame)) {
+        if (channel_names_stranger(channel, frame))
+            channel_join_on(channel, frame);
         if (position_is_none(frame->prev) ? is_lost_before(channel, frame->at.ms)
                                           : position_compare(frame->prev, channel->last) != 0)
             channel_emit_gap(channel, frame->prev, frame->at.ms);
@@ -117,20 +156,27 @@ static void take_entry(struct channel *channel, const struct history_entry *entr
     frame_unref(frame);
 }
 
-/* Takes the first read of a history: its newest events fill the ring and are not handed on. */
-static void take_newest(struct channel *channel, const struct history_entry *entries, size_t count)
+/* Takes the first read of a history: its newest events fill the ring and are not handed on. False: there was none. */
+static bool take_newest(struct channel *channel, const struct history_entry *entries, size_t count)
 {
+    bool any = false;
     channel->read_us = monotonic_us();
     for (size_t i = 0; i < count; ++i) {
         struct frame *frame = channel_frame(channel, &entries[i]);
-        channel_stand_at(channel, entries[i].at, frame);
-        if (frame == NULL)
+        if (frame == NULL) {
+            channel->passed = entries[i].at;
             continue;
+        }
+        if (any)
+            channel_join_on(channel, frame);
+        channel_stand_at(channel, frame->at, frame);
         ring_append(&channel->ring, frame, &channel->shared->limits);
         frame_unref(frame);
+        any = true;
     }
-    channel->past = PAST_KNOWN;
+    channel->past = any ? PAST_KNOWN : channel->past;
     channel->settled = channel->asked_held;
+    return any;
 }
 
 /* The deeper read goes on with what stands before this. */
@@ -206,13 +252,16 @@ static uint64_t born_of(const struct channel *channel, const struct marker *mark
 
 static void take_marker(struct channel *channel, const struct marker *marker)
 {
-    bool absent = channel->marker == MARKER_FOR_ABSENCE && marker->bare && !channel->again;
+    bool absent = channel->marker == MARKER_FOR_ABSENCE && is_still_absent(channel, marker) && !channel->again;
+    bool more = absent && channel->past == PAST_UNKNOWN && !position_is_none(channel->strangers) && !channel->all_strangers;
     channel->born_ms = born_of(channel, marker);
     channel->seen_ms = marker->now_ms > channel->proof_ms ? marker->now_ms : channel->proof_ms;
     channel->marker = MARKER_NONE;
-    if (absent)
+    if (more)
+        take_strangers(channel, marker);
+    else if (absent)
         take_absence(channel, marker);
-    go_on(channel, absent);
+    go_on(channel, absent && !(more && channel->divergence.trust == DIVERGENCE_DOUBTED));
 }
 
 static void on_marker(void *data, const struct marker *marker, const char *why)
@@ -232,12 +281,11 @@ static void on_newest(void *data, const struct history_entry *entries, size_t co
     struct channel *channel = data;
     if (!read_ended(channel, why))
         return;
-    if (count == 0) {
-        want_absence(channel);
+    if (!take_newest(channel, entries, count)) {
+        want_absence(channel, count == 0 ? POSITION_NONE : entries[count - 1].at, !more);
         go_on(channel, false);
         return;
     }
-    take_newest(channel, entries, count);
     channel->depth = more ? (uint32_t)count : UINT32_MAX;
     channel->verified_ms = channel->asked_ms;
     go_on(channel, true);
@@ -269,7 +317,7 @@ static void on_first(void *data, const struct history_entry *entries, size_t cou
     if (!read_ended(channel, why))
         return;
     drop_before(channel, count == 0 ? POSITION_MAX : entries[0].at);
-    if (count == 0)
+    if (count == 0 || position_compare(entries[0].at, channel->last) > 0)
         channel_stand_at(channel, channel->last, NULL); /* without its history the channel is new */
     channel->doubted = false;
     channel->verified_ms = channel->asked_ms;
@@ -295,11 +343,15 @@ static bool take_missed(struct channel *channel, const struct history_entry *ent
 {
     const struct divergence_past past = {channel_name(channel), &channel->ring, channel->last};
     channel->read_us = monotonic_us();
+    channel->read_to = POSITION_NONE;
     enum divergence_trust asked = channel->divergence.asked;
     bool about_last = count != 0 && (asked == DIVERGENCE_DOUBTED || asked == DIVERGENCE_CHALLENGED);
     struct divergence_answer answer = divergence_judge(&channel->divergence, &past, entries, count, !more);
     switch (answer.what) {
     case DIVERGENCE_ASK_AGAIN:
+        return false;
+    case DIVERGENCE_ASK_MARKER:
+        want_absence(channel, entries[count - 1].at, false);
         return false;
     case DIVERGENCE_START_OVER:
         channel_start_over(channel, channel->reread ? POSITION_NONE : answer.at); /* of this history some may have been let go */
@@ -309,18 +361,40 @@ static bool take_missed(struct channel *channel, const struct history_entry *ent
         channel_emit_gap(channel, answer.at, answer.from < count ? entries[answer.from].at.ms : 0);
         break;
     case DIVERGENCE_TAKE:
-        channel->settled = about_last || asked == DIVERGENCE_BEREFT ? channel->asked_held : channel->settled;
+        if (about_last || asked == DIVERGENCE_SEARCHED || asked == DIVERGENCE_BEREFT)
+            channel->settled = channel->asked_held;
+        if (channel->divergence.emptied)
+            channel->passed = channel->last;
         break;
     }
+    channel->read_to = more ? entries[count - 1].at : POSITION_NONE;
     for (size_t i = answer.from; i < count; ++i)
         take_entry(channel, &entries[i]);
     return !more;
 }
 
-/* An answer before told of more, and there is none: the history may have gone meanwhile. */
-static bool is_end_unproven(const struct channel *channel, size_t count, bool from_start)
+static bool has_event(const struct history_entry *entries, size_t count)
 {
-    return channel->interrupted && count == 0 && !from_start && channel->divergence.asked == DIVERGENCE_TRUSTED;
+    struct message message;
+    for (size_t i = count; i-- != 0;)
+        if (payload_is_event(&entries[i], &message))
+            return true;
+    return false;
+}
+
+/* After a complete read that brought no event: what may have gone meanwhile. False: more is to be read. */
+static bool prove_end(struct channel *channel, const struct history_entry *entries, size_t count, bool from_start)
+{
+    struct position newest = count != 0                                             ? entries[count - 1].at
+                             : position_compare(channel->passed, channel->last) > 0 ? channel->passed
+                                                                                    : POSITION_NONE;
+    if (!channel->interrupted || (!from_start && channel->divergence.asked != DIVERGENCE_TRUSTED))
+        return true;
+    if (!from_start && position_is_none(newest))
+        divergence_doubt(&channel->divergence, channel->last); /* an answer before told of more, and there is none */
+    else
+        want_absence(channel, newest, from_start);
+    return false;
 }
 
 static void on_missed(void *data, const struct history_entry *entries, size_t count, bool more, const char *why)
@@ -335,14 +409,7 @@ static void on_missed(void *data, const struct history_entry *entries, size_t co
         return;
     }
     bool complete = !channel->again && take_missed(channel, entries, count, more);
-    if (complete && is_end_unproven(channel, count, from_start)) {
-        divergence_doubt(&channel->divergence, channel->last);
-        complete = false;
-    }
-    bool absent = complete && count == 0 && from_start && channel->interrupted;
-    if (absent)
-        want_absence(channel);
-    go_on(channel, complete && !absent);
+    go_on(channel, complete && (has_event(entries, count) || prove_end(channel, entries, count, from_start)));
 }
 
 static enum channel_read what_to_read(const struct channel *channel)
@@ -363,6 +430,8 @@ static struct history_read *read_missed(struct channel *channel)
         channel->reading = READING_MISSED_FROM_START;
     if (question.newest)
         return channel_read_before(channel, POSITION_MAX, 1, on_missed, channel);
+    if (channel->divergence.asked == DIVERGENCE_TRUSTED && !position_is_none(channel->read_to))
+        question.after = channel->read_to;
     return channel_read_after(channel, question.after, PAGE, on_missed, channel);
 }
 

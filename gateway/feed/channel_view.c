@@ -38,6 +38,11 @@ struct position channel_newest(const struct channel *channel)
     return channel->last;
 }
 
+struct position channel_passed(const struct channel *channel)
+{
+    return channel->passed;
+}
+
 uint64_t channel_ended_ms(const struct channel *channel)
 {
     return channel->abandoned || position_compare(channel->before_end, POSITION_MAX) != 0 ? channel->last.ms : 0;
@@ -112,8 +117,11 @@ size_t channel_frames(struct channel *channel, const struct history_entry *entri
     size_t n = 0;
     for (size_t i = 0; i < count; ++i) {
         struct frame *frame = channel_frame(channel, &entries[i]);
-        if (frame != NULL)
-            out[n++] = frame;
+        if (frame == NULL)
+            continue;
+        if (n != 0 && position_compare(frame->prev, entries[i - 1].at) == 0)
+            frame->prev = out[n - 1]->at; /* it may name an entry of somebody else */
+        out[n++] = frame;
     }
     return n;
 }

@@ -67,6 +67,9 @@ bool channel_live(const struct channel *channel);
 const struct ring *channel_ring(const struct channel *channel);
 struct position channel_newest(const struct channel *channel);
 
+/* The newest entry behind that which is nobody's event, as far as one was read; not above channel_newest() where there is none. */
+struct position channel_passed(const struct channel *channel);
+
 /* Milliseconds of the position of the channel's newest event, which is its end, or behind which it was abandoned; 0: it goes on. While channel_live(). */
 uint64_t channel_ended_ms(const struct channel *channel);
 
@@ -82,7 +85,7 @@ uint64_t channel_read_us(const struct channel *channel);
 /* The ring has everything that follows this place. */
 struct position channel_ring_begin(const struct channel *channel);
 
-/* While channel_live(): the history has no entry, and channel_newest() is what its marker says, POSITION_NONE without one. */
+/* While channel_live(): the history has no event, and channel_newest() is what its marker says, POSITION_NONE without one. */
 bool channel_bare(const struct channel *channel);
 
 /* Whether this channel has seen events that followed this place, an event or a time, and that the history has lost since. */

@@ -32,6 +32,12 @@ struct frame *payload_frame(struct slice channel, struct slice payload)
     return NULL;
 }
 
+bool payload_is_event(const struct history_entry *entry, struct message *message)
+{
+    return entry->payload.p != NULL && message_decode(message, entry->payload) == NULL && message->kind == MESSAGE_DURABLE &&
+           position_compare(message->at, entry->at) == 0;
+}
+
 struct frame *payload_entry_frame(struct slice channel, const struct history_entry *entry)
 {
     struct frame *frame = entry->payload.p == NULL ? NULL : payload_frame(channel, entry->payload);

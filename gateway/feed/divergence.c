@@ -23,7 +23,7 @@ struct divergence_question divergence_ask(struct divergence *divergence, struct 
     case DIVERGENCE_CHALLENGED:
         return (struct divergence_question){.after = position_before(last)};
     case DIVERGENCE_SEARCHED:
-        return (struct divergence_question){.after = divergence->common};
+        return (struct divergence_question){.after = divergence->searched};
     case DIVERGENCE_FORGOTTEN:
     case DIVERGENCE_BEREFT:
         return (struct divergence_question){.newest = true};
@@ -35,17 +35,23 @@ struct divergence_question divergence_ask(struct divergence *divergence, struct 
 
 /* ---- what the entries tell ---- */
 
-/* Whether the entry is an event of the ring, to the byte, since another history can have another event of the same position; or nobody's event. */
-static bool is_old(const struct divergence_past *past, const struct history_entry *entry)
+/* Whether the frame is an event of the ring, to the byte, since another history can have another event of the same position. */
+static bool is_old(const struct divergence_past *past, const struct frame *frame)
 {
-    uint32_t next = ring_after(past->ring, entry->at);
+    uint32_t next = ring_after(past->ring, frame->at);
     const struct frame *mine = next == 0 ? NULL : ring_at(past->ring, next - 1);
-    struct frame *frame = payload_entry_frame(past->channel, entry);
-    if (frame == NULL)
-        return true;
-    bool same = mine != NULL && position_compare(mine->at, frame->at) == 0 && slice_eq(frame_body(frame), frame_body(mine));
-    frame_unref(frame);
-    return same;
+    return mine != NULL && position_compare(mine->at, frame->at) == 0 && slice_eq(frame_body(frame), frame_body(mine));
+}
+
+/* The first event among the entries from *at on, with a reference; *at becomes its index. NULL: they are all nobody's. */
+static struct frame *next_event(const struct divergence_past *past, const struct history_entry *entries, size_t count, size_t *at)
+{
+    for (; *at < count; ++*at) {
+        struct frame *frame = payload_entry_frame(past->channel, &entries[*at]);
+        if (frame != NULL)
+            return frame;
+    }
+    return NULL;
 }
 
 static bool ends_with_last(const struct divergence_past *past)
@@ -53,18 +59,21 @@ static bool ends_with_last(const struct divergence_past *past)
     return past->ring->count != 0 && position_compare(ring_at(past->ring, past->ring->count - 1)->at, past->last) == 0;
 }
 
-/* Whether the history goes past the last event without having it. The first event of one that was trimmed since names a later event before it, that of one that restarted names none. */
+/* Whether the history goes past the last event without having it. The first event of one that was trimmed since names a later event before it, that of one that restarted names none. Behind
+ * nobody's entries only an event that names the last one follows it. */
 static bool is_fork(const struct divergence_past *past, const struct history_entry *entries, size_t count)
 {
-    if (count == 0)
-        return true;
-    if (position_compare(entries[0].at, past->last) == 0)
-        return ends_with_last(past) && !is_old(past, &entries[0]);
-    struct frame *first = payload_entry_frame(past->channel, &entries[0]);
-    if (first == NULL)
-        return false;
-    bool fork = !position_is_none(first->prev) && position_compare(first->prev, past->last) < 0;
-    frame_unref(first);
+    size_t at = 0;
+    struct frame *first = next_event(past, entries, count, &at);
+    bool fork = true;
+    if (count != 0 && position_compare(entries[0].at, past->last) == 0)
+        fork = ends_with_last(past) && (at != 0 || first == NULL || !is_old(past, first));
+    else if (first != NULL && at == 0)
+        fork = !position_is_none(first->prev) && position_compare(first->prev, past->last) < 0;
+    else if (first != NULL)
+        fork = position_compare(first->prev, past->last) != 0;
+    if (first != NULL)
+        frame_unref(first);
     return fork;
 }
 
@@ -86,15 +95,18 @@ static struct divergence_answer go_back(struct divergence *divergence, struct po
     return (struct divergence_answer){.what = DIVERGENCE_GO_BACK, .from = from, .at = at};
 }
 
-/* Entry `from` is the first that was not handed on. It may follow the last event, where that was deleted meanwhile. */
-static struct divergence_answer branch(struct divergence *divergence, const struct divergence_past *past,
-                                       const struct history_entry *entries, size_t from)
+/* `prev`: what the first event that was not handed on names before it; entry `from` is that, or the first of nobody's before it. It may follow the last event, where that was deleted meanwhile. */
+static struct divergence_answer branch(struct divergence *divergence, const struct divergence_past *past, struct position prev,
+                                       size_t from)
 {
-    struct frame *first = payload_entry_frame(past->channel, &entries[from]);
-    struct position at = first == NULL ? divergence->common : first->prev;
-    if (first != NULL)
-        frame_unref(first);
-    return position_compare(at, past->last) == 0 ? take_from(divergence, from) : go_back(divergence, at, from);
+    return position_compare(prev, past->last) == 0 ? take_from(divergence, from) : go_back(divergence, prev, from);
+}
+
+static struct divergence_answer begin_search(struct divergence *divergence, const struct divergence_past *past)
+{
+    divergence->common = divergence->searched = past->ring->count != 0 ? ring_at(past->ring, 0)->prev : past->last;
+    divergence->found_common = false;
+    return ask_again(divergence, DIVERGENCE_SEARCHED);
 }
 
 static struct divergence_answer check_last(struct divergence *divergence, const struct divergence_past *past,
@@ -102,25 +114,34 @@ static struct divergence_answer check_last(struct divergence *divergence, const 
 {
     if (!is_fork(past, entries, count))
         return take_from(divergence, 0); /* the last event itself among them counts as seen */
-    divergence->common = past->ring->count != 0 ? ring_at(past->ring, 0)->prev : past->last;
-    divergence->found_common = false;
-    return ask_again(divergence, DIVERGENCE_SEARCHED);
+    return begin_search(divergence, past);
+}
+
+/* Of an event behind `common`, which may name nobody's entry between the two instead, as old versions of the function did. */
+static struct position prev_of(const struct divergence *divergence, const struct frame *frame)
+{
+    bool nobodys = divergence->found_common && position_compare(frame->prev, divergence->common) > 0 &&
+                   position_compare(frame->prev, divergence->searched) <= 0;
+    return nobodys ? divergence->common : frame->prev;
 }
 
 static struct divergence_answer search(struct divergence *divergence, const struct divergence_past *past,
                                        const struct history_entry *entries, size_t count, bool whole)
 {
-    size_t at = 0;
-    if (past->ring->count != 0 && position_compare(ring_at(past->ring, 0)->prev, divergence->common) > 0) {
-        divergence->common = ring_at(past->ring, 0)->prev; /* it was shortened since: what it let go would not be known again */
-        return ask_again(divergence, DIVERGENCE_SEARCHED);
-    }
-    for (; at < count && is_old(past, &entries[at]); ++at) {
-        divergence->common = entries[at].at;
+    size_t at = 0, behind_common = 0;
+    if (past->ring->count != 0 && position_compare(ring_at(past->ring, 0)->prev, divergence->common) > 0)
+        return begin_search(divergence, past); /* it was shortened since: what it let go would not be known again */
+    for (struct frame *frame; (frame = next_event(past, entries, count, &at)) != NULL; behind_common = ++at) {
+        bool old = is_old(past, frame);
+        divergence->searched = at == 0 ? divergence->searched : entries[at - 1].at;
+        struct position prev = prev_of(divergence, frame);
+        frame_unref(frame);
+        if (!old)
+            return branch(divergence, past, prev, behind_common);
+        divergence->common = divergence->searched = entries[at].at;
         divergence->found_common = true;
     }
-    if (at < count)
-        return branch(divergence, past, entries, at);
+    divergence->searched = count == 0 ? divergence->searched : entries[count - 1].at;
     if (!whole)
         return ask_again(divergence, DIVERGENCE_SEARCHED);
     return divergence->found_common ? go_back(divergence, divergence->common, count) : ask_again(divergence, DIVERGENCE_FORGOTTEN);
@@ -132,8 +153,13 @@ static struct divergence_answer forget(struct divergence *divergence, const stru
     divergence->emptied = count == 0;
     if (count == 0)
         return take_from(divergence, 0);
+    struct frame *newest = payload_entry_frame(past->channel, &entries[0]);
+    if (newest == NULL)
+        return (struct divergence_answer){.what = DIVERGENCE_ASK_MARKER};
+    struct position prev = newest->prev;
+    frame_unref(newest);
     if (position_compare(entries[0].at, divergence->common) > 0)
-        return branch(divergence, past, entries, 0); /* it came since the search */
+        return branch(divergence, past, prev, 0); /* it came since the search */
     return go_back(divergence, entries[0].at, count);
 }
 
@@ -143,7 +169,8 @@ static struct divergence_answer start_over(struct divergence *divergence)
     return (struct divergence_answer){.what = DIVERGENCE_START_OVER, .at = divergence->newcomer_prev};
 }
 
-/* If the last event stands there, or what follows it does, the newcomer is an old event that came again, or not of this history; else the newcomer is believed. */
+/* If the last event stands there, or what follows it does, the newcomer is an old event that came again, or not of this history; else the newcomer is believed. Where nobody's entries stand
+ * instead, more is read to tell. */
 static struct divergence_answer decide(struct divergence *divergence, const struct divergence_past *past,
                                        const struct history_entry *entries, size_t count)
 {
@@ -151,6 +178,10 @@ static struct divergence_answer decide(struct divergence *divergence, const stru
         return ask_again(divergence, DIVERGENCE_BEREFT);
     if (!is_fork(past, entries, count))
         return take_from(divergence, 0);
+    struct frame *first = payload_entry_frame(past->channel, &entries[0]);
+    if (first == NULL)
+        return begin_search(divergence, past);
+    frame_unref(first);
     return start_over(divergence);
 }
 

@@ -1,5 +1,7 @@
 /* Whether the history of a channel is still the one its events came from. After a failover it may be another one, which lacks the newest events, and has events of
- * its own in their place: its clock may even have given them older positions. Says what to read, and from the entries what to do; reads and hands on nothing. */
+ * its own in their place: its clock may even have given them older positions. Says what to read, and from the entries what to do; reads and hands on nothing.
+ *
+ * Entries that somebody added by hand prove nothing, neither that the history is the same nor that it is another one: they are passed over. */
 #pragma once
 
 #include "gateway/feed/ring.h"
@@ -20,6 +22,7 @@ struct divergence {
     bool emptied; /* the history was seen empty: all that it will hold comes after the last event, whatever its position */
     struct position common; /* while SEARCHED: all that the history has up to here was handed on */
     bool found_common; /* … and there was something */
+    struct position searched; /* … and it was read up to here: nobody's events follow `common` */
     struct position newcomer_prev; /* while CHALLENGED or BEREFT: what the event says of the one before it */
 };
 
@@ -42,6 +45,7 @@ struct divergence_answer {
         DIVERGENCE_GO_BACK, /* what was handed on after `at` is not in the history: a gap, then the entries from `from` on */
         DIVERGENCE_START_OVER, /* the last event was not of this history: the one before what comes next is at `at` */
         DIVERGENCE_ASK_AGAIN, /* the entries don't tell, or don't answer what is asked now */
+        DIVERGENCE_ASK_MARKER, /* the newest entry is nobody's event, and those that were handed on are not there: the marker tells what the last event is */
     } what;
     size_t from;
     struct position at;

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "gateway/counters.h"
+#include "gateway/feed/decode.h"
 
 enum {
     KEPT = 64, /* channels whose counts are kept */
@@ -24,6 +25,8 @@ struct newest {
     bool whole; /* counted to the beginning of the history */
     uint32_t wanted; /* events to be counted, as long as somebody waits; 0: nobody does */
     bool fills; /* the block is being read again */
+    struct position
+        before; /* the read goes on before this, where entries of somebody else were passed over, too; POSITION_NONE: it begins */
     struct history_read *reading;
 };
 
@@ -44,6 +47,7 @@ static void forget(struct newest *newest)
     newest->marks = NULL;
     newest->count = newest->capacity = newest->block_count = 0;
     newest->whole = newest->block_ends = newest->fills = false;
+    newest->before = POSITION_NONE;
 }
 
 void newest_close(struct newest *newest)
@@ -87,10 +91,14 @@ static void add_mark(struct newest *newest, struct position at)
 static void count_entries(struct newest *newest, const struct history_entry *entries, size_t count)
 {
     newest->block_ends = false;
-    for (size_t i = count; i-- != 0; ++newest->count) {
+    struct message message;
+    for (size_t i = count; i-- != 0;) {
+        if (!payload_is_event(&entries[i], &message))
+            continue;
         if (newest->count % BLOCK == 0)
             add_mark(newest, entries[i].at);
         newest->block[newest->block_count++] = entries[i].at;
+        ++newest->count;
     }
     keep(newest);
 }
@@ -106,9 +114,11 @@ static void on_entries(void *data, const struct history_entry *entries, size_t c
         return;
     }
     bool goes_on;
+    struct message message;
     if (newest->fills) {
         for (size_t i = count; i-- != 0;)
-            newest->block[newest->block_count++] = entries[i].at;
+            if (payload_is_event(&entries[i], &message))
+                newest->block[newest->block_count++] = entries[i].at;
         newest->block_ends = !more;
         goes_on = newest->fills = more && newest->block_count != BLOCK;
     } else {
@@ -117,6 +127,7 @@ static void on_entries(void *data, const struct history_entry *entries, size_t c
         goes_on = more && newest->count < newest->wanted;
         newest->wanted = goes_on ? newest->wanted : 0;
     }
+    newest->before = goes_on ? entries[0].at : POSITION_NONE;
     if (goes_on)
         read_on(newest);
     else
@@ -147,6 +158,8 @@ static void read_on(struct newest *newest)
     if (!newest->fills)
         go_to_end(newest);
     struct position before = newest->block_count == 0 ? newest->begin : newest->block[newest->block_count - 1];
+    if (!position_is_none(newest->before))
+        before = newest->before;
     size_t limit = newest->fills ? BLOCK - newest->block_count : newest->wanted - newest->count;
     newest->reading = channel_read_before(newest->channel, before, limit, on_entries, newest);
     const char *why = channel_left_alone(newest->channel);

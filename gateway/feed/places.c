@@ -135,8 +135,8 @@ static enum verdict look_up(const struct place *place)
         return VERDICT_STANDS;
     if (next != ring->count && position_compare(ring_at(ring, next)->prev, at) == 0)
         return VERDICT_STANDS;
-    if (position_compare(at, last) > 0)
-        return VERDICT_LATER;
+    if (position_compare(at, last) > 0) /* it may be an entry of somebody else, for which old versions gave ids */
+        return position_compare(at, channel_passed(place->channel)) <= 0 ? VERDICT_READ : VERDICT_LATER;
     return channel_bare(place->channel) ? VERDICT_NONE : VERDICT_READ;
 }
 
@@ -245,14 +245,14 @@ static enum replay_need is_other_data(const struct place *place, bool *other)
     const struct frame *first = place->page_count == 0 ? NULL : place->page_frames[0];
     struct position last = channel_newest(place->channel);
     uint64_t horizon_ms = 0;
-    if (is_looked_up(place) && first == NULL) {
-        *other = false; /* it was deleted meanwhile */
-    } else if (is_looked_up(place) ? position_is_none(first->prev) : channel_bare(place->channel) && position_is_none(last)) {
+    if (is_looked_up(place) && first == NULL && position_compare(place->claimed, last) <= 0) {
+        *other = false; /* it was trimmed, or deleted meanwhile */
+    } else if (position_is_none(first != NULL ? first->prev : last)) {
         if (!channel_horizon(place->channel, first, false, &horizon_ms))
             return REPLAY_CHANNEL;
         *other = place->claimed.ms >= horizon_ms;
     } else {
-        *other = position_compare(is_looked_up(place) ? first->prev : last, place->claimed) < 0;
+        *other = position_compare(first != NULL ? first->prev : last, place->claimed) < 0;
     }
     return REPLAY_READY;
 }
@@ -341,7 +341,7 @@ bool places_find_gap(struct place *place, const struct frame *first, enum place_
     bool exact = place->stance == STANCE_EVENT;
     if (places_knows_of_loss(place)) {
         *gap = place->loss == LOSS_ALL ? PLACE_GAP_ALL : PLACE_GAP_HERE;
-    } else if (!exact && (first != NULL ? position_is_none(first->prev) : channel_bare(place->channel) && position_is_none(last))) {
+    } else if (!exact && (first != NULL ? position_is_none(first->prev) : position_is_none(last))) {
         return precedes_horizon(place, first, gap);
     } else if (first != NULL) {
         int prev = position_compare(first->prev, place->after);

@@ -257,10 +257,8 @@ static bool look_for_gap(const struct replay *replay, struct place *place, enum 
     *gap = PLACE_GAP_NONE;
     if (!is_owed(replay, place) || (joins_on(place) && !lost))
         return true;
-    if (!lost && place->stance == STANCE_EVENT && place_has_page(place) && place->page_count == 0) {
-        *gap = PLACE_GAP_BY_EVENT; /* only entries of somebody else: nothing proves that they follow */
-        return true;
-    }
+    if (!lost && place_has_page(place) && place->page_count == 0)
+        return true; /* only entries of somebody else, which prove nothing: the next event tells, or that there is none */
     return places_find_gap(place, upcoming(place), gap);
 }
 
@@ -326,6 +324,7 @@ static void follow_breaks(struct replay *replay)
             place->claim = place->claim == CLAIM_NONE ? CLAIM_NONE : CLAIM_MADE;
         } else if (position_compare(place->after, at) > 0) {
             place->after = at;
+            place->read_to = POSITION_NONE;
             place->stance = STANCE_EVENT;
             place->loss = place->loss == LOSS_TOLD ? LOSS_NONE : place->loss;
         }
@@ -379,7 +378,7 @@ static struct position gap_end(const struct place *place)
 {
     const struct frame *next = upcoming(place);
     struct position last = channel_newest(place->channel);
-    struct position end = next != NULL ? next->prev : place_has_page(place) ? place->page_end : last;
+    struct position end = next != NULL ? next->prev : place_has_page(place) ? place->after : last;
     return position_compare(end, last) < 0 ? end : last;
 }
 
@@ -412,11 +411,14 @@ static void go_to_page_end(struct place *place)
 {
     struct position last = channel_newest(place->channel);
     bool cut = upcoming(place) != NULL;
-    struct position end = cut ? last : place->page_end;
-    if (position_compare(place->after, end) < 0)
-        place->after = end;
-    place->stance = STANCE_EVENT; /* an entry of this very history */
-    place->page_more = place->page_more && !cut;
+    if (!cut) {
+        place->read_to = place->page_end;
+        return;
+    }
+    if (position_compare(place->after, last) < 0)
+        place->after = last;
+    place->stance = STANCE_EVENT; /* of this very history */
+    place->page_more = false;
 }
 
 /* The place's page is used up: goes on in the ring, if that joins on. */
@@ -590,15 +592,6 @@ static struct frame *take_gap(const struct replay *replay, struct place *place)
 
 /* ---- making a page ---- */
 
-/* All up to here was handed out with this frame, or is somebody else's: what is to come names this as the one before it. */
-static struct position end_of(const struct place *place, const struct frame *frame)
-{
-    const struct frame *next = upcoming(place);
-    if (next == NULL)
-        return place_has_page(place) ? place->page_end : frame->at;
-    return position_compare(next->prev, frame->at) > 0 && position_compare(next->prev, next->at) < 0 ? next->prev : frame->at;
-}
-
 /* The place's next frame, with a reference for the caller. */
 static struct frame *take(const struct replay *replay, struct place *place)
 {
@@ -608,7 +601,7 @@ static struct frame *take(const struct replay *replay, struct place *place)
     assert(frame != NULL); /* oldest() chose the place for it */
     frame_ref(frame);
     ++place->next;
-    place->after = end_of(place, frame);
+    place->after = frame->at;
     place->stance = STANCE_EVENT;
     place->served = true;
     place->told = false;

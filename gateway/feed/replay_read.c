@@ -67,21 +67,25 @@ static bool promise_room(struct replay *replay)
 /* Of the entries behind `after`, which is an event or nothing but a time. */
 static enum place_page joint_of(const struct place *place, const struct history_entry *entries)
 {
-    bool named = place->page_count != 0 && position_compare(place->page_frames[0]->at, entries[0].at) == 0;
-    return named || place->stance != STANCE_EVENT || position_is_none(place->after) ? PAGE_BY_PREV : PAGE_UNKNOWN;
+    const struct frame *first = place->page_count == 0 ? NULL : place->page_frames[0];
+    if (first == NULL || place->stance != STANCE_EVENT || position_compare(first->prev, place->after) <= 0)
+        return PAGE_BY_PREV;
+    bool names_nobodys = position_compare(first->prev, place->read_to) <= 0 || position_compare(first->prev, entries[0].at) >= 0;
+    return names_nobodys ? PAGE_UNKNOWN : PAGE_BY_PREV;
 }
 
 /* A read that looks an id up begins with its position, whose event is not wanted again. */
 static void take_page(const struct replay *replay, struct place *place, const struct history_entry *entries, size_t count,
                       size_t skip, bool more)
 {
-    if (count == 0) { /* the history was deleted: what is missing is a gap, and the ring may have the newest yet */
+    place->page_frames = h2o_mem_alloc((count + 1) * sizeof(struct frame *));
+    place->page_count = (uint32_t)channel_frames(place->channel, entries + skip, count - skip, place->page_frames);
+    if (place->page_count == 0 && !more) { /* what is missing is a gap, and the ring may have the newest yet */
+        replay_drop_page(replay, place);
         place->page = PAGE_EMPTIED;
         place->page_end = replay->newest_asked;
         return;
     }
-    place->page_frames = h2o_mem_alloc((count + 1) * sizeof(struct frame *));
-    place->page_count = (uint32_t)channel_frames(place->channel, entries + skip, count - skip, place->page_frames);
     place->page_bytes = count * sizeof(struct frame *);
     for (uint32_t i = 0; i < place->page_count; ++i)
         place->page_bytes += frame_memory(place->page_frames[i]);
@@ -158,7 +162,8 @@ static enum replay_need read_after(struct replay *replay, uint32_t at, struct po
 enum replay_need replay_read_page(struct replay *replay, uint32_t at)
 {
     struct place *place = &replay->places[at];
-    return read_after(replay, at, place->after, limit_for(replay, place), on_page);
+    bool passed = position_compare(place->read_to, place->after) > 0;
+    return read_after(replay, at, passed ? place->read_to : place->after, limit_for(replay, place), on_page);
 }
 
 enum replay_need replay_read_joint(struct replay *replay, uint32_t at)

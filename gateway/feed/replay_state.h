@@ -52,10 +52,10 @@ enum place_gap {
 /* What was read for this stream alone, because the ring does not reach back. */
 enum place_page {
     PAGE_NONE,
-    PAGE_EMPTIED, /* a read from `after` on found nothing in the history: what follows page_end is in the ring, as long as that has it */
+    PAGE_EMPTIED, /* a read from `after` on found no event in the history: what follows page_end is in the ring, as long as that has it */
     /* Whether the page goes on from `after` without a hole: */
-    PAGE_UNKNOWN, /* an entry of somebody else stands first, which names nothing: it joins on if `after` is still in the history */
-    PAGE_BY_PREV, /* its first frame names what stands before it */
+    PAGE_UNKNOWN, /* its first frame names an entry of somebody else, as old versions of the function did: it joins on if `after` is still in the history */
+    PAGE_BY_PREV, /* its first frame names what stands before it; without a frame there is nothing to join on yet */
     PAGE_PROVEN, /* it does */
 };
 
@@ -64,6 +64,7 @@ struct place {
     struct channel *channel;
     enum stance stance;
     struct position after; /* what follows this is wanted */
+    struct position read_to; /* what follows `after` was read up to here, and was nobody's; not above `after`: nothing was */
     uint64_t time_ms; /* STANCE_TIME only */
     enum loss loss;
     uint32_t breaks; /* of its channel, when `after` was last looked at */

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "gateway/counters.h"
+#include "gateway/feed/decode.h"
 #include "runtime/monotonic.h"
 #include "runtime/seeded_hash.h"
 
@@ -64,7 +65,7 @@ static void look_at(struct search *search, const struct history_entry *entry)
 {
     struct message message;
     struct wanted *wanted;
-    if (entry->payload.p == NULL || message_decode(&message, entry->payload) != NULL || message.id.n == 0)
+    if (!payload_is_event(entry, &message) || message.id.n == 0)
         return;
     HASH_FIND(hh, search->wanted, message.id.p, message.id.n, wanted);
     if (wanted == NULL || wanted->state != SCANNED || wanted->found)

@@ -48,8 +48,14 @@ static const char *take_last(struct marker *marker, const redisReply *reply)
 
 static const char *take_newest(struct marker *marker, const redisReply *reply)
 {
-    marker->bare = reply->type == REDIS_REPLY_ARRAY && reply->elements == 0;
-    return reply->type == REDIS_REPLY_ARRAY ? NULL : "Redis refused to read the history";
+    if (reply->type != REDIS_REPLY_ARRAY)
+        return "Redis refused to read the history";
+    const redisReply *entry = reply->elements == 0 ? NULL : reply->element[0];
+    bool has_id = entry != NULL && entry->type == REDIS_REPLY_ARRAY && entry->elements != 0;
+    marker->bare = entry == NULL;
+    if (!marker->bare && (!has_id || !position_parse(&marker->newest, resp_text(entry->element[0]))))
+        return "Redis sent a malformed history";
+    return NULL;
 }
 
 static const char *(*const takers[])(struct marker *marker, const redisReply *reply) = {take_time, take_born, take_last,

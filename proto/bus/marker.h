@@ -17,6 +17,7 @@ struct marker {
     uint64_t born_ms; /* of the data set; 0: not there */
     struct position last; /* of the channel's last event; POSITION_NONE: not there */
     bool bare; /* the history has no entry at all, and had none when `last` was read */
+    struct position newest; /* of its newest entry, be it an event or not, a moment after `last` was read; POSITION_NONE: bare */
 };
 
 /* marker: NULL on failure, and `why` a sentence. */

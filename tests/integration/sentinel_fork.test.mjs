@@ -44,12 +44,14 @@ class Channel {
         this.saved = await s.redis.command(['DUMP', this.log], { raw: true });
     }
 
-    // What was added since save() is gone, `events` are in its place, and every gateway's subscription is a new one.
-    async goBack(events = [], previous = '0-0') {
+    // What was added since save() is gone, entries `byHand` and `events` are in its place, and every gateway's subscription is a new one.
+    async goBack(events = [], previous = '0-0', byHand = []) {
         if (this.saved === undefined)
             await s.redis.command(['DEL', this.log]);
         else
             await s.redis.command(['RESTORE', this.log, '0', this.saved, 'REPLACE']);
+        for (const at of byHand)
+            await s.redis.command(['XADD', this.log, at, 'by', 'hand']);
         await this.add(events, previous, { live: false });
         await s.redis.command(['CLIENT', 'KILL', 'TYPE', 'pubsub']);
         await s.redis.subscribed(this.name, this.listeners);
@@ -105,6 +107,26 @@ for (const [gateway, ring] of [[0, 'all of it is in memory'], [2, 'only the last
         stream.close();
     });
 }
+
+test('somebody\'s entries stand in the place of lost events: a gap, then what follows them', async () => {
+    for (const next of [[], [['4', '1060-0']]]) {
+        const channel = new Channel();
+        const [stream] = await channel.listen(0);
+        await channel.add(BEFORE);
+        await channel.save();
+        await channel.add(LOST, '1020-0');
+        await stream.take(5);
+        await channel.goBack(next, '1020-0', ['1030-0', '1050-0']);
+        assert.deepEqual(told(await stream.take(1 + next.length)), ['gap', ...next.map(([data]) => data)]);
+        await channel.add([['5', '1070-0']], next.length === 0 ? '1020-0' : '1060-0');
+        assert.deepEqual(told(await stream.take(1)), ['5']);
+        const late = await Promise.all([0, 1].map(gateway => channel.open(gateway, eventId(channel.name, '1040-0'))));
+        for (const one of late)
+            assert.deepEqual(told(await one.take(1)), ['gap']);
+        for (const one of [stream, ...late])
+            one.close();
+    }
+});
 
 test('another event has the position of a lost one: a gap, then it', async () => {
     const channel = new Channel();

@@ -45,6 +45,7 @@ struct history {
     size_t page_most; /* entries of one answer, at most; 0: as many as were asked for */
     bool away; /* no connection */
     bool authors_ids; /* events have the ids "id N" */
+    bool names_strangers; /* an event names the entry before it, also one of somebody else, as old versions of sse_publish did */
     uint64_t now_ms, born_ms; /* what markers say */
     uint32_t asked; /* reads of histories so far */
 };
@@ -85,11 +86,19 @@ static struct slice fake_message(struct fake_stream *stream, uint64_t event, uin
 /* Publishes it: in the history, and in the marker. Returns the message. */
 static struct slice fake_publish(struct fake_stream *stream, uint64_t event)
 {
-    uint64_t prev = stream->count != 0 ? stream->entries[stream->count - 1].at.ms : stream->marked;
+    const struct history_entry *newest = stream->count == 0 ? NULL : &stream->entries[stream->count - 1];
+    bool named = newest != NULL && (newest->payload.p != NULL || fake.names_strangers || stream->marked == 0);
+    uint64_t prev = named ? newest->at.ms : stream->marked;
     struct slice payload = fake_message(stream, event, prev);
     stream->entries[stream->count++] = (struct history_entry){fake_at(event), payload};
     stream->marked = event;
     return payload;
+}
+
+/* Somebody adds an entry by hand. */
+CHECK_UNUSED static void fake_stranger(struct fake_stream *stream, uint64_t at)
+{
+    stream->entries[stream->count++] = (struct history_entry){.at = fake_at(at)};
 }
 
 /* Keeps the entries first ≤ event < end. */
@@ -115,7 +124,9 @@ static struct history_read *fake_ask(struct history_read read)
 
 static void fake_answer_marker(const struct history_read *read, const char *why)
 {
-    struct marker marker = {fake.now_ms, fake.born_ms, fake_at(read->stream->marked), read->stream->count == 0};
+    const struct fake_stream *stream = read->stream;
+    struct marker marker = {fake.now_ms, fake.born_ms, fake_at(stream->marked), stream->count == 0,
+                            stream->count == 0 ? POSITION_NONE : stream->entries[stream->count - 1].at};
     read->marker_cb(read->data, why == NULL ? &marker : NULL, why);
 }
 

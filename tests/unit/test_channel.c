@@ -123,6 +123,15 @@ static void step(char what, uint64_t event)
     case 'X': /* … is gone, but for its marker */
         stream->count = 0;
         break;
+    case 'f': /* somebody adds an entry by hand */
+        fake_stranger(stream, event);
+        break;
+    case 'N': /* events name such entries */
+        fake.names_strangers = true;
+        break;
+    case 'P': /* answers have so many entries at most */
+        fake.page_most = event;
+        break;
     case 'F': /* all of Redis is flushed */
         stream->count = stream->marked = 0;
         fake.born_ms = 500;
@@ -207,6 +216,29 @@ static const struct {
     {"one that lost the newest events in a failover is, too, after a gap", "SA p1 p2 p3 L K3 h4 S A p5", "1 2 3 gap 4 5 ", true},
     {"… also where it gives their positions anew", "SA p1 p2 p6 L K6 h4 S A", "1 2 6 gap 4 ", true},
     {"one that lost all it had is, too", "SA p1 p2 L K1 S A p3", "1 2 gap 3 ", true},
+    /* entries of somebody else */
+    {"an entry that somebody added is passed over", "SA p1 f2 p3", "1 3 ", true},
+    {"… also one that the next event names", "N SA p1 f2 p3 A f4 p5 A", "1 3 5 ", true},
+    {"… and while the subscription is lost", "SA p1 L f2 h3 f4 S A f5 p6", "1 3 6 ", true},
+    {"… and all of them do", "N SA p1 L f2 h3 f4 S A f5 p6 A", "1 3 6 ", true},
+    {"a history of them alone has no event yet", "f1 f2 SA p3", "3 ", true},
+    {"… or one that was before", "h1 f2 f3 SA p4 L S A p5", "4 5 ", true},
+    {"… or one that was trimmed", "h1 f2 f3 T2 SA p4 L S A p5", "4 5 ", true},
+    {"many of them are read in parts", "P2 h1 f2 f3 f4 f5 f6 SA p7 L f8 f9 f10 f11 S A f12 p13 L h14 f15 f16 f17 f18 S A",
+     "7 13 14 ", true},
+    {"… also before the first event", "P2 SA L f2 f3 f4 f5 f6 S A p7", "7 ", true},
+    {"that the last event was trimmed before them is no gap", "SA p1 p2 L f3 T3 S A p4", "1 2 4 ", true},
+    {"… nor that it was before an event which names it", "SA p1 p2 L f3 h4 T3 S A p5", "1 2 4 5 ", true},
+    {"what was trimmed with it is", "SA p1 p2 L h3 f4 T4 S A p5", "1 2 gap 5 ", true},
+    {"… also before an event", "SA p1 p2 L h3 f4 h5 T4 S A p6", "1 2 gap 5 6 ", true},
+    {"what a failover lost is a gap, though one of them stands there", "SA p1 p2 p3 L K2 f4 S A p5", "1 2 3 gap 5 ", true},
+    {"… whatever the next event names", "N SA p1 p2 p3 L K2 f4 S A p5 A", "1 2 3 gap 5 ", true},
+    {"… and where the next event has come", "SA p1 p2 p3 L K2 f4 h5 f6 h7 S A p8", "1 2 3 gap 5 7 8 ", true},
+    {"… which names it", "N SA p1 p2 p3 L K2 f4 h5 f6 h7 S A p8", "1 2 3 gap 5 7 8 ", true},
+    {"… and where it has the position of the last event", "SA p1 p2 p3 L K2 f3 S A p5", "1 2 3 gap 5 ", true},
+    {"… and where nothing of before is there", "SA p2 p3 L K2 f4 S A p5", "2 3 gap 5 ", true},
+    {"… or all of Redis was flushed", "SA p2 p3 L F f4 S A p5", "2 3 gap 5 ", true},
+    {"an older event that comes again is none behind them", "SA p5 p6 f7 T7 n3 A p8", "5 6 8 ", true},
     /* failures */
     {"a read that fails leaves it where it is", "SE", "", false},
     {"… until it is tried again", "S E R A p1", "1 ", true},

@@ -4,13 +4,16 @@
 #include <stdlib.h>
 
 #include "runtime/metrics.h"
+#include "proto/message.h"
+#include "tests/message.h"
 #include "tests/unit/vectors.h"
 
 enum { EVENTS = 3000, PAGE = 100 /* entries of one answer, at most */ };
 
 static struct ring ring; /* empty */
 static struct channel_shared shared;
-static uint32_t events, trimmed; /* event N stands at N-0; those up to `trimmed` are gone */
+static uint32_t entries_made, trimmed; /* entry N stands at N-0; those up to `trimmed` are gone */
+static uint32_t strangers_each; /* of so many entries in a row the first half is nobody's events; 0: none is */
 static bool away; /* reads fail */
 static uint32_t entries_read, wakes, failures;
 
@@ -21,6 +24,20 @@ struct history_read {
     void *data;
 };
 static struct history_read *asked;
+
+static bool is_event(uint32_t entry)
+{
+    return strangers_each == 0 || entry % strangers_each >= strangers_each / 2;
+}
+
+/* How many were published so far. */
+static uint32_t handed_on(void)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 1; i <= entries_made; ++i)
+        count += is_event(i);
+    return count;
+}
 
 struct channel_shared *channel_shared(const struct channel *channel)
 {
@@ -37,7 +54,10 @@ const struct ring *channel_ring(const struct channel *channel)
 struct position channel_newest(const struct channel *channel)
 {
     (void)channel;
-    return (struct position){events, 0};
+    uint32_t last = entries_made;
+    while (!is_event(last))
+        --last;
+    return (struct position){last, 0};
 }
 
 struct history_read *channel_read_before(const struct channel *channel, struct position before, size_t limit, history_cb cb,
@@ -78,6 +98,7 @@ void history_cancel(struct history_read *read)
 static void answer(void)
 {
     struct history_entry entries[PAGE];
+    static char payloads[PAGE][128];
     struct history_read read = *asked;
     free(asked);
     asked = NULL;
@@ -87,8 +108,13 @@ static void answer(void)
     }
     uint32_t there = read.before - 1 > trimmed ? read.before - 1 - trimmed : 0, count = there < PAGE ? there : PAGE;
     count = count < read.limit ? count : (uint32_t)read.limit;
-    for (uint32_t i = 0; i != count; ++i)
-        entries[i] = (struct history_entry){{read.before - count + i, 0}, {NULL, 0}};
+    for (uint32_t i = 0; i != count; ++i) {
+        struct position at = {read.before - count + i, 0};
+        struct message message = {.at = at, .body = SLICE("data: x\n\n")};
+        entries[i] = (struct history_entry){at, {NULL, 0}};
+        if (is_event((uint32_t)at.ms))
+            entries[i].payload = slice_make(payloads[i], message_encode(payloads[i], &message));
+    }
     entries_read += count;
     read.cb(read.data, entries, count, count != there, NULL);
 }
@@ -98,18 +124,39 @@ static uint64_t find(struct newest *newest, uint32_t n, uint32_t comes)
 {
     struct position after;
     for (int i = 0; i != 1000; ++i) {
-        if (newest_find(newest, n, events, &after))
+        if (newest_find(newest, n, handed_on(), &after))
             return position_next(after).ms;
         check(asked != NULL, "it reads on");
         answer();
-        events += comes;
+        entries_made += comes;
     }
     return UINT64_MAX;
 }
 
 static uint64_t due(uint32_t n)
 {
-    return events - trimmed > n ? events - n + 1 : trimmed + 1;
+    uint32_t at = 0;
+    for (uint32_t i = entries_made; i > trimmed && n != 0; --i) {
+        at = is_event(i) ? i : at;
+        n -= is_event(i);
+    }
+    return at;
+}
+
+static void test_strangers(void)
+{
+    bool exact = true;
+    entries_made = EVENTS;
+    trimmed = 0;
+    away = false;
+    for (strangers_each = 2; strangers_each < 8 * PAGE; strangers_each = strangers_each * 2 + 1) {
+        struct newest *newest = newest_create(NULL);
+        for (uint32_t n = 1; n < EVENTS; n += 97)
+            exact = find(newest, n, n % 3) == due(n) && exact;
+        newest_close(newest);
+    }
+    check(exact, "entries of somebody else count for nothing");
+    strangers_each = 0;
 }
 
 int main(void)
@@ -117,7 +164,7 @@ int main(void)
     metrics_thread();
     h2o_linklist_init_anchor(&shared.counted);
     struct newest *newest = newest_create(NULL);
-    events = EVENTS;
+    entries_made = EVENTS;
     static const uint32_t numbers[] = {1, 500, 129, 128, 127, 2, 1000, 999, 1001, 5, 2999, 3000, 3001, 100000, 256, 257, 255, 2944};
     bool exact = true;
     for (size_t i = 0; i != sizeof(numbers) / sizeof(numbers[0]); ++i)
@@ -133,18 +180,19 @@ int main(void)
         uint32_t n = 1 + (uint32_t)(random_next(&seed) % 3500);
         uint32_t comes = (uint32_t)(random_next(&seed) % 3);
         exact = find(newest, n, comes) == due(n) && exact;
-        events += comes;
+        entries_made += comes;
     }
-    check(exact, "each is exact while more is published: %u events", events);
+    check(exact, "each is exact while more is published: %u events", entries_made);
     struct position after;
     newest_close(newest);
     newest = newest_create(NULL);
-    check(!newest_find(newest, 1000, events, &after) && !newest_find(newest, 2000, events, &after), "two wait");
+    check(!newest_find(newest, 1000, handed_on(), &after) && !newest_find(newest, 2000, handed_on(), &after), "two wait");
     while (asked != NULL)
         answer();
-    check(newest_find(newest, 2000, events, &after) && position_next(after).ms == due(2000), "one count serves the deeper one");
+    check(newest_find(newest, 2000, handed_on(), &after) && position_next(after).ms == due(2000),
+          "one count serves the deeper one");
     check(find(newest, 1000, 0) == due(1000), "and the other");
-    check(!newest_find(newest, 2500, events, &after), "a deeper one counts on");
+    check(!newest_find(newest, 2500, handed_on(), &after), "a deeper one counts on");
     away = true;
     answer();
     check(failures == 1 && asked == NULL, "a read that fails is told");
@@ -152,16 +200,17 @@ int main(void)
     newest_retry(newest);
     while (asked != NULL)
         answer();
-    check(newest_find(newest, 2500, events, &after) && position_next(after).ms == due(2500), "and tried again");
+    check(newest_find(newest, 2500, handed_on(), &after) && position_next(after).ms == due(2500), "and tried again");
     newest_close(newest);
     newest = newest_create(NULL);
-    trimmed = events - 10;
+    trimmed = entries_made - 10;
     check(find(newest, 100000, 0) == due(100000), "all, where there are fewer");
-    trimmed = events;
+    trimmed = entries_made;
     newest_close(newest);
     newest = newest_create(NULL);
-    check(find(newest, 5, 0) == events, "none, where there are none: behind the newest there was");
+    check(find(newest, 5, 0) == entries_made, "none, where there are none: behind the newest there was");
     newest_close(newest);
     check(shared.counted_count == 0, "nothing is kept");
+    test_strangers();
     return check_end();
 }

@@ -93,7 +93,7 @@ static void publish(int channel, uint64_t event)
 
 /* Steps of a script: "a3" publishes event 3 in channel a, "S" lets all channels go live, "Ta3" trims a to what begins with 3, "Ka3" takes 3 and all after it away, "Xa" deletes a's history,
  * "Fa" takes its marker, too, and all births begin anew,
- * "ha3" publishes an event whose message is on its way, "fa3" is an entry of somebody else. "L" loses all subscriptions, which come back. "P2" lets answers hold 2 entries at most, "V" lets the second pass in which rings are believed. */
+ * "ha3" publishes an event whose message is on its way, "fa3" is an entry of somebody else; behind "N" events name these. "L" loses all subscriptions, which come back. "P2" lets answers hold 2 entries at most, "V" lets the second pass in which rings are believed. */
 static void run(const char *script)
 {
     for (const char *at = script; *at != 0;) {
@@ -119,7 +119,9 @@ static void run(const char *script)
         } else if (what == 'h') {
             fake_publish(streams[channel], event);
         } else if (what == 'f') {
-            streams[channel]->entries[streams[channel]->count++] = (struct history_entry){.at = fake_at(event)};
+            fake_stranger(streams[channel], event);
+        } else if (what == 'N') {
+            fake.names_strangers = true;
         } else if (what == 'P') {
             fake.page_most = event;
         } else if (what == 'V') {
@@ -258,6 +260,22 @@ static const struct {
      "a2", "", "", "3 4 5 6 7 8 "},
     {"so does one that an entry of somebody else follows", "a1 a2 fa3 a4 a5 a6 a7 a8 S", 1, START_RESUME, 0, "a2", "", "",
      "4 5 6 7 8 "},
+    {"… which the next event names", "N a1 a2 fa3 a4 a5 a6 a7 a8 S", 1, START_RESUME, 0, "a2", "", "", "4 5 6 7 8 "},
+    {"where only such entries are left, the newest event is none that is missing", "a1 a2 fa3 S Ta3 V", 1, START_RESUME, 0, "a2",
+     "", "", ""},
+    {"… nor at a gateway that never had it", "a1 a2 fa3 fa4 Ta3 S", 1, START_RESUME, 0, "a2", "", "", ""},
+    {"… but one before it is a gap", "a1 a2 fa3 fa4 Ta3 S", 1, START_RESUME, 0, "a1", "", "", "gap "},
+    {"… also by the time", "a1 a2 fa3 fa4 Ta3 S", 1, START_RESUME, 0, "t1", "", "", "gap "},
+    {"… and so is all that was flushed", "a1 a2 Fa fa5 S", 1, START_RESUME, 0, "a2", "", "", "gap "},
+    {"… or at once", "fa5 S", 1, START_RESUME, 0, "a3", "", "", "gap "},
+    {"what is lost between such entries is a gap", "a1 fa2 fa5 S", 1, START_RESUME, 0, "a3", "", "", "gap "},
+    {"… and before an event that came since", "a1 fa2 fa5 a6 S", 1, START_RESUME, 0, "a3", "", "", "gap 6 "},
+    {"what came behind them is not", "a1 fa2 fa5 S a6", 1, START_RESUME, 0, "a1", "", "", "6 "},
+    {"the position of such an entry is one", "a1 fa2 fa3 a4 a5 a6 a7 a8 S", 1, START_RESUME, 0, "a2", "", "", "4 5 6 7 8 "},
+    {"… also behind the newest event", "a1 fa2 fa3 S a4", 1, START_RESUME, 0, "a2", "", "", "4 "},
+    {"the newest two events, not entries", "a1 a2 a3 fa4 fa5 fa6 S", 1, START_LAST, 2, "", "", "", "2 3 "},
+    {"… also where that has to be counted", "a1 fa2 a3 fa4 a5 fa6 a7 fa8 a9 fa10 a11 S", 1, START_LAST, 5, "", "", "",
+     "3 5 7 9 11 "},
     {"one that comes while it is waited for stands", "a1 S", 1, START_RESUME, 0, "a2", "a2 a3", "", "3 "},
     {"one that does not come is an unknown id", "a1 S", 1, START_RESUME, 0, "a2", "", "", "gap "},
     {"one that history went past without it is, too", "a1 a2 a4 S", 1, START_RESUME, 0, "a3", "", "", "gap 4 "},
@@ -290,8 +308,16 @@ static const struct {
      "Tb21 V", "1 2 3 | 4 5 6 | 7 8 9 gap 21 "},
     {"an entry of somebody else is no gap", "a1 a2 a3 fa4 a5 a6 a7 a8 a9 S P3", 1, START_RESUME, 0, "a1", "", "",
      "2 3 | 5 6 | 7 8 9 "},
-    {"… unless what stood before it is gone", "a1 a2 a3 fa4 a5 a6 a7 a8 a9 S P3", 1, START_RESUME, 0, "a1", "", "Ta4",
+    {"… also where nothing stands before it any more", "a1 a2 a3 fa4 a5 a6 a7 a8 a9 S P3", 1, START_RESUME, 0, "a1", "", "Ta4",
+     "2 3 | 5 6 | 7 8 9 "},
+    {"… unless an event does not name what stood there", "N a1 a2 a3 fa4 a5 a6 a7 a8 a9 S P3", 1, START_RESUME, 0, "a1", "", "Ta4",
      "2 3 | gap 5 6 | 7 8 9 "},
+    {"… or that was trimmed, too", "a1 a2 a3 a4 fa5 a6 a7 a8 a9 S P3", 1, START_RESUME, 0, "a1", "", "Ta5", "2 3 | gap 6 7 | 8 9 "},
+    {"many of them are pages without an event", "a1 a2 fa3 fa4 fa5 fa6 fa7 a8 a9 a10 a11 a12 S P2", 1, START_RESUME, 0, "a1", "",
+     "", "2 | | | 8 | 9 10 11 12 "},
+    {"… whatever the next event names", "N a1 a2 fa3 fa4 fa5 fa6 fa7 a8 a9 a10 a11 a12 S P2", 1, START_RESUME, 0, "a1", "", "",
+     "2 | | | 8 | 9 10 11 12 "},
+    {"… and no gap at their end", "a1 a2 a3 a4 a5 a6 fa7 fa8 fa9 fa10 S P2", 1, START_RESUME, 0, "a1", "", "", "2 | 3 4 5 6 "},
     {"pages of several channels stay in order", "a1 b2 a3 b4 a5 b6 a7 b8 a9 b10 a11 b12 S P3", 2, START_RESUME, 0, "a1", "", "",
      "2 3 4 5 | 6 7 8 9 10 11 12 "},
 };
