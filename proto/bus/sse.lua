@@ -311,6 +311,11 @@ local function payload_of(entry)
     return entry and entry[2][1] == "m" and entry[2][2] or ""
 end
 
+-- Whether the entry is an event of this function: its message says where it stands.
+local function is_event(entry)
+    return string.match(payload_of(entry), "^\030sse[12] (%d+%-%d+) ") == (entry and entry[1] or "")
+end
+
 -- Whether the channel's last event is there.
 local function has_ended(newest)
     return string.find(payload_of(newest), "^\030sse2 %d+%-%d+ %d+%-%d+ end[ \n]") ~= nil
@@ -505,6 +510,14 @@ local function refuse(fault, code)
     return redis.error_reply((code or "ERR") .. " sse_publish: " .. fault)
 end
 
+-- The last event's position, for the next one to name. An entry that somebody added by hand is none, unless nothing else is known.
+local function previous_of(newest, greatest, marker)
+    if is_event(newest) then
+        return later(newest[1], marker)
+    end
+    return marker ~= "0-0" and marker or newest and newest[1] or greatest
+end
+
 local function append_after(key, log, o, text, newest, greatest, previous)
     local place = following(greatest)
     local places = { place }
@@ -562,10 +575,11 @@ local function publish(keys, args)
 
     local text = not (o.ends and args[1] == "") and (o.count or data_text(args[1])) -- none: only the end
     local newest = redis.call("XREVRANGE", log, "+", "-", "COUNT", 1)[1]
-    if has_ended(newest) then
+    local event = is_event(newest) and newest or nil
+    if has_ended(event) then
         return refuse("the channel has ended; it is new again when its history is gone", "ENDED")
     end
-    local same = o.changed and unchanged_id(newest, text)
+    local same = o.changed and unchanged_id(event, text)
     if same then
         remember(o, same, newest[1])
         return { same, newest[1], "unchanged" }
@@ -574,7 +588,7 @@ local function publish(keys, args)
     local exact = o.count or not newest -- a counter must not be raised twice
     local greatest = exact and greatest_of(log) or newest[1]
     local marker = marked(o.last_key)
-    local previous = later(newest and newest[1] or greatest, marker)
+    local previous = previous_of(newest, greatest, marker)
     local reply = append_after(key, log, o, text, newest, later(greatest, marker), previous)
     if not reply then -- entries behind the newest were deleted by hand
         reply = append_after(key, log, o, text, newest, greatest_of(log), previous)

@@ -479,11 +479,11 @@ test('data of all bytes and of 1 MiB goes through', async () => {
 test('an emptied stream goes on from the last id it ever had', async () => {
     const name = channel();
     const future = Date.now() + 3600000;
-    await publish(name, 'x');
+    const [, kept] = await publish(name, 'x');
     await redis.command(['XADD', log(name), `${future}-5`, 'm', 'x']);
     await redis.command(['XTRIM', log(name), 'MAXLEN', '=', 0]);
     assert.equal((await publish(name, 'y'))[1], `${future}-6`);
-    assert.equal((await newest(name)).prev, `${future}-5`);
+    assert.equal((await newest(name)).prev, kept);
     await redis.command(['DEL', log(name)]);
     assert.equal((await publish(name, 'z'))[1], `${future}-7`);
     assert.equal((await newest(name)).prev, `${future}-6`);
@@ -530,6 +530,23 @@ test('after XDEL of the newest entry: above what was deleted, chained to the las
     await redis.command(['XDEL', log(name), `${future}-5`]);
     assert.equal((await publish(name, 'y'))[1], `${future}-6`);
     assert.equal((await newest(name)).prev, kept);
+});
+
+test('an entry by hand is not what the next event names, nor an end, nor data that are unchanged', async () => {
+    for (const fields of [['by', 'hand'], ['m', 'x'], ['m', '\x1esse1 1-1 0-0\ndata: y\nid: i\n\n'], ['m', '\x1esse2 1-1 0-0 end\nevent: end\ndata: y\n\n']]) {
+        const name = channel();
+        const [, kept] = await publish(name, 'x');
+        const by = await redis.command(['XADD', log(name), '*', ...fields]);
+        const [, next, outcome] = await publish(name, 'y', { changed: 1 });
+        assert.equal(outcome, 'published');
+        assert.equal((await newest(name)).prev, kept);
+        assert.equal(compare(next, by), 1);
+        assert.equal(await redis.command(['GET', `{sse:${name}}:last`]), next);
+        await redis.command(['DEL', `{sse:${name}}:last`]);
+        const behind = await redis.command(['XADD', log(name), '*', ...fields]);
+        await publish(name, 'z');
+        assert.equal((await newest(name)).prev, behind, 'nothing else is known');
+    }
 });
 
 const limit = 2 ** 48 - 1;

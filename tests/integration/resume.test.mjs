@@ -250,6 +250,23 @@ test('somebody else\'s entry in the stream is passed over', async () => {
         await expectThenLive(await resume(gw, '/channels/alien', ids[0]), 'alien', gw === s.gw[0] ? [1, 2, 3] : [1, 2, 3, 9], 9);
 });
 
+test('a history of somebody else\'s entries alone: no gap behind the newest event, and one behind all others', async () => {
+    const ids = await publishMany('alone', 3), log = '{sse:alone}:log', lost = eventId('alone', Date.now() + 1);
+    await s.redis.command(['XADD', log, `${Date.now() + 2}-0`, 'm', 'by hand']);
+    await s.redis.command(['XTRIM', log, 'MAXLEN', '1']);
+    for (const gw of s.gw) {
+        const [all, some, other] = await Promise.all([ids[2], ids[1], lost].map(id => resume(gw, '/channels/alone', id)));
+        for (const stream of [some, other])
+            assert.equal((await stream.next()).type, 'gap');
+        await publish('alone', gw.url);
+        assert.equal((await all.next()).data, gw.url);
+        [all, some, other].forEach(stream => stream.close());
+        ids[2] = (await s.redis.command(['XREVRANGE', log, '+', '-', 'COUNT', '1']))[0][1][1].match(/\nid: (.*)\n/)[1];
+        await s.redis.command(['XADD', log, '*', 'm', 'by hand']);
+        await s.redis.command(['XTRIM', log, 'MAXLEN', '1']);
+    }
+});
+
 test('a history deleted while the gateway still has its newest events in memory: those follow the gap', async () => {
     const ids = await publishMany('gone', 3);
     const holder = await openStream(`${s.gw[1].url}/channels/gone`);

@@ -474,7 +474,8 @@ static void add_marks(struct drawing *drawing)
                    draw_number(drawing, 3000), known_id(drawing));
 }
 
-static void add_message(struct drawing *drawing)
+/* `id`: where the entry may be going to stand. */
+static void add_message(struct drawing *drawing, const char *id)
 {
     static const char *const texts[] = {"x",
                                         "",
@@ -489,7 +490,11 @@ static void add_message(struct drawing *drawing)
                                         "\x1esse1 1",
                                         "\x1esse1 1-1 0-0\ndata: \nid: ",
                                         "7"};
-    add(drawing, PICK(drawing, texts));
+    if (one_in(drawing, 4))
+        add_format(drawing, "\x1esse%" PRIu64 " %s 0-0%s\ndata: x\nid: i1\n\n", 1 + draw_number(drawing, 2), id,
+                   one_in(drawing, 2) ? "" : " end");
+    else
+        add(drawing, PICK(drawing, texts));
 }
 
 static void draw_xadd(struct drawing *drawing)
@@ -502,7 +507,7 @@ static void draw_xadd(struct drawing *drawing)
         add_name(drawing, "NOMKSTREAM");
     if (one_in(drawing, 4))
         add_trim(drawing);
-    if (one_in(drawing, 10))
+    if (one_in(drawing, 5))
         add_format(drawing, "%s", id);
     else if (!one_in(drawing, 3))
         add(drawing, "*");
@@ -516,7 +521,7 @@ static void draw_xadd(struct drawing *drawing)
         return;
     add(drawing, one_in(drawing, 4) ? "f" : "m");
     if (one_in(drawing, 2))
-        add_message(drawing);
+        add_message(drawing, id);
     else
         add_data(drawing);
     if (one_in(drawing, 2))

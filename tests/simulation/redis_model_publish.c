@@ -653,6 +653,18 @@ static struct slice message_of(const struct entry *entry)
     return ours ? fields_at(entry->fields, 1) : SLICE("");
 }
 
+/* "^\030sse[12] (%d+%-%d+) ", and that is where the entry stands */
+static bool is_event(const struct entry *entry)
+{
+    char text[POSITION_TEXT_MAX];
+    struct slice rest = message_of(entry);
+    if (!slice_starts(rest, SLICE("\036sse1 ")) && !slice_starts(rest, SLICE("\036sse2 ")))
+        return false;
+    rest = slice_from(rest, strlen("\036sse1 "));
+    struct slice position = slice_make(text, position_format(text, entry->at));
+    return rest.n > position.n && slice_starts(rest, position) && rest.p[position.n] == ' ';
+}
+
 /* "^\030sse2 %d+%-%d+ %d+%-%d+ end[ \n]" */
 static bool has_ended(const struct entry *newest)
 {
@@ -992,14 +1004,15 @@ static void publish_new(struct publish *p, struct slice data)
     const struct entry *newest = newest_of(stream);
     struct place ever = place_at(greatest_text, stream == NULL ? POSITION_NONE : stream->last);
     struct place newest_place = place_at(newest_text, newest == NULL ? POSITION_NONE : newest->at);
-    if (has_ended(newest)) {
+    const struct entry *event = is_event(newest) ? newest : NULL;
+    if (has_ended(event)) {
         refuse(p, "ENDED", "the channel has ended; it is new again when its history is gone");
         return;
     }
     p->only_end = p->o.ends && data.n == 0;
     if (!p->o.count)
         data_lines(&p->lines, data);
-    if (p->o.changed && unchanged_id(p, newest, &id)) {
+    if (p->o.changed && unchanged_id(p, event, &id)) {
         if (p->digest.p != NULL)
             remember(p, id, newest_place.text);
         answer(p, id, newest_place.text, "unchanged");
@@ -1008,7 +1021,10 @@ static void publish_new(struct publish *p, struct slice data)
     if (!marked(p, &marker))
         return;
     greatest = p->o.count || newest == NULL ? ever : newest_place;
-    previous = later(newest != NULL ? newest_place : greatest, marker);
+    previous = event != NULL                          ? later(newest_place, marker)
+               : !slice_eq(marker.text, SLICE("0-0")) ? marker
+               : newest != NULL                       ? newest_place
+                                                      : greatest;
     if (!append_after(p, newest, later(greatest, marker), previous.text))
         append_after(p, newest, ever, previous.text);
 }
