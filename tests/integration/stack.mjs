@@ -24,8 +24,8 @@ export const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
 export const BUILD_DIR = resolve(ROOT, process.env.BUILD_DIR || 'build/release');
 export const SANITIZED = SCALE > 1;
 
-export function binary(name) {
-    const path = join(BUILD_DIR, name);
+export function binary(name, folder = BUILD_DIR) {
+    const path = join(folder, name);
     if (!existsSync(path))
         throw new Error(`${path} is missing: build it (tests/run does) or set BUILD_DIR`);
     return path;
@@ -77,10 +77,17 @@ export function parseMetrics(text) {
 
 // One of our two programs. Its ports are the kernel's choice at the first start and stay over restarts.
 export class Server extends Proc {
-    constructor(program, name, env, listeners) {
-        super(name, [binary(program)], env);
+    constructor(program, name, env, listeners, folder) {
+        super(name, [], env);
+        this.program = program;
         this.listeners = listeners;
         this.ports = {};
+        this.build(folder);
+    }
+
+    // From its next start on it is the program of the build in `folder`.
+    build(folder) {
+        this.argv = [binary(this.program, folder)];
     }
 
     // Returns when it listens; with `ready`, when the bus is up too.
@@ -151,7 +158,7 @@ export class Server extends Proc {
 
 export class Stack {
     // See the top of the file. More options: tls: true or [indexes] gives gateways a certificate, with a plain listener beside it;
-    // redis: settings of redis-server, plus {start: false}; ready: false does not wait for the bus; publisherEnv: [{…}] as gatewayEnv.
+    // redis: settings of redis-server, plus {start: false}; ready: false does not wait for the bus; publisherEnv: [{…}] as gatewayEnv; programs: the folder of another build.
     static async start(options = {}) {
         const stack = new Stack(options);
         after(() => stack.stop());
@@ -160,8 +167,8 @@ export class Stack {
     }
 
     constructor(options) {
-        const { gateways = 1, publishers = 1, env = {}, gatewayEnv = [], publisherEnv = [], redis = {}, tls = false, ready = true } = options;
-        this.options = { gateways, publishers, env, gatewayEnv, publisherEnv, tls, ready };
+        const { gateways = 1, publishers = 1, env = {}, gatewayEnv = [], publisherEnv = [], redis = {}, tls = false, ready = true, programs } = options;
+        this.options = { gateways, publishers, env, gatewayEnv, publisherEnv, tls, ready, programs };
         this.folder = tempFolder();
         const { start = true, ...args } = redis;
         this.startRedis = start;
@@ -194,7 +201,7 @@ export class Stack {
 
     #publisher(i) {
         const env = this.#settings('publisher', { TICKERS: 'off' }, this.options.env, this.options.publisherEnv[i]);
-        return new Server('sse-publisher', `publisher ${i}`, env, { public: 'PORT', admin: 'ADMIN_PORT' });
+        return new Server('sse-publisher', `publisher ${i}`, env, { public: 'PORT', admin: 'ADMIN_PORT' }, this.options.programs);
     }
 
     // DRAIN_SECONDS 0: a test that ends with streams open does not wait for them
@@ -210,7 +217,7 @@ export class Stack {
         }
         const env = this.#settings('gateway', ...layers, this.options.env, this.options.gatewayEnv[i]);
         const listeners = { public: 'PORT', admin: 'ADMIN_PORT', ...(env.HTTP_PORT !== undefined ? { plain: 'HTTP_PORT' } : {}) };
-        const gateway = new Server('sse-gateway', `gateway ${i}`, env, listeners);
+        const gateway = new Server('sse-gateway', `gateway ${i}`, env, listeners, this.options.programs);
         gateway.tls = tls;
         return gateway;
     }
