@@ -1,6 +1,8 @@
 // The token for gateways that ask for one, and the ways to the gateway that use it. Kept in this variable and nowhere else.
 import { Source } from './source.js';
 
+export const PAGE_CHANNELS = ['letters', 'counter', 'usd_eur', 'post']; // what every copy of the page reads
+
 let token = '';
 const listeners = [];
 
@@ -32,12 +34,13 @@ export function openStream(channels, { lastEventId = '', last = 0, native = fals
     return native ? new EventSource(url) : new Source(url, { token, lastEventId });
 }
 
-// Publishes one event; resolves with its id, or throws with the status and the gateway's own sentence.
-export async function publish(channel, data, type = '') {
-    const headers = { 'content-type': isJson(data) ? 'application/json' : 'text/plain', 'idempotency-key': key() };
+// Publishes one event; resolves with its id, or throws with the status and the gateway's own sentence. `end`: the channel ends behind it; without data there is only the end.
+export async function publish(channel, data, { type = '', end = false } = {}) {
+    const only = end && data === '';
+    const headers = { 'idempotency-key': key(), ...(end && { 'sse-end': '1' }), ...(!only && { 'content-type': isJson(data) ? 'application/json' : 'text/plain' }) };
     if (token !== '')
         headers.authorization = `Bearer ${token}`;
-    const url = address(`channels/${encodeURIComponent(channel)}`, type === '' ? [] : [['event', type]]);
+    const url = address(`channels/${encodeURIComponent(channel)}`, type === '' || only ? [] : [['event', type]]);
     const answer = await fetch(url, { method: 'POST', headers, body: data });
     const { id, error } = await answer.json().catch(() => ({}));
     if (!answer.ok || typeof id !== 'string') // a proxy may answer 200 with a page of its own

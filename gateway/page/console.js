@@ -7,7 +7,7 @@ const ROWS_MAX = 200; // shown, and kept while paused
 const DATA_MAX = 4000; // characters of one event that are shown
 const WORD_MAX = 24; // characters of a type or channel that stay on one line
 const BREAK_MS = 5000;
-const REFUSED_MAX = 10; // streams that are closed for good and still listed
+const OVER_MAX = 10; // streams that are closed for good, or ended, and still listed
 
 const streams = new Set();
 let paused = false;
@@ -93,7 +93,8 @@ function connect(stream, options) {
     });
     source.addEventListener('error', () => {
         const closed = source.readyState === source.constructor.CLOSED;
-        setState(stream.state, closed ? 'closed' : 'reconnecting', `${closed ? 'closed' : 'reconnecting'}: ${source.why}`);
+        const state = source.ended ? 'ended' : closed ? 'closed' : 'reconnecting';
+        setState(stream.state, state, source.ended ? 'ended' : `${state}: ${source.why}`);
     });
     source.addEventListener('*', event => onEvent(stream, event));
 }
@@ -136,13 +137,13 @@ function onSubmit(event, max) {
     event.preventDefault();
     const { channels, last, after } = Object.fromEntries(new FormData(event.target));
     const names = [...new Set(channels.split(/[\s]+/).filter(name => name !== ''))];
-    const refused = [...streams].filter(({ state }) => state.dataset.state === 'closed');
-    if (streams.size - refused.length >= max)
+    const over = [...streams].filter(({ state }) => ['closed', 'ended'].includes(state.dataset.state));
+    if (streams.size - over.length >= max)
         return setText($('open-result'), `Close a stream first: ${max} may be open in this console.`);
     if (names.length === 0)
         return setText($('open-result'), 'Name at least one channel.');
     setText($('open-result'), '');
-    refused.slice(0, -REFUSED_MAX).forEach(remove);
+    over.slice(0, -OVER_MAX).forEach(remove);
     open(names, { lastEventId: after.trim(), last: Number(last) });
 }
 

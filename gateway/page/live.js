@@ -1,18 +1,17 @@
 // The live panels: letters, counter, rate and posts, all in one stream, and what a lost connection looks like from here.
-import { onToken, openStream } from './access.js';
+import { PAGE_CHANNELS, onToken, openStream } from './access.js';
 import { Chart } from './chart.js';
 import { $, element, setState, setText, shortTime, shorten } from './dom.js';
 import { channelHash, readId } from './ids.js';
 import { addPost } from './post.js';
 
-const CHANNELS = ['letters', 'counter', 'usd_eur', 'post'];
 const BROKEN_MS = 8000; // how long "Break my connection" keeps it away
 const RETRY_MS = 3000; // after the browser's EventSource has given up
 const LATE_MS = 400; // an event that took so much longer than the quickest one was waiting for us
 const RESUMES_MAX = 5;
 const SEEN_MAX = 200;
 
-const names = new Map(CHANNELS.map(name => [channelHash(name), name]));
+const names = new Map(PAGE_CHANNELS.map(name => [channelHash(name), name]));
 const letters = [];
 const rates = new Chart($('rate-chart'), { name: 'USD in EUR' });
 
@@ -166,7 +165,7 @@ function open() {
     source?.close();
     setText($('break'), 'Break my connection');
     setState($('live-state'), away === null ? 'connecting' : 'reconnecting');
-    source = openStream(CHANNELS, { lastEventId: lastId, last: 40, native: $('reader').value === 'EventSource' });
+    source = openStream(PAGE_CHANNELS, { lastEventId: lastId, last: 40, native: $('reader').value === 'EventSource' });
     source.addEventListener('open', onOpen);
     // The browser's EventSource tells an event of type `error` by its class alone, and hears only the types that are named.
     source.addEventListener('error', event => (event instanceof MessageEvent ? onMessage(event) : onError()));

@@ -1,5 +1,5 @@
-// The form that publishes, and what was posted.
-import { publish } from './access.js';
+// The form that publishes and ends channels, and what was posted.
+import { PAGE_CHANNELS, publish } from './access.js';
 import { $, element, setText, shortTime, shorten } from './dom.js';
 
 const POSTS_MAX = 50;
@@ -23,14 +23,17 @@ function tell(result, text) {
 async function onSubmit(event) {
     event.preventDefault();
     const form = event.target;
-    const { channel, type, data } = Object.fromEntries(new FormData(form));
-    tell('under-way', 'Publishing …');
+    const { channel: typed, type, data } = Object.fromEntries(new FormData(form));
+    const channel = typed.trim(), end = event.submitter?.name === 'end';
+    if (end && PAGE_CHANNELS.includes(channel))
+        return tell('failed', `Not ended: every copy of this page reads ${channel}. Name another channel.`);
+    tell('under-way', end ? 'Ending …' : 'Publishing …');
     try {
-        const id = await publish(channel.trim(), data, type.trim());
-        tell('done', `Published on ${channel.trim()} as ${id}.`);
+        const id = await publish(channel, data, { type: type.trim(), end });
+        tell('done', end ? `Ended ${channel} with ${id}: its streams are told and close.` : `Published on ${channel} as ${id}.`);
         form.elements.data.value = '';
     } catch (error) {
-        tell('failed', `Not published: ${error.message}.`);
+        tell('failed', `Not ${end ? 'ended' : 'published'}: ${error.message}.`);
     }
 }
 

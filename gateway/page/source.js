@@ -65,6 +65,7 @@ export class Source extends EventTarget {
     readyState = Source.CONNECTING;
     gateway = ''; // its name, once it answered
     why = ''; // the connection failed
+    ended = false; // its channels have ended
     #retryMs = RETRY_MS;
     #abort = new AbortController();
 
@@ -106,6 +107,11 @@ export class Source extends EventTarget {
             url.searchParams.set('last_event_id', this.lastEventId); // a header holds Latin-1 only, an id any text
         const answer = await fetch(url, { headers, cache: 'no-store', signal: this.#abort.signal });
         this.gateway = answer.headers.get('sse-gateway') ?? '';
+        if (answer.status === 204) { // as a browser's own takes it
+            this.ended = true;
+            this.why = 'its channels have ended';
+            return false;
+        }
         if (answer.status !== 200) {
             this.why = await answer.json().then(({ error }) => error, () => `status ${answer.status}`);
             return LATER.includes(answer.status);

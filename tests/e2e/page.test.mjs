@@ -288,6 +288,34 @@ test('one long event does not break the words of the console\'s other rows', TIM
     });
 });
 
+for (const [what, last] of [['with a last event', 'the last one'], ['alone', '']])
+    test(`"End channel" ends a channel ${what}: its streams in the console are told and over, and it takes no more`, TIMEOUT, async () => {
+        await withPage(one.url, async page => {
+            const channel = `ended-${last.length}`;
+            const told = () => page.textContent('#post-result');
+            const click = async selector => {
+                await page.click(selector);
+                await untilText(page, '#post-result', /^(Published|Ended|Not )/);
+            };
+            await openConsole(page, channel);
+            await s.redis.subscribed(channel, 1);
+            await post(page, 'first', { channel });
+            await page.fill('#post-form [name=data]', last);
+            await click('#post-form [name=end]');
+            assert.match(await told(), new RegExp(`^Ended ${channel} with [0-9a-f-]{36}: its streams are told and close\\.$`));
+            await until(page, () => document.querySelector('#streams [data-state=ended]')?.textContent === 'ended');
+            const seen = (await rows(page)).map(row => [row[2], row[4]]).reverse();
+            assert.deepEqual(seen, [['message', 'first'], ...(last === '' ? [] : [['message', last]]), ['end', `{"channel":"${channel}","reason":"done"}`]]);
+            await page.fill('#post-form [name=data]', 'too late');
+            await click('#post-form button');
+            assert.match(await told(), /^Not published: 409, the channel has ended/);
+            await page.fill('#post-form [name=channel]', 'post');
+            await click('#post-form [name=end]');
+            assert.equal(await told(), 'Not ended: every copy of this page reads post. Name another channel.');
+            assert.equal((await s.post('post', `not ended ${channel}`)).id.length, 36);
+        });
+    });
+
 test('a stream that was refused is not counted as open', TIMEOUT, async () => {
     await withPage(one.url, async page => {
         for (let i = 1; i <= 4; ++i) {
