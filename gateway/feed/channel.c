@@ -105,18 +105,32 @@ void channel_stand_at(struct channel *channel, struct position at, const struct 
         h2o_linklist_insert(&channel->shared->leased, &channel->leased);
 }
 
+/* The end of its lease, by Redis's clock; UINT64_MAX: none is running. */
+static uint64_t lease_end_ms(const struct channel *channel)
+{
+    bool leased = channel->state == LIVE && channel->lease_s != 0 && !channel->abandoned && channel->shard != NULL;
+    return leased ? channel->last.ms + (uint64_t)channel->lease_s * 1000 : UINT64_MAX;
+}
+
 /* All that was published before the end of the lease has come, so no other gateway has an event either that came in time. */
 void channel_check_lease(struct channel *channel)
 {
-    const struct channel_shard *shard = channel->shard;
-    bool leased = channel->state == LIVE && channel->lease_s != 0 && !channel->abandoned && shard != NULL;
-    if (!leased || shard->proven_ms <= channel->last.ms + (uint64_t)channel->lease_s * 1000)
+    uint64_t end_ms = lease_end_ms(channel);
+    if (end_ms == UINT64_MAX || channel->shard->proven_ms <= end_ms)
         return;
     channel->abandoned = true;
     h2o_linklist_unlink(&channel->leased);
     struct frame *end = abandoned_frame(channel_name(channel), channel->last);
     channel->shared->on_event(channel, end);
     frame_unref(end);
+}
+
+bool channel_lease_doubted(struct channel *channel)
+{
+    channel_check_lease(channel);
+    uint64_t end_ms = lease_end_ms(channel);
+    return end_ms != UINT64_MAX && channel->shard->clock_known &&
+           (int64_t)monotonic_ms() + channel->shard->clock_ms > (int64_t)end_ms;
 }
 
 void channel_check_leases(struct channel_shared *shared)

@@ -116,6 +116,9 @@ void channel_stand_at(struct channel *channel, struct position at, const struct 
 /* The newest event's lease is over, so far as is proven: tells all streams that the channel was abandoned. */
 void channel_check_lease(struct channel *channel);
 
+/* Whether the lease is over by Redis's clock and the proof that no event came in time is still to come: a canary that leaves now brings it. */
+bool channel_lease_doubted(struct channel *channel);
+
 /* Hands on the next event. */
 void channel_emit(struct channel *channel, struct frame *frame);
 

@@ -105,6 +105,15 @@ static bool is_settled(const struct opening *opening)
     return heard && (settled || !several);
 }
 
+/* A gateway that saw the lease run out has told it already: who comes from there with the last id has nothing to wait for, and is not to hear it twice. */
+static bool doubts_a_lease(const struct opening *opening)
+{
+    bool doubts = false;
+    for (uint32_t i = 0; i < opening->request->count; ++i)
+        doubts = channel_lease_doubted(opening->request->channels[i].channel) || doubts;
+    return doubts;
+}
+
 static void free_opening(struct opening *opening)
 {
     opening->request->opening = NULL;
@@ -181,7 +190,7 @@ static void advance(struct opening *opening)
     }
     switch (replay_prepare(opening->replay, &wait_at)) {
     case REPLAY_READY:
-        if (is_settled(opening))
+        if (is_settled(opening) && !doubts_a_lease(opening))
             answer(opening);
         else
             wait_for_barriers(opening);

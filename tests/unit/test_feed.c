@@ -680,6 +680,30 @@ static void test_time_of_a_turn(void)
     leave(0, "a");
 }
 
+/* Another gateway may have told already that the channel was abandoned. */
+static void test_lease(void)
+{
+    start(0);
+    uplinks[0].shard.proven_ms = 1000;
+    fake.lease_s = 1;
+    publish("a", 5);
+    open_stream(0, 1, "a", 5);
+    confirm("a");
+    told_is("", "a stream of a channel whose lease is over by Redis's clock waits for the proof");
+    check(wait_count == 1, "… for one canary");
+    uplinks[0].shard.proven_ms = 1006;
+    run_barriers();
+    turn();
+    told_is("5 welcome1 end ", "… and is told at once that it was abandoned");
+    publish("a", 6);
+    told_is("6 ", "an event revives it");
+    uplinks[0].shard.clock_ms = 1005 - (int64_t)monotonic_ms() - 3600000;
+    open_stream(0, 2, "a", 6);
+    answer_reads();
+    told_is("welcome2 ", "a lease that runs keeps nobody waiting");
+    leave(0, "a");
+}
+
 int main(void)
 {
     counters_init();
@@ -695,6 +719,7 @@ int main(void)
     test_ahead();
     test_barrier();
     test_shards();
+    test_lease();
     test_time_of_a_turn();
     return check_end();
 }
