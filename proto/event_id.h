@@ -9,7 +9,7 @@
  *     c  32 bits  hash of the channel's name: tells which channel of a many-channel stream the event was of
  *
  * With version 8 in place of 4 an id stands for the same place, and says that the end behind it was told: of a channel that was abandoned, whose history has no entry for that; or, with
- * the empty channel name, of all channels whose last event is before that time.
+ * the empty channel name, of all channels, each of which had ended by that time.
  *
  * proto/bus/sse.lua writes the same bytes; proto/vectors/event_id.json holds both to it. To change this layout, see proto/README.md. */
 #pragma once

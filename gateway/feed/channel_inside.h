@@ -100,6 +100,7 @@ struct channel {
     struct frames held; /* messages that wait until the history is read */
     size_t held_memory; /* of the memory of rings */
     size_t asked_held; /* how many were held when the read under way was asked for */
+    struct position asked_last; /* `last` then */
     size_t settled; /* of those held, the first so many came before a read that then found the last event in the history */
     struct search *search; /* NULL: none was asked for yet */
     struct newest *newest; /* likewise */

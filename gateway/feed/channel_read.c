@@ -303,8 +303,16 @@ static bool drop_before(struct channel *channel, struct position first)
     return true;
 }
 
-void channel_begins_with(struct channel *channel, struct position first)
+/* What has come since the question was asked is in the history. */
+void channel_forget_end(struct channel *channel, struct position first, struct position newest)
 {
+    if (channel->state == LIVE && position_compare(first, newest) > 0 && position_compare(channel->last, newest) == 0)
+        channel_stand_at(channel, channel->last, NULL);
+}
+
+void channel_begins_with(struct channel *channel, struct position first, struct position newest)
+{
+    channel_forget_end(channel, first, newest);
     if (channel->state == LIVE && drop_before(channel, first))
         channel_wake(channel);
 }
@@ -316,9 +324,9 @@ static void on_first(void *data, const struct history_entry *entries, size_t cou
     (void)more;
     if (!read_ended(channel, why))
         return;
-    drop_before(channel, count == 0 ? POSITION_MAX : entries[0].at);
-    if (count == 0 || position_compare(entries[0].at, channel->last) > 0)
-        channel_stand_at(channel, channel->last, NULL); /* without its history the channel is new */
+    struct position first = count == 0 ? POSITION_MAX : entries[0].at;
+    drop_before(channel, first);
+    channel_forget_end(channel, first, channel->asked_last);
     channel->doubted = false;
     channel->verified_ms = channel->asked_ms;
     go_on(channel, false);
@@ -459,6 +467,7 @@ static bool send_read(struct channel *channel)
         return channel->marker_read != NULL;
     }
     channel->asked_held = channel->held.count;
+    channel->asked_last = channel->last;
     channel->asked_ms = monotonic_ms();
     channel->history_read = read_history(channel);
     if (channel->history_read != NULL)

@@ -103,8 +103,12 @@ struct history_read *channel_read_after(const struct channel *channel, struct po
 struct history_read *channel_read_before(const struct channel *channel, struct position before, size_t limit, history_cb cb,
                                          void *data) __attribute__((warn_unused_result));
 
-/* For callers of these two, that found nothing before `first` from before the ring on: the ring does not go back further. */
-void channel_begins_with(struct channel *channel, struct position first);
+/* For callers of these two, that found nothing before `first` from before the ring on: the ring does not go back further. `newest`: see below. */
+void channel_begins_with(struct channel *channel, struct position first, struct position newest);
+
+/* For those that found nothing before `first` from `newest` on, the newest event when they asked, or from before it: if its history is gone the channel is new, and an end, or a lease, counts
+ * no more. */
+void channel_forget_end(struct channel *channel, struct position first, struct position newest);
 
 /* Likewise: wakes all streams that wait for the channel; reports a failure, so that channel_retry() follows. */
 void channel_wake(struct channel *channel);

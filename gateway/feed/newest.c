@@ -108,6 +108,7 @@ static void read_on(struct newest *newest);
 static void on_entries(void *data, const struct history_entry *entries, size_t count, bool more, const char *why)
 {
     struct newest *newest = data;
+    struct channel *channel = newest->channel;
     newest->reading = NULL;
     if (why != NULL) {
         channel_read_failed(newest->channel, why);
@@ -128,10 +129,13 @@ static void on_entries(void *data, const struct history_entry *entries, size_t c
         newest->wanted = goes_on ? newest->wanted : 0;
     }
     newest->before = goes_on ? entries[0].at : POSITION_NONE;
-    if (goes_on)
+    if (goes_on) {
         read_on(newest);
-    else
-        channel_wake(newest->channel); /* who still waits for more asks again */
+        return;
+    }
+    if (newest->count == 0) /* nothing before the ring, or nothing at all */
+        channel_begins_with(channel, newest->begin, channel_newest(channel));
+    channel_wake(channel); /* who still waits for more asks again */
 }
 
 /* Makes the block that of the event `index`, of which the mark is known. */

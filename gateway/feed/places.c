@@ -193,6 +193,16 @@ static enum replay_need find_claims(struct replay *replay, struct slice id, bool
 
 /* ---- an id of the form of a time ---- */
 
+/* The client was told this channel's end by the time that its id stands for. A channel that goes on is new again since, in that very millisecond. */
+static void stand_behind_end(struct place *place)
+{
+    struct position newest = channel_newest(place->channel);
+    if (channel_ended_ms(place->channel) == 0 || position_compare(newest, place->after) <= 0)
+        return;
+    place->after = newest;
+    place->stance = STANCE_EVENT;
+}
+
 /* Before 2.0 an author could give such an id, too. */
 static enum replay_need find_time(struct replay *replay, struct slice id, struct position time)
 {
@@ -207,7 +217,9 @@ static enum replay_need find_time(struct replay *replay, struct slice id, struct
         const struct channel_shard *shard = shard_at(replay, i);
         uint64_t since_ms = shard == NULL ? time.ms : clock_steps_since(shard->doubts, time.ms);
         stand_at_time(replay, i, since_ms, time.seq == EVENT_ID_TIME_PROVEN ? shard : of);
-        replay->places[i].told = event_id_is_end(id) && channel_newest(replay->places[i].channel).ms < time.ms;
+        replay->places[i].told = event_id_is_end(id) && channel_newest(replay->places[i].channel).ms <= time.ms;
+        if (replay->places[i].told && shard != NULL && since_ms == time.ms && clock_steps_since(shard->steps, time.ms) == time.ms)
+            stand_behind_end(&replay->places[i]);
     }
     return REPLAY_READY;
 }

@@ -109,7 +109,7 @@ static void on_page(void *data, const struct history_entry *entries, size_t coun
     read_ended(replay, why);
     if (why == NULL) {
         take_page(replay, place, entries, count, 0, more);
-        channel_begins_with(place->channel, count == 0 ? POSITION_MAX : entries[0].at);
+        channel_begins_with(place->channel, count == 0 ? POSITION_MAX : entries[0].at, replay->newest_asked);
     }
     replay->on_read(replay->data);
 }
@@ -135,6 +135,8 @@ static void on_looked_up(void *data, const struct history_entry *entries, size_t
         bool there = count != 0 && position_compare(entries[0].at, place->claimed) == 0;
         place->claim = there ? CLAIM_THERE : CLAIM_ABSENT;
         take_page(replay, place, entries, count, there ? 1 : 0, more);
+        if (position_compare(place->claimed, replay->newest_asked) <= 0)
+            channel_forget_end(place->channel, count == 0 ? POSITION_MAX : entries[0].at, replay->newest_asked);
     }
     replay->on_read(replay->data);
 }

@@ -304,12 +304,22 @@ static void take_channel_refusal(const struct feed_update *update)
             subscriber_refuse(fanout->entries[fanout->count - 1].member->subscriber, CLOSE_REFUSED, update->refused.why);
 }
 
-/* How many frames of the page come before a gap that ends the stream; page.count where none does. */
-static uint32_t frames_to_gap(const struct subscriber *subscriber, const struct feed_update *update)
+/* Whether nothing follows this frame of the page in the stream. Behind an end that is not the last frame stands a channel that is new again since: memory may still hold what came before. */
+static bool is_end_of_stream(const struct subscriber *subscriber, const struct frame *frame)
+{
+    return frame->kind == FRAME_END && !subscriber_variant(subscriber).several && !poll_is(subscriber);
+}
+
+/* How many frames of the page come before the end of the stream: a gap that ends it, or behind an end; page.count where none does. */
+static uint32_t frames_to_end(const struct subscriber *subscriber, const struct feed_update *update, bool *gap_ends)
 {
     uint32_t i = 0;
-    while (i < update->page.count && !(subscriber_variant(subscriber).gap_closes && update->page.frames[i]->kind == FRAME_GAP))
-        ++i;
+    *gap_ends = false;
+    for (; i < update->page.count && !*gap_ends; i += !*gap_ends) {
+        *gap_ends = subscriber_variant(subscriber).gap_closes && update->page.frames[i]->kind == FRAME_GAP;
+        if (is_end_of_stream(subscriber, update->page.frames[i]))
+            return i + 1;
+    }
     return i;
 }
 
@@ -325,16 +335,16 @@ static uint32_t count_for_poll(const struct poll *poll, struct frame *const *fra
 }
 
 /* The first page that has anything is the answer; without, a request that waits is live from the last one on. */
-static void take_poll_page(struct subscriber *subscriber, struct feed_update *update, uint32_t count, uint64_t before_ms)
+static void take_poll_page(struct subscriber *subscriber, struct feed_update *update, uint32_t count, uint64_t over_ms)
 {
     struct poll *poll = subscriber->poll;
     bool last = update->kind == UPDATE_WELCOME;
     memcpy(poll->position, update->page.position, sizeof(poll->position));
-    ends_form_page(subscriber, update, before_ms, false);
+    ends_form_page(subscriber, update, over_ms, false);
     uint32_t taken = count_for_poll(poll, update->page.frames, count);
     subscriber_replay(subscriber, update->page.frames, taken);
     poll->more = !last || taken != update->page.count;
-    poll->ended = !poll->more && before_ms != 0;
+    poll->ended = !poll->more && over_ms != 0;
     if (taken != 0 || poll->ended || (last && poll->spec.wait_ms == 0))
         subscriber_answer(subscriber, CLOSE_ANSWERED);
     else if (last)
@@ -352,12 +362,13 @@ static void take_page(struct hub *hub, struct feed_update *update)
     bool fresh = update->request->mode == START_FRESH;
     if (update->kind == UPDATE_WELCOME)
         ends_note(subscriber, update->request);
-    uint64_t before_ms = update->kind == UPDATE_WELCOME ? ends_before_ms(subscriber) : 0;
+    uint64_t over_ms = update->kind == UPDATE_WELCOME ? ends_over_ms(subscriber) : 0;
     if (subscriber_variant(subscriber).form == FORM_JSON && subscriber_variant(subscriber).several)
-        ends_drop(update, before_ms);
-    uint32_t count = frames_to_gap(subscriber, update);
-    bool gap_ends = count != update->page.count;
-    bool is_empty = count == 0 && (gap_ends || before_ms != 0);
+        ends_drop(update, over_ms);
+    bool gap_ends;
+    uint32_t count = frames_to_end(subscriber, update, &gap_ends);
+    bool is_over = over_ms != 0 || (count != 0 && is_end_of_stream(subscriber, update->page.frames[count - 1]));
+    bool is_empty = count == 0 && (gap_ends || is_over);
     subscriber->listens = true;
     if (!is_empty && !poll_is(subscriber))
         subscriber_open(subscriber);
@@ -379,7 +390,7 @@ static void take_page(struct hub *hub, struct feed_update *update)
         return;
     }
     if (poll_is(subscriber)) {
-        take_poll_page(subscriber, update, count, before_ms);
+        take_poll_page(subscriber, update, count, over_ms);
         return;
     }
     subscriber->active_ms = hub_now(hub);
@@ -389,10 +400,10 @@ static void take_page(struct hub *hub, struct feed_update *update)
         subscriber_replay(subscriber, &first, 1);
         frame_unref(first);
     }
-    ends_form_page(subscriber, update, before_ms, fresh);
+    ends_form_page(subscriber, update, over_ms, fresh);
     if (subscriber->state < SUBSCRIBER_ENDING && !is_empty)
         subscriber_replay(subscriber, update->page.frames, count);
-    if (gap_ends || before_ms != 0)
+    if (gap_ends || is_over)
         subscriber_end(subscriber, gap_ends ? CLOSE_GAP : CLOSE_ENDED, NULL);
     set_short_cut(subscriber);
 }
@@ -421,16 +432,16 @@ static bool serve_end(const struct feed_update *update, struct fanout *fanout, u
 {
     while (fanout->cursor < fanout->count && *budget != 0) {
         struct subscriber *subscriber = fanout->entries[fanout->cursor].member->subscriber;
-        uint64_t before_ms = ends_before_ms(subscriber);
-        if (poll_is(subscriber) && before_ms == 0) {
+        uint64_t over_ms = ends_over_ms(subscriber);
+        if (poll_is(subscriber) && over_ms == 0) {
             ++fanout->cursor; /* others of its channels go on: it goes on waiting for them */
             continue;
         }
-        struct frame *frame = ends_form(subscriber, update->event.frame, fanout->channel, before_ms, !update->event.unsettled);
+        struct frame *frame = ends_form(subscriber, update->event.frame, fanout->channel, over_ms, !update->event.unsettled);
         if (poll_is(subscriber)) {
             subscriber->poll->ended = true;
             subscriber_push(subscriber, frame); /* which is its answer, so that another takes its place in the array */
-        } else if (before_ms != 0) {
+        } else if (over_ms != 0) {
             subscriber_end(subscriber, CLOSE_ENDED, frame); /* another takes its place in the array */
         } else {
             ++fanout->cursor;

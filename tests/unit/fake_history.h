@@ -47,6 +47,7 @@ struct history {
     bool authors_ids; /* events have the ids "id N" */
     bool names_strangers; /* an event names the entry before it, also one of somebody else, as old versions of sse_publish did */
     uint32_t lease_s; /* of what is published from now on; 0: none */
+    uint64_t ends; /* a bit for each number whose events are ends */
     uint64_t now_ms, born_ms; /* what markers say */
     uint32_t asked; /* reads of histories so far */
 };
@@ -77,10 +78,12 @@ static struct slice fake_message(struct fake_stream *stream, uint64_t event, uin
     event_id_format(id, slice_of(stream->name), fake_at(event));
     if (fake.authors_ids)
         snprintf(id, sizeof(id), "id %u", (unsigned)event);
-    int n = snprintf(sse, sizeof(sse), "event: message\ndata: x\nid: %s\n\n", id);
-    stream->sizes[event] =
-        message_encode(stream->payloads[event],
-                       &(struct message){.at = fake_at(event), .prev = fake_at(prev), .lease_s = fake.lease_s, .body = slice_make(sse, (size_t)n)});
+    bool end = (fake.ends >> event & 1) != 0;
+    int n = snprintf(sse, sizeof(sse), "event: %s\ndata: x\nid: %s\n\n", end ? "end" : "message", id);
+    stream->sizes[event] = message_encode(
+        stream->payloads[event],
+        &(struct message){
+            .at = fake_at(event), .prev = fake_at(prev), .end = end, .lease_s = fake.lease_s, .body = slice_make(sse, (size_t)n)});
     return slice_make(stream->payloads[event], stream->sizes[event]);
 }
 

@@ -34,6 +34,17 @@ static void tell_body(const char *how, const char *body, size_t n)
     fake_happened(word);
 }
 
+/* Under an id of its own: of the millisecond of the last end, which is not over. Or in the words that were asked for. */
+static void tell_own_end(const struct frame *frame)
+{
+    struct slice body = frame_body(frame);
+    const char *line = memmem(body.p, body.n, "id: ", 4);
+    struct slice id = line == NULL ? SLICE("") : slice_make(line + 4, EVENT_ID_LEN);
+    struct position at = POSITION_NONE;
+    bool of_time = id.n == EVENT_ID_LEN && event_id_parse(&at, id, SLICE("")) && event_id_is_end(id);
+    fake_happened(!of_time ? "queue:own-text" : at.ms == 5 && at.seq == EVENT_ID_TIME_NEAR ? "queue:own-end" : "queue:wrong-id");
+}
+
 static void on_flush(struct subscriber *subscriber)
 {
     subscriber->busy = stuck;
@@ -42,7 +53,7 @@ static void on_flush(struct subscriber *subscriber)
         if (body.n == 1 || body.n == 2)
             tell_body("queue:", body.p, body.n);
         else if (frames_at(&subscriber->queue, 0)->kind == FRAME_END)
-            fake_happened("queue:own-end");
+            tell_own_end(frames_at(&subscriber->queue, 0));
         ++written;
         subscriber_written(subscriber, 1, 0);
     }
@@ -235,7 +246,7 @@ static struct frame *frame_of_text(const char *text)
     return frame;
 }
 
-/* The answer to the last stream's join, with one event of history when there is a text. All its channels have ended, or none. */
+/* The answer to the last stream's join, with an event of history for each letter of the text. All its channels have ended, or none. */
 static void answer_ended(struct hub *hub, int kind, const char *text, uint64_t ended_ms)
 {
     struct feed_request *request = joins[opened - 1];
@@ -246,11 +257,12 @@ static void answer_ended(struct hub *hub, int kind, const char *text, uint64_t e
     if (kind == 'w')
         page.kind = UPDATE_WELCOME;
     if (text != NULL) {
-        page.page.count = 1;
-        page.page.frames = h2o_mem_alloc(sizeof(struct frame *) + 1);
-        page.page.members = (uint8_t *)(page.page.frames + 1);
-        page.page.members[0] = 0;
-        page.page.frames[0] = frame_of_text(text);
+        page.page.count = (uint32_t)strlen(text);
+        page.page.frames = h2o_mem_alloc(page.page.count * (sizeof(struct frame *) + 1));
+        page.page.members = (uint8_t *)(page.page.frames + page.page.count);
+        memset(page.page.members, 0, page.page.count);
+        for (uint32_t i = 0; i != page.page.count; ++i)
+            page.page.frames[i] = frame_of_text((const char[]){text[i], 0});
     }
     send_update(hub, page);
 }
@@ -322,6 +334,10 @@ static void step(struct hub *hub, const char *word)
         answer(hub, 'w', "g");
     } else if (strcmp(word, "welcome-end") == 0) {
         answer_ended(hub, 'w', "E", 5);
+    } else if (strcmp(word, "welcome-new") == 0) {
+        answer(hub, 'w', "pEw");
+    } else if (strcmp(word, "page-new") == 0) {
+        answer(hub, 'p', "pEw");
     } else if (strcmp(word, "welcome-ended") == 0) {
         answer_ended(hub, 'w', NULL, 5);
     } else if (strcmp(word, "text") == 0) {
@@ -426,7 +442,7 @@ static const struct {
     {"an end ends the stream behind what came before", "h2 turn welcome turn ready e1 end e2 turn left turn",
      "join open queue:w queue:1 queue:E end leave:1 "},
     {"… in the words that were asked for", "text h2 turn welcome turn ready end turn left turn",
-     "join open queue:w queue:own-end end leave:1 "},
+     "join open queue:w queue:own-text end leave:1 "},
     {"… over a plain socket, too", "plain turn welcome turn ready e1 end turn left turn",
      "join open queue:w socket:1 queue:E end leave:1 "},
     {"a stream of two channels ends with the last one, under an id of its own",
@@ -440,6 +456,11 @@ static const struct {
      "join open queue:w queue:E queue:g queue:E leave:2 "},
     {"a stream that begins behind all events is told the end, and ends", "h2 turn welcome-end turn ready turn left turn",
      "join open leave:1 queue:E end "},
+    {"an end that is not the last one ends it, too: the channel is new again since",
+     "h2 turn welcome-new turn ready turn left turn", "join open leave:1 queue:p queue:E end "},
+    {"… on any page", "h2 turn page-new turn ready turn left turn", "join open cancel leave:1 queue:p queue:E end "},
+    {"… but not where another channel goes on", "both turn welcome-new turn ready gone turn left turn",
+     "join open queue:p queue:E queue:w leave:2 "},
     {"one that has had it is answered with 204", "h2 turn welcome-ended turn left turn", "join 204 leave:1 "},
     {"… of two channels, too", "both turn welcome-ended turn left turn", "join 204 leave:2 "},
     {"a head that was sent first is followed by nothing", "first h2 turn ready welcome-ended turn left turn",

@@ -91,14 +91,14 @@ static void publish(int channel, uint64_t event)
         channel_message(channels[channel], payload);
 }
 
-/* Steps of a script: "a3" publishes event 3 in channel a, "S" lets all channels go live, "Ta3" trims a to what begins with 3, "Ka3" takes 3 and all after it away, "Xa" deletes a's history,
+/* Steps of a script: "a3" publishes event 3 in channel a, "ea3" its end, "S" lets all channels go live, "Ta3" trims a to what begins with 3, "Ka3" takes 3 and all after it away, "Xa" deletes a's history,
  * "Fa" takes its marker, too, and all births begin anew,
  * "ha3" publishes an event whose message is on its way, "fa3" is an entry of somebody else; behind "N" events name these. "L" loses all subscriptions, which come back. "P2" lets answers hold 2 entries at most, "V" lets the second pass in which rings are believed. */
 static void run(const char *script)
 {
     for (const char *at = script; *at != 0;) {
         char what = *at++;
-        int channel = strchr("TKXFhf", what) != NULL ? *at++ - 'a' : what - 'a';
+        int channel = strchr("TKXFhfe", what) != NULL ? *at++ - 'a' : what - 'a';
         char *end;
         uint64_t event = strtoull(at, &end, 10);
         for (at = end; *at == ' ';)
@@ -118,6 +118,10 @@ static void run(const char *script)
             run("S");
         } else if (what == 'h') {
             fake_publish(streams[channel], event);
+        } else if (what == 'e') {
+            fake.ends |= UINT64_C(1) << event;
+            publish(channel, event);
+            fake.ends &= ~(UINT64_C(1) << event);
         } else if (what == 'f') {
             fake_stranger(streams[channel], event);
         } else if (what == 'N') {
@@ -207,7 +211,9 @@ static struct feed_request *ask_for(uint32_t count, enum start_mode mode, uint32
     request->asked_ms = monotonic_ms();
     for (uint32_t i = 0; i < count; ++i)
         request->channels[i].channel = channels[i];
-    if (id[0] == 't')
+    if (id[0] == 'v')
+        event_id_format_end(text, SLICE(""), fake_at(event));
+    else if (id[0] == 't')
         event_id_format(text, SLICE(""), fake_at(event));
     else if (id[0] >= 'a' && id[0] < 'a' + CHANNELS)
         event_id_format(text, slice_of(streams[id[0] - 'a']->name), fake_at(event));
@@ -222,7 +228,7 @@ static const struct {
     uint32_t channels;
     enum start_mode mode;
     uint32_t last;
-    const char *id; /* a3: event 3 of channel a; t3: time 3; =text: that text */
+    const char *id; /* a3: event 3 of channel a; t3: time 3; v3: that, and all had ended by then; =text: that text */
     const char *at_barrier, *between;
     const char *frames;
 } rows[] = {
@@ -289,6 +295,7 @@ static const struct {
     {"a gap that no record tells of comes before the event behind it, which may be earlier than where it ends", "Fa b20 a22 S", 2,
      START_RESUME, 0, "t1", "", "", "gap 20 gap 22 "},
     {"what was trimmed since a time is a gap", "a1 a2 a3 a4 b5 S Ta4", 2, START_RESUME, 0, "t2", "", "", "gap 4 5 "},
+    {"a time by which all had ended stands behind their ends", "ea5 eb5 S", 2, START_RESUME, 0, "v5", "", "", ""},
     /* an author's own id, or nobody's */
     {"an id that stands for nothing is a gap, and then live", "a1 a2 S", 1, START_RESUME, 0, "=nobody's", "", "", "gap "},
     {"… one in each channel", "a1 b2 S", 2, START_RESUME, 0, "=nobody's", "", "", "gap gap "},
@@ -643,6 +650,59 @@ static void test_needs(void)
     check(memory.bytes == 0 && pages.promised == 0, "what is abandoned leaves nothing");
 }
 
+/* A channel whose history is gone is new: whoever finds that out, no stream is told an end that it does not have any more. */
+static void test_new_again(void)
+{
+    static const struct {
+        const char *fact, *script;
+        enum start_mode mode;
+        uint32_t last;
+        const char *id;
+    } ways[] = {
+        {"seen where the history begins", "S a1 ea2 Xa V", START_FRESH, 0, ""},
+        {"… which is behind the end", "S a1 ea2 Xa ha3 V", START_FRESH, 0, ""},
+        {"counting the newest", "S a1 ea2 V b3 Xa", START_LAST, 9, ""},
+        {"reading what follows an id", "S a1 ea2 V b3 Xa", START_RESUME, 0, "a1"},
+        {"reading all", "S a1 ea2 V b3 Xa", START_EARLIEST, 0, ""},
+    };
+    for (size_t i = 0; i != sizeof(ways) / sizeof(ways[0]); ++i) {
+        start();
+        ring_memory_init(&memory, 0); /* a ring has nothing */
+        run(ways[i].script);
+        struct feed_request *request = ask_for(1, ways[i].mode, ways[i].last, ways[i].id);
+        replay(request, "", "");
+        check(got.end == REPLAY_READY && channel_ended_ms(channels[0]) == 0, "%s: the channel is new", ways[i].fact);
+        feed_request_free(request);
+        stop();
+    }
+    ring_memory_init(&memory, 1 << 20);
+}
+
+/* Nor does an id behind all ends stand behind what a channel has that is new again in that millisecond. */
+static void test_new_at_once(void)
+{
+    start();
+    run("ea5 b5 S");
+    struct feed_request *request = ask_for(2, START_RESUME, 0, "v5");
+    replay(request, "", "");
+    check_slice(slice_of(got.frames), SLICE("5 "), "the event of the other channel comes");
+    feed_request_free(request);
+    stop();
+}
+
+/* What Redis answered before an end came says nothing of it. */
+static void test_end_behind_answer(void)
+{
+    start();
+    run("S a1 ea2 Xa");
+    channel_verify(channels[0], UINT64_MAX);
+    fake_execute_all();
+    run("ea3");
+    answer_all();
+    check(channel_ended_ms(channels[0]) == 3, "the end that came since counts");
+    stop();
+}
+
 int main(void)
 {
     counters_init();
@@ -664,5 +724,8 @@ int main(void)
     test_newest_since_head();
     test_gaps_without_record();
     test_needs();
+    test_new_again();
+    test_new_at_once();
+    test_end_behind_answer();
     return check_end();
 }
