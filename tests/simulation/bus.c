@@ -1,6 +1,7 @@
 #include "tests/simulation/bus.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "proto/bus/channel_slot.h"
 #include "runtime/redis/shards_open.h"
@@ -63,6 +64,9 @@ static size_t on_publish(void *data, bool sharded, struct slice channel, struct 
     size_t heard = 0;
     struct message *message = NULL;
     (void)sharded;
+    size_t begin = payload.n < sizeof(server->published) ? payload.n : sizeof(server->published) - 1;
+    memcpy(server->published, payload.p, begin);
+    server->published[begin] = 0;
     for (uint32_t i = 0; i < server->hearing_count; ++i) {
         if (!slice_eq(slice_make(server->hearings[i].name, server->hearings[i].n), channel))
             continue;

@@ -18,6 +18,7 @@ struct server {
     bool up; /* false: it refuses connections */
     int64_t clock_us; /* its clock less the world's */
     struct line lines[CHANNELS]; /* what its data went through */
+    char published[64]; /* how the last message begins that it published */
     struct hearing *hearings;
     uint32_t hearing_count, hearing_room;
 };

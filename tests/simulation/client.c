@@ -27,6 +27,7 @@ static void on_connects(void *data)
                             .welcome = resumes ? WELCOME_NOTHING : WELCOME_POSITION,
                             .mode = resumes ? START_RESUME : client->mode,
                             .last = client->last,
+                            .end_text = client->end_text == NULL ? (struct slice){NULL, 0} : slice_of(client->end_text),
                             .client = client->number + 1};
     client->gateway = node->number;
     client->gateway_us = node->started_us;
@@ -67,14 +68,35 @@ void client_leave(struct client *client, bool vanishes, uint64_t back_us)
     client_connect(client, back_us);
 }
 
+/* Its channels have ended. It looks in again, now and then as one that has never been there. */
+static void rest(struct client *client)
+{
+    if (chance_below(&chance_of_order, 8) == 0)
+        client->id[0] = 0;
+    if (!client->away)
+        client_connect(client, 1000 + chance_below(&chance_of_order, 700000));
+}
+
 void client_ends(struct client *client, const char *how)
 {
     trace("client %u: its stream %s", client->number, how);
     client->wire = NULL;
     if (how[0] == '4')
         world_refused(client, how);
+    if (client->over) {
+        rest(client);
+        return;
+    }
     if (!client->away)
         client_connect(client, 1000 + chance_below(&chance_of_order, 300000));
+}
+
+void client_takes_204(struct client *client)
+{
+    trace("client %u gets 204", client->number);
+    client->wire = NULL;
+    oracle_answered_204(client);
+    rest(client);
 }
 
 void clients_lost(uint16_t gateway)
@@ -111,7 +133,12 @@ void client_takes(struct client *client, struct slice type, struct slice data, c
     for (size_t i = 0; i < data.n && i < 16; ++i)
         schedule_note((unsigned char)data.p[i]);
     schedule_note(client->number);
-    if (slice_eq(type, SLICE("gap")))
+    bool own_text = client->end_text != NULL && data.p != NULL && slice_eq(data, slice_of(client->end_text));
+    if (client->over)
+        violation("client %u: something came behind the end of its stream", client->number);
+    if (slice_eq(type, SLICE("end")) || own_text)
+        oracle_told_end(client, own_text ? (struct slice){NULL, 0} : data, id);
+    else if (slice_eq(type, SLICE("gap")))
         oracle_gap(client, data, id);
     else if (data.p != NULL)
         oracle_event(client, data, id);

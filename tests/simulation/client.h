@@ -20,7 +20,11 @@ struct track {
     uint64_t doubt_us; /* what was published before may be missing: its id could not be relied on; 0: none */
     uint64_t twice_since; /* of the stream: the times of events that may come again */
     struct position twice_after; /* … */
+    uint16_t abandoned_at; /* which gateway said so */
+    uint64_t over_ms; /* of an id that it came with, behind the ends of all its channels; 0: with none */
     struct fact *last_here; /* of the stream */
+    const struct fact *abandoned,
+        *abandoned_here; /* the last event behind which it was told that nobody goes on; … of the stream */
     bool moves; /* a channel of its stream has changed its shard, or a clock was set */
     bool gap_here; /* … has told one */
     uint64_t
@@ -40,6 +44,11 @@ struct client {
     enum start_mode mode; /* while it has no id */
     uint32_t last; /* START_LAST */
     bool fresh; /* this stream was asked for without an id */
+    bool head_first; /* its head may have been sent before its place was known */
+    bool over; /* it was told that all its channels have ended */
+    uint64_t over_us; /* when the client was last told that */
+    bool polls; /* it asks for its events as JSON, now and then */
+    const char *end_text; /* what it asks to be told in place of an end; NULL: nothing */
     char id[ID_MAX + 1], older_id[ID_MAX + 1];
     char foreign_id[ID_MAX + 1]; /* that stands for nothing; "": it had none */
     char asked_id[ID_MAX + 1]; /* with which this stream was asked for */
@@ -72,3 +81,4 @@ void clients_lost(uint16_t gateway);
 void client_takes_head(struct client *client);
 void client_takes(struct client *client, struct slice type, struct slice data, const struct slice *id);
 void client_ends(struct client *client, const char *how);
+void client_takes_204(struct client *client);

@@ -13,6 +13,8 @@ struct fact {
     bool own_id; /* an author's */
     uint64_t us; /* when */
     uint32_t size; /* of the data */
+    bool end; /* nothing follows in this history; it has no data */
+    uint32_t lease_s; /* another event was promised within so many seconds; 0: none was */
     struct fact *before; /* the one before it in its server's data */
     uint32_t index; /* in that line */
     bool gone; /* its history was deleted since */

@@ -1,4 +1,4 @@
-#include "tests/simulation/oracle.h"
+#include "tests/simulation/oracle_inside.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,14 +16,7 @@ enum {
     MARGIN_MS = 2000, /* between shards: SETTLED_MS and CLOCKS_MS of uplink.c */
     NOTICE_US = 1500000, /* a gateway notices a clock that was set within this */
     ON_ITS_WAY_US = 1000000, /* a message is, that long */
-    DEAF_US = 4000000, /* … and a connection over which nothing comes any more */
 };
-
-/* What may keep a place from a stream whose head is out: it counts on all since it asked, as far as that can be told. */
-#define DISTURBS                                                                                                             \
-    ((UINT64_C(1) << STEP_CUT | UINT64_C(1) << STEP_STALL | UINT64_C(1) << STEP_DOWN | UINT64_C(1) << STEP_KILL |            \
-      UINT64_C(1) << STEP_DRAIN | UINT64_C(1) << STEP_FREEZE | UINT64_C(1) << STEP_FAIL_OVER | UINT64_C(1) << STEP_RESTART | \
-      UINT64_C(1) << STEP_MOVE | UINT64_C(1) << STEP_CLOCK))
 
 static struct fact *facts[CHANNELS][FACTS]; /* by number */
 static uint32_t counts[CHANNELS], channel_count;
@@ -44,20 +37,42 @@ void oracle_reset(uint32_t channels)
     memset(moved_us, 0, sizeof(moved_us));
     memset(set_us, 0, sizeof(set_us));
     memset(emptied_us, 0, sizeof(emptied_us));
+    ends_reset();
 }
 
-static const struct line *line_of(uint32_t channel)
+const struct line *line_of(uint32_t channel)
 {
     return &bus.shards[bus.home[channel]].primary->lines[channel];
 }
 
-static bool has_seen(const struct track *track, const struct fact *fact)
+bool has_seen(const struct track *track, const struct fact *fact)
 {
     return track->seen[fact->number / 64] >> fact->number % 64 & 1;
 }
 
+uint32_t facts_of(uint32_t channel, struct fact ***all)
+{
+    *all = facts[channel];
+    return counts[channel];
+}
+
+bool is_data_steady(uint32_t channel, uint64_t since_us)
+{
+    return data_us[channel] <= since_us && moved_us[channel] <= since_us && marker_us[channel] <= since_us;
+}
+
+bool was_clock_set(uint32_t channel)
+{
+    return set_us[bus.home[channel]] != 0;
+}
+
+bool was_emptied_since(uint32_t channel, uint64_t since_us)
+{
+    return emptied_us[channel] > since_us;
+}
+
 /* The first entry that the history has now; POSITION_MAX: none. */
-static struct position first_kept(uint32_t channel)
+struct position first_kept(uint32_t channel)
 {
     char key[CHANNEL_KEY_MAX];
     struct position at = POSITION_MAX;
@@ -73,7 +88,7 @@ static struct position first_kept(uint32_t channel)
 }
 
 /* Whether the history that begins at `first` has the event. */
-static bool is_kept(const struct fact *fact, struct position first)
+bool is_kept(const struct fact *fact, struct position first)
 {
     return !fact->gone && position_compare(fact->at, first) >= 0;
 }
@@ -366,6 +381,7 @@ static bool is_id_used_again(const struct client *client)
 void oracle_asks(struct client *client)
 {
     client->head_us = 0;
+    client->over = false;
     client->asked_us = schedule_now_us();
     client->fresh = client->id[0] == 0;
     memcpy(client->asked_id, client->id, sizeof(client->id));
@@ -374,6 +390,7 @@ void oracle_asks(struct client *client)
         track->twice_since = UINT64_MAX;
         track->twice_after = POSITION_MAX;
         track->last_here = NULL;
+        track->abandoned_here = NULL;
         track->gap_here = false;
         track->astray_us = 0;
         if (is_asked_in_doubt(client) || is_id_used_again(client))
@@ -384,6 +401,7 @@ void oracle_asks(struct client *client)
     }
     if (client->id[0] != 0)
         allow(client);
+    ends_note_asked(client);
 }
 
 /* What its id stands for is known now. */
@@ -433,8 +451,8 @@ void oracle_place(struct client *client)
         const struct line *line = line_of(client->channels[i]);
         struct position first = first_kept(client->channels[i]);
         uint32_t from = line->count;
-        for (uint32_t some = client->last; some != 0 && from != 0 && is_kept(line->facts[from - 1], first); --some)
-            --from;
+        for (uint32_t some = client->last; some != 0 && from != 0 && is_kept(line->facts[from - 1], first);)
+            some -= !line->facts[--from]->end;
         if (track->last == NULL && from < track->from && data_us[client->channels[i]] == 0)
             track->from = from;
     }
@@ -446,6 +464,7 @@ void oracle_head(struct client *client)
 {
     client->head_us = schedule_now_us();
     stay_in_doubt(client);
+    oracle_head_of_ends(client);
     for (uint32_t i = 0; i < client->count; ++i) {
         struct track *track = &client->tracks[client->channels[i]];
         if (!track->begun)
@@ -513,7 +532,7 @@ static bool is_in_deleted(const struct fact *fact)
     return fact->gone && fact->us <= at_us && fact->us + ON_ITS_WAY_US > at_us;
 }
 
-static void check_missing(const struct client *client, const struct track *track, const struct fact *fact)
+const struct fact *missing_before(const struct client *client, const struct track *track, const struct fact *fact)
 {
     const struct fact *have = held(track);
     for (const struct fact *before = fact->before; before != NULL && before != have; before = before->before) {
@@ -523,11 +542,20 @@ static void check_missing(const struct client *client, const struct track *track
             break;
         if (before->lost || before->restored || has_seen(track, before) || before->us <= track->gap_us || has_no_record(before) ||
             is_left_out_by_clock(client, track) || is_place_used_again(before) || is_id_used_again(client) ||
-            is_in_deleted(before) || before->us <= track->doubt_us || before->us <= track->astray_us)
+            is_in_deleted(before) || before->us <= track->doubt_us || before->us <= track->astray_us ||
+            ends_may_skip(client, before))
             continue;
-        violation("client %u: event %u of channel %u came without %u before it, and without a gap", client->number, fact->number,
-                  fact->channel, before->number);
+        return before;
     }
+    return NULL;
+}
+
+static void check_missing(const struct client *client, const struct track *track, const struct fact *fact)
+{
+    const struct fact *missing = missing_before(client, track, fact);
+    if (missing != NULL)
+        violation("client %u: event %u of channel %u came without %u before it, and without a gap", client->number, fact->number,
+                  fact->channel, missing->number);
 }
 
 /* While a stream is open, a history that is deleted can't tell an old event that was on its way from a new one. */
@@ -584,8 +612,14 @@ static uint32_t heard_count(const struct client *client, uint32_t channel)
 
 static void check_depth(const struct client *client, const struct track *track, const struct fact *fact)
 {
-    if ((world.plan.faults & DISTURBS) == 0 && client->fresh && client->mode == START_LAST && track->last == NULL && !fact->lost &&
-        track->gap_us == 0 && data_us[fact->channel] == 0 && fact->index + client->last < heard_count(client, fact->channel))
+    if (fact->end || (world.plan.faults & DISTURBS) != 0 || !client->fresh || client->mode != START_LAST || track->last != NULL ||
+        fact->lost || track->gap_us != 0 || data_us[fact->channel] != 0)
+        return;
+    const struct line *line = line_of(fact->channel);
+    uint32_t some = 0;
+    for (uint32_t i = fact->index, count = heard_count(client, fact->channel); i < count; ++i)
+        some += !line->facts[i]->end;
+    if (some > client->last)
         violation("client %u: event %u of channel %u is older than what it asked for", client->number, fact->number, fact->channel);
 }
 
@@ -594,6 +628,12 @@ void oracle_event(struct client *client, struct slice data, const struct slice *
     struct fact *fact = fact_of(client, data);
     if (fact == NULL)
         return;
+    check_id(client, fact, id);
+    oracle_take(client, fact);
+}
+
+void oracle_take(struct client *client, struct fact *fact)
+{
     struct track *track = &client->tracks[fact->channel];
     if (!track->followed) {
         violation("client %u: event %u of channel %u, which it does not follow", client->number, fact->number, fact->channel);
@@ -604,14 +644,14 @@ void oracle_event(struct client *client, struct slice data, const struct slice *
     if (track->owes_gap)
         violation("client %u: event %u of channel %u came before the gap that its id owes", client->number, fact->number,
                   fact->channel);
-    check_id(client, fact, id);
     check_order(client, track, fact);
     check_depth(client, track, fact);
     track->moves = is_asked_in_doubt(client);
     if (has_seen(track, fact) && client->asked_id[0] != 0)
         allow(client); /* its id may have been used once more since it asked */
     if (has_seen(track, fact) && !may_come_twice(track, fact) && fact->us > track->astray_us && !fact->restored &&
-        !is_old_in_deleted(client, fact) && !(track->gap_here && data_us[fact->channel] != 0))
+        !is_old_in_deleted(client, fact) &&
+        !(track->gap_here && (fact->end || data_us[fact->channel] != 0))) /* behind a gap the end is told again */
         violation("client %u: event %u of channel %u came twice", client->number, fact->number, fact->channel);
     struct fact *have = held(track);
     track->seen[fact->number / 64] |= UINT64_C(1) << fact->number % 64;
@@ -729,8 +769,13 @@ static bool has_all(const struct client *client, uint32_t *channel)
     for (uint32_t i = 0; i < client->count; ++i) {
         const struct line *line = line_of(*channel = client->channels[i]);
         const struct fact *last = line->count == 0 ? NULL : line->facts[line->count - 1];
-        if (last != NULL && !has_seen(&client->tracks[*channel], last) && last->us > client->tracks[*channel].gap_us)
-            return false;
+        const struct track *track = &client->tracks[*channel];
+        if (last == NULL || has_seen(track, last) || last->us <= track->gap_us || ends_may_skip(client, last) ||
+            (last->end && (!ends_due(*channel) || missing_up_to(client, last) == NULL)))
+            continue;
+        if (track->last == NULL && last->index < track->from && (!last->end || client->count > 1))
+            continue; /* its first place is behind it */
+        return false;
     }
     return true;
 }
@@ -739,7 +784,7 @@ bool oracle_complete(void)
 {
     uint32_t channel;
     for (uint32_t i = 0; i < client_count; ++i)
-        if (!clients[i].gone && !has_all(&clients[i], &channel))
+        if (!clients[i].gone && (!has_all(&clients[i], &channel) || !ends_known(&clients[i], &channel)))
             return false;
     return true;
 }
@@ -754,4 +799,7 @@ void oracle_end(void)
                       : clients[i].head_us == 0 ? "no answer"
                                                 : "the stream is open",
                       channel);
+        else if (!clients[i].gone && !ends_known(&clients[i], &channel))
+            violation("client %u: %s, and it does not learn that channel %u has ended", i,
+                      clients[i].wire == NULL ? "it cannot connect" : "the stream is open", channel);
 }

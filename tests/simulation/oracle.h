@@ -36,11 +36,23 @@ void oracle_asks(struct client *client);
 void oracle_head(struct client *client);
 void oracle_place(struct client *client);
 void oracle_event(struct client *client, struct slice data, const struct slice *id);
+
+/* Ends (oracle_ends.c). A server has taken one, behind all else that its history has; an author was refused since there is one. */
+void oracle_ended(struct server *server, uint32_t channel);
+void oracle_refused_ended(const struct server *server, uint32_t channel);
+
+/* A stream was told an end: with `data`, or with its own text in place of it (`data` p NULL). It has ended in order; and the answer 204. */
+void oracle_told_end(struct client *client, struct slice data, const struct slice *id);
+void oracle_answered_204(struct client *client);
+void oracle_head_of_ends(const struct client *client);
 void oracle_gap(struct client *client, struct slice data, const struct slice *id);
 
 /* The client is another one from now on: it goes on from an id that it had before (false: not from this one), or with one that stands for nothing. */
 bool oracle_goes_back(struct client *client, const char *id);
 void oracle_foreign(struct client *client);
+
+/* From now on there are no faults. */
+void oracle_healed(void);
 
 /* Everything was healed and each client had time to get the last event of each of its channels. */
 void oracle_end(void);

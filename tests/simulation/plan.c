@@ -93,6 +93,19 @@ static enum step_kind draw_kind(const struct plan *plan, struct chance *chance)
     }
 }
 
+/* What came later has a chance of its own, so that worlds without it stay what they were. */
+static void draw_ends(struct plan *plan, uint64_t seed)
+{
+    static const uint32_t ins[] = {4, 12, 40};
+    struct chance chance = {seed ^ 0xe4d5};
+    plan->ends.seed = chance_next(&chance);
+    if (!chance_one_in(&chance, 3))
+        return;
+    plan->ends.end_in = chance_one_in(&chance, 6) ? 0 : ins[chance_below(&chance, 3)];
+    plan->ends.lease_in = plan->ends.end_in != 0 && chance_one_in(&chance, 2) ? 0 : ins[chance_below(&chance, 3)];
+    plan->ends.renews = chance_one_in(&chance, 3);
+}
+
 void plan_draw(struct plan *plan, uint64_t seed, bool calm)
 {
     struct chance chance = {seed};
@@ -104,6 +117,7 @@ void plan_draw(struct plan *plan, uint64_t seed, bool calm)
     plan->gateways = chance_one_in(&chance, 2) ? 1 : 2;
     plan->clients = (uint32_t)chance_between(&chance, 1, 6);
     draw_faults(plan, &chance);
+    draw_ends(plan, seed);
     if (calm) { /* as much of everything as there may be, and no fault */
         plan->channels = CHANNELS;
         plan->faults = 1 << STEP_PUBLISH | 1 << STEP_BURST | packs[0];

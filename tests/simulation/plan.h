@@ -5,12 +5,14 @@
 #include "tests/simulation/client.h"
 #include "tests/simulation/world.h"
 
-#define STEPS(X)                                                                                                                   \
-    X(PUBLISH)                                                                                                                     \
-    X(BURST)                                                                                                                       \
-    X(LEAVE) X(VANISH) X(STAY_AWAY) X(COME_BACK) X(GO_BACK_IN_TIME) X(FOREIGN_ID) X(SLOW_DOWN) X(SPEED_UP) X(CUT) X(STALL) X(TRIM) \
-        X(EXPIRE) X(DELETE) X(FLUSH) X(EVICT) X(FORGET_BIRTH) X(WRONG_TYPE) X(UNREADABLE) X(READABLE) X(NO_MEMORY) X(MEMORY)       \
-            X(DOWN) X(UP) X(REMEMBER) X(RESTART) X(FAIL_OVER) X(CLOCK) X(MOVE) X(KILL) X(START) X(FREEZE) X(DRAIN)
+#define STEPS(X)                                                                                                                 \
+    X(PUBLISH)                                                                                                                   \
+    X(BURST)                                                                                                                     \
+    X(LEAVE)                                                                                                                     \
+    X(VANISH)                                                                                                                    \
+    X(STAY_AWAY) X(COME_BACK) X(GO_BACK_IN_TIME) X(FOREIGN_ID) X(SLOW_DOWN) X(SPEED_UP) X(CUT) X(STALL) X(TRIM) X(EXPIRE)        \
+        X(DELETE) X(FLUSH) X(EVICT) X(FORGET_BIRTH) X(WRONG_TYPE) X(UNREADABLE) X(READABLE) X(NO_MEMORY) X(MEMORY) X(DOWN) X(UP) \
+            X(REMEMBER) X(RESTART) X(FAIL_OVER) X(CLOCK) X(MOVE) X(KILL) X(START) X(FREEZE) X(DRAIN)
 #define STEP_NAME(name) STEP_##name,
 enum step_kind { STEPS(STEP_NAME) STEP_KINDS };
 
@@ -26,6 +28,11 @@ struct plan {
     uint32_t channels, gateways, clients;
     bool born_now; /* the data were made a moment ago */
     uint64_t faults; /* a bit for each kind of step that may occur */
+    struct {
+        uint32_t end_in, lease_in; /* one event of so many is a channel's last, or promises another one; 0: none */
+        bool renews; /* who is refused since a channel has ended deletes its history, now and then */
+        uint64_t seed;
+    } ends;
     uint32_t count;
     struct step steps[STEPS_MAX];
     uint64_t end_us;

@@ -39,6 +39,27 @@ static void draw_id(char out[OWN_ID_MAX], uint32_t channel, uint32_t number, uin
         event_id_format(out, SLICE("elsewhere"), (struct position){1600000000000 + number, 0}); /* mirrored */
 }
 
+/* Whether it is the channel's last event, or promises another one. */
+struct wish {
+    bool ends, only_end;
+    uint32_t lease_s;
+};
+
+static struct wish draw_wish(uint32_t number, uint64_t chance_a)
+{
+    struct wish wish = {false, false, 0};
+    struct chance chance = {world.plan.ends.seed ^ chance_a ^ (uint64_t)number << 32};
+    if (world.plan.ends.end_in != 0 && chance_one_in(&chance, world.plan.ends.end_in)) {
+        wish.ends = true;
+        wish.only_end = chance_one_in(&chance, 3);
+    } else if (world.plan.ends.lease_in != 0 && chance_one_in(&chance, world.plan.ends.lease_in)) {
+        wish.lease_s = (uint32_t)chance_between(&chance, 1, 3);
+    }
+    return wish;
+}
+
+static void delete_history(uint32_t channel);
+
 void world_publish(uint32_t channel, uint64_t chance_a, uint64_t chance_b)
 {
     static const char padding[] = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
@@ -54,15 +75,42 @@ void world_publish(uint32_t channel, uint64_t chance_a, uint64_t chance_b)
     channel_pubsub(key, channel_of(channel));
     draw_id(id, channel, number, chance_a);
     struct slice maxbytes = world.plan.node.ring_frames < 6 ? SLICE("1500") : SLICE("33554432");
-    struct slice argv[] = {SLICE("FCALL"), SLICE("sse_publish"), SLICE("1"),  slice_of(key), slice_make(data, n), SLICE("maxbytes"),
-                           maxbytes,       SLICE("id"),          slice_of(id)};
-    redisReply *reply = redis_model_command(bus_model(server), argv, id[0] != 0 ? 9 : 7);
+    struct wish wish = draw_wish(number, chance_a);
+    char lease[2] = {(char)('0' + wish.lease_s), 0};
+    struct slice argv[11] = {SLICE("FCALL"),
+                             SLICE("sse_publish"),
+                             SLICE("1"),
+                             slice_of(key),
+                             wish.only_end ? SLICE("") : slice_make(data, n),
+                             SLICE("maxbytes"),
+                             maxbytes};
+    uint32_t argc = 7;
+    if (id[0] != 0 && !wish.only_end)
+        argv[argc++] = SLICE("id"), argv[argc++] = slice_of(id);
+    if (wish.ends)
+        argv[argc++] = SLICE("end"), argv[argc++] = SLICE("1");
+    else if (wish.lease_s != 0)
+        argv[argc++] = SLICE("lease"), argv[argc++] = slice_of(lease);
+    redisReply *reply = redis_model_command(bus_model(server), argv, argc);
     ++world_steps;
     if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 3 && strcmp(reply->element[2]->str, "published") == 0) {
-        oracle_published(server, channel, number, slice_make(reply->element[0]->str, reply->element[0]->len),
-                         slice_make(reply->element[1]->str, reply->element[1]->len), (uint32_t)n);
-        trace("published %u.%u at %s id %s%s", channel, number, reply->element[1]->str, reply->element[0]->str,
-              server != bus.shards[bus_shard_of(channel)].primary ? ", at the old primary" : "");
+        trace("published %u.%u at %s id %s%s%s%s", channel, number, reply->element[1]->str, reply->element[0]->str,
+              server != bus.shards[bus_shard_of(channel)].primary ? ", at the old primary" : "",
+              wish.only_end ? ": the end"
+              : wish.ends   ? ", and the end"
+                            : "",
+              wish.lease_s != 0 ? ", with a lease" : "");
+        if (!wish.only_end)
+            oracle_published(server, channel, number, slice_make(reply->element[0]->str, reply->element[0]->len),
+                             slice_make(reply->element[1]->str, reply->element[1]->len), (uint32_t)n)
+                ->lease_s = wish.lease_s;
+        if (wish.ends)
+            oracle_ended(server, channel);
+    } else if (reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "ENDED", 5) == 0) {
+        trace("not published %u.%u: %s", channel, number, reply->str);
+        oracle_refused_ended(server, channel);
+        if (world.plan.ends.renews && chance_b % 4 == 3 && server == bus.shards[bus_shard_of(channel)].primary)
+            delete_history(channel);
     } else {
         trace("not published %u.%u: %s", channel, number, reply->type == REDIS_REPLY_ERROR ? reply->str : reply->element[2]->str);
     }

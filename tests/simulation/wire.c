@@ -88,8 +88,8 @@ static bool take_event(struct wire *wire, struct slice *rest)
 {
     struct slice bytes = *rest, line, type = SLICE("message"), data = {NULL, 0}, id = {NULL, 0};
     if (bytes.n >= 2 && bytes.p[0] == ':') {
-        if (bytes.p[1] != '\n')
-            violation("client %u: a comment with text", wire->client->number);
+        if (bytes.p[1] != '\n' || wire->client->over)
+            violation("client %u: a comment %s", wire->client->number, bytes.p[1] != '\n' ? "with text" : "behind the end");
         *rest = slice_from(bytes, 2);
         return true;
     }
@@ -475,8 +475,16 @@ void http_error_later(h2o_req_t *req, int status, unsigned retry_s, const char *
 
 void http_send(h2o_req_t *req, int status, const char *type, struct slice body)
 {
+    struct wire *wire = H2O_STRUCT_FROM_MEMBER(struct wire, req, req);
+    struct client *client = wire->client;
     (void)type, (void)body;
-    http_error_later(req, status, 0, "nothing more");
+    if (status != 204)
+        abort();
+    dispose_request(wire);
+    wire->client = NULL;
+    wire->answered = true;
+    if (client != NULL)
+        client_takes_204(client);
 }
 
 /* Of answers to requests that poll: clients here don't. */
@@ -501,6 +509,8 @@ static void on_asks(void *data)
     wire->spec.channels = wire->channels;
     wire->spec.resume_id = slice_of(wire->id);
     wire->spec.head_first = !node_usable(wire->node);
+    if (wire->client != NULL)
+        wire->client->head_first = wire->spec.head_first;
     hub_open(node_hub(wire->node, wire->worker), &wire->req, &wire->spec);
 }
 
@@ -538,6 +548,9 @@ void wires_check(void)
             violation("gateway %u: a client that reads nothing is not closed", wire->node->number);
         bool takes =
             wire->wants_room && wire->stuck_us + SLACK_US > now_us; /* what was queued before the stream's end, bit by bit */
+        if (wire->client != NULL && wire->client->over && wire->client->read_us == 0 && !takes &&
+            wire->client->over_us + SLACK_US < now_us)
+            violation("gateway %u: the stream of client %u is open behind its end", wire->node->number, wire->client->number);
         if (wire->client != NULL && wire->client->read_us == 0 && !takes && wire->node->drained_us != 0 &&
             wire->node->drained_us + SLACK_US < now_us)
             violation("gateway %u: the stream of client %u is open behind the drain", wire->node->number, wire->client->number);

@@ -109,6 +109,7 @@ static void make_clients(void)
         client->mode = chance_one_in(&world.chance, 3) ? START_LAST : START_FRESH;
         client->last = (uint32_t)(chance_one_in(&world.chance, 4) ? 1000 : chance_between(&world.chance, 1, 20));
         client->read_most = 1 << 16;
+        client->end_text = client->count == 1 && (world.plan.ends.seed >> i) % 4 == 0 ? "[DONE]" : NULL;
         client_connect(client, chance_below(&world.chance, world.plan.end_us / 2 + 1));
     }
 }
@@ -145,6 +146,7 @@ static void begin(uint64_t seed)
 static void heal(void)
 {
     trace("all faults end");
+    oracle_healed();
     wires_check();
     wires_notice();
     for (uint32_t i = 0; i < world.plan.bus.shards; ++i) {
