@@ -95,13 +95,15 @@ void channel_move(struct channel *channel, const struct channel_shard *shard)
 
 void channel_stand_at(struct channel *channel, struct position at, const struct frame *newest)
 {
+    bool same = newest != NULL && newest->lease_s != 0 && position_compare(channel->last, at) == 0;
     channel->last = at;
     channel->before_end = newest != NULL && newest->kind == FRAME_END ? newest->prev : POSITION_MAX;
     channel->lease_s = newest != NULL && newest->kind == FRAME_EVENT ? newest->lease_s : 0;
-    channel->abandoned = false;
-    if (h2o_linklist_is_linked(&channel->leased) && channel->lease_s == 0)
+    channel->abandoned = channel->abandoned && same; /* it was found again: streams were told */
+    bool waits = channel->lease_s != 0 && !channel->abandoned;
+    if (h2o_linklist_is_linked(&channel->leased) && !waits)
         h2o_linklist_unlink(&channel->leased);
-    else if (!h2o_linklist_is_linked(&channel->leased) && channel->lease_s != 0)
+    else if (!h2o_linklist_is_linked(&channel->leased) && waits)
         h2o_linklist_insert(&channel->shared->leased, &channel->leased);
 }
 
@@ -160,6 +162,7 @@ static void leave_behind(struct channel *channel, struct position at)
 {
     uint32_t next = ring_after(&channel->ring, at);
     const struct frame *before = next == 0 ? NULL : ring_at(&channel->ring, next - 1);
+    channel->abandoned = false; /* a gap takes back that streams were told */
     go_to(channel, at, before != NULL && position_compare(before->at, at) == 0 ? before : NULL);
     ring_clear(&channel->ring);
     channel->horizon_ms = 0;

@@ -61,6 +61,7 @@ static void start(void)
     shared.on_read_failed = on_read_failed;
     shared.on_live = on_live;
     h2o_linklist_init_anchor(&shared.counted);
+    h2o_linklist_init_anchor(&shared.leased);
     channel = channel_create(&shared, &shard, SLICE("news"));
     seen[0] = 0;
     failures = lives = doubts = 0;
@@ -95,6 +96,15 @@ static void step(char what, uint64_t event)
     case 'p': /* an event is published, and comes */
         fake_publish(stream, event);
         message(event);
+        break;
+    case 'l': /* … which promises another one within a second */
+        fake.lease_s = 1;
+        step('p', event);
+        fake.lease_s = 0;
+        break;
+    case 'Z': /* all has come that was published within 5 seconds */
+        shard.proven_ms = 5000;
+        channel_check_leases(&shared);
         break;
     case 'h': /* … and does not come */
         fake_publish(stream, event);
@@ -180,6 +190,10 @@ static const struct {
     {"an event that the first read has as well comes once", "h1 S p2 A", "", true},
     {"one that comes after the first answer was made comes", "h1 S a p2", "2 ", true},
     {"before the subscription is confirmed, messages wait", "p1 p2 S A", "", true},
+    /* leases */
+    {"that a channel was abandoned is told when all that was published in time has come", "SA l1 p2 l3 Z", "1 2 3 end ", true},
+    {"… once, also where its last event is found again", "SA l1 Z L SA", "1 end ", true},
+    {"… and again behind a gap: what followed is lost", "SA l1 Z p2 L K2 SA", "1 end 2 gap end ", true},
     /* duplicates */
     {"the newest event again is none", "SA p1 m1 p2 m2", "1 2 ", true},
     {"nor is an older one of the ring", "SA p1 p2 p3 m1 m2", "1 2 3 ", true},
