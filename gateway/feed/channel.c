@@ -70,13 +70,18 @@ static void drop_held(struct channel *channel)
     frames_dispose(&held);
 }
 
+static void drop_lease(struct channel *channel)
+{
+    if (channel->lease.place != 0)
+        leases_remove(channel->shard->leases, &channel->lease);
+}
+
 void channel_destroy(struct channel *channel)
 {
     drop_held(channel);
     channel_forget_history(channel);
     ring_clear(&channel->ring);
-    if (h2o_linklist_is_linked(&channel->leased))
-        h2o_linklist_unlink(&channel->leased);
+    drop_lease(channel);
     if (channel->unsettled)
         --channel->shared->unsettled;
     if (channel->reading == READING_MARKER)
@@ -89,8 +94,15 @@ void channel_destroy(struct channel *channel)
 void channel_move(struct channel *channel, const struct channel_shard *shard)
 {
     channel_lost(channel);
+    drop_lease(channel);
     channel->shard = shard;
     channel->born_ms = channel->seen_ms = 0;
+}
+
+/* By Redis's clock. */
+static uint64_t lease_end_ms(const struct channel *channel)
+{
+    return channel->last.ms + (uint64_t)channel->lease_s * 1000;
 }
 
 void channel_stand_at(struct channel *channel, struct position at, const struct frame *newest)
@@ -100,28 +112,29 @@ void channel_stand_at(struct channel *channel, struct position at, const struct 
     channel->before_end = newest != NULL && newest->kind == FRAME_END ? newest->prev : POSITION_MAX;
     channel->lease_s = newest != NULL && newest->kind == FRAME_EVENT ? newest->lease_s : 0;
     channel->abandoned = channel->abandoned && same; /* it was found again: streams were told */
-    bool waits = channel->lease_s != 0 && !channel->abandoned;
-    if (h2o_linklist_is_linked(&channel->leased) && !waits)
-        h2o_linklist_unlink(&channel->leased);
-    else if (!h2o_linklist_is_linked(&channel->leased) && waits)
-        h2o_linklist_insert(&channel->shared->leased, &channel->leased);
+    if (channel->lease_s == 0 || channel->abandoned)
+        drop_lease(channel);
+    else if (channel->shard != NULL && (channel->lease.place == 0 || lease_end_ms(channel) < channel->lease.due_ms))
+        leases_put(channel->shard->leases, &channel->lease,
+                   lease_end_ms(channel)); /* a later end waits until the earlier one has come */
 }
 
-/* The end of its lease, by Redis's clock; UINT64_MAX: none is running. */
-static uint64_t lease_end_ms(const struct channel *channel)
+static bool is_leased(const struct channel *channel)
 {
-    bool leased = channel->state == LIVE && channel->lease_s != 0 && !channel->abandoned && channel->shard != NULL;
-    return leased ? channel->last.ms + (uint64_t)channel->lease_s * 1000 : UINT64_MAX;
+    return channel->state == LIVE && channel->lease_s != 0 && !channel->abandoned && channel->shard != NULL;
 }
 
 /* All that was published before the end of the lease has come, so no other gateway has an event either that came in time. */
 void channel_check_lease(struct channel *channel)
 {
-    uint64_t end_ms = lease_end_ms(channel);
-    if (end_ms == UINT64_MAX || channel->shard->proven_ms <= end_ms)
+    if (!is_leased(channel))
         return;
+    if (channel->shard->proven_ms <= lease_end_ms(channel)) {
+        leases_put(channel->shard->leases, &channel->lease, lease_end_ms(channel));
+        return;
+    }
+    drop_lease(channel);
     channel->abandoned = true;
-    h2o_linklist_unlink(&channel->leased);
     struct frame *end = abandoned_frame(channel_name(channel), channel->last);
     channel->shared->on_event(channel, end);
     frame_unref(end);
@@ -130,17 +143,20 @@ void channel_check_lease(struct channel *channel)
 bool channel_lease_doubted(struct channel *channel)
 {
     channel_check_lease(channel);
-    uint64_t end_ms = lease_end_ms(channel);
-    return end_ms != UINT64_MAX && channel->shard->clock_known &&
-           (int64_t)monotonic_ms() + channel->shard->clock_ms > (int64_t)end_ms;
+    return is_leased(channel) && channel->shard->clock_known &&
+           (int64_t)monotonic_ms() + channel->shard->clock_ms > (int64_t)lease_end_ms(channel);
 }
 
-void channel_check_leases(struct channel_shared *shared)
+/* One that is not LIVE comes back when it is: channel_catch_up(). */
+bool channel_check_leases(const struct channel_shard *shard, uint64_t until_us)
 {
-    for (h2o_linklist_t *link = shared->leased.next, *next; link != &shared->leased; link = next) {
-        next = link->next;
-        channel_check_lease(H2O_STRUCT_FROM_MEMBER(struct channel, leased, link));
+    for (struct lease *lease; (lease = leases_first(shard->leases)) != NULL && lease->due_ms < shard->proven_ms;) {
+        if (monotonic_us() >= until_us)
+            return true;
+        leases_remove(shard->leases, lease);
+        channel_check_lease(H2O_STRUCT_FROM_MEMBER(struct channel, lease, lease));
     }
+    return false;
 }
 
 /* Goes on from `at`. `there`: the event there, where it is known. Where that is back, the history does not tell what streams were handed out behind it, so the channel remembers. */

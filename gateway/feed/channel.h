@@ -35,8 +35,8 @@ void channel_lost(struct channel *channel);
 void channel_doubt(struct channel *channel); /* messages may have been lost on the way; the subscription is still the same */
 void channel_message(struct channel *channel, struct slice payload);
 
-/* After it was proven that more has come: the channels whose lease is over were abandoned. */
-void channel_check_leases(struct channel_shared *shared);
+/* After it was proven that more has come: the channels of this shard whose lease is over were abandoned. True: it is until_us (monotonic_us()), and there are more. */
+bool channel_check_leases(const struct channel_shard *shard, uint64_t until_us);
 
 /* Tries again what could not be read: for when the command connection is back, or time has passed. */
 void channel_retry(struct channel *channel);

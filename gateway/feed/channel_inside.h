@@ -83,7 +83,7 @@ struct channel {
     struct position before_end; /* the position before `last`, which is the channel's end; POSITION_MAX: that is none */
     uint32_t lease_s; /* of the event at `last`; 0: none */
     bool abandoned; /* no event came within that */
-    h2o_linklist_t leased; /* in shared->leased, while lease_s is not over */
+    struct lease lease; /* in shard->leases, due then or sooner, while lease_s runs and it is LIVE; at other times perhaps */
     uint64_t read_us; /* monotonic_us() when the history last said what that is */
     struct ring ring;
     uint32_t depth; /* the ring was read to this depth; UINT32_MAX: to the beginning of the history */
@@ -114,7 +114,7 @@ struct channel {
 /* All up to here was handed on. `newest`: the event there; NULL: it is not known. */
 void channel_stand_at(struct channel *channel, struct position at, const struct frame *newest);
 
-/* The newest event's lease is over, so far as is proven: tells all streams that the channel was abandoned. */
+/* LIVE again: if the newest event's lease is over, so far as is proven, tells all streams that the channel was abandoned; else waits for that. */
 void channel_check_lease(struct channel *channel);
 
 /* Whether the lease is over by Redis's clock and the proof that no event came in time is still to come: a canary that leaves now brings it. */

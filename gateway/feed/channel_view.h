@@ -2,6 +2,7 @@
 #pragma once
 
 #include "gateway/feed/clock_steps.h"
+#include "gateway/feed/leases.h"
 #include "gateway/feed/ring.h"
 #include "proto/bus/history.h"
 #include "proto/bus/marker.h"
@@ -19,6 +20,7 @@ struct channel_shard {
     bool clock_known; /* since the first connection */
     int64_t clock_ms; /* Redis's clock (milliseconds since 1970) less monotonic_ms() */
     struct clock_steps *steps; /* of that clock */
+    struct leases *leases; /* of channels there, see channel_check_leases() */
     struct clock_steps *doubts; /* times about which a failover was followed: what was proven then may be of the primary before */
     void (*on_clock_doubt)(void *data); /* read the clock now */
     void *data;
@@ -47,7 +49,6 @@ struct channel_shared {
     struct ring_limits limits; /* of all that the bus thread keeps of events */
     struct page_budget *pages;
     h2o_linklist_t counted; /* see newest.c */
-    h2o_linklist_t leased; /* channels whose newest event has a lease, see channel_check_leases() */
     uint32_t counted_count;
     uint32_t worker_count; /* each may listen to each channel */
     void (*on_event)(struct channel *channel,

@@ -20,7 +20,7 @@ enum {
     RETRY_MS = 250,
     RETRY_MAX_MS = 4000,
     BUSY_CHANNELS = 1000, /* unconfirmed at one shard: new ones wait */
-    REQUESTS_US = 1000, /* of a turn, for requests; and as much for openings that have what they waited for */
+    REQUESTS_US = 1000, /* of a turn, for requests; as much for openings that have what they waited for, and for leases */
 };
 
 struct feed {
@@ -36,6 +36,7 @@ struct feed {
     struct gate *gate;
     atomic_size_t spoken_for; /* channels there are, and new ones that wait at the gate */
     atomic_size_t promised; /* new ones of requests that are on their way here */
+    bool leases_due; /* a clock was read, and not all of them were looked at since */
     bool hears_nodes;
     struct uplink *nodes; /* where ANNOUNCE_CHANNEL is subscribed; NULL: nowhere */
     struct subscription nodes_subscription;
@@ -422,7 +423,17 @@ static void on_clock(void *data)
     struct feed *feed = data;
     feed->shared.margin_ms = uplinks_margin_ms(feed->uplinks);
     metric_set(COUNT_RING_BYTES, (int64_t)feed->memory.bytes);
-    channel_check_leases(&feed->shared);
+    feed->leases_due = true;
+}
+
+/* False: there are no more. */
+static bool check_leases(struct feed *feed, uint64_t until_us)
+{
+    bool more = false;
+    for (struct uplink *uplink = uplinks_first(feed->uplinks); feed->leases_due && uplink != NULL; uplink = uplink->next)
+        more = channel_check_leases(&uplink->shard, until_us) || more;
+    feed->leases_due = more;
+    return more;
 }
 
 struct feed *feed_open(const struct feed_options *options)
@@ -460,7 +471,6 @@ struct feed *feed_open(const struct feed_options *options)
                                            .on_read_failed = on_read_failed,
                                            .on_live = on_live};
     h2o_linklist_init_anchor(&feed->shared.counted);
-    h2o_linklist_init_anchor(&feed->shared.leased);
     return feed;
 }
 
@@ -471,12 +481,13 @@ h2o_multithread_receiver_t *feed_requests(struct feed *feed)
 
 bool feed_take_requests(struct feed *feed)
 {
+    bool leases = check_leases(feed, monotonic_us() + REQUESTS_US);
     bool more = openings_run(&feed->openings, monotonic_us() + REQUESTS_US);
     for (uint64_t until_us = monotonic_us() + REQUESTS_US; !h2o_linklist_is_empty(&feed->inbox) && monotonic_us() < until_us;)
         take_request(feed, H2O_STRUCT_FROM_MEMBER(struct feed_request, super.link, list_take(&feed->inbox)));
     more = more || !h2o_linklist_is_empty(&feed->inbox);
     atomic_store_explicit(&feed->behind, more, memory_order_relaxed);
-    return more;
+    return more || leases;
 }
 
 bool feed_is_behind(struct feed *feed)

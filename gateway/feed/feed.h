@@ -31,8 +31,8 @@ struct feed *feed_open(const struct feed_options *options);
 /* Where workers send struct feed_request, each by an outbox of its own. */
 h2o_multithread_receiver_t *feed_requests(struct feed *feed);
 
-/* Does what workers asked, for a part of a turn of the bus thread's loop; once a turn. True when there is more, so that the loop must not sleep: between two parts it hears Redis,
- * so that live events wait for nobody's new channels. */
+/* Does what workers asked, and ends channels whose lease is over, for a part of a turn of the bus thread's loop; once a turn. True when there is more, so that the loop must not
+ * sleep: between two parts it hears Redis, so that live events wait for nobody's new channels. */
 bool feed_take_requests(struct feed *feed);
 
 /* Whether workers have asked for more than that. Any thread. */

@@ -57,6 +57,11 @@ bool uplink_heard(const struct uplink *uplink, uint64_t since_us)
     return canary_proven_us(uplink->canary) >= since_us;
 }
 
+struct uplink *uplinks_first(const struct uplinks *uplinks)
+{
+    return uplinks->first;
+}
+
 bool uplinks_settled(const struct uplinks *uplinks, uint64_t now_us)
 {
     return now_us <= uplinks->settled_until_us;
@@ -273,6 +278,7 @@ static void on_shard(void *data, struct shard *shard)
     *uplink = (struct uplink){.uplinks = uplinks, .at = shard, .next = uplinks->first};
     uplink->shard.steps = &uplink->steps;
     uplink->shard.doubts = &uplink->doubts;
+    uplink->shard.leases = &uplink->leases;
     uplink->shard.on_clock_doubt = on_clock_doubt;
     uplink->shard.data = uplink;
     uplinks->first = shard->owner = uplink;
@@ -311,6 +317,7 @@ static void on_gone(void *data, struct shard *shard)
     if (uplink->watch != NULL)
         link_watch_close(uplink->watch);
     canary_close(uplink->canary);
+    leases_dispose(&uplink->leases);
     free(uplink);
     uplinks->options.on_change(uplinks->options.data);
 }

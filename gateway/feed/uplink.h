@@ -10,6 +10,7 @@ struct uplink {
     struct shard *at;
     struct channel_shard shard; /* its command connection and its clock */
     struct clock_steps steps, doubts;
+    struct leases leases;
     bool moved; /* its commands go to another node, whose clock was not read yet */
     uint64_t clock_asked_ms; /* monotonic_ms() when the first of the answers that are to come was asked for */
     uint32_t clock_asked; /* how many that are */
@@ -41,6 +42,9 @@ struct uplinks_options {
 };
 
 struct uplinks *uplinks_open(const struct uplinks_options *options);
+
+/* The first of all, which lead to each other; NULL: there is none. */
+struct uplink *uplinks_first(const struct uplinks *uplinks);
 
 /* The uplink to the shard of this slot; NULL: none is known to have it. */
 struct uplink *uplinks_of(const struct uplinks *uplinks, uint16_t slot);

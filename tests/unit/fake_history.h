@@ -12,7 +12,7 @@
 #include "tests/check.h"
 #include "tests/message.h"
 
-enum { FAKE_CHANNELS = 4, FAKE_EVENTS = 64, FAKE_PAYLOAD = 192, FAKE_READS = 16 };
+enum { FAKE_CHANNELS = 26, FAKE_EVENTS = 64, FAKE_PAYLOAD = 192, FAKE_READS = 16 };
 
 struct fake_stream {
     char name[16];
@@ -236,7 +236,7 @@ enum history_fault history_fault(const char *why)
     return strcmp(why, "forbidden") == 0 ? HISTORY_FORBIDDEN : HISTORY_UNREAD;
 }
 
-/* Appends "7 " for event 7 and "gap " for a gap. */
+/* Appends "7 " for event 7, "gap " for a gap, and "end " where the channel was abandoned. */
 CHECK_UNUSED static void fake_note(char *text, size_t size, const struct frame *frame)
 {
     size_t n = strlen(text);

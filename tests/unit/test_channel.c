@@ -7,6 +7,7 @@
 #include "runtime/monotonic.h"
 #include "tests/check.h"
 #include "tests/unit/fake_history.h"
+#include "tests/unit/moving_clock.h"
 
 static char seen[1024]; /* what was handed on */
 static unsigned failures, lives, doubts;
@@ -37,6 +38,7 @@ static void on_clock_doubt(void *data)
 
 static struct ring_memory memory;
 static struct clock_steps steps, moves;
+static struct leases leases;
 static struct channel_shard shard;
 static struct channel_shared shared;
 static struct channel *channel;
@@ -52,6 +54,7 @@ static void start(void)
                                    .history = &fake,
                                    .steps = &steps,
                                    .doubts = &moves,
+                                   .leases = &leases,
                                    .on_clock_doubt = on_clock_doubt,
                                    .proven_ms = 100};
     steps = (struct clock_steps){.next = 0};
@@ -61,7 +64,6 @@ static void start(void)
     shared.on_read_failed = on_read_failed;
     shared.on_live = on_live;
     h2o_linklist_init_anchor(&shared.counted);
-    h2o_linklist_init_anchor(&shared.leased);
     channel = channel_create(&shared, &shard, SLICE("news"));
     seen[0] = 0;
     failures = lives = doubts = 0;
@@ -72,12 +74,22 @@ static void stop(void)
     channel_destroy(channel);
     while (fake_answer(NULL))
         continue;
-    check(memory.bytes == 0 && shared.unsettled == 0, "… and leaves nothing behind");
+    check(memory.bytes == 0 && shared.unsettled == 0 && leases.count == 0, "… and leaves nothing behind");
 }
 
 static void message(uint64_t event)
 {
     channel_message(channel, slice_make(stream->payloads[event], stream->sizes[event]));
+}
+
+static void step_lease(char what, uint64_t value)
+{
+    if (what == 'l') { /* what is published from now on has a lease of so many seconds; 0: none */
+        fake.lease_s = (uint32_t)value;
+    } else { /* t: all that was published before this time of Redis's clock has come */
+        shard.proven_ms = value;
+        channel_check_leases(&shard, UINT64_MAX);
+    }
 }
 
 /* One step of a row's script. */
@@ -97,15 +109,6 @@ static void step(char what, uint64_t event)
         fake_publish(stream, event);
         message(event);
         break;
-    case 'l': /* … which promises another one within a second */
-        fake.lease_s = 1;
-        step('p', event);
-        fake.lease_s = 0;
-        break;
-    case 'Z': /* all has come that was published within 5 seconds */
-        shard.proven_ms = 5000;
-        channel_check_leases(&shared);
-        break;
     case 'h': /* … and does not come */
         fake_publish(stream, event);
         break;
@@ -119,6 +122,10 @@ static void step(char what, uint64_t event)
     case 's': /* … that names one before it which was not the last one */
         fake_message(stream, event, event - 3);
         message(event);
+        break;
+    case 'l':
+    case 't':
+        step_lease(what, event);
         break;
     case 'q': /* Redis answers, and the answers are on their way */
         fake_execute_all();
@@ -190,10 +197,6 @@ static const struct {
     {"an event that the first read has as well comes once", "h1 S p2 A", "", true},
     {"one that comes after the first answer was made comes", "h1 S a p2", "2 ", true},
     {"before the subscription is confirmed, messages wait", "p1 p2 S A", "", true},
-    /* leases */
-    {"that a channel was abandoned is told when all that was published in time has come", "SA l1 p2 l3 Z", "1 2 3 end ", true},
-    {"… once, also where its last event is found again", "SA l1 Z L SA", "1 end ", true},
-    {"… and again behind a gap: what followed is lost", "SA l1 Z p2 L K2 SA", "1 end 2 gap end ", true},
     /* duplicates */
     {"the newest event again is none", "SA p1 m1 p2 m2", "1 2 ", true},
     {"nor is an older one of the ring", "SA p1 p2 p3 m1 m2", "1 2 3 ", true},
@@ -253,6 +256,33 @@ static const struct {
     {"… and where nothing of before is there", "SA p2 p3 L K2 f4 S A p5", "2 3 gap 5 ", true},
     {"… or all of Redis was flushed", "SA p2 p3 L F f4 S A p5", "2 3 gap 5 ", true},
     {"an older event that comes again is none behind them", "SA p5 p6 f7 T7 n3 A p8", "5 6 8 ", true},
+    /* leases; an event's position is its number in milliseconds */
+    {"a lease runs until all that was published in its time has come", "SA l1 p1 t1001", "1 ", true},
+    {"then the channel was abandoned, and that is told once", "SA l1 p1 t1002 t1003 t9000", "1 end ", true},
+    {"an event renews it", "SA l1 p1 p2 t1002", "1 2 ", true},
+    {"… from its own time on", "SA l1 p1 p2 t1002 t1003", "1 2 end ", true},
+    {"also for longer", "SA l1 p1 l9 p2 t1003 t9002", "1 2 ", true},
+    {"… but not for ever", "SA l1 p1 l9 p2 t1003 t9003", "1 2 end ", true},
+    {"or for less", "SA l9 p1 l1 p2 t1003", "1 2 end ", true},
+    {"an event without a lease ends it", "SA l1 p1 l0 p2 t9000", "1 2 ", true},
+    {"an event revives the channel", "SA l1 p1 t1002 l0 p2 t9000", "1 end 2 ", true},
+    {"… which may be abandoned again", "SA l1 p1 t1002 p2 t1003", "1 end 2 end ", true},
+    {"the newest event of the history counts, when nobody has listened yet", "l1 h1 SA t1002", "end ", true},
+    {"… also where its time is long over", "l1 h1 t1002 SA", "end ", true},
+    {"… and an older one does not", "l1 h1 l0 h2 SA t9000", "", true},
+    {"while the history is read nobody knows whether it was renewed", "SA l1 p1 h2 p3 t1002", "1 ", false},
+    {"… and then it is known that it was", "SA l1 p1 l9 h2 p3 t1002 A t1002", "1 2 3 ", true},
+    {"… or that it was not", "SA l1 p1 h2 p3 t1004 A", "1 2 3 end ", true},
+    {"nor while the subscription is lost", "SA l1 p1 L t1002", "1 ", false},
+    {"… until the history has been read", "SA l1 p1 L t1002 S A", "1 end ", true},
+    {"… with an event in it that came in time", "SA l1 p1 L l9 h2 t1002 S A t1003", "1 2 ", true},
+    {"a lease goes on where a subscription was lost and came back in its time", "SA l1 p1 L t500 S A t1001 t1002", "1 end ", true},
+    {"… and was over once only, also where its event is found again", "SA l1 p1 t1002 L S A t1003", "1 end ", true},
+    {"… but is told again behind a gap: what followed is lost", "SA l1 p1 t5000 l0 p2 L K2 SA", "1 end 2 gap end ", true},
+    {"of a history that is gone there is no lease", "SA l1 p1 L X S A t9000", "1 ", true},
+    {"a clock that was set back gives it the time once more", "SA l1 p1 t900 t500 t1001", "1 ", true},
+    {"… and takes back nothing that was told", "SA l1 p1 t1002 t500 t1002", "1 end ", true},
+    {"… nor is an event lost that comes then", "SA l1 p1 t1002 t500 p2 t1002 t1003", "1 end 2 end ", true},
     /* failures */
     {"a read that fails leaves it where it is", "SE", "", false},
     {"… until it is tried again", "S E R A p1", "1 ", true},
@@ -559,6 +589,77 @@ static void test_move(void)
     stop();
 }
 
+static void test_leased_move(void)
+{
+    struct leases others = {.count = 0};
+    struct channel_shard other;
+    start();
+    other = shard;
+    other.leases = &others;
+    run("SA l1 p1");
+    channel_move(channel, NULL);
+    run("t1002");
+    check(leases.count == 0, "a channel that has moved is no longer among the leases of the shard where it was");
+    channel_move(channel, &other);
+    run("S A");
+    check(others.count == 1, "… but of the one where it is");
+    other.proven_ms = 1002;
+    check(!channel_check_leases(&other, UINT64_MAX), "… whose time counts");
+    check_slice(slice_of(seen), SLICE("1 end "), "… and it was abandoned");
+    stop();
+    leases_dispose(&others);
+}
+
+static unsigned ends;
+
+static void on_end(struct channel *of, struct frame *frame)
+{
+    (void)of;
+    ends += frame->kind == FRAME_END;
+}
+
+/* A turn has time for some of a thousand leases that end at once, with a clock that moves by 0.1 ms at each look; those that are not due take none of it. */
+static void test_many_leases(void)
+{
+    enum { MANY = 1000, LATER = 500 };
+    static struct channel *many[MANY];
+    unsigned turns = 0, most = 0;
+    start();
+    shared.on_event = on_end;
+    ends = 0;
+    for (int i = 0; i < MANY; ++i) {
+        many[i] = channel_create(&shared, &shard, SLICE("news"));
+        channel_subscribed(many[i]);
+        while (fake_answer(NULL))
+            continue;
+        fake.lease_s = i < LATER ? 1 : 2;
+        channel_message(many[i], fake_message(stream, 1, 0));
+    }
+    shard.proven_ms = 1000;
+    clock_step_us = 1000;
+    check(!channel_check_leases(&shard, 0) && ends == 0, "leases that are not due cost nothing, however many there are");
+    shard.proven_ms = 1002;
+    clock_step_us = 100;
+    for (bool more = true; more; ++turns) {
+        unsigned before = ends;
+        more = channel_check_leases(&shard, monotonic_us() + 1000);
+        most = ends - before > most ? ends - before : most;
+    }
+    clock_step_us = 0;
+    check(most >= 5 && most <= 10, "a turn of 1 ms tells of %u, not of all", most);
+    check(ends == LATER && turns >= LATER / 10, "the next turns tell of the others that are due, each once: %u in %u", ends, turns);
+    for (int i = 0; i < MANY; ++i)
+        channel_message(many[i], fake_message(stream, 2, 1)); /* of 2 s: those that wait are renewed, the others revived */
+    shard.proven_ms = 2002;
+    check(!channel_check_leases(&shard, UINT64_MAX) && ends == LATER, "those that were renewed meanwhile are not abandoned");
+    shard.proven_ms = 2003;
+    check(!channel_check_leases(&shard, UINT64_MAX) && ends == LATER + MANY, "… until that is over, too");
+    for (int i = 0; i < MANY; ++i)
+        channel_destroy(many[i]);
+    shared.on_event = on_event;
+    stop();
+}
+
 /* While the memory of all rings is full, those of other channels keep it for a while. */
 static void test_no_room(void)
 {
@@ -604,5 +705,8 @@ int main(void)
     test_failures();
     test_held();
     test_move();
+    test_leased_move();
+    test_many_leases();
+    leases_dispose(&leases);
     return check_end();
 }

@@ -12,7 +12,7 @@
 #include "tests/unit/fake_history.h"
 #include "tests/unit/moving_clock.h"
 
-enum { WORKERS = 2, SUBSCRIPTIONS = 8, WAITS = 8, TIMERS = 8 };
+enum { WORKERS = 2, SUBSCRIPTIONS = 26, WAITS = 8, TIMERS = 8 };
 
 /* ---- the bus ---- */
 
@@ -90,6 +90,12 @@ uint64_t uplinks_margin_ms(const struct uplinks *of)
 void uplinks_publish(struct uplinks *of, struct slice channel, struct slice text)
 {
     (void)of, (void)channel, (void)text;
+}
+
+struct uplink *uplinks_first(const struct uplinks *of)
+{
+    (void)of;
+    return uplinks;
 }
 
 static int index_of(struct slice channel)
@@ -219,8 +225,12 @@ static void take(uint32_t worker, struct feed_update *update)
 {
     switch (update->kind) {
     case UPDATE_EVENT:
-        note(worker, "%s%s%u ", (size_t)((char *)update->event.channel - locals[worker]) < SUBSCRIPTIONS ? "" : "another worker's ",
-             update->event.unsettled ? "?" : "", (unsigned)update->event.frame->at.ms);
+        note(worker, "%s%s", (size_t)((char *)update->event.channel - locals[worker]) < SUBSCRIPTIONS ? "" : "another worker's ",
+             update->event.unsettled ? "?" : "");
+        if (update->event.frame->kind == FRAME_END)
+            note(worker, "end ");
+        else
+            note(worker, "%u ", (unsigned)update->event.frame->at.ms);
         break;
     case UPDATE_PAGE:
         note(worker, "page ");
@@ -367,6 +377,7 @@ static void start(size_t max_channels)
                                                .clock_known = true,
                                                .steps = &steps,
                                                .doubts = &moves,
+                                               .leases = &uplinks[i].leases,
                                                .proven_ms = 1900,
                                                .born_ms = 1,
                                                .seen_ms = 1900}};
@@ -694,7 +705,7 @@ static void test_lease(void)
     uplinks[0].shard.proven_ms = 1006;
     run_barriers();
     turn();
-    told_is("5 welcome1 end ", "… and is told at once that it was abandoned");
+    told_is("end welcome1 end ", "… and is told at once that it was abandoned");
     publish("a", 6);
     told_is("6 ", "an event revives it");
     uplinks[0].shard.clock_ms = 1005 - (int64_t)monotonic_ms() - 3600000;
@@ -702,6 +713,43 @@ static void test_lease(void)
     answer_reads();
     told_is("welcome2 ", "a lease that runs keeps nobody waiting");
     leave(0, "a");
+}
+
+/* Leases that are over have 1 ms of a turn of their own, once the clock was read. */
+static void test_leases(void)
+{
+    enum { FIRST = 'a', SECOND = 'k', END = 'u' }; /* channels of the first shard, and of the second */
+    uint32_t told_ends[2];
+    start(0);
+    uplinks[0].next = &uplinks[1];
+    fake.lease_s = 1;
+    for (char name[2] = {FIRST}; name[0] != END; ++name[0]) {
+        home = &uplinks[name[0] >= SECOND];
+        open_stream(0, 1, name, 0);
+        confirm(name);
+        publish(name, 1);
+    }
+    told[0][0] = 0;
+    check(!feed_take_requests(feed) && !feed_turn(feed), "nothing is over before the clock was read");
+    clock_step_us = 100;
+    bus.on_clock(bus.data);
+    for (int i = 0; i < 2; ++i) {
+        check(feed_take_requests(feed) || i != 0, "leases are left for the next turn");
+        check(!feed_is_behind(feed), "… and no requests");
+        feed_turn(feed);
+        told_ends[i] = count_told("end ");
+    }
+    clock_step_us = 0;
+    check(told_ends[0] >= 5 && told_ends[0] <= 10, "a turn takes 1 ms for them: %u", told_ends[0]);
+    check(told_ends[1] > told_ends[0], "… and so does the next: %u", told_ends[1]);
+    turn();
+    check(count_told("end ") == END - FIRST && !feed_take_requests(feed), "all are told in the end, of each shard");
+    told[0][0] = 0;
+    for (char name[2] = {FIRST}; name[0] != END; ++name[0])
+        leave(0, name);
+    for (int i = 0; i < 2; ++i)
+        leases_dispose(&uplinks[i].leases);
+    told[0][0] = 0;
 }
 
 int main(void)
@@ -721,5 +769,6 @@ int main(void)
     test_shards();
     test_lease();
     test_time_of_a_turn();
+    test_leases();
     return check_end();
 }

@@ -11,6 +11,7 @@ enum { CHANNELS = 3, NOW_MS = 2000, STEPS_MOST = 200 };
 
 static struct ring_memory memory;
 static struct clock_steps steps, doubts;
+static struct leases leases;
 static struct channel_shard shard;
 static struct channel_shared shared;
 static struct page_budget pages;
@@ -53,6 +54,7 @@ static void start(void)
                                    .clock_ms = steps.most_ms,
                                    .steps = &steps,
                                    .doubts = &doubts,
+                                   .leases = &leases,
                                    .on_clock_doubt = on_call,
                                    .proven_ms = NOW_MS - 100,
                                    .born_ms = 1,
@@ -93,7 +95,7 @@ static void publish(int channel, uint64_t event)
 
 /* Steps of a script: "a3" publishes event 3 in channel a, "ea3" its end, "S" lets all channels go live, "Ta3" trims a to what begins with 3, "Ka3" takes 3 and all after it away, "Xa" deletes a's history,
  * "Fa" takes its marker, too, and all births begin anew,
- * "ha3" publishes an event whose message is on its way, "fa3" is an entry of somebody else; behind "N" events name these. "L" loses all subscriptions, which come back. "P2" lets answers hold 2 entries at most, "V" lets the second pass in which rings are believed. */
+ * "ha3" publishes an event whose message is on its way, "fa3" is an entry of somebody else; behind "N" events name these. "L" loses all subscriptions, which come back. Behind "l2" events have a lease of 2 s, behind "t1500" all up to that time has come. "P2" lets answers hold 2 entries at most, "V" lets the second pass in which rings are believed. */
 static void run(const char *script)
 {
     for (const char *at = script; *at != 0;) {
@@ -103,7 +105,12 @@ static void run(const char *script)
         uint64_t event = strtoull(at, &end, 10);
         for (at = end; *at == ' ';)
             ++at;
-        if (what == 'T') {
+        if (what == 'l') {
+            fake.lease_s = (uint32_t)event;
+        } else if (what == 't') {
+            shard.proven_ms = event;
+            channel_check_leases(&shard, UINT64_MAX);
+        } else if (what == 'T') {
             fake_trim(streams[channel], event, UINT64_MAX);
         } else if (what == 'K') {
             fake_trim(streams[channel], 0, event);
@@ -348,6 +355,49 @@ static void test_rows(void)
         feed_request_free(request);
         stop();
         check(memory.bytes == 0, "… and nothing is left");
+    }
+}
+
+/* What a channel whose lease is over has for streams that open, when it was abandoned long before or in this moment, or while they read. */
+static const struct {
+    const char *fact, *script;
+    uint32_t channels;
+    enum start_mode mode;
+    uint32_t last;
+    const char *id, *between, *frames;
+} leased[] = {
+    {"a fresh stream gets the end", "l1 a1 S", 1, START_FRESH, 0, "", "", "end "},
+    {"… behind the newest that it asks for", "l1 a1 a2 a3 S", 1, START_LAST, 2, "", "", "2 3 end "},
+    {"… behind all", "l1 a1 a2 a3 a4 a5 a6 S", 1, START_EARLIEST, 0, "", "", "1 2 3 4 5 6 end "},
+    {"… behind what it has missed", "l1 a1 a2 S", 1, START_RESUME, 0, "a1", "", "2 end "},
+    {"… alone, if that is nothing", "l1 a1 a2 S", 1, START_RESUME, 0, "a2", "", "end "},
+    {"… behind a gap", "l1 a1 a2 a3 a4 S Ta3 V", 1, START_RESUME, 0, "a1", "", "gap 3 4 end "},
+    {"the end comes once, on the last page", "l1 a1 a2 a3 a4 a5 a6 a7 a8 a9 S P3", 1, START_RESUME, 0, "a1", "",
+     "2 3 | 4 5 6 | 7 8 9 end "},
+    {"a lease that runs is no end", "l9 a1 S", 1, START_RESUME, 0, "a1", "", ""},
+    {"… also where one before it would be over", "l1 a1 l9 a2 S", 1, START_RESUME, 0, "a1", "", "2 "},
+    {"… or the newest event has none", "l1 a1 l0 a2 S", 1, START_RESUME, 0, "a1", "", "2 "},
+    {"one that runs out between two pages is", "t900 l1 a1 a2 a3 a4 a5 a6 S P3", 1, START_RESUME, 0, "a1", "t1900",
+     "2 3 | 4 5 6 end "},
+    {"… but not if it is renewed there", "t900 l1 a1 a2 a3 a4 a5 a6 S P3", 1, START_RESUME, 0, "a1", "l9 a7 t1900",
+     "2 3 | 4 5 6 7 "},
+    {"an event behind the end revives the channel", "l1 a1 S l0 a2", 1, START_RESUME, 0, "a1", "", "2 "},
+    {"of several channels one has ended, and the stream is told", "l1 a1 l0 b2 S", 2, START_RESUME, 0, "a1", "", "2 end "},
+    {"a clock that was set back takes nothing back", "l1 a1 S t500", 1, START_RESUME, 0, "a1", "", "end "},
+};
+
+static void test_leased(void)
+{
+    for (size_t i = 0; i < sizeof(leased) / sizeof(leased[0]); ++i) {
+        start();
+        run(leased[i].script);
+        struct feed_request *request = ask_for(leased[i].channels, leased[i].mode, leased[i].last, leased[i].id);
+        replay(request, "", leased[i].between);
+        check(got.end == REPLAY_READY, "%s: the stream goes live", leased[i].fact);
+        check_slice(slice_of(got.frames), slice_of(leased[i].frames), "… with what it is to get");
+        feed_request_free(request);
+        stop();
+        check(memory.bytes == 0 && leases.count == 0, "… and nothing is left");
     }
 }
 
@@ -710,6 +760,7 @@ int main(void)
     log_set_level(LOG_ERROR);
     ring_memory_init(&memory, 1 << 20);
     test_rows();
+    test_leased();
     test_place_before();
     test_fresh();
     test_fresh_pages();
