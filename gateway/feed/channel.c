@@ -153,8 +153,11 @@ bool channel_check_leases(const struct channel_shard *shard, uint64_t until_us)
     for (struct lease *lease; (lease = leases_first(shard->leases)) != NULL && lease->due_ms < shard->proven_ms;) {
         if (monotonic_us() >= until_us)
             return true;
-        leases_remove(shard->leases, lease);
-        channel_check_lease(H2O_STRUCT_FROM_MEMBER(struct channel, lease, lease));
+        struct channel *channel = H2O_STRUCT_FROM_MEMBER(struct channel, lease, lease);
+        if (is_leased(channel))
+            channel_check_lease(channel);
+        else
+            drop_lease(channel);
     }
     return false;
 }

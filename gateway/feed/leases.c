@@ -1,6 +1,5 @@
 #include "gateway/feed/leases.h"
 
-#include <assert.h>
 #include <stdlib.h>
 
 #include "runtime/h2o.h"
@@ -64,11 +63,8 @@ void leases_remove(struct leases *leases, struct lease *lease)
     lease->place = 0;
     if (last != lease)
         fill(leases, place, last);
-}
-
-void leases_dispose(struct leases *leases)
-{
-    assert(leases->count == 0);
-    free(leases->heap);
-    *leases = (struct leases){.count = 0};
+    if (leases->count == 0) {
+        free(leases->heap);
+        *leases = (struct leases){.count = 0};
+    }
 }

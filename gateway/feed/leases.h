@@ -1,5 +1,5 @@
 /* What runs out at a time of its own, the soonest first: a heap. A later time costs nothing until the earlier one has come (see channel.c), so that an event that renews a lease
- * moves nothing here. It allocates where it holds more than ever before. Bus thread only. */
+ * moves nothing here. Bus thread only. */
 #pragma once
 
 #include <stddef.h>
@@ -11,7 +11,7 @@ struct lease {
     uint32_t place; /* from 1; 0: in none */
 };
 
-/* Zeroed memory is an empty heap. */
+/* Zeroed memory is an empty heap, and an empty one has no memory of its own. */
 struct leases {
     struct lease **heap; /* each is due no later than the two at twice its place */
     uint32_t count, capacity;
@@ -28,6 +28,3 @@ static inline struct lease *leases_first(const struct leases *leases)
 {
     return leases->count == 0 ? NULL : leases->heap[0];
 }
-
-/* Of an empty heap. */
-void leases_dispose(struct leases *leases);

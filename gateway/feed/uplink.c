@@ -317,7 +317,6 @@ static void on_gone(void *data, struct shard *shard)
     if (uplink->watch != NULL)
         link_watch_close(uplink->watch);
     canary_close(uplink->canary);
-    leases_dispose(&uplink->leases);
     free(uplink);
     uplinks->options.on_change(uplinks->options.data);
 }

@@ -607,7 +607,6 @@ static void test_leased_move(void)
     check(!channel_check_leases(&other, UINT64_MAX), "… whose time counts");
     check_slice(slice_of(seen), SLICE("1 end "), "… and it was abandoned");
     stop();
-    leases_dispose(&others);
 }
 
 static unsigned ends;
@@ -707,6 +706,5 @@ int main(void)
     test_move();
     test_leased_move();
     test_many_leases();
-    leases_dispose(&leases);
     return check_end();
 }

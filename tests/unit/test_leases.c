@@ -70,8 +70,7 @@ static void test_order(void)
         leases_remove(&heap, first);
     }
     check(rises && heap.count == 0, "taken out one after the other, they come in the order of their times");
-    leases_dispose(&heap);
-    check(heap.heap == NULL && heap.capacity == 0, "… and leave nothing behind");
+    check(heap.heap == NULL && heap.capacity == 0, "… and leave no memory behind");
 }
 
 int main(void)
