@@ -53,9 +53,23 @@ static void check_head(h2o_req_t *req, struct slice target, size_t header_bytes)
     must(status == want && (why == NULL) == (want == 0));
 }
 
-static void check_stream(h2o_req_t *req, bool many)
+/* What `end` may be; on the routes of version 1 it is a parameter of nobody. */
+static void check_form(const struct hub_spec *spec, enum form asked)
 {
-    struct stream_request stream = {.spec = {.mode = START_FRESH, .welcome = WELCOME_POSITION}};
+    bool old = asked == FORM_FULL;
+    must(spec->form == asked || (asked == FORM_LEAN && spec->form == FORM_ENVELOPE));
+    must(!old || (spec->end_text.p == NULL && !spec->gap_closes));
+    must(spec->end_text.p == NULL || (spec->end_text.n >= 1 && spec->end_text.n <= STREAM_END_MAX && utf8_valid(spec->end_text)));
+    for (size_t i = 0; i != spec->end_text.n; ++i)
+        must((unsigned char)spec->end_text.p[i] >= ' ' && spec->end_text.p[i] != 0x7f);
+    must(spec->poll.limit >= 1 && spec->poll.limit <= STREAM_LIMIT_MAX && spec->poll.wait_ms <= STREAM_WAIT_MAX_S * 1000);
+    must(asked == FORM_JSON || (spec->poll.limit == STREAM_LIMIT_MAX && spec->poll.wait_ms == 0));
+}
+
+static void check_stream(h2o_req_t *req, bool many, enum form form)
+{
+    struct stream_request stream = {
+        .spec = {.mode = START_FRESH, .welcome = WELCOME_POSITION, .form = form, .poll = {.limit = STREAM_LIMIT_MAX}}};
     must(stream_add_channel(&stream, SLICE("own")) == NULL && stream.count == 1);
     const char *why = stream_read_query(&stream, req, many);
     must(stream.count >= 1 && stream.count <= STREAM_CHANNELS_MAX && (many || stream.count == 1));
@@ -67,6 +81,7 @@ static void check_stream(h2o_req_t *req, bool many)
     if (why != NULL)
         return;
     const struct hub_spec *start = &stream.spec;
+    check_form(start, form);
     must(start->mode != START_LAST || (start->last >= 1 && start->last <= STREAM_LAST_MAX));
     if (start->mode != START_RESUME)
         return;
@@ -103,8 +118,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_head(&request.req, target, header_bytes);
     check_target(&request.req, target);
     check_header(&request.req);
-    check_stream(&request.req, true);
-    check_stream(&request.req, false);
+    check_stream(&request.req, true, FORM_LEAN);
+    check_stream(&request.req, false, FORM_FULL);
+    check_stream(&request.req, true, FORM_JSON);
     request_close(&request);
     disown(target);
     return 0;

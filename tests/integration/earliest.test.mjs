@@ -110,8 +110,24 @@ test('of several ids the one that is furthest on counts, and any is further than
     const first = await openStream(`${s.gw[0].url}/channels/several?last_event_id=no-such-id&lastEventId=${ids[3]}`);
     assert.equal((await first.next()).type, 'gap', 'where the form of one does not tell, the first counts');
     first.close();
-    const { status, body } = await request(`${s.gw[0].url}/channels/several?evs_last_event_id=${'x'.repeat(201)}`);
-    assert.equal(status, 400, body);
+});
+
+test('an id that none can be is 400 by each of its names, in a stream and as JSON; only "earliest" itself is the earliest', async () => {
+    for (const name of ['last_event_id', 'lastEventId', 'lastEventID', 'Last-Event-ID', 'evs_last_event_id'])
+        for (const [value, sentence] of [['x'.repeat(201), /longer than 200 bytes/], ['%C3%A9'.repeat(101), /longer than 200 bytes/], ['a%00', /NUL/], ['%zz', /broken percent escape/],
+            [`earliest&${name}=${'x'.repeat(201)}`, /longer than 200 bytes/]])
+            for (const accept of ['text/event-stream', 'application/json']) {
+                const { status, body } = await request(`${s.gw[0].url}/channels/several?${name}=${value}`, { headers: { accept } });
+                assert.equal(status, 400, `${name}=${value}`);
+                assert.match(JSON.parse(body).error, sentence);
+            }
+    await publishMany('not-earliest', 2);
+    for (const id of ['Earliest', 'EARLIEST', 'earliest.', '+earliest']) {
+        const stream = await openStream(`${s.gw[0].url}/channels/not-earliest?last_event_id=${id}`);
+        const [gap] = await stream.take(1);
+        assert.deepEqual([gap.type, JSON.parse(gap.data).last_event_id], ['gap', id.replace('+', ' ')]);
+        stream.close();
+    }
 });
 
 test('last=N: the newest N of a long history, exactly, also from another moment of it, paced by the client', async () => {

@@ -184,7 +184,8 @@ test('gap=close: an open stream ends where others are told, each after all that 
 });
 
 test('bad values are 400 and name the parameter; the routes of version 1 know none of these', async () => {
-    for (const [query, name] of [['place=2', 'place'], ['place=', 'place'], ['gap=1', 'gap'], ['gap=', 'gap'], ['envelope=true', 'envelope'], ['envelope=', 'envelope']])
+    for (const [query, name] of [['place=2', 'place'], ['place=', 'place'], ['place=00', 'place'], ['place=0%00', 'place'], ['gap=1', 'gap'], ['gap=', 'gap'], ['gap=Close', 'gap'], ['gap=close%20', 'gap'],
+        ['envelope=true', 'envelope'], ['envelope=', 'envelope'], ['envelope=-1', 'envelope'], ['envelope=1&envelope=2', 'envelope'], ['place', 'place'], ['gap', 'gap'], ['envelope', 'envelope']])
         for (const path of ['/channels/x?', '/subscribe?channel=x&']) {
             const { status, body: text } = await request(`${s.gw[0].url}${path}${query}`);
             assert.equal(status, 400, query);

@@ -271,11 +271,15 @@ test('a stream is the answer wherever Accept lets one in, and the routes of vers
 });
 
 test('bad values are 400 and name the parameter', async () => {
-    for (const [query, name] of [['limit=0', 'limit'], ['limit=1001', 'limit'], ['limit=', 'limit'], ['limit=-1', 'limit'], ['wait=61', 'wait'], ['wait=1.5', 'wait'], ['wait=', 'wait'], ['last=x', 'last']]) {
-        const { status, body } = await raw(s.gw[0], `/channels/x?${query}`);
-        assert.equal(status, 400, query);
-        assert.match(JSON.parse(body).error, new RegExp(`^${name} must be `));
-    }
+    const bad = { limit: ['0', '1001', '', '-1', 'x', '1e3', '1.5', '+5', '4294967297', '9'.repeat(400)], wait: ['61', '1.5', '', '-1', 'x', '1s', '4294967296'], last: ['x', '0', '100001', ''],
+        place: ['2', ''], gap: ['1', ''], envelope: ['2', ''], end: ['', 'x'.repeat(201), '%00'] };
+    for (const [name, values] of Object.entries(bad))
+        for (const value of values)
+            for (const path of ['/channels/x?', '/subscribe?channel=x&channel=y&']) {
+                const { status, body } = await raw(s.gw[0], `${path}${name}=${value}`);
+                assert.equal(status, 400, `${path}${name}=${value}`);
+                assert.match(JSON.parse(body).error, new RegExp(`^${name} must be `));
+            }
     const stream = await openStream(`${s.gw[0].url}/channels/x?limit=0&wait=1000`);
     assert.equal(stream.status, 200, 'a stream has neither');
     stream.close();

@@ -14,7 +14,7 @@ const FORM_TYPE = { 'content-type': 'application/x-www-form-urlencoded' };
 const LIMIT = 1000;
 
 // Publisher 1 has a small body limit.
-const s = await Stack.start({ gateways: 0, publishers: 2, publisherEnv: [{}, { BODY_LIMIT: LIMIT, HISTORY_BYTES: 20000 }] });
+const s = await Stack.start({ gateways: 0, publishers: 2, publisherEnv: [{}, { BODY_LIMIT: LIMIT, HISTORY_BYTES: 20000, HISTORY_LEN_MAX: 2000, HISTORY_TTL_MAX: 100000 }] });
 const [pub, small] = s.pub;
 let fresh = 0;
 const newChannel = () => `test${++fresh}`;
@@ -225,7 +225,9 @@ const REFUSED = [
     ...['', '0', '86401', 'x', '1.5', '4294967297'].map(value => [`lease ${value}`, `/channels/bad?lease=${value}`, {}, null, 400, /^lease must be 1 to 86400 seconds$/]),
     ...['', '0', '1001', 'x'].map(value => [`history_len ${value}`, `/channels/bad?history_len=${value}`, {}, null, 400, /^history_len must be 1 to 1000 events$/]),
     ...['', '0', '86401', 'x'].map(value => [`history_ttl ${value}`, `/channels/bad?history_ttl=${value}`, {}, null, 400, /^history_ttl must be 1 to 86400 seconds$/]),
-    ['a header that ends with no digit', '/channels/bad', { 'sse-end': 'true' }, null, 400, /^end must be/],
+    ...Object.entries({ end: ['true', '2', '-1'], lease: ['5s', '0', '86401'], 'history-length': ['1001', '0', '1e3'], 'history-ttl': ['86401', '-1', '1.5'], retry: ['1s', '3600001'] }).flatMap(([name, values]) =>
+        values.map(value => [`SSE-${name}: ${value}`, '/channels/bad', { [`sse-${name}`]: value }, null, 400, new RegExp(`^${name.replace('-', '_').replace('length', 'len')} must be `)])),
+    ['a good option twice, the second time bad', '/channels/bad?lease=5&lease=x', {}, null, 400, /^lease must be/],
     ['end and lease', '/channels/bad?end=1', { 'sse-lease': '5' }, null, 400, /^end and lease exclude each other$/],
     ['an end alone, with an id', '/channels/bad?end=1&id=x', {}, null, 400, /^an end without a body has no event or id of its own$/],
     ['an end alone, with an event', '/channels/bad?end=1', { 'sse-event': 'x' }, null, 400, /^an end without a body has no event or id of its own$/],
@@ -316,6 +318,14 @@ test('a lease stands in the message, and history_len and history_ttl bound the h
         for (let i = 0; i < 250; ++i)
             await post(`/channels/${channel}${query}`, 'x', { ...TEXT_TYPE, ...headers });
         assert.ok(await ttl() <= 50 && await length(channel) < 150, `${await length(channel)} entries`);
+    }
+});
+
+test('HISTORY_LEN_MAX and HISTORY_TTL_MAX are the most that an author may ask for', async () => {
+    const send = query => request(`${small.url}/channels/${newChannel()}?${query}`, { method: 'POST', headers: TEXT_TYPE, body: 'x' });
+    for (const [name, most, what] of [['history_len', 2000, 'events'], ['history_ttl', 100000, 'seconds']]) {
+        assert.equal((await send(`${name}=${most}`)).status, 200);
+        assertSentence(await send(`${name}=${most + 1}`), 400, new RegExp(`^${name} must be 1 to ${most} ${what}$`));
     }
 });
 
