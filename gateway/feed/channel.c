@@ -227,7 +227,7 @@ bool channel_already_seen(const struct channel *channel, const struct frame *fra
 bool channel_names_stranger(const struct channel *channel, const struct frame *frame)
 {
     return frame->durable && position_compare(frame->prev, channel->last) > 0 &&
-           position_compare(frame->prev, channel->passed) <= 0;
+           position_compare(frame->prev, channel->passed) == 0;
 }
 
 /* True when no event can be missing between the last one and this one, while LIVE. The first event of a history that restarted (expired, flushed) names no event before it:
@@ -373,12 +373,30 @@ void channel_catch_up(struct channel *channel)
         channel->shared->on_live(channel); /* those that waited for what was forgotten meanwhile */
 }
 
+/* Of an event that an entry by hand took ahead of the clock: what comes in other channels from now on may be older, though not than what is proven to have come. */
+static void note_ahead(struct channel *channel, const struct frame *frame)
+{
+    const struct channel_shard *shard = channel->shard;
+    uint64_t now_ms = monotonic_ms();
+    if (shard->proven_ms == 0 || clock_steps_is_time(shard->steps, frame->at.ms, now_ms))
+        return;
+    if (channel->ahead.to_ms == 0 || clock_steps_is_time(shard->steps, channel->last.ms, now_ms)) {
+        channel->ahead.since_ms = shard->proven_ms;
+        channel->ahead.first_ms = frame->at.ms;
+        channel->ahead.mono_ms = now_ms;
+    }
+    channel->ahead.to_ms = frame->at.ms;
+}
+
 /* The next event of its channel that was not read before: it came in the order in which its shard published. */
-static void watch_clock(const struct channel *channel, const struct frame *frame)
+static void watch_clock(struct channel *channel, const struct frame *frame)
 {
     const struct channel_shard *shard = channel->shard;
     bool next = frame->durable && channel->state == LIVE && position_compare(frame->prev, channel->last) == 0;
-    if (next && shard != NULL && clock_steps_suspect(shard->steps, frame->at.ms, monotonic_ms()))
+    if (!next || shard == NULL)
+        return;
+    note_ahead(channel, frame);
+    if (clock_steps_suspect(shard->steps, frame->at.ms, monotonic_ms()))
         shard->on_clock_doubt(shard->data);
 }
 
@@ -398,7 +416,8 @@ void channel_subscribed(struct channel *channel)
 {
     set_state(channel, READING);
     channel->marker = MARKER_NONE;
-    channel->read_to = POSITION_NONE;
+    channel->read_to = channel->scan_to = POSITION_NONE;
+    channel->ends = false;
     divergence_doubt(&channel->divergence, channel->past != PAST_UNKNOWN ? channel->last : POSITION_NONE);
     channel->again = channel->reading != READING_NONE;
     channel_start_read(channel);
@@ -420,6 +439,7 @@ void channel_lost(struct channel *channel)
 {
     set_state(channel, SUBSCRIBING);
     drop_held(channel);
+    channel->passed = channel->last;
     channel->settled = channel->asked_held = 0;
     if (!channel->interrupted)
         channel->heard_ms = heard_ms(channel);

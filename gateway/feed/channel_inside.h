@@ -70,10 +70,13 @@ struct channel {
     uint64_t horizon_ms; /* nothing was published between this time and the first event that this channel has seen; 0: not known */
     uint64_t heard_ms; /* while interrupted: all that was published before this time of Redis's clock had come */
     uint64_t bare_ms; /* PAST_BARE: Redis's time when that was read */
+    bool ends; /* it came to the end behind nobody's entries, and only looks whether the last event is still there */
     struct position read_to; /* the read of what was missed goes on behind this; POSITION_NONE: it begins */
     struct position
         strangers; /* while MARKER_FOR_ABSENCE: the newest entry, which is nobody's event; POSITION_NONE: there is no entry */
     bool all_strangers; /* … and so are all of them */
+    struct position scan_to; /* PAST_UNKNOWN: the newest event is looked for before this; POSITION_NONE: before the end */
+    uint32_t scanned; /* … among so many entries */
     struct divergence divergence; /* whether the history is the one that `last` was in */
     bool unsettled; /* counted in shared->unsettled */
     bool reread; /* held messages were let go: the history has them */
@@ -93,6 +96,11 @@ struct channel {
         reached_begin; /* by the deeper reads: all from here on is in the ring or nobody's event, while the ring begins there */
     bool doubted; /* read where the history begins before the ring is served */
     uint64_t asked_ms, verified_ms; /* when that was asked; … and answered */
+    struct {
+        uint64_t first_ms, to_ms; /* of events that came ahead of the clock; to_ms 0: none did */
+        uint64_t mono_ms; /* when the first of them came; … */
+        uint64_t since_ms; /* … what was published before this time of Redis's clock had come then */
+    } ahead;
     bool broken; /* the history went back: what streams have seen behind broken_at is lost, and was published before broken_ms */
     struct position broken_at;
     uint64_t broken_ms;

@@ -6,7 +6,7 @@
 #include "runtime/monotonic.h"
 
 /* Entries asked for in one read of a history: an answer holds fewer when they are large (see history.h). */
-enum { PAGE = 1000 };
+enum { PAGE = 1000, SCAN_MOST = 1000 /* nobody's entries among which the newest event is looked for */ };
 
 /* ---- what is missing where the history restarted, or is not there ---- */
 
@@ -73,17 +73,34 @@ static bool is_lost_before(const struct channel *channel, uint64_t time_ms)
     return clock_steps_since(shard->steps, clock_steps_since(shard->doubts, channel->heard_ms)) < horizon_of(born_ms, time_ms);
 }
 
-/* The first read of a history found nobody's events only, and there is more. What the marker names may be there: it is looked for, and its event taken. Without a marker the channel goes on
- * behind the newest entry, which the next event names. */
+/* The first read of a history found nobody's events only, and there is more. What the marker names may be there: it is looked for, and its event taken. Without a marker the newest event is
+ * looked for. */
 static void take_strangers(struct channel *channel, const struct marker *marker)
 {
-    bool marked = !position_is_none(marker->last);
-    channel_stand_at(channel, marked ? marker->last : channel->strangers, NULL);
+    if (position_is_none(marker->last)) {
+        channel->scan_to = channel->strangers;
+        return;
+    }
+    channel_stand_at(channel, marker->last, NULL);
     channel->passed = channel->strangers;
     channel->past = PAST_KNOWN;
     channel->read_us = monotonic_us();
     channel->depth = 1;
-    divergence_doubt(&channel->divergence, marked ? channel->last : POSITION_NONE);
+    divergence_doubt(&channel->divergence, channel->last);
+}
+
+/* Behind the challenge of an event that is older than the last one, the history was found without that and with nobody's entries only: whether its marker says that the newcomer is of it. */
+static bool is_another(const struct channel *channel, const struct marker *marker)
+{
+    bool known = channel->past != PAST_UNKNOWN && !position_is_none(channel->strangers) && !position_is_none(marker->last);
+    return known && !channel->interrupted && position_compare(marker->last, channel->last) < 0;
+}
+
+/* Of this history some may have been let go. */
+static void start_over(struct channel *channel, struct position prev)
+{
+    channel->divergence.trust = DIVERGENCE_TRUSTED;
+    channel_start_over(channel, channel->reread ? POSITION_NONE : prev);
 }
 
 /* The history has no event, or none behind those that it has lost. */
@@ -111,8 +128,8 @@ static void take_absence(struct channel *channel, const struct marker *marker)
     channel->depth = UINT32_MAX;
 }
 
-/* Whether these entries, which follow `last`, begin a history that names nothing before them, and more has to be known to tell what is missing. */
-static bool lacks_proof(const struct channel *channel, const struct history_entry *entries, size_t count)
+/* Whether these entries, which follow `last`, begin a history that names nothing before its first event, of time_ms, and more has to be known to tell what is missing. */
+static bool lacks_proof(const struct channel *channel, const struct history_entry *entries, size_t count, uint64_t *time_ms)
 {
     uint64_t born_ms;
     if (!channel->interrupted || count == 0)
@@ -125,6 +142,7 @@ static bool lacks_proof(const struct channel *channel, const struct history_entr
         return false;
     bool restarted = position_is_none(frame->prev) ||
                      (at != 0 && position_is_none(channel->last) && position_compare(frame->prev, entries[at - 1].at) == 0);
+    *time_ms = frame->at.ms;
     bool lacks = restarted && !proof_of(channel, frame->at.ms, &born_ms);
     frame_unref(frame);
     return lacks;
@@ -132,19 +150,19 @@ static bool lacks_proof(const struct channel *channel, const struct history_entr
 
 /* ---- reads ---- */
 
-/* One entry of the history, on the way from `last` to its end. */
-static void take_entry(struct channel *channel, const struct history_entry *entry)
+/* One entry of the history, on the way from `last` to its end. `behind`: an event stands before it in the same answer, so nothing is missing in between. Returns whether it is an event. */
+static bool take_entry(struct channel *channel, const struct history_entry *entry, bool behind)
 {
     struct frame *frame = channel_frame(channel, entry);
     if (frame == NULL) {
         channel->passed = position_compare(entry->at, channel->passed) > 0 ? entry->at : channel->passed;
-        return;
+        return false;
     }
     if (channel->ring.count == 0 && position_compare(frame->at, channel->last) == 0 && !channel->divergence.emptied) {
         ring_append(&channel->ring, frame, &channel->shared->limits); /* only its position was known */
         channel_stand_at(channel, frame->at, frame);
     } else if (!channel_already_seen(channel, frame)) {
-        if (channel_names_stranger(channel, frame))
+        if (behind || channel_names_stranger(channel, frame))
             channel_join_on(channel, frame);
         if (position_is_none(frame->prev) ? is_lost_before(channel, frame->at.ms)
                                           : position_compare(frame->prev, channel->last) != 0)
@@ -154,6 +172,7 @@ static void take_entry(struct channel *channel, const struct history_entry *entr
         channel_emit(channel, frame);
     }
     frame_unref(frame);
+    return true;
 }
 
 /* Takes the first read of a history: its newest events fill the ring and are not handed on. False: there was none. */
@@ -252,16 +271,20 @@ static uint64_t born_of(const struct channel *channel, const struct marker *mark
 
 static void take_marker(struct channel *channel, const struct marker *marker)
 {
+    channel->scan_to = POSITION_NONE;
     bool absent = channel->marker == MARKER_FOR_ABSENCE && is_still_absent(channel, marker) && !channel->again;
     bool more = absent && channel->past == PAST_UNKNOWN && !position_is_none(channel->strangers) && !channel->all_strangers;
     channel->born_ms = born_of(channel, marker);
     channel->seen_ms = marker->now_ms > channel->proof_ms ? marker->now_ms : channel->proof_ms;
     channel->marker = MARKER_NONE;
-    if (more)
+    bool another = absent && is_another(channel, marker);
+    if (another)
+        start_over(channel, channel->divergence.newcomer_prev);
+    else if (more)
         take_strangers(channel, marker);
     else if (absent)
         take_absence(channel, marker);
-    go_on(channel, absent && !(more && channel->divergence.trust == DIVERGENCE_DOUBTED));
+    go_on(channel, absent && !more && !another);
 }
 
 static void on_marker(void *data, const struct marker *marker, const char *why)
@@ -281,11 +304,24 @@ static void on_newest(void *data, const struct history_entry *entries, size_t co
     struct channel *channel = data;
     if (!read_ended(channel, why))
         return;
-    if (!take_newest(channel, entries, count)) {
+    bool scans = !position_is_none(channel->scan_to);
+    if (take_newest(channel, entries, count)) {
+        channel->passed = scans ? channel->strangers : channel->passed;
+    } else if (scans && more && channel->scanned < SCAN_MOST) {
+        channel->scan_to = entries[0].at;
+        channel->scanned += (uint32_t)count;
+        go_on(channel, false);
+        return;
+    } else if (scans) {
+        want_absence(channel, channel->strangers, true);
+        go_on(channel, false);
+        return;
+    } else {
         want_absence(channel, count == 0 ? POSITION_NONE : entries[count - 1].at, !more);
         go_on(channel, false);
         return;
     }
+    channel->scan_to = POSITION_NONE;
     channel->depth = more ? (uint32_t)count : UINT32_MAX;
     channel->verified_ms = channel->asked_ms;
     go_on(channel, true);
@@ -346,6 +382,15 @@ static void on_older(void *data, const struct history_entry *entries, size_t cou
     go_on(channel, false);
 }
 
+static bool has_event(const struct history_entry *entries, size_t count)
+{
+    struct message message;
+    for (size_t i = count; i-- != 0;)
+        if (payload_is_event(&entries[i], &message))
+            return true;
+    return false;
+}
+
 /* What was missed. True when all of it was taken. */
 static bool take_missed(struct channel *channel, const struct history_entry *entries, size_t count, bool more)
 {
@@ -362,7 +407,7 @@ static bool take_missed(struct channel *channel, const struct history_entry *ent
         want_absence(channel, entries[count - 1].at, false);
         return false;
     case DIVERGENCE_START_OVER:
-        channel_start_over(channel, channel->reread ? POSITION_NONE : answer.at); /* of this history some may have been let go */
+        start_over(channel, answer.at);
         return false;
     case DIVERGENCE_GO_BACK:
         channel->settled = 0;
@@ -375,19 +420,13 @@ static bool take_missed(struct channel *channel, const struct history_entry *ent
             channel->passed = channel->last;
         break;
     }
+    more = more && !(channel->ends && about_last && answer.what == DIVERGENCE_TAKE);
+    channel->ends = false;
     channel->read_to = more ? entries[count - 1].at : POSITION_NONE;
+    bool behind = has_event(entries, answer.from);
     for (size_t i = answer.from; i < count; ++i)
-        take_entry(channel, &entries[i]);
+        behind = take_entry(channel, &entries[i], behind) || behind;
     return !more;
-}
-
-static bool has_event(const struct history_entry *entries, size_t count)
-{
-    struct message message;
-    for (size_t i = count; i-- != 0;)
-        if (payload_is_event(&entries[i], &message))
-            return true;
-    return false;
 }
 
 /* After a complete read that brought no event: what may have gone meanwhile. False: more is to be read. */
@@ -398,10 +437,11 @@ static bool prove_end(struct channel *channel, const struct history_entry *entri
                                                                                     : POSITION_NONE;
     if (!channel->interrupted || (!from_start && channel->divergence.asked != DIVERGENCE_TRUSTED))
         return true;
-    if (!from_start && position_is_none(newest))
-        divergence_doubt(&channel->divergence, channel->last); /* an answer before told of more, and there is none */
+    if (from_start)
+        want_absence(channel, newest, true);
     else
-        want_absence(channel, newest, from_start);
+        divergence_doubt(&channel->divergence, channel->last); /* the answer before, in which that stood, was another one */
+    channel->ends = !from_start && !position_is_none(newest);
     return false;
 }
 
@@ -411,8 +451,9 @@ static void on_missed(void *data, const struct history_entry *entries, size_t co
     bool from_start = channel->reading == READING_MISSED_FROM_START;
     if (!read_ended(channel, why))
         return;
-    if (lacks_proof(channel, entries, count)) {
-        want_proof(channel, entries[0].at.ms);
+    uint64_t time_ms;
+    if (lacks_proof(channel, entries, count, &time_ms)) {
+        want_proof(channel, time_ms);
         go_on(channel, false);
         return;
     }
@@ -447,6 +488,9 @@ static struct history_read *read_history(struct channel *channel)
 {
     switch (channel->reading) {
     case READING_NEWEST:
+        if (!position_is_none(channel->scan_to))
+            return channel_read_before(channel, channel->scan_to, PAGE, on_newest, channel);
+        channel->scanned = 0;
         return channel_read_before(channel, POSITION_MAX, channel->wanted, on_newest, channel);
     case READING_MISSED:
         return read_missed(channel);

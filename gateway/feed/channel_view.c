@@ -38,11 +38,6 @@ struct position channel_newest(const struct channel *channel)
     return channel->last;
 }
 
-struct position channel_passed(const struct channel *channel)
-{
-    return channel->passed;
-}
-
 uint64_t channel_ended_ms(const struct channel *channel)
 {
     return channel->abandoned || position_compare(channel->before_end, POSITION_MAX) != 0 ? channel->last.ms : 0;
@@ -77,6 +72,14 @@ bool channel_covers(const struct channel *channel, struct position after)
 bool channel_lost_after(const struct channel *channel, struct position after, bool exact)
 {
     return channel->broken && (exact ? position_compare(after, channel->broken_at) <= 0 : after.ms < channel->broken_ms);
+}
+
+bool channel_was_ahead(const struct channel *channel, uint64_t ms, uint64_t *since_ms)
+{
+    const struct channel_shard *shard = channel->shard;
+    *since_ms = channel->ahead.since_ms;
+    return shard != NULL && channel->ahead.to_ms != 0 && ms >= channel->ahead.first_ms && ms <= channel->ahead.to_ms &&
+           !clock_steps_is_time(shard->steps, channel->ahead.first_ms, channel->ahead.mono_ms); /* else the clock was set forward */
 }
 
 uint32_t channel_breaks(const struct channel *channel, struct position *at)
@@ -119,8 +122,8 @@ size_t channel_frames(struct channel *channel, const struct history_entry *entri
         struct frame *frame = channel_frame(channel, &entries[i]);
         if (frame == NULL)
             continue;
-        if (n != 0 && position_compare(frame->prev, entries[i - 1].at) == 0)
-            frame->prev = out[n - 1]->at; /* it may name an entry of somebody else */
+        if (n != 0 && (position_is_none(frame->prev) || position_compare(frame->prev, entries[i - 1].at) == 0))
+            frame->prev = out[n - 1]->at; /* it may name an entry of somebody else, or none behind one */
         out[n++] = frame;
     }
     return n;

@@ -68,9 +68,6 @@ bool channel_live(const struct channel *channel);
 const struct ring *channel_ring(const struct channel *channel);
 struct position channel_newest(const struct channel *channel);
 
-/* The newest entry behind that which is nobody's event, as far as one was read; not above channel_newest() where there is none. */
-struct position channel_passed(const struct channel *channel);
-
 /* Milliseconds of the position of the channel's newest event, which is its end, or behind which it was abandoned; 0: it goes on. While channel_live(). */
 uint64_t channel_ended_ms(const struct channel *channel);
 
@@ -91,6 +88,9 @@ bool channel_bare(const struct channel *channel);
 
 /* Whether this channel has seen events that followed this place, an event or a time, and that the history has lost since. */
 bool channel_lost_after(const struct channel *channel, struct position after, bool exact);
+
+/* Whether an event of this time came ahead of the clock, as that is known now; *since_ms: other channels go on from there. */
+bool channel_was_ahead(const struct channel *channel, uint64_t ms, uint64_t *since_ms);
 
 /* How often the history went back; *at: to where, the last time. Who was handed out more than that has what is lost. */
 uint32_t channel_breaks(const struct channel *channel, struct position *at);

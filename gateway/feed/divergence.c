@@ -71,7 +71,7 @@ static bool is_fork(const struct divergence_past *past, const struct history_ent
     else if (first != NULL && at == 0)
         fork = !position_is_none(first->prev) && position_compare(first->prev, past->last) < 0;
     else if (first != NULL)
-        fork = position_compare(first->prev, past->last) != 0;
+        fork = !position_is_none(first->prev) && position_compare(first->prev, past->last) != 0;
     if (first != NULL)
         frame_unref(first);
     return fork;
@@ -95,6 +95,12 @@ static struct divergence_answer go_back(struct divergence *divergence, struct po
     return (struct divergence_answer){.what = DIVERGENCE_GO_BACK, .from = from, .at = at};
 }
 
+static struct divergence_answer start_over(struct divergence *divergence)
+{
+    divergence->trust = DIVERGENCE_TRUSTED;
+    return (struct divergence_answer){.what = DIVERGENCE_START_OVER, .at = divergence->newcomer_prev};
+}
+
 /* `prev`: what the first event that was not handed on names before it; entry `from` is that, or the first of nobody's before it. It may follow the last event, where that was deleted meanwhile. */
 static struct divergence_answer branch(struct divergence *divergence, const struct divergence_past *past, struct position prev,
                                        size_t from)
@@ -102,8 +108,9 @@ static struct divergence_answer branch(struct divergence *divergence, const stru
     return position_compare(prev, past->last) == 0 ? take_from(divergence, from) : go_back(divergence, prev, from);
 }
 
-static struct divergence_answer begin_search(struct divergence *divergence, const struct divergence_past *past)
+static struct divergence_answer begin_search(struct divergence *divergence, const struct divergence_past *past, bool challenged)
 {
+    divergence->challenged = challenged;
     divergence->common = divergence->searched = past->ring->count != 0 ? ring_at(past->ring, 0)->prev : past->last;
     divergence->found_common = false;
     return ask_again(divergence, DIVERGENCE_SEARCHED);
@@ -114,15 +121,15 @@ static struct divergence_answer check_last(struct divergence *divergence, const 
 {
     if (!is_fork(past, entries, count))
         return take_from(divergence, 0); /* the last event itself among them counts as seen */
-    return begin_search(divergence, past);
+    return begin_search(divergence, past, false);
 }
 
-/* Of an event behind `common`, which may name nobody's entry between the two instead, as old versions of the function did. */
+/* Of an event behind `common`, which may name none, or nobody's entry between the two, as old versions of the function did. */
 static struct position prev_of(const struct divergence *divergence, const struct frame *frame)
 {
-    bool nobodys = divergence->found_common && position_compare(frame->prev, divergence->common) > 0 &&
-                   position_compare(frame->prev, divergence->searched) <= 0;
-    return nobodys ? divergence->common : frame->prev;
+    bool nobodys =
+        position_compare(frame->prev, divergence->common) > 0 && position_compare(frame->prev, divergence->searched) == 0;
+    return divergence->found_common && (nobodys || position_is_none(frame->prev)) ? divergence->common : frame->prev;
 }
 
 static struct divergence_answer search(struct divergence *divergence, const struct divergence_past *past,
@@ -130,12 +137,15 @@ static struct divergence_answer search(struct divergence *divergence, const stru
 {
     size_t at = 0, behind_common = 0;
     if (past->ring->count != 0 && position_compare(ring_at(past->ring, 0)->prev, divergence->common) > 0)
-        return begin_search(divergence, past); /* it was shortened since: what it let go would not be known again */
+        return begin_search(divergence, past,
+                            divergence->challenged); /* it was shortened since: what it let go would not be known again */
     for (struct frame *frame; (frame = next_event(past, entries, count, &at)) != NULL; behind_common = ++at) {
         bool old = is_old(past, frame);
         divergence->searched = at == 0 ? divergence->searched : entries[at - 1].at;
         struct position prev = prev_of(divergence, frame);
         frame_unref(frame);
+        if (!old && divergence->challenged && !divergence->found_common && position_compare(prev, past->last) != 0)
+            return start_over(divergence);
         if (!old)
             return branch(divergence, past, prev, behind_common);
         divergence->common = divergence->searched = entries[at].at;
@@ -163,12 +173,6 @@ static struct divergence_answer forget(struct divergence *divergence, const stru
     return go_back(divergence, entries[0].at, count);
 }
 
-static struct divergence_answer start_over(struct divergence *divergence)
-{
-    divergence->trust = DIVERGENCE_TRUSTED;
-    return (struct divergence_answer){.what = DIVERGENCE_START_OVER, .at = divergence->newcomer_prev};
-}
-
 /* If the last event stands there, or what follows it does, the newcomer is an old event that came again, or not of this history; else the newcomer is believed. Where nobody's entries stand
  * instead, more is read to tell. */
 static struct divergence_answer decide(struct divergence *divergence, const struct divergence_past *past,
@@ -180,7 +184,7 @@ static struct divergence_answer decide(struct divergence *divergence, const stru
         return take_from(divergence, 0);
     struct frame *first = payload_entry_frame(past->channel, &entries[0]);
     if (first == NULL)
-        return begin_search(divergence, past);
+        return begin_search(divergence, past, true);
     frame_unref(first);
     return start_over(divergence);
 }

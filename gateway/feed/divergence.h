@@ -23,6 +23,7 @@ struct divergence {
     struct position common; /* while SEARCHED: all that the history has up to here was handed on */
     bool found_common; /* … and there was something */
     struct position searched; /* … and it was read up to here: nobody's events follow `common` */
+    bool challenged; /* … which a challenge began */
     struct position newcomer_prev; /* while CHALLENGED or BEREFT: what the event says of the one before it */
 };
 

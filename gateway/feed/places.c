@@ -103,13 +103,16 @@ static void stand_at_time(struct replay *replay, uint32_t i, uint64_t ms, const 
  * it looked: what was published since may be older than the id, so the others tell a gap. */
 static void stand_at(struct replay *replay, uint32_t found, struct position at)
 {
-    bool is_time = has_been(replay, at.ms);
+    uint64_t since_ms;
+    bool ahead = channel_was_ahead(replay->places[found].channel, at.ms, &since_ms), is_time = ahead || has_been(replay, at.ms);
+    if (!ahead)
+        since_ms = is_time ? at.ms : places_present_ms(replay);
     for (uint32_t i = 0; i < replay->request->count; ++i) {
         if (i == found) {
             stand(&replay->places[i], STANCE_EVENT, at, at.ms);
             continue;
         }
-        stand_at_time(replay, i, is_time ? at.ms : places_present_ms(replay), shard_at(replay, found));
+        stand_at_time(replay, i, since_ms, shard_at(replay, found));
         if (!is_time)
             replay->places[i].loss = LOSS_ALL;
     }
@@ -135,8 +138,8 @@ static enum verdict look_up(const struct place *place)
         return VERDICT_STANDS;
     if (next != ring->count && position_compare(ring_at(ring, next)->prev, at) == 0)
         return VERDICT_STANDS;
-    if (position_compare(at, last) > 0) /* it may be an entry of somebody else, for which old versions gave ids */
-        return position_compare(at, channel_passed(place->channel)) <= 0 ? VERDICT_READ : VERDICT_LATER;
+    if (position_compare(at, last) > 0)
+        return VERDICT_LATER;
     return channel_bare(place->channel) ? VERDICT_NONE : VERDICT_READ;
 }
 
@@ -254,13 +257,16 @@ static enum replay_need find_author_s(struct replay *replay, struct slice id, bo
  * does not reach back so far. READY: *other tells. */
 static enum replay_need is_other_data(const struct place *place, bool *other)
 {
-    const struct frame *first = place->page_count == 0 ? NULL : place->page_frames[0];
+    const struct ring *ring = channel_ring(place->channel);
+    uint32_t next = ring_after(ring, place->claimed);
+    bool in_ring = place->page_count == 0 && next != ring->count; /* what follows was deleted meanwhile */
+    const struct frame *first = in_ring ? ring_at(ring, next) : place->page_count == 0 ? NULL : place->page_frames[0];
     struct position last = channel_newest(place->channel);
     uint64_t horizon_ms = 0;
     if (is_looked_up(place) && first == NULL && position_compare(place->claimed, last) <= 0) {
-        *other = false; /* it was trimmed, or deleted meanwhile */
+        *other = false; /* it was trimmed, or deleted meanwhile with all that follows */
     } else if (position_is_none(first != NULL ? first->prev : last)) {
-        if (!channel_horizon(place->channel, first, false, &horizon_ms))
+        if (!channel_horizon(place->channel, first, in_ring, &horizon_ms))
             return REPLAY_CHANNEL;
         *other = place->claimed.ms >= horizon_ms;
     } else {

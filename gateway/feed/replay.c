@@ -224,6 +224,11 @@ static enum replay_need read_pages(struct replay *replay, struct channel **wait_
             return replay_read_joint(replay, i);
         if (is_emptied_no_more(place))
             replay_drop_page(replay, place);
+        if (place_has_page(place) && place->page_count == 0) {
+            /* only entries of somebody else: the next event tells what is missing before it, or that there is none */
+            place->read_to = place->page_end;
+            replay_drop_page(replay, place);
+        }
         if (place->page != PAGE_NONE || channel_covers(*wait_at, place->after))
             continue;
         if (channel_deepen(*wait_at, UINT32_MAX))
@@ -257,8 +262,6 @@ static bool look_for_gap(const struct replay *replay, struct place *place, enum 
     *gap = PLACE_GAP_NONE;
     if (!is_owed(replay, place) || (joins_on(place) && !lost))
         return true;
-    if (!lost && place_has_page(place) && place->page_count == 0)
-        return true; /* only entries of somebody else, which prove nothing: the next event tells, or that there is none */
     return places_find_gap(place, upcoming(place), gap);
 }
 
@@ -378,7 +381,7 @@ static struct position gap_end(const struct place *place)
 {
     const struct frame *next = upcoming(place);
     struct position last = channel_newest(place->channel);
-    struct position end = next != NULL ? next->prev : place_has_page(place) ? place->after : last;
+    struct position end = next != NULL ? next->prev : place_has_page(place) ? place->page_end : last;
     return position_compare(end, last) < 0 ? end : last;
 }
 
@@ -473,8 +476,11 @@ static struct place *oldest(struct replay *replay, bool *more)
 
 /* ---- ids of places ---- */
 
-static void format_time(uint64_t ms, char out[EVENT_ID_LEN + 1])
+/* An entry by hand may have taken what follows ahead of the clock. */
+static void format_time(const struct replay *replay, uint64_t ms, char out[EVENT_ID_LEN + 1])
 {
+    uint64_t present_ms = places_present_ms(replay);
+    ms = present_ms != 0 && present_ms < ms ? present_ms : ms;
     event_id_format(out, SLICE(""), (struct position){ms, EVENT_ID_TIME_NEAR});
 }
 
@@ -491,7 +497,7 @@ static void format_before(const struct replay *replay, const struct place *place
     if (first != NULL ? !position_is_none(at) : !is_time(place->channel))
         event_id_format(out, channel_name(place->channel), at);
     else if (first != NULL)
-        format_time(first->at.ms, out);
+        format_time(replay, first->at.ms, out);
     else
         format_present(replay, out);
 }
@@ -502,7 +508,7 @@ static void format_place(const struct replay *replay, const struct frame *first,
     if (replay->request->count == 1)
         format_before(replay, &replay->places[0], first, out);
     else if (first != NULL)
-        format_time(first->at.ms, out);
+        format_time(replay, first->at.ms, out);
     else
         format_present(replay, out);
 }
@@ -546,19 +552,19 @@ static bool format_after_gap(const struct replay *replay, const struct place *pl
     else if (gap == PLACE_GAP_BY_EVENT)
         event_id_format(out, channel_name(place->channel), place->gap_at);
     else if (has_more(replay, has_frame))
-        format_time(until_next(replay, gap == PLACE_GAP_ALL ? place->time_ms : place->gap_at.ms), out);
+        format_time(replay, until_next(replay, gap == PLACE_GAP_ALL ? place->time_ms : place->gap_at.ms), out);
     else
         format_present(replay, out);
     return true;
 }
 
 /* The id behind which something is missing. */
-static void format_gap_begin(const struct place *place, char out[EVENT_ID_LEN + 1])
+static void format_gap_begin(const struct replay *replay, const struct place *place, char out[EVENT_ID_LEN + 1])
 {
     if (place->stance == STANCE_EVENT)
         event_id_format(out, channel_name(place->channel), place->after);
     else
-        format_time(place->time_ms, out);
+        format_time(replay, place->time_ms, out);
 }
 
 /* Goes on behind a gap that was sent. */
@@ -583,7 +589,7 @@ static struct frame *take_gap(const struct replay *replay, struct place *place)
     place->gap = PLACE_GAP_NONE;
     struct slice own = format_after_gap(replay, place, kind, id) ? slice_of(id) : (struct slice){NULL, 0};
     enum gap_cause cause = kind == PLACE_GAP_ALL ? GAP_UNKNOWN_ID : kind == PLACE_GAP_BY_TIME ? GAP_VANISHED : GAP_TRIMMED;
-    format_gap_begin(place, begin_id);
+    format_gap_begin(replay, place, begin_id);
     struct slice last_id = slice_of(at_start ? replay->request->resume_id : begin_id);
     struct frame *gap = gap_frame(channel_name(place->channel), last_id, own, place->gap_at, cause);
     pass_gap(place, kind);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "gateway/counters.h"
+#include "gateway/feed/decode.h"
 
 enum {
     READ_ENTRIES = 1000, /* of one read, at most */
@@ -68,10 +69,12 @@ static bool promise_room(struct replay *replay)
 static enum place_page joint_of(const struct place *place, const struct history_entry *entries)
 {
     const struct frame *first = place->page_count == 0 ? NULL : place->page_frames[0];
-    if (first == NULL || place->stance != STANCE_EVENT || position_compare(first->prev, place->after) <= 0)
+    if (first == NULL || place->stance != STANCE_EVENT)
         return PAGE_BY_PREV;
-    bool names_nobodys = position_compare(first->prev, place->read_to) <= 0 || position_compare(first->prev, entries[0].at) >= 0;
-    return names_nobodys ? PAGE_UNKNOWN : PAGE_BY_PREV;
+    bool passed = position_compare(first->at, entries[0].at) != 0 || position_compare(place->read_to, place->after) > 0;
+    bool names_nobodys = position_compare(first->prev, place->after) > 0 &&
+                         (position_compare(first->prev, place->read_to) <= 0 || position_compare(first->prev, entries[0].at) >= 0);
+    return passed && (names_nobodys || position_is_none(first->prev)) ? PAGE_UNKNOWN : PAGE_BY_PREV;
 }
 
 /* A read that looks an id up begins with its position, whose event is not wanted again. */
@@ -114,6 +117,13 @@ static void on_page(void *data, const struct history_entry *entries, size_t coun
     replay->on_read(replay->data);
 }
 
+/* An entry of somebody else may have the position of an event that was lost. */
+static bool is_event_at(const struct history_entry *entries, size_t count, struct position at)
+{
+    struct message message;
+    return count != 0 && position_compare(entries[0].at, at) == 0 && payload_is_event(&entries[0], &message);
+}
+
 /* Of what was read a moment ago, nothing that stood behind `after` was gone then if `after` is there even now. */
 static void on_joint(void *data, const struct history_entry *entries, size_t count, bool more, const char *why)
 {
@@ -122,7 +132,7 @@ static void on_joint(void *data, const struct history_entry *entries, size_t cou
     (void)more;
     read_ended(replay, why);
     if (why == NULL)
-        place->page = count != 0 && position_compare(entries[0].at, place->after) == 0 ? PAGE_PROVEN : PAGE_BY_PREV;
+        place->page = is_event_at(entries, count, place->after) ? PAGE_PROVEN : PAGE_BY_PREV;
     replay->on_read(replay->data);
 }
 
@@ -132,7 +142,7 @@ static void on_looked_up(void *data, const struct history_entry *entries, size_t
     struct place *place = &replay->places[replay->read_at];
     read_ended(replay, why);
     if (why == NULL) {
-        bool there = count != 0 && position_compare(entries[0].at, place->claimed) == 0;
+        bool there = is_event_at(entries, count, place->claimed);
         place->claim = there ? CLAIM_THERE : CLAIM_ABSENT;
         take_page(replay, place, entries, count, there ? 1 : 0, more);
         if (position_compare(place->claimed, replay->newest_asked) <= 0)

@@ -54,8 +54,8 @@ enum place_page {
     PAGE_NONE,
     PAGE_EMPTIED, /* a read from `after` on found no event in the history: what follows page_end is in the ring, as long as that has it */
     /* Whether the page goes on from `after` without a hole: */
-    PAGE_UNKNOWN, /* its first frame names an entry of somebody else, as old versions of the function did: it joins on if `after` is still in the history */
-    PAGE_BY_PREV, /* its first frame names what stands before it; without a frame there is nothing to join on yet */
+    PAGE_UNKNOWN, /* its first frame names none behind entries of somebody else, or one of these, as old versions of the function did: it joins on if `after` is still in the history */
+    PAGE_BY_PREV, /* its first frame names what stands before it */
     PAGE_PROVEN, /* it does */
 };
 

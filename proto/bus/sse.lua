@@ -19,6 +19,7 @@ local BYTES_MAX = 2 ^ 50 -- for maxbytes: a double counts far beyond it
 local AHEAD_MAX = 86400000 -- milliseconds that a marker may be ahead of the clock: a day
 local STEPS = 16 -- a history is trimmed each time this part of maxbytes was added
 local MARKS_MAX = 64 -- of a history
+local LOOK = 16 -- entries in which the last event is looked for, where there is no marker
 local MS_MAX, SEQ_MAX = 2 ^ 48 - 1, 2 ^ 24 - 1 -- what an event id has room for
 
 -- Whether this is a node of a Redis Cluster: there, and only there, keys of two slots can't be read together. Found out at the first call, by a user who may do that.
@@ -510,12 +511,18 @@ local function refuse(fault, code)
     return redis.error_reply((code or "ERR") .. " sse_publish: " .. fault)
 end
 
--- The last event's position, for the next one to name. An entry that somebody added by hand is none, unless nothing else is known.
-local function previous_of(newest, greatest, marker)
+-- The last event's position, for the next one to name; "0-0" where none is known. Behind entries that somebody added by hand the marker knows it, or a look at some of them.
+local function previous_of(log, newest, marker)
     if is_event(newest) then
         return later(newest[1], marker)
     end
-    return marker ~= "0-0" and marker or newest and newest[1] or greatest
+    local entries = newest and marker == "0-0" and redis.call("XREVRANGE", log, "+", "-", "COUNT", LOOK) or {}
+    for i = 1, #entries do
+        if is_event(entries[i]) then
+            return entries[i][1]
+        end
+    end
+    return marker
 end
 
 local function append_after(key, log, o, text, newest, greatest, previous)
@@ -588,7 +595,7 @@ local function publish(keys, args)
     local exact = o.count or not newest -- a counter must not be raised twice
     local greatest = exact and greatest_of(log) or newest[1]
     local marker = marked(o.last_key)
-    local previous = previous_of(newest, greatest, marker)
+    local previous = previous_of(log, newest, marker)
     local reply = append_after(key, log, o, text, newest, later(greatest, marker), previous)
     if not reply then -- entries behind the newest were deleted by hand
         reply = append_after(key, log, o, text, newest, greatest_of(log), previous)

@@ -19,6 +19,7 @@ enum {
     AHEAD_MAX = 86400000,
     STEPS = 16,
     MARKS_MAX = 64,
+    LOOK = 16,
     SEQ_MAX = (1 << 24) - 1,
     KEY_ROOM = 512, /* of any key of a channel */
     EVENT_ID_BYTES = 36,
@@ -739,6 +740,16 @@ static bool following(const struct publish *p, struct place greatest, double *ms
     return *ms <= MS_MAX;
 }
 
+/* Among the newest entries; POSITION_NONE: none. */
+static struct position last_event(const struct stream *stream)
+{
+    size_t length = stream == NULL ? 0 : stream_length(stream);
+    for (size_t i = length; i-- != 0 && length - i <= LOOK;)
+        if (is_event(stream_entry(stream, i)))
+            return stream_entry(stream, i)->at;
+    return POSITION_NONE;
+}
+
 /* ---- adding the entry ---- */
 
 struct mark {
@@ -1021,10 +1032,10 @@ static void publish_new(struct publish *p, struct slice data)
     if (!marked(p, &marker))
         return;
     greatest = p->o.count || newest == NULL ? ever : newest_place;
-    previous = event != NULL                          ? later(newest_place, marker)
-               : !slice_eq(marker.text, SLICE("0-0")) ? marker
-               : newest != NULL                       ? newest_place
-                                                      : greatest;
+    char previous_text[POSITION_TEXT_MAX];
+    previous = event != NULL                         ? later(newest_place, marker)
+               : slice_eq(marker.text, SLICE("0-0")) ? place_at(previous_text, last_event(stream))
+                                                     : marker;
     if (!append_after(p, newest, later(greatest, marker), previous.text))
         append_after(p, newest, ever, previous.text);
 }

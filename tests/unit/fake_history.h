@@ -91,7 +91,7 @@ static struct slice fake_message(struct fake_stream *stream, uint64_t event, uin
 static struct slice fake_publish(struct fake_stream *stream, uint64_t event)
 {
     const struct history_entry *newest = stream->count == 0 ? NULL : &stream->entries[stream->count - 1];
-    bool named = newest != NULL && (newest->payload.p != NULL || fake.names_strangers || stream->marked == 0);
+    bool named = newest != NULL && (newest->payload.p != NULL || fake.names_strangers);
     uint64_t prev = named ? newest->at.ms : stream->marked;
     struct slice payload = fake_message(stream, event, prev);
     stream->entries[stream->count++] = (struct history_entry){fake_at(event), payload};

@@ -255,6 +255,7 @@ static const struct {
     {"… and where it has the position of the last event", "SA p1 p2 p3 L K2 f3 S A p5", "1 2 3 gap 5 ", true},
     {"… and where nothing of before is there", "SA p2 p3 L K2 f4 S A p5", "2 3 gap 5 ", true},
     {"… or all of Redis was flushed", "SA p2 p3 L F f4 S A p5", "2 3 gap 5 ", true},
+    {"an older event of a history that began anew is one before them", "SA p5 p6 F p2 f8 A p9", "5 6 2 9 ", true},
     {"an older event that comes again is none behind them", "SA p5 p6 f7 T7 n3 A p8", "5 6 8 ", true},
     /* leases; an event's position is its number in milliseconds */
     {"a lease runs until all that was published in its time has come", "SA l1 p1 t1001", "1 ", true},
@@ -354,6 +355,14 @@ static void test_clock(void)
     check(doubts == 1, "nor does one that comes while the channel is not live");
     run("p50");
     check(doubts == 1, "nor one that is newer");
+    uint64_t since_ms;
+    steps.most_ms = 10 - (int64_t)monotonic_ms();
+    run("p60 p61");
+    check(channel_was_ahead(channel, 60, &since_ms) && channel_was_ahead(channel, 61, &since_ms) && since_ms == 100 &&
+              !channel_was_ahead(channel, 50, &since_ms) && !channel_was_ahead(channel, 62, &since_ms),
+          "those that are ahead of the clock say nothing of the time in other channels");
+    steps.most_ms += 100;
+    check(!channel_was_ahead(channel, 60, &since_ms), "… unless it turns out that the clock was set forward");
     stop();
 }
 
