@@ -10,6 +10,7 @@ enum {
     NEAR = 3, /* streams that look_ahead() is ahead by */
     FAR = 7,
     FURTHEST = 11,
+    LARGE = 65536, /* bytes of a frame */
     QUEUE_COST = 4, /* of a stream that is written after the walk: a slice of them must still be in the core's cache then */
 };
 
@@ -54,9 +55,14 @@ void fanout_set_fd(const struct subscriber *subscriber, int fd)
             member->fanout->entries[member->index].fd = fd;
 }
 
-/* True when the stream's socket took it all. */
+/* True when the stream's socket took it all. What is large is written in later turns, a few streams in each: the events of other channels, which wait behind this one, do not wait for
+ * the kernel to copy it for each stream. */
 static bool serve(const struct fanout_entry *entry, struct frame *frame, struct slice chunk)
 {
+    if (chunk.n > LARGE && entry->fd != TRANSPORT_QUEUE) {
+        subscriber_push_later(entry->member->subscriber, frame);
+        return false;
+    }
     if (entry->fd >= 0) {
         ssize_t sent = send(entry->fd, chunk.p, chunk.n, MSG_DONTWAIT | MSG_NOSIGNAL);
         return sent == (ssize_t)chunk.n || subscriber_sent(entry->member->subscriber, frame, sent);

@@ -175,6 +175,13 @@ void subscriber_push(struct subscriber *subscriber, struct frame *frame)
     push(subscriber, frame, 0);
 }
 
+void subscriber_push_later(struct subscriber *subscriber, struct frame *frame)
+{
+    queue_append(subscriber, frame);
+    subscriber->transport->wait(subscriber);
+    settle(subscriber);
+}
+
 bool subscriber_sent(struct subscriber *subscriber, struct frame *frame, ssize_t sent)
 {
     if (sent == (ssize_t)frame_chunk(frame).n)

@@ -106,6 +106,9 @@ void subscriber_go_live(struct subscriber *subscriber);
 /* Queues a frame (taking a reference) and writes if the transport is free. A stream that is too far behind is closed later, by slow_check(). */
 void subscriber_push(struct subscriber *subscriber, struct frame *frame);
 
+/* Queues a frame (taking a reference) to be written when the loop finds the socket free: of a live stream that waits for nothing, whose transport has wait(). */
+void subscriber_push_later(struct subscriber *subscriber, struct frame *frame);
+
 /* Queues history, which stands before anything live. Takes a reference of each. */
 void subscriber_replay(struct subscriber *subscriber, struct frame *const *frames, uint32_t count);
 

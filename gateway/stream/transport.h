@@ -19,6 +19,9 @@ struct transport {
     void (*open)(h2o_req_t *req, struct subscriber *subscriber);
     /* Writes what the queue holds as far as the peer takes it, and sets `busy` when it must wait. Called only when not busy. */
     void (*flush)(struct subscriber *subscriber);
+    /* Sets `busy`, and has subscriber_writable() called when the peer takes bytes, in a later turn of the loop: of such streams a turn writes few. NULL where direct() always
+     * gives TRANSPORT_QUEUE. */
+    void (*wait)(struct subscriber *subscriber);
     /* The stream is over: lets go of the socket or request and calls subscriber_detach(), now or when libh2o has let go. `written`: all that was queued is
      * out, so the protocol's own end can be sent; else the stream is cut. */
     void (*close)(struct subscriber *subscriber, bool written);

@@ -45,6 +45,12 @@ static void on_writable(h2o_socket_t *sock, const char *err)
         subscriber_writable(subscriber);
 }
 
+static void http1_wait(struct subscriber *subscriber)
+{
+    subscriber->busy = true;
+    h2o_socket_notify_write(subscriber->sock, on_writable);
+}
+
 /* After a write of the queue's front that gave `sent` of `wanted` bytes, or -1 and errno: takes what is out from the queue. False when the rest must wait. */
 static bool wrote(struct subscriber *subscriber, ssize_t sent, size_t wanted)
 {
@@ -61,8 +67,7 @@ static bool wrote(struct subscriber *subscriber, ssize_t sent, size_t wanted)
     }
     if (sent == (ssize_t)wanted)
         return true;
-    subscriber->busy = true;
-    h2o_socket_notify_write(subscriber->sock, on_writable);
+    http1_wait(subscriber);
     return false;
 }
 
@@ -259,6 +264,7 @@ static void http1_open(h2o_req_t *req, struct subscriber *subscriber)
 const struct transport transport_plain = {
     .name = "http/1.1",
     .flush = plain_flush,
+    .wait = http1_wait,
     .direct = plain_direct,
     .send = plain_send,
     .open = http1_open,
@@ -271,6 +277,7 @@ const struct transport transport_plain = {
 const struct transport transport_tls = {
     .name = "http/1.1 over TLS",
     .flush = tls_flush,
+    .wait = http1_wait,
     .direct = tls_direct,
     .send = tls_send,
     .open = http1_open,

@@ -3,6 +3,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "gateway/counters.h"
+#include "gateway/stream/transport.h"
 #include "runtime/metrics.h"
 #include "tests/check.h"
 
@@ -115,6 +117,52 @@ static uint32_t run_all(uint32_t count, uint32_t pause, uint32_t *leaving, uint3
     return wrong;
 }
 
+static uint32_t waiting; /* streams that wait until the loop finds their sockets free */
+
+static void on_wait(struct subscriber *subscriber)
+{
+    subscriber->busy = true;
+    ++waiting;
+}
+
+static void on_changed(struct subscriber *subscriber)
+{
+    fanout_set_fd(subscriber, TRANSPORT_QUEUE);
+}
+
+static struct frame *frame_of_chunk(size_t size)
+{
+    static char body[1 << 17];
+    struct frame *fitting = frame_of_bytes(slice_make(body, size - 16)); /* its length takes some bytes of the chunk, too */
+    for (size_t n = size - 15; frame_chunk(fitting).n < size; ++n) {
+        frame_unref(fitting);
+        fitting = frame_of_bytes(slice_make(body, n));
+    }
+    return fitting;
+}
+
+/* Copies of a large frame are written in later turns, not while the events of other channels wait behind it. */
+static void test_large(void)
+{
+    static const struct subscriber_owner owner = {.changed = on_changed};
+    static const struct transport transport = {.wait = on_wait};
+    struct subscriber *subscriber = streams[0].subscriber;
+    *subscriber = (struct subscriber){.owner = &owner, .transport = &transport, .state = SUBSCRIBER_LIVE, .member_count = 1};
+    fanout_add(member(0));
+    fanout_set_fd(subscriber, streams[0].ours);
+    struct frame *most = frame_of_chunk(65536), *large = frame_of_chunk(65537);
+    uint32_t budget = MOST;
+    check(fanout_serve(&fanout, most, &budget) && taken(0) == 1 && waiting == 0, "64 KiB are written at once");
+    check(fanout_serve(&fanout, large, &budget) && taken(0) == 0, "what is larger is not");
+    check(waiting == 1 && subscriber->queue.count == 1, "… but waits in the queue for a turn of its own");
+    check(fanout.entries[0].fd == TRANSPORT_QUEUE, "… and what follows waits behind it");
+    fanout_remove(member(0));
+    frame_unref(frames_pop(&subscriber->queue));
+    frames_dispose(&subscriber->queue);
+    frame_unref(most);
+    frame_unref(large);
+}
+
 int main(void)
 {
     uint32_t leaving[MOST], runs = 0;
@@ -126,6 +174,7 @@ int main(void)
             check(run_all(count, pause, leaving, 0, &runs) == 0,
                   "of %u streams %u are served, then some leave in any order: each that stays is served once", count, pause);
     check(runs > 10000, "%u orders", runs);
+    test_large();
     fanout_dispose(&fanout);
     frame_unref(frame);
     close_streams();
