@@ -511,18 +511,19 @@ local function refuse(fault, code)
     return redis.error_reply((code or "ERR") .. " sse_publish: " .. fault)
 end
 
--- The last event's position, for the next one to name; "0-0" where none is known. Behind entries that somebody added by hand the marker knows it, or a look at some of them.
-local function previous_of(log, newest, marker)
-    if is_event(newest) then
-        return later(newest[1], marker)
+-- The last event, behind which there may be entries that somebody added by hand: its entry, nil where the history does not have it any more, or it is not among the newest and there is no marker.
+local function last_event(log, newest, last_key)
+    if not newest or is_event(newest) then
+        return newest
     end
-    local entries = newest and marker == "0-0" and redis.call("XREVRANGE", log, "+", "-", "COUNT", LOOK) or {}
+    local marker = marked(last_key)
+    local first, last = marker ~= "0-0" and marker or "-", marker ~= "0-0" and marker or "+"
+    local entries = redis.pcall("XREVRANGE", log, last, first, "COUNT", LOOK) -- a marker by hand may be no position
     for i = 1, #entries do
         if is_event(entries[i]) then
-            return entries[i][1]
+            return entries[i]
         end
     end
-    return marker
 end
 
 local function append_after(key, log, o, text, newest, greatest, previous)
@@ -582,20 +583,20 @@ local function publish(keys, args)
 
     local text = not (o.ends and args[1] == "") and (o.count or data_text(args[1])) -- none: only the end
     local newest = redis.call("XREVRANGE", log, "+", "-", "COUNT", 1)[1]
-    local event = is_event(newest) and newest or nil
+    local event = last_event(log, newest, o.last_key)
     if has_ended(event) then
         return refuse("the channel has ended; it is new again when its history is gone", "ENDED")
     end
     local same = o.changed and unchanged_id(event, text)
     if same then
-        remember(o, same, newest[1])
-        return { same, newest[1], "unchanged" }
+        remember(o, same, event[1])
+        return { same, event[1], "unchanged" }
     end
 
     local exact = o.count or not newest -- a counter must not be raised twice
     local greatest = exact and greatest_of(log) or newest[1]
     local marker = marked(o.last_key)
-    local previous = previous_of(log, newest, marker)
+    local previous = event and later(event[1], marker) or marker
     local reply = append_after(key, log, o, text, newest, later(greatest, marker), previous)
     if not reply then -- entries behind the newest were deleted by hand
         reply = append_after(key, log, o, text, newest, greatest_of(log), previous)

@@ -551,6 +551,14 @@ test('an entry by hand is not what the next event names, nor an end, nor data th
             await redis.command(['XADD', log(name), '*', ...fields]);
         await publish(name, 'z');
         assert.equal((await newest(name)).prev, '0-0', `${last} is too far`);
+        const [id, at] = await publish(name, 'z', { end: 1 });
+        await redis.command(['XADD', log(name), '*', ...fields]);
+        await assert.rejects(publish(name, 'z'), /^Error: ENDED /);
+        await redis.command(['XTRIM', log(name), 'MAXLEN', '=', 1]);
+        const over = await redis.command(['GET', `{sse:${name}}:last`]);
+        assert.notEqual(over, at, `${id} is not the end`);
+        await publish(name, 'new');
+        assert.equal((await newest(name)).prev, over);
     }
 });
 

@@ -740,14 +740,28 @@ static bool following(const struct publish *p, struct place greatest, double *ms
     return *ms <= MS_MAX;
 }
 
-/* Among the newest entries; POSITION_NONE: none. */
-static struct position last_event(const struct stream *stream)
+/* The newest event behind which there may be others' entries; NULL: the history does not have it, or it is not among the newest. False: a key can't be read. */
+static bool last_event(const struct publish *p, const struct stream *stream, const struct entry **out)
 {
-    size_t length = stream == NULL ? 0 : stream_length(stream);
-    for (size_t i = length; i-- != 0 && length - i <= LOOK;)
-        if (is_event(stream_entry(stream, i)))
-            return stream_entry(stream, i)->at;
-    return POSITION_NONE;
+    size_t length = stream == NULL ? 0 : stream_length(stream), count = 0;
+    struct place marker;
+    *out = newest_of(stream);
+    if (length == 0 || is_event(*out))
+        return true;
+    *out = NULL;
+    if (!marked(p, &marker))
+        return false;
+    struct position at;
+    bool any = slice_eq(marker.text, SLICE("0-0"));
+    if (!any && !stream_id_of(marker.text, &at))
+        return true;
+    for (size_t i = length; i-- != 0 && count != LOOK && *out == NULL;) {
+        const struct entry *entry = stream_entry(stream, i);
+        bool looked = any || position_compare(entry->at, at) == 0;
+        count += looked;
+        *out = looked && is_event(entry) ? entry : NULL;
+    }
+    return true;
 }
 
 /* ---- adding the entry ---- */
@@ -1015,7 +1029,11 @@ static void publish_new(struct publish *p, struct slice data)
     const struct entry *newest = newest_of(stream);
     struct place ever = place_at(greatest_text, stream == NULL ? POSITION_NONE : stream->last);
     struct place newest_place = place_at(newest_text, newest == NULL ? POSITION_NONE : newest->at);
-    const struct entry *event = is_event(newest) ? newest : NULL;
+    const struct entry *event;
+    char event_text[POSITION_TEXT_MAX];
+    if (!last_event(p, stream, &event))
+        return;
+    struct place event_place = place_at(event_text, event == NULL ? POSITION_NONE : event->at);
     if (has_ended(event)) {
         refuse(p, "ENDED", "the channel has ended; it is new again when its history is gone");
         return;
@@ -1025,17 +1043,14 @@ static void publish_new(struct publish *p, struct slice data)
         data_lines(&p->lines, data);
     if (p->o.changed && unchanged_id(p, event, &id)) {
         if (p->digest.p != NULL)
-            remember(p, id, newest_place.text);
-        answer(p, id, newest_place.text, "unchanged");
+            remember(p, id, event_place.text);
+        answer(p, id, event_place.text, "unchanged");
         return;
     }
     if (!marked(p, &marker))
         return;
     greatest = p->o.count || newest == NULL ? ever : newest_place;
-    char previous_text[POSITION_TEXT_MAX];
-    previous = event != NULL                         ? later(newest_place, marker)
-               : slice_eq(marker.text, SLICE("0-0")) ? place_at(previous_text, last_event(stream))
-                                                     : marker;
+    previous = event == NULL ? marker : later(event_place, marker);
     if (!append_after(p, newest, later(greatest, marker), previous.text))
         append_after(p, newest, ever, previous.text);
 }
