@@ -18,6 +18,7 @@ struct fact {
     struct fact *before; /* the one before it in its server's data */
     uint32_t index; /* in that line */
     bool gone; /* its history was deleted since */
+    uint64_t gone_us; /* … when, for the first time; 0: it was not */
     bool restored; /* … and is there again: data from before took over */
     bool lost; /* not in the data that Redis has now: a failover or a restart lost it */
 };

@@ -25,7 +25,12 @@ static uint64_t back_us[SHARDS]; /* when its clock was last set back; 0: never *
 static uint64_t marker_us[CHANNELS]; /* when the marker was last taken away */
 static uint64_t moved_us[CHANNELS];
 static uint64_t emptied_us[CHANNELS]; /* when its history was last deleted */
+static uint64_t expires_us[CHANNELS]; /* when it was last to expire */
 static uint64_t set_us[SHARDS]; /* when its clock was last set at all */
+static struct ahead {
+    uint64_t from_ms,
+        to_ms; /* times that events have which were taken earlier, since an entry by hand stands before them; to_ms 0: none */
+} aheads[CHANNELS];
 
 void oracle_reset(uint32_t channels)
 {
@@ -36,7 +41,9 @@ void oracle_reset(uint32_t channels)
     memset(marker_us, 0, sizeof(marker_us));
     memset(moved_us, 0, sizeof(moved_us));
     memset(set_us, 0, sizeof(set_us));
+    memset(aheads, 0, sizeof(aheads));
     memset(emptied_us, 0, sizeof(emptied_us));
+    memset(expires_us, 0, sizeof(expires_us));
     ends_reset();
 }
 
@@ -96,9 +103,27 @@ bool is_kept(const struct fact *fact, struct position first)
 void oracle_emptied(uint32_t channel)
 {
     const struct line *line = line_of(channel);
-    for (uint32_t i = 0; i < line->count; ++i)
+    for (uint32_t i = 0; i < line->count; ++i) {
         line->facts[i]->gone = true;
+        line->facts[i]->gone_us = line->facts[i]->gone_us == 0 ? schedule_now_us() : line->facts[i]->gone_us;
+    }
     emptied_us[channel] = schedule_now_us();
+}
+
+void oracle_expires(uint32_t channel, uint64_t at_us)
+{
+    expires_us[channel] = at_us;
+}
+
+/* An entry by hand may stand before what a history had that is gone. */
+void oracle_stranger(struct server *server, uint32_t channel)
+{
+    const struct line *line = &server->lines[channel];
+    if (server != bus.shards[bus.home[channel]].primary)
+        return;
+    struct position at = first_kept(channel);
+    for (uint32_t i = 0; i < line->count; ++i)
+        line->facts[i]->gone = line->facts[i]->gone || position_compare(line->facts[i]->at, at) < 0;
 }
 
 /* Which events of the line the history has, one by one. */
@@ -117,10 +142,11 @@ static void look_again(uint32_t channel)
         struct position at = POSITION_NONE;
         const redisReply *id = reply->element[i]->element[0];
         position_parse(&at, slice_make(id->str, id->len));
-        while (next != 0 && position_compare(line->facts[next - 1]->at, at) != 0)
-            --next;
-        if (next != 0)
-            line->facts[--next]->gone = false;
+        uint32_t found = next;
+        while (found != 0 && position_compare(line->facts[found - 1]->at, at) != 0)
+            --found;
+        if (found != 0) /* else it is somebody else's */
+            line->facts[next = found - 1]->gone = false;
     }
     redis_model_reply_free(reply);
     for (uint32_t i = 0; i < line->count; ++i)
@@ -136,6 +162,22 @@ uint32_t oracle_next(uint32_t channel)
     return counts[channel];
 }
 
+/* What a gateway takes such an event to be published since was proven a while ago. */
+static void note_ahead(uint32_t channel, uint64_t at_ms, uint64_t now_ms)
+{
+    struct ahead *ahead = &aheads[channel];
+    uint64_t from_ms = now_ms - DEAF_US / 1000;
+    if (at_ms <= now_ms)
+        return;
+    ahead->from_ms = ahead->to_ms == 0 || from_ms < ahead->from_ms ? from_ms : ahead->from_ms;
+    ahead->to_ms = at_ms > ahead->to_ms ? at_ms : ahead->to_ms;
+}
+
+static uint64_t clock_ms_of(const struct server *server)
+{
+    return (uint64_t)((int64_t)schedule_now_us() + server->clock_us) / 1000;
+}
+
 struct fact *oracle_published(struct server *server, uint32_t channel, uint32_t number, struct slice id, struct slice position,
                               uint32_t size)
 {
@@ -148,6 +190,7 @@ struct fact *oracle_published(struct server *server, uint32_t channel, uint32_t 
     char made[EVENT_ID_LEN + 1];
     event_id_format(made, channel_of(channel), fact->at);
     fact->own_id = strcmp(made, fact->id) != 0;
+    note_ahead(channel, fact->at.ms, clock_ms_of(server));
     fact->before = line->count == 0 ? NULL : line->facts[line->count - 1];
     if (fact->before != NULL && position_compare(fact->before->at, fact->at) >= 0 && marker_us[channel] == 0 &&
         data_us[channel] == 0)
@@ -244,6 +287,11 @@ static bool is_shard_odd(uint32_t shard)
     return back_us[shard] != 0 || (set_us[shard] != 0 && set_us[shard] + NOTICE_US > schedule_now_us());
 }
 
+static bool is_in_ahead(uint32_t channel, uint64_t ms)
+{
+    return ms > aheads[channel].from_ms && ms <= aheads[channel].to_ms;
+}
+
 static void allow_since(struct track *track, uint64_t ms)
 {
     track->twice_since = ms < track->twice_since ? ms : track->twice_since;
@@ -252,7 +300,7 @@ static void allow_since(struct track *track, uint64_t ms)
 /* The id may stand for this event: what comes after it in its channel, and since its time in the others, may come again. */
 static void allow_after(struct client *client, uint32_t channel, struct position at)
 {
-    uint64_t margin = margin_ms();
+    uint64_t margin = margin_ms(), ms = is_in_ahead(channel, at.ms) ? aheads[channel].from_ms : at.ms;
     for (uint32_t i = 0; i < client->count; ++i) {
         struct track *track = &client->tracks[client->channels[i]];
         if (client->channels[i] == channel)
@@ -260,9 +308,9 @@ static void allow_after(struct client *client, uint32_t channel, struct position
         else if (is_shard_odd(bus.home[client->channels[i]]) || is_shard_odd(bus.home[channel]))
             allow_since(track, 0);
         else if (bus.home[channel] == bus.home[client->channels[i]])
-            allow_since(track, at.ms);
+            allow_since(track, ms);
         else
-            allow_since(track, at.ms > margin ? at.ms - margin : 0);
+            allow_since(track, ms > margin ? ms - margin : 0);
     }
 }
 
@@ -378,6 +426,39 @@ static bool is_id_used_again(const struct client *client)
     return uses > 1 && left < uses;
 }
 
+/* The latest time that its id may stand for; 0: none. */
+static uint64_t id_ms(const struct client *client)
+{
+    struct slice id = slice_of(client->asked_id);
+    struct position at;
+    uint64_t ms = event_id_parse(&at, id, SLICE("")) ? at.ms : 0;
+    for (uint32_t i = 0; i < client->count; ++i) {
+        uint32_t channel = client->channels[i];
+        if (event_id_parse(&at, id, channel_of(channel)))
+            ms = at.ms > ms ? at.ms : ms;
+        for (uint32_t k = 0; k < counts[channel]; ++k)
+            if (facts[channel][k] != NULL && facts[channel][k]->own_id && strcmp(facts[channel][k]->id, client->asked_id) == 0)
+                ms = facts[channel][k]->at.ms > ms ? facts[channel][k]->at.ms : ms;
+    }
+    return ms;
+}
+
+/* Of several channels: it was ahead of the clock of its event's channel, by an entry by hand, and may stand for a time that the clock has passed since. */
+static bool is_id_by_stranger(const struct client *client)
+{
+    uint64_t ms = id_ms(client);
+    for (uint32_t i = 0; i < client->count && client->count > 1; ++i)
+        if (is_in_ahead(client->channels[i], ms))
+            return true;
+    return false;
+}
+
+/* … an event that such an id leaves out. */
+static bool is_left_out_by_stranger(const struct client *client, const struct fact *fact)
+{
+    return fact->at.ms <= id_ms(client) && is_id_by_stranger(client);
+}
+
 void oracle_asks(struct client *client)
 {
     client->head_us = 0;
@@ -393,7 +474,7 @@ void oracle_asks(struct client *client)
         track->abandoned_here = NULL;
         track->gap_here = false;
         track->astray_us = 0;
-        if (is_asked_in_doubt(client) || is_id_used_again(client))
+        if (is_asked_in_doubt(client) || is_id_used_again(client) || is_id_by_stranger(client))
             track->doubt_us = schedule_now_us();
         if (client->id[0] == 0) {
             *track = (struct track){.followed = true, .twice_since = UINT64_MAX, .twice_after = POSITION_MAX};
@@ -516,6 +597,19 @@ static bool is_left_out_by_clock(const struct client *client, const struct track
     return false;
 }
 
+/* An entry by hand had taken its id ahead of the clock, and it still was when it asked. */
+static bool is_id_ahead(const struct client *client)
+{
+    uint64_t ms = id_ms(client);
+    for (uint32_t i = 0; i < client->count; ++i) {
+        uint32_t shard = bus.home[client->channels[i]];
+        uint64_t now_ms = clock_ms_of(bus.shards[shard].primary), since_ms = (schedule_now_us() - client->asked_us) / 1000 + 1;
+        if (is_in_ahead(client->channels[i], ms) && ms + since_ms > now_ms)
+            return true;
+    }
+    return false;
+}
+
 /* Its position is another event's, too: in data that were lost, or deleted with all markers. The two can't be told apart. */
 static bool is_place_used_again(const struct fact *fact)
 {
@@ -525,11 +619,20 @@ static bool is_place_used_again(const struct fact *fact)
     return false;
 }
 
+/* The furthest event that the client has was lost, and another one took its position: what stands before that. */
+static bool is_before_place_used_again(const struct track *track, const struct fact *fact)
+{
+    const struct fact *last = track->last;
+    return last != NULL && last->lost && position_compare(fact->at, last->at) <= 0 && is_place_used_again(last);
+}
+
 /* It was on its way when its history was deleted: what comes behind it may be taken for that of another history. */
 static bool is_in_deleted(const struct fact *fact)
 {
-    uint64_t at_us = emptied_us[fact->channel];
-    return fact->gone && fact->us <= at_us && fact->us + ON_ITS_WAY_US > at_us;
+    uint64_t at_us = expires_us[fact->channel];
+    if (fact->us <= at_us && fact->us + ON_ITS_WAY_US > at_us && !is_kept(fact, first_kept(fact->channel)))
+        return true;
+    return fact->gone && fact->gone_us != 0 && fact->us + ON_ITS_WAY_US > fact->gone_us;
 }
 
 const struct fact *missing_before(const struct client *client, const struct track *track, const struct fact *fact)
@@ -541,9 +644,9 @@ const struct fact *missing_before(const struct client *client, const struct trac
         if ((have == NULL || is_in_deleted(have)) && before->index < track->from)
             break;
         if (before->lost || before->restored || has_seen(track, before) || before->us <= track->gap_us || has_no_record(before) ||
-            is_left_out_by_clock(client, track) || is_place_used_again(before) || is_id_used_again(client) ||
-            is_in_deleted(before) || before->us <= track->doubt_us || before->us <= track->astray_us ||
-            ends_may_skip(client, before))
+            is_left_out_by_clock(client, track) || is_place_used_again(before) || is_before_place_used_again(track, before) ||
+            is_id_used_again(client) || is_in_deleted(before) || is_left_out_by_stranger(client, before) ||
+            before->us <= track->doubt_us || before->us <= track->astray_us || ends_may_skip(client, before))
             continue;
         return before;
     }
@@ -737,7 +840,7 @@ static bool may_be_told(const struct client *client, const struct track *track, 
     return track->owes_gap || (client->foreign_id[0] != 0 && strcmp(client->asked_id, client->foreign_id) == 0) ||
            is_id_gone(client) || is_something_gone(track, channel) || (track->last != NULL && track->last->lost) ||
            is_gateway_young(client) || data_us[channel] != 0 || is_marker_gone(client) || moved_us[channel] != 0 || back ||
-           world_young();
+           is_id_ahead(client) || world_young();
 }
 
 void oracle_gap(struct client *client, struct slice data, const struct slice *id)

@@ -20,8 +20,14 @@ void oracle_line_changes(uint32_t channel);
 /* The data that Redis has now: events that this line does not have are lost. */
 void oracle_line_changed(struct server *server, uint32_t channel);
 
+/* Somebody is about to add an entry to a channel's history, which is no event. */
+void oracle_stranger(struct server *server, uint32_t channel);
+
 /* The history of a channel was deleted. */
 void oracle_emptied(uint32_t channel);
+
+/* … or will be, unless an event comes before. */
+void oracle_expires(uint32_t channel, uint64_t at_us);
 
 /* Other data than before, all of a shard: gaps may be told that no event explains. */
 void oracle_data_changed(uint32_t shard);

@@ -87,7 +87,7 @@ static enum step_kind draw_kind(const struct plan *plan, struct chance *chance)
     if (chance_one_in(chance, 2))
         return chance_one_in(chance, 16) ? STEP_BURST : STEP_PUBLISH;
     for (;;) {
-        enum step_kind kind = (enum step_kind)chance_below(chance, STEP_KINDS);
+        enum step_kind kind = (enum step_kind)chance_below(chance, STEPS_DRAWN);
         if ((plan->faults >> kind & 1) != 0)
             return kind;
     }
@@ -104,6 +104,29 @@ static void draw_ends(struct plan *plan, uint64_t seed)
     plan->ends.end_in = chance_one_in(&chance, 6) ? 0 : ins[chance_below(&chance, 3)];
     plan->ends.lease_in = plan->ends.end_in != 0 && chance_one_in(&chance, 2) ? 0 : ins[chance_below(&chance, 3)];
     plan->ends.renews = chance_one_in(&chance, 3);
+}
+
+/* Puts a step among the others, by its time. */
+static void insert(struct plan *plan, struct step step)
+{
+    uint32_t at = plan->count++;
+    for (; at != 0 && plan->steps[at - 1].at_us > step.at_us; --at)
+        plan->steps[at] = plan->steps[at - 1];
+    plan->steps[at] = step;
+}
+
+/* In every third world somebody adds entries by hand. */
+static void add_strangers(struct plan *plan, uint64_t seed)
+{
+    struct chance chance = {seed ^ 0x57a19e5};
+    if (!chance_one_in(&chance, 3))
+        return;
+    plan->faults |= UINT64_C(1) << STEP_STRANGER;
+    for (uint64_t some = chance_between(&chance, 1, 30); some != 0; --some) {
+        uint64_t at_us = chance_below(&chance, plan->end_us + 1);
+        uint64_t a = chance_next(&chance), b = chance_next(&chance), c = chance_next(&chance);
+        insert(plan, (struct step){at_us, STEP_STRANGER, a, b, c});
+    }
 }
 
 void plan_draw(struct plan *plan, uint64_t seed, bool calm)
@@ -132,4 +155,6 @@ void plan_draw(struct plan *plan, uint64_t seed, bool calm)
         *step = (struct step){at, draw_kind(plan, &chance), chance_next(&chance), chance_next(&chance), chance_next(&chance)};
     }
     plan->end_us = at;
+    if (!calm)
+        add_strangers(plan, seed);
 }

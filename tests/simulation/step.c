@@ -261,6 +261,56 @@ static void set_clock(const struct step *step)
     oracle_clock_set(shard_at(step), by < 0);
 }
 
+/* ---- entries by hand ---- */
+
+/* The message of the newest entry, which stands elsewhere than it says; "" without one. */
+static size_t copy_newest(struct server *server, const char *key, char *out, size_t size)
+{
+    redisReply *reply = bus_command(server, (const char *const[]){"XREVRANGE", key, "+", "-", "COUNT", "1"}, 6);
+    size_t n = 0;
+    if (reply->type == REDIS_REPLY_ARRAY && reply->elements != 0 && reply->element[0]->element[1]->elements > 1) {
+        const redisReply *value = reply->element[0]->element[1]->element[1];
+        n = value->len < size ? value->len : size - 1;
+        memcpy(out, value->str, n);
+    }
+    out[n] = 0;
+    redis_model_reply_free(reply);
+    return n;
+}
+
+static uint64_t clock_ms(const struct server *server)
+{
+    return (uint64_t)((int64_t)schedule_now_us() + server->clock_us) / 1000;
+}
+
+/* With a message or none, of our form or not, at a position of Redis's or ahead of its clock. */
+static void add_stranger(uint32_t channel, uint64_t what, uint64_t chance)
+{
+    static const uint64_t aheads_ms[] = {3, 700, 4000, 900000};
+    struct server *server = bus_primary(bus_shard_of(channel));
+    char key[CHANNEL_KEY_MAX], id[48] = "*", text[512] = "by hand";
+    channel_log(key, channel_of(channel));
+    if (what % 4 == 1)
+        snprintf(text, sizeof(text), "\036sse1 rubbish");
+    else if (what % 4 == 2)
+        copy_newest(server, key, text, sizeof(text));
+    if (what / 4 % 8 == 0)
+        snprintf(id, sizeof(id), "%" PRIu64 "-%" PRIu64, clock_ms(server) + chance % aheads_ms[what / 32 % 4], chance / 1000 % 3);
+    oracle_stranger(server, channel);
+    redisReply *reply = bus_command(server, (const char *const[]){"XADD", key, id, what % 4 == 3 ? "by" : "m", text}, 5);
+    ++world_steps;
+    trace("XADD %s %s: %s%s", key, id, reply->str,
+          server != bus.shards[bus_shard_of(channel)].primary ? ", at the old primary" : "");
+    redis_model_reply_free(reply);
+}
+
+static void add_strangers(const struct step *step)
+{
+    uint64_t some = step->b % 8 == 0 ? step->c % 150 : 1 + step->b % 2; /* at times more than one read brings */
+    for (uint64_t i = 0; i < some; ++i)
+        add_stranger(channel_at(step), step->b / 8 + (i == 0 ? 0 : 4), step->c);
+}
+
 /* ---- gateways ---- */
 
 static struct node **gateway_at(const struct step *step)
@@ -317,6 +367,7 @@ static void take_data_step(const struct step *step)
     case STEP_EXPIRE:
         snprintf(number, sizeof(number), "%u", (unsigned)(1 + step->b % 1500));
         on_key(channel_at(step), false, (const char *const[]){"PEXPIRE", number}, 2);
+        oracle_expires(channel_at(step), schedule_now_us() + (1 + step->b % 1500) * 1000);
         break;
     case STEP_DELETE:
         delete_history(channel_at(step));
@@ -411,6 +462,9 @@ void step_take(const struct step *step)
         break;
     case STEP_STALL:
         stall(step);
+        break;
+    case STEP_STRANGER:
+        add_strangers(step);
         break;
     case STEP_KILL:
     case STEP_DRAIN:
