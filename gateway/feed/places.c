@@ -305,15 +305,6 @@ static void lose_all(struct replay *replay)
     }
 }
 
-/* An entry by hand may have taken an end ahead of the clock, and the id behind all ends with it. */
-static bool has_ended_at(const struct replay *replay, uint64_t ms)
-{
-    for (uint32_t i = 0; i < replay->request->count; ++i)
-        if (channel_ended_ms(replay->places[i].channel) == ms)
-            return true;
-    return false;
-}
-
 enum replay_need places_find(struct replay *replay, struct channel **wait_at)
 {
     struct slice id = slice_of(replay->request->resume_id);
@@ -323,8 +314,7 @@ enum replay_need places_find(struct replay *replay, struct channel **wait_at)
     enum replay_need need = find_claims(replay, id, &found, wait_at);
     if (need != REPLAY_READY || found)
         return need;
-    if (event_id_parse(&time, id, SLICE("")) &&
-        (has_been(replay, time.ms) || (event_id_is_end(id) && has_ended_at(replay, time.ms))))
+    if (event_id_parse(&time, id, SLICE("")) && has_been(replay, time.ms))
         return find_time(replay, id, time);
     need = find_author_s(replay, id, &found, wait_at);
     if (need != REPLAY_READY || found)

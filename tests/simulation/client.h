@@ -23,6 +23,9 @@ struct track {
     uint16_t abandoned_at; /* which gateway said so */
     uint64_t over_ms; /* of an id that it came with, behind the ends of all its channels; 0: with none */
     struct fact *last_here; /* of the stream */
+    struct fact *lost_id; /* that its id named, and Redis had lost when it asked */
+    struct fact *
+        anchor; /* of the stream, which told a gap since events behind this are lost: its gateway has it in memory; NULL: none is sure to be */
     const struct fact *abandoned,
         *abandoned_here; /* the last event behind which it was told that nobody goes on; … of the stream */
     bool moves; /* a channel of its stream has changed its shard, or a clock was set */

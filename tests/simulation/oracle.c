@@ -68,6 +68,11 @@ bool is_data_steady(uint32_t channel, uint64_t since_us)
     return data_us[channel] <= since_us && moved_us[channel] <= since_us && marker_us[channel] <= since_us;
 }
 
+bool was_ahead(uint32_t channel)
+{
+    return aheads[channel].to_ms != 0;
+}
+
 bool was_clock_set(uint32_t channel)
 {
     return set_us[bus.home[channel]] != 0;
@@ -459,6 +464,21 @@ static bool is_left_out_by_stranger(const struct client *client, const struct fa
     return fact->at.ms <= id_ms(client) && is_id_by_stranger(client);
 }
 
+/* The event of this channel that its id names, if Redis has lost it. */
+static struct fact *find_lost_id(const struct client *client, uint32_t channel)
+{
+    struct fact *found = NULL;
+    for (uint32_t k = 0; k < counts[channel] && client->asked_id[0] != 0; ++k) {
+        struct fact *fact = facts[channel][k];
+        if (fact == NULL || strcmp(fact->id, client->asked_id) != 0)
+            continue;
+        if (found != NULL)
+            return NULL;
+        found = fact;
+    }
+    return found != NULL && found->lost ? found : NULL;
+}
+
 void oracle_asks(struct client *client)
 {
     client->head_us = 0;
@@ -470,7 +490,8 @@ void oracle_asks(struct client *client)
         struct track *track = &client->tracks[client->channels[i]];
         track->twice_since = UINT64_MAX;
         track->twice_after = POSITION_MAX;
-        track->last_here = NULL;
+        track->last_here = track->anchor = NULL;
+        track->lost_id = find_lost_id(client, client->channels[i]);
         track->abandoned_here = NULL;
         track->gap_here = false;
         track->astray_us = 0;
@@ -635,6 +656,13 @@ static bool is_in_deleted(const struct fact *fact)
     return fact->gone && fact->gone_us != 0 && fact->us + ON_ITS_WAY_US > fact->gone_us;
 }
 
+/* The history goes on from the anchor: no gap takes the place of what follows it. */
+static bool is_behind_anchor(const struct track *track, const struct fact *fact)
+{
+    return track->anchor != NULL && !track->anchor->lost && fact->index > track->anchor->index &&
+           is_kept(fact, first_kept(fact->channel));
+}
+
 const struct fact *missing_before(const struct client *client, const struct track *track, const struct fact *fact)
 {
     const struct fact *have = held(track);
@@ -643,7 +671,8 @@ const struct fact *missing_before(const struct client *client, const struct trac
             break;
         if ((have == NULL || is_in_deleted(have)) && before->index < track->from)
             break;
-        if (before->lost || before->restored || has_seen(track, before) || before->us <= track->gap_us || has_no_record(before) ||
+        if (before->lost || before->restored || has_seen(track, before) ||
+            (before->us <= track->gap_us && !is_behind_anchor(track, before)) || has_no_record(before) ||
             is_left_out_by_clock(client, track) || is_place_used_again(before) || is_before_place_used_again(track, before) ||
             is_id_used_again(client) || is_in_deleted(before) || is_left_out_by_stranger(client, before) ||
             before->us <= track->doubt_us || before->us <= track->astray_us || ends_may_skip(client, before))
@@ -747,6 +776,10 @@ void oracle_take(struct client *client, struct fact *fact)
     if (track->owes_gap)
         violation("client %u: event %u of channel %u came before the gap that its id owes", client->number, fact->number,
                   fact->channel);
+    if (track->lost_id != NULL && track->lost_id->lost && !fact->lost && !track->gap_here && !fact->restored &&
+        !is_place_used_again(track->lost_id) && !is_id_used_again(client))
+        violation("client %u: event %u of channel %u came without a gap behind that of its id, %u, which is lost", client->number,
+                  fact->number, fact->channel, track->lost_id->number);
     check_order(client, track, fact);
     check_depth(client, track, fact);
     track->moves = is_asked_in_doubt(client);
@@ -843,6 +876,20 @@ static bool may_be_told(const struct client *client, const struct track *track, 
            is_id_ahead(client) || world_young();
 }
 
+/* The last event that the stream had when it came and that Redis has still, where a failover has lost what followed: the memory of its gateway reaches there. */
+static struct fact *find_anchor(const struct client *client, const struct track *track, uint32_t channel)
+{
+    const struct node_options *node = &world.plan.node;
+    struct fact *fact = track->last_here;
+    bool roomy = node->ring_frames == 1000 && node->ring_bytes == 1 << 20 && node->ring_memory == 1 << 22;
+    if (!roomy || fact == NULL || !fact->lost || was_clock_set(channel) || was_ahead(channel) || marker_us[channel] != 0 ||
+        emptied_us[channel] != 0 || expires_us[channel] != 0 || moved_us[channel] != 0)
+        return NULL;
+    while (fact != NULL && fact->lost)
+        fact = fact->before;
+    return fact != NULL && has_seen(track, fact) && client->head_us != 0 && fact->us > client->head_us ? fact : NULL;
+}
+
 void oracle_gap(struct client *client, struct slice data, const struct slice *id)
 {
     (void)id;
@@ -857,6 +904,7 @@ void oracle_gap(struct client *client, struct slice data, const struct slice *id
             continue;
         if (!may_be_told(client, track, channel))
             violation("client %u: a gap of channel %u, where nothing is missing", client->number, channel);
+        track->anchor = track->gap_here ? NULL : find_anchor(client, track, channel);
         track->gap_us = schedule_now_us();
         track->gap_here = true;
         track->owes_gap = false;

@@ -76,7 +76,7 @@ static struct fact *newest(uint32_t channel)
 bool ends_due(uint32_t channel)
 {
     const struct fact *fact = newest(channel);
-    if (was_clock_set(channel) && !is_data_steady(channel, 0))
+    if ((was_clock_set(channel) || was_ahead(channel)) && !is_data_steady(channel, 0))
         return false; /* a history whose positions are older than those before is told by a gap, its newest end may not be */
     if (fact != NULL && (world.plan.faults >> STEP_EXPIRE & 1) != 0 && !is_data_steady(channel, fact->us))
         return false; /* it may have expired at an old primary, and is back */
@@ -370,8 +370,8 @@ static bool is_204_due(const struct client *client)
         if (!ends_due(channel) || !is_data_steady(channel, 0) || was_clock_set(channel) || was_emptied_since(channel, last->us) ||
             last->us + CONCLUDED_US + (uint64_t)last->lease_s * 1000000 > client->asked_us)
             return false;
-        if (client->count > 1 && (!event_id_parse(&at, id, SLICE("")) || at.ms < last->at.ms))
-            return false;
+        if (client->count > 1 && (!event_id_parse(&at, id, SLICE("")) || at.ms < last->at.ms || at.ms > redis_ms(channel)))
+            return false; /* an end that an entry by hand took ahead of the clock: the id stands for nothing */
         if (client->count == 1 && (!event_id_parse(&at, id, channel_of(channel)) || position_compare(at, last->at) != 0 ||
                                    event_id_is_end(id) == last->end))
             return false;

@@ -23,6 +23,7 @@ uint32_t facts_of(uint32_t channel, struct fact ***all);
 /* Since then the channel's data are the same, at the same shard, with their marker. */
 bool is_data_steady(uint32_t channel, uint64_t since_us);
 bool was_clock_set(uint32_t channel); /* at any time */
+bool was_ahead(uint32_t channel); /* of the clock, by an entry by hand, at any time */
 bool was_emptied_since(uint32_t channel, uint64_t since_us);
 
 bool has_seen(const struct track *track, const struct fact *fact);
