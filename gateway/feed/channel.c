@@ -181,7 +181,6 @@ static void leave_behind(struct channel *channel, struct position at)
 {
     uint32_t next = ring_after(&channel->ring, at);
     const struct frame *before = next == 0 ? NULL : ring_at(&channel->ring, next - 1);
-    channel->abandoned = false; /* a gap takes back that streams were told */
     go_to(channel, at, before != NULL && position_compare(before->at, at) == 0 ? before : NULL);
     ring_clear(&channel->ring);
     channel->horizon_ms = 0;

@@ -20,7 +20,6 @@ struct track {
     uint64_t doubt_us; /* what was published before may be missing: its id could not be relied on; 0: none */
     uint64_t twice_since; /* of the stream: the times of events that may come again */
     struct position twice_after; /* … */
-    uint16_t abandoned_at; /* which gateway said so */
     uint64_t over_ms; /* of an id that it came with, behind the ends of all its channels; 0: with none */
     struct fact *last_here; /* of the stream */
     struct fact *lost_id; /* that its id named, and Redis had lost when it asked */

@@ -279,14 +279,13 @@ static void take_abandoned(struct client *client, uint32_t channel, const struct
         track->abandoned_here = NULL; /* events that followed it are lost */
     else if (track->abandoned_here == fact)
         violation("client %u: it is told twice that channel %u was abandoned", client->number, channel);
-    else if (client->count == 1 && id != NULL && strncmp(client->asked_id, id->p, id->n) == 0 &&
-             track->abandoned_at == client->gateway && !was_clock_set(channel)) /* another one may not have concluded it yet */
+    else if (client->count == 1 && id != NULL && strncmp(client->asked_id, id->p, id->n) == 0 && !client->head_first &&
+             !was_clock_set(channel))
         violation("client %u: it is told once more that channel %u was abandoned", client->number, channel);
     if (track->last_here != NULL && !track->last_here->lost && !fact->lost && track->last_here->index > fact->index)
         violation("client %u: channel %u counts as abandoned behind event %u, and the stream has %u", client->number, channel,
                   fact->number, track->last_here->number);
     track->abandoned = track->abandoned_here = fact;
-    track->abandoned_at = client->gateway;
 }
 
 /* Which channel it is of, and whether that was abandoned. False: of none of the client's. */

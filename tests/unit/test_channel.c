@@ -274,6 +274,8 @@ static const struct {
     {"while the history is read nobody knows whether it was renewed", "SA l1 p1 h2 p3 t1002", "1 ", false},
     {"… and then it is known that it was", "SA l1 p1 l9 h2 p3 t1002 A t1002", "1 2 3 ", true},
     {"… or that it was not", "SA l1 p1 h2 p3 t1004 A", "1 2 3 end ", true},
+    {"where a loss makes it the last event again, the end is told again", "SA l1 p1 t1002 p2 L K2 SA", "1 end 2 gap end ", true},
+    {"… once, also where the event is read again", "SA l1 p1 t1002 p2 L K2 SA L SA", "1 end 2 gap end ", true},
     {"nor while the subscription is lost", "SA l1 p1 L t1002", "1 ", false},
     {"… until the history has been read", "SA l1 p1 L t1002 S A", "1 end ", true},
     {"… with an event in it that came in time", "SA l1 p1 L l9 h2 t1002 S A t1003", "1 2 ", true},
