@@ -339,10 +339,12 @@ static bool drop_before(struct channel *channel, struct position first)
     return true;
 }
 
-/* What has come since the question was asked is in the history. */
+/* What has come since the question was asked may be in the history, unless that begins behind it. */
 void channel_forget_end(struct channel *channel, struct position first, struct position newest)
 {
-    if (channel->state == LIVE && position_compare(first, newest) > 0 && position_compare(channel->last, newest) == 0)
+    bool none = position_compare(first, POSITION_MAX) == 0;
+    if (channel->state == LIVE &&
+        (none ? position_compare(channel->last, newest) == 0 : position_compare(first, channel->last) > 0))
         channel_stand_at(channel, channel->last, NULL);
 }
 

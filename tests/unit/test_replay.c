@@ -752,6 +752,13 @@ static void test_end_behind_answer(void)
     answer_all();
     check(channel_ended_ms(channels[0]) == 3, "the end that came since counts");
     stop();
+    start();
+    run("S a1 V");
+    channel_verify(channels[0], UINT64_MAX);
+    run("ea2 Xa ha3");
+    answer_all();
+    check(channel_ended_ms(channels[0]) == 0, "… unless the history begins behind it");
+    stop();
 }
 
 int main(void)
