@@ -90,6 +90,7 @@ struct feed_update {
             uint8_t *members; /* for each: the number of its channel in the request; in the same block as the frames */
             uint32_t count;
             char position[EVENT_ID_LEN + 1]; /* the id that stands for the place before the frames */
+            uint64_t present_ms; /* a time of Redis's clock before which all that was published has come; 0: not known */
         } page; /* and welcome: the last one */
         struct {
             struct hub_channel

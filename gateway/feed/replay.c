@@ -674,6 +674,7 @@ bool replay_page(struct replay *replay, struct feed_update *update)
         frames = NULL;
         members = NULL;
     }
+    update->page.present_ms = places_present_ms(replay);
     update->page.count = count;
     update->page.frames = frames;
     update->page.members = members;

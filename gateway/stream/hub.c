@@ -323,15 +323,34 @@ static uint32_t frames_to_end(const struct subscriber *subscriber, const struct 
     return i;
 }
 
-/* Of a page's frames so many make one answer: gaps that stand first, then events up to the limit or the next gap. */
-static uint32_t count_for_poll(const struct poll *poll, struct frame *const *frames, uint32_t count)
+/* Of a page's frames so many make one answer: gaps that stand first, then events up to the limit or the next gap. Of several channels all gaps are told at once, and the events of one millisecond
+ * stay together: the client goes on from a time then, behind which a gap that it was not told might not be due. */
+static uint32_t count_for_poll(const struct poll *poll, struct frame *const *frames, uint32_t count, bool several)
 {
-    uint32_t taken = 0, events = 0;
-    while (taken < count && frames[taken]->kind == FRAME_GAP)
-        ++taken;
-    for (; taken < count && frames[taken]->kind != FRAME_GAP && events < poll->spec.limit; ++taken)
-        ++events;
+    uint32_t taken = 0, events = 0, least = 0;
+    for (uint32_t i = 0; i < count; ++i)
+        if (frames[i]->kind == FRAME_GAP && (several || i == least))
+            least = i + 1;
+    for (; taken < count; ++taken) {
+        bool together = several && taken != 0 && frames[taken]->at.ms == frames[taken - 1]->at.ms;
+        if (taken >= least && !together && (events >= poll->spec.limit || frames[taken]->kind == FRAME_GAP))
+            break;
+        events += frames[taken]->kind != FRAME_GAP;
+    }
     return taken;
+}
+
+/* An event's id stands for its time in the other channels, where events of that millisecond, or of some time before it, would come again with each answer, and a client that waits would never
+ * have to. So one of several channels goes on from a time up to which it has all: before the next frame, or behind the last one, once that is known to be over. */
+static void find_next(struct poll *poll, const struct feed_update *update, uint32_t taken, bool last)
+{
+    uint64_t last_ms = 0;
+    for (uint32_t i = 0; i < taken; ++i)
+        if (update->page.frames[i]->kind != FRAME_GAP && update->page.frames[i]->at.ms > last_ms)
+            last_ms = update->page.frames[i]->at.ms;
+    uint64_t next_ms = taken < update->page.count ? update->page.frames[taken]->at.ms : last ? last_ms + 1 : last_ms;
+    if (last_ms != 0 && next_ms != 0 && next_ms <= update->page.present_ms)
+        event_id_format(poll->next, SLICE(""), (struct position){next_ms, EVENT_ID_TIME_PROVEN});
 }
 
 /* The first page that has anything is the answer; without, a request that waits is live from the last one on. */
@@ -340,11 +359,14 @@ static void take_poll_page(struct subscriber *subscriber, struct feed_update *up
     struct poll *poll = subscriber->poll;
     bool last = update->kind == UPDATE_WELCOME;
     memcpy(poll->position, update->page.position, sizeof(poll->position));
-    ends_form_page(subscriber, update, over_ms, false);
-    uint32_t taken = count_for_poll(poll, update->page.frames, count);
-    subscriber_replay(subscriber, update->page.frames, taken);
+    bool several = subscriber->member_count > 1;
+    uint32_t taken = count_for_poll(poll, update->page.frames, count, several);
     poll->more = !last || taken != update->page.count;
     poll->ended = !poll->more && over_ms != 0;
+    if (several && !poll->ended)
+        find_next(poll, update, taken, last);
+    ends_form_page(subscriber, update, over_ms, false);
+    subscriber_replay(subscriber, update->page.frames, taken);
     if (taken != 0 || poll->ended || (last && poll->spec.wait_ms == 0))
         subscriber_answer(subscriber, CLOSE_ANSWERED);
     else if (last)

@@ -37,7 +37,8 @@ static struct slice name_of(const struct subscriber *subscriber, uint32_t i)
 static size_t room_for(const struct subscriber *subscriber)
 {
     const struct poll *poll = subscriber->poll;
-    size_t room = FIXED + subscriber->queue.bytes + json_quoted_max(poll->resume_id.n) + sizeof(poll->position);
+    size_t room =
+        FIXED + subscriber->queue.bytes + json_quoted_max(poll->resume_id.n) + sizeof(poll->position) + sizeof(poll->next);
     for (uint32_t i = 0; i < subscriber->member_count; ++i)
         room += json_quoted_max(name_of(subscriber, i).n) + 1;
     return room;
@@ -71,7 +72,9 @@ static void put_events(struct body *body, const struct subscriber *subscriber)
     }
     body->n -= body->n != begin; /* the last comma */
     put(body, SLICE("],\"last_event_id\":"));
-    if (last.p != NULL)
+    if (poll->next[0] != 0)
+        put_string(body, slice_of(poll->next));
+    else if (last.p != NULL)
         put(body, last);
     else
         put_string(body, poll->resume_id.p != NULL ? poll->resume_id : slice_of(poll->position));

@@ -16,6 +16,7 @@ struct poll {
     struct poll_spec spec;
     struct slice resume_id; /* the client's, which is where it still is when nothing came; {NULL, 0}: `position` is */
     char position[EVENT_ID_LEN + 1]; /* before the events; "" until the feed has answered */
+    char next[EVENT_ID_LEN + 1]; /* where the client goes on, if not from the last event's id; "": it does */
     uint64_t asked_ms; /* of the loop's clock */
     bool ended; /* all of its channels have, and nothing is behind the answer */
     bool more; /* there are events behind those of the answer */

@@ -96,6 +96,10 @@ static void on_answer(h2o_req_t *req, struct subscriber *subscriber)
                                                  : "answer");
     for (uint32_t i = 0; i < subscriber->queue.count; ++i)
         tell_body("", frame_body(frames_at(&subscriber->queue, i)).p, frame_body(frames_at(&subscriber->queue, i)).n);
+    struct position next;
+    char word[32];
+    if (event_id_parse(&next, slice_of(subscriber->poll->next), SLICE("")))
+        tell_body("next:", word, (size_t)snprintf(word, sizeof(word), "%u", (unsigned)next.ms));
 }
 
 static void answer_now(struct subscriber *subscriber)
@@ -236,13 +240,15 @@ static void open_stream(struct hub *hub, uint32_t count, int version)
     hub_open(hub, req, &spec);
 }
 
-/* An event; "g" is a gap, "E" an end. */
+static uint64_t present_ms; /* that the next answer says */
+
+/* An event; "g" is a gap, "E" an end, "q" is later than all others. */
 static struct frame *frame_of_text(const char *text)
 {
     struct frame *frame = frame_of_bytes(slice_of(text));
     frame->kind = strcmp(text, "g") == 0 ? FRAME_GAP : strcmp(text, "E") == 0 ? FRAME_END : FRAME_EVENT;
     frame->durable = true;
-    frame->at = (struct position){5, 0};
+    frame->at = (struct position){text[0] == 'q' ? 7 : 5, 0};
     return frame;
 }
 
@@ -253,7 +259,7 @@ static void answer_ended(struct hub *hub, int kind, const char *text, uint64_t e
     request->listens = true;
     for (uint32_t i = 0; i != request->count; ++i)
         request->channels[i].ended_ms = ended_ms;
-    struct feed_update page = {.kind = UPDATE_PAGE, .request = request};
+    struct feed_update page = {.kind = UPDATE_PAGE, .request = request, .page = {.present_ms = present_ms}};
     if (kind == 'w')
         page.kind = UPDATE_WELCOME;
     if (text != NULL) {
@@ -320,6 +326,20 @@ static void step(struct hub *hub, const char *word)
         spec.form = FORM_JSON;
         spec.poll = (struct poll_spec){.limit = 1, .wait_ms = strcmp(word, "wait") == 0 ? 30000 : 0};
         open_stream(hub, 1, 0x101);
+    } else if (strcmp(word, "polls") == 0) {
+        spec.form = FORM_JSON;
+        spec.poll = (struct poll_spec){.limit = 1};
+        open_stream(hub, 2, 0x101);
+    } else if (strcmp(word, "at-5") == 0 || strcmp(word, "at-9") == 0) {
+        present_ms = (uint64_t)(word[3] - '0');
+    } else if (strcmp(word, "welcome-two") == 0) {
+        answer(hub, 'w', "pw");
+    } else if (strcmp(word, "welcome-later") == 0) {
+        answer(hub, 'w', "pwq");
+    } else if (strcmp(word, "welcome-gaps") == 0) {
+        answer(hub, 'w', "pqgq");
+    } else if (strcmp(word, "page-two") == 0) {
+        answer(hub, 'p', "pw");
     } else if (strcmp(word, "none") == 0) {
         answer(hub, 'w', NULL);
     } else if (strcmp(word, "no-page") == 0) {
@@ -377,6 +397,7 @@ static void begin(void)
     channel = NULL;
     stuck = false;
     written = 0;
+    present_ms = 0;
     fake_trace[0] = '\0';
 }
 
@@ -469,6 +490,12 @@ static const struct {
      "join answer w leave:1 "},
     {"… also where there are more", "poll turn page turn left turn", "join some p cancel leave:1 "},
     {"… or none", "poll turn none turn left turn", "join nothing leave:1 "},
+    {"of several channels the events of one millisecond are one answer, and the next one goes on behind that",
+     "at-9 polls turn welcome-two turn left turn", "join answer p w next:6 leave:2 "},
+    {"… as soon as it is known to be over", "at-5 polls turn welcome-two turn left turn", "join answer p w leave:2 "},
+    {"… where more pages follow, with it", "at-9 polls turn page-two turn left turn", "join some p w next:5 cancel leave:2 "},
+    {"… where there are more, with them", "at-9 polls turn welcome-later turn left turn", "join some p w next:7 leave:2 "},
+    {"… but all gaps are told at once", "at-9 polls turn welcome-gaps turn left turn", "join some p q g next:7 leave:2 "},
     {"a page without anything asks for the next", "poll turn no-page turn welcome turn left turn", "join next answer w leave:1 "},
     {"one that waits gets the first event, of however many", "wait turn none turn e1 e2 turn left turn", "join answer 1 leave:1 "},
     {"… what is there, at once", "wait turn welcome turn e1 turn left turn", "join answer w leave:1 "},
