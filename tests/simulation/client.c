@@ -12,6 +12,15 @@
 struct client clients[CLIENTS];
 uint32_t client_count;
 
+static void ask_as_json(struct client *client, struct hub_spec *spec)
+{
+    static const uint32_t limits[] = {1, 3, 1000}, waits_ms[] = {0, 300, 3000};
+    client->limit = limits[chance_below(&chance_of_order, 3)];
+    spec->form = FORM_JSON;
+    spec->poll = (struct poll_spec){client->limit, waits_ms[chance_below(&chance_of_order, 3)]};
+    memcpy(client->tag_of, client->tag, sizeof(client->tag));
+}
+
 static void on_connects(void *data)
 {
     struct client *client = data;
@@ -22,17 +31,21 @@ static void on_connects(void *data)
         schedule_after(&client->connects, 100000);
         return;
     }
-    bool resumes = client->id[0] != 0;
+    bool resumes = client->id[0] != 0, earliest = !resumes && client->mode == START_EARLIEST;
     struct hub_spec spec = {.count = client->count,
-                            .welcome = resumes ? WELCOME_NOTHING : WELCOME_POSITION,
+                            .welcome = resumes || earliest ? WELCOME_NOTHING : WELCOME_POSITION,
                             .mode = resumes ? START_RESUME : client->mode,
                             .last = client->last,
                             .end_text = client->end_text == NULL ? (struct slice){NULL, 0} : slice_of(client->end_text),
                             .client = client->number + 1};
+    client->asked_poll = client->polls && (client->polls_only || chance_below(&chance_of_order, 2) == 0);
+    if (client->asked_poll)
+        ask_as_json(client, &spec);
     client->gateway = node->number;
     client->gateway_us = node->started_us;
-    trace("client %u asks gateway %u: %s%s, %u channels", client->number, node->number,
+    trace("client %u asks gateway %u: %s%s%s, %u channels", client->number, node->number, client->asked_poll ? "polls, " : "",
           resumes                      ? "resumes from "
+          : earliest                   ? "the earliest"
           : client->mode == START_LAST ? "the last"
                                        : "fresh",
           client->id, client->count);
@@ -69,10 +82,10 @@ void client_leave(struct client *client, bool vanishes, uint64_t back_us)
 }
 
 /* Its channels have ended. It looks in again, now and then as one that has never been there. */
-static void rest(struct client *client)
+void client_rests(struct client *client)
 {
     if (chance_below(&chance_of_order, 8) == 0)
-        client->id[0] = 0;
+        client->id[0] = client->tag[0] = 0;
     if (!client->away)
         client_connect(client, 1000 + chance_below(&chance_of_order, 700000));
 }
@@ -84,7 +97,7 @@ void client_ends(struct client *client, const char *how)
     if (how[0] == '4')
         world_refused(client, how);
     if (client->over) {
-        rest(client);
+        client_rests(client);
         return;
     }
     if (!client->away)
@@ -96,7 +109,7 @@ void client_takes_204(struct client *client)
     trace("client %u gets 204", client->number);
     client->wire = NULL;
     oracle_answered_204(client);
-    rest(client);
+    client_rests(client);
 }
 
 void clients_lost(uint16_t gateway)
@@ -112,7 +125,7 @@ void client_takes_head(struct client *client)
     oracle_head(client);
 }
 
-static void take_id(struct client *client, struct slice id)
+void client_takes_id(struct client *client, struct slice id)
 {
     if (id.n > ID_MAX) {
         violation("client %u: an id that is too long", client->number);
@@ -145,5 +158,5 @@ void client_takes(struct client *client, struct slice type, struct slice data, c
     else if (client->id[0] == 0)
         oracle_place(client);
     if (id != NULL)
-        take_id(client, *id);
+        client_takes_id(client, *id);
 }

@@ -49,7 +49,12 @@ struct client {
     bool head_first; /* its head may have been sent before its place was known */
     bool over; /* it was told that all its channels have ended */
     uint64_t over_us; /* when the client was last told that */
-    bool polls; /* it asks for its events as JSON, now and then */
+    bool polls, polls_only; /* it asks for its events as JSON, now and then; always */
+    bool asked_poll; /* this time */
+    char tag[24], tag_of[24]; /* of its last answer, that said that nothing is new; … that it names in this request */
+    bool tag_over; /* that one said that its channels have ended */
+    bool gap_in_answer; /* the one that is taken apart tells one, between any of its events */
+    uint32_t limit; /* of this request */
     const char *end_text; /* what it asks to be told in place of an end; NULL: nothing */
     char id[ID_MAX + 1], older_id[ID_MAX + 1];
     char foreign_id[ID_MAX + 1]; /* that stands for nothing; "": it had none */
@@ -84,3 +89,10 @@ void client_takes_head(struct client *client);
 void client_takes(struct client *client, struct slice type, struct slice data, const struct slice *id);
 void client_ends(struct client *client, const char *how);
 void client_takes_204(struct client *client);
+
+/* What it polled for has come (answer.c): status 200 or 304. */
+void client_takes_answer(struct client *client, int status, struct slice body, const char *tag);
+
+/* For answer.c: the id to go on from; its channels have ended; it asks again. */
+void client_takes_id(struct client *client, struct slice id);
+void client_rests(struct client *client);

@@ -479,8 +479,22 @@ static struct fact *find_lost_id(const struct client *client, uint32_t channel)
     return found != NULL && found->lost ? found : NULL;
 }
 
+/* What it had not got when it left is owed as far as the history still has it. */
+static void leave_earliest(struct client *client)
+{
+    for (uint32_t i = 0; i < client->count && client->mode == START_EARLIEST; ++i) {
+        struct track *track = &client->tracks[client->channels[i]];
+        const struct line *line = line_of(client->channels[i]);
+        struct position first = first_kept(client->channels[i]);
+        while (track->last == NULL && track->from < line->count && !is_kept(line->facts[track->from], first))
+            ++track->from;
+    }
+}
+
 void oracle_asks(struct client *client)
 {
+    if (client->fresh && client->id[0] != 0)
+        leave_earliest(client);
     client->head_us = 0;
     client->over = false;
     client->asked_us = schedule_now_us();
@@ -525,13 +539,28 @@ static void begin(struct track *track, uint32_t channel)
     track->begun_us = schedule_now_us();
 }
 
-/* A head that was sent before the place was known promises what the history still has then, as of a time that a clock which was set meanwhile, or another shard's, does not tell. Its
- * gateway may have read that at a primary before. */
 static bool is_since(uint64_t us, uint64_t since_us)
 {
     return us != 0 && us >= since_us;
 }
 
+/* … of all that the history has; it may be read later, and have less then. */
+static void begin_earliest(struct track *track, uint32_t channel)
+{
+    const struct line *line = line_of(channel);
+    struct position first = first_kept(channel);
+    while (track->last == NULL && track->from != 0 && is_kept(line->facts[track->from - 1], first))
+        --track->from;
+}
+
+static bool is_before_earliest(const struct client *client, const struct track *track, const struct fact *fact)
+{
+    return client->fresh && client->mode == START_EARLIEST && track->last == NULL &&
+           (!is_kept(fact, first_kept(fact->channel)) || is_since(data_us[fact->channel] + DEAF_US, client->asked_us));
+}
+
+/* A head that was sent before the place was known promises what the history still has then, as of a time that a clock which was set meanwhile, or another shard's, does not tell. Its
+ * gateway may have read that at a primary before. */
 static void pass_gone(const struct client *client, struct track *track, uint32_t channel)
 {
     const struct line *line = line_of(channel);
@@ -571,6 +600,8 @@ void oracle_head(struct client *client)
         struct track *track = &client->tracks[client->channels[i]];
         if (!track->begun)
             begin(track, client->channels[i]);
+        if (client->fresh && client->mode == START_EARLIEST)
+            begin_earliest(track, client->channels[i]);
     }
 }
 
@@ -675,7 +706,8 @@ const struct fact *missing_before(const struct client *client, const struct trac
             (before->us <= track->gap_us && !is_behind_anchor(track, before)) || has_no_record(before) ||
             is_left_out_by_clock(client, track) || is_place_used_again(before) || is_before_place_used_again(track, before) ||
             is_id_used_again(client) || is_in_deleted(before) || is_left_out_by_stranger(client, before) ||
-            before->us <= track->doubt_us || before->us <= track->astray_us || ends_may_skip(client, before))
+            before->us <= track->doubt_us || before->us <= track->astray_us || ends_may_skip(client, before) ||
+            is_before_earliest(client, track, before))
             continue;
         return before;
     }
@@ -794,7 +826,8 @@ void oracle_take(struct client *client, struct fact *fact)
     if (have == NULL || fact->lost || fact->index > have->index) {
         check_missing(client, track, fact);
         track->last = fact;
-        track->gap_us = 0;
+        if (!client->gap_in_answer || client->count == 1)
+            track->gap_us = 0;
     }
 }
 
@@ -890,6 +923,13 @@ static struct fact *find_anchor(const struct client *client, const struct track 
     return fact != NULL && has_seen(track, fact) && client->head_us != 0 && fact->us > client->head_us ? fact : NULL;
 }
 
+static void take_gap(struct track *track)
+{
+    track->gap_us = schedule_now_us();
+    track->gap_here = true;
+    track->owes_gap = false;
+}
+
 void oracle_gap(struct client *client, struct slice data, const struct slice *id)
 {
     (void)id;
@@ -905,12 +945,29 @@ void oracle_gap(struct client *client, struct slice data, const struct slice *id
         if (!may_be_told(client, track, channel))
             violation("client %u: a gap of channel %u, where nothing is missing", client->number, channel);
         track->anchor = track->gap_here ? NULL : find_anchor(client, track, channel);
-        track->gap_us = schedule_now_us();
-        track->gap_here = true;
-        track->owes_gap = false;
+        if (client->fresh && client->mode == START_EARLIEST && track->last == NULL && is_data_steady(channel, 0) &&
+            (world.plan.faults & DISTURBS) == 0)
+            violation("client %u: a gap of channel %u before the earliest event", client->number, channel);
+        take_gap(track);
         return;
     }
     violation("client %u: a gap of no channel of its: %.*s", client->number, (int)data.n, data.p);
+}
+
+void oracle_gap_of_some(struct client *client)
+{
+    uint32_t told = 0;
+    if (client->asked_id[0] != 0)
+        allow(client);
+    for (uint32_t i = 0; i < client->count; ++i) {
+        struct track *track = &client->tracks[client->channels[i]];
+        if (!may_be_told(client, track, client->channels[i]))
+            continue;
+        take_gap(track);
+        ++told;
+    }
+    if (told == 0)
+        violation("client %u: a gap, where nothing is missing", client->number);
 }
 
 /* ---- the end ---- */

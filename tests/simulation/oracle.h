@@ -50,6 +50,11 @@ void oracle_refused_ended(const struct server *server, uint32_t channel);
 /* A stream was told an end: with `data`, or with its own text in place of it (`data` p NULL). It has ended in order; and the answer 204. */
 void oracle_told_end(struct client *client, struct slice data, const struct slice *id);
 void oracle_answered_204(struct client *client);
+
+/* An answer to a client that polls: it said that something is gone, of which channels it does not say; that all its channels have ended. */
+void oracle_gap_of_some(struct client *client);
+void oracle_answer_stands_at(struct client *client, const struct slice *id); /* which may be an end's */
+void oracle_answered_over(struct client *client, const struct slice *id);
 void oracle_head_of_ends(const struct client *client);
 void oracle_gap(struct client *client, struct slice data, const struct slice *id);
 

@@ -280,7 +280,7 @@ static void take_abandoned(struct client *client, uint32_t channel, const struct
     else if (track->abandoned_here == fact)
         violation("client %u: it is told twice that channel %u was abandoned", client->number, channel);
     else if (client->count == 1 && id != NULL && strncmp(client->asked_id, id->p, id->n) == 0 && !client->head_first &&
-             !was_clock_set(channel))
+             is_data_steady(channel, fact->us) && !was_clock_set(channel))
         violation("client %u: it is told once more that channel %u was abandoned", client->number, channel);
     if (track->last_here != NULL && !track->last_here->lost && !fact->lost && track->last_here->index > fact->index)
         violation("client %u: channel %u counts as abandoned behind event %u, and the stream has %u", client->number, channel,
@@ -353,6 +353,29 @@ void oracle_answered_204(struct client *client)
     note_over(client, CHANNELS, "204");
 }
 
+void oracle_answer_stands_at(struct client *client, const struct slice *id)
+{
+    struct position at;
+    if (client->count > 1 || !event_id_parse(&at, *id, client->names[0]) || strncmp(client->asked_id, id->p, id->n) == 0)
+        return;
+    struct fact *end = find_end(client, client->channels[0], id);
+    if (end != NULL && position_compare(end->at, at) == 0 && !has_seen(&client->tracks[client->channels[0]], end))
+        oracle_take(client, end);
+}
+
+void oracle_answered_over(struct client *client, const struct slice *id)
+{
+    if (client->count == 1 && strncmp(client->asked_id, id->p, id->n) != 0) {
+        client->over = true;
+        oracle_told_end(client, (struct slice){NULL, 0}, id);
+        return;
+    }
+    if (client->count > 1 && !is_behind_all(id) && strncmp(client->asked_id, id->p, id->n) != 0)
+        violation("client %u: the ends of its channels came with the id %.*s", client->number, (int)id->n, id->p);
+    client->over = true;
+    note_over(client, CHANNELS, "its channels have ended");
+}
+
 /* Whether nothing but 204 is right: the id that it came with is behind the ends of all its channels, and its gateway has heard of them. */
 static bool is_204_due(const struct client *client)
 {
@@ -360,7 +383,7 @@ static bool is_204_due(const struct client *client)
         DISTURBS | UINT64_C(1) << STEP_UNREADABLE | UINT64_C(1) << STEP_WRONG_TYPE | UINT64_C(1) << STEP_FORGET_BIRTH;
     struct slice id = slice_of(client->asked_id);
     struct position at;
-    if ((world.plan.faults & hard) != 0 || client->asked_id[0] == 0 || client->head_first || world_young() ||
+    if ((world.plan.faults & hard) != 0 || client->asked_id[0] == 0 || client->head_first || world_young() || client->asked_poll ||
         client->asked_us + HELD_US < schedule_now_us() || (client->count > 1 && !is_behind_all(&id)))
         return false;
     for (uint32_t i = 0; i < client->count; ++i) {
@@ -400,7 +423,7 @@ bool ends_may_skip(const struct client *client, const struct fact *fact)
 {
     const struct line *line = line_of(fact->channel);
     uint64_t over_ms = client->tracks[fact->channel].over_ms;
-    if (fact->end && client->count > 1 && client->polls)
+    if (fact->end && (client->count > 1 ? client->polls : client->asked_poll))
         return true;
     for (uint32_t i = fact->index; i < line->count && fact->at.ms <= over_ms; ++i)
         if ((line->facts[i]->end || is_abandoned(line->facts[i])) && line->facts[i]->at.ms <= over_ms)

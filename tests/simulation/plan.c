@@ -141,6 +141,9 @@ void plan_draw(struct plan *plan, uint64_t seed, bool calm)
     plan->clients = (uint32_t)chance_between(&chance, 1, 6);
     draw_faults(plan, &chance);
     draw_ends(plan, seed);
+    struct chance chance_of_clients = {seed ^ 0xc11e};
+    plan->earliest = chance_one_in(&chance_of_clients, 3);
+    plan->polls = chance_one_in(&chance_of_clients, 3);
     if (calm) { /* as much of everything as there may be, and no fault */
         plan->channels = CHANNELS;
         plan->faults = 1 << STEP_PUBLISH | 1 << STEP_BURST | packs[0];

@@ -39,6 +39,8 @@ struct plan {
         bool renews; /* who is refused since a channel has ended deletes its history, now and then */
         uint64_t seed;
     } ends;
+    bool earliest; /* some clients ask for all that there is */
+    bool polls; /* some ask for their events as JSON */
     uint32_t count;
     struct step steps[STEPS_MAX];
     uint64_t end_us;

@@ -137,6 +137,7 @@ static void go_back_in_time(struct client *client)
 {
     if (client->older_id[0] != 0 && oracle_goes_back(client, client->older_id)) {
         memcpy(client->id, client->older_id, sizeof(client->id));
+        client->tag[0] = 0;
         trace("client %u goes back to %s", client->number, client->id);
         client_leave(client, false, 1000);
     }
@@ -145,6 +146,7 @@ static void go_back_in_time(struct client *client)
 static void take_foreign_id(struct client *client, const struct step *step)
 {
     client_leave(client, false, back_us(step));
+    client->tag[0] = 0;
     if (step->c % 2 == 0)
         snprintf(client->id, sizeof(client->id), "nobody's %u", (unsigned)(step->b % 100));
     else

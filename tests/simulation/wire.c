@@ -15,7 +15,7 @@
 #include "tests/simulation/world.h"
 #include "tests/simulation/world_memory.h"
 
-enum { WIRES = 4096, FD = 10000, SPACE = 1 << 16, ROOM = 1024, SLACK_US = 2000000 };
+enum { WIRES = 4096, FD = 10000, SPACE = 1 << 16, ROOM = 1024, SLACK_US = 2000000, POLL_US = 5000000 /* the longest wait */ };
 
 enum protocol { HTTP1, HTTP1_OLD, TLS, HTTP2 };
 
@@ -34,7 +34,8 @@ struct wire {
     struct {
         void *p;
         void (*dispose)(void *p);
-    } shared; /* of the request */
+    } shared[2]; /* of the request */
+    void *pooled; /* likewise */
     bool accepted, answered; /* the request is at the gateway; … and its head sent */
     bool hung_up; /* what the gateway can see of the client */
     bool ended; /* the gateway has closed its end */
@@ -44,7 +45,9 @@ struct wire {
     size_t count, room, arrived;
     size_t space; /* in the socket's buffer */
     bool head; /* was read */
-    struct due asks, opens, room_there, leaves, gone, reads;
+    int status; /* of an answer to a client that polls */
+    char tag[24], known_tag[24]; /* its ETag; the one that the request names */
+    struct due asks, opens, room_there, leaves, gone, reads, answers;
 };
 
 static struct wire *wires[WIRES];
@@ -58,6 +61,11 @@ void wires_reset(void)
 static uint64_t delay_us(const struct wire *wire)
 {
     return chance_below(&chance_of_order, wire->node->options.client_us + 1);
+}
+
+static bool is_poll(const struct wire *wire)
+{
+    return wire->spec.form == FORM_JSON;
 }
 
 static struct thread *thread_of(struct wire *wire)
@@ -175,7 +183,7 @@ static void on_reads(void *data)
 
 void wire_read(struct wire *wire)
 {
-    if (!schedule_waits(&wire->reads))
+    if (!is_poll(wire) && !schedule_waits(&wire->reads))
         schedule_after(&wire->reads, wire->client->read_us + delay_us(wire));
 }
 
@@ -217,12 +225,16 @@ static struct wire *wire_of(const struct subscriber *subscriber)
 
 static void dispose_request(struct wire *wire)
 {
-    void *p = wire->shared.p;
-    wire->shared.p = NULL;
-    if (p == NULL)
-        return;
-    wire->shared.dispose(p);
-    free(p);
+    for (int i = 0; i < 2; ++i) {
+        void *p = wire->shared[i].p;
+        wire->shared[i].p = NULL;
+        if (p == NULL)
+            continue;
+        wire->shared[i].dispose(p);
+        free(p);
+    }
+    free(wire->pooled);
+    wire->pooled = NULL;
 }
 
 /* The client's end learns that there is no more. */
@@ -441,9 +453,24 @@ void *__wrap_h2o_mem_alloc_shared(h2o_mem_pool_t *pool, size_t size, void (*disp
 {
     h2o_req_t *req = H2O_STRUCT_FROM_MEMBER(h2o_req_t, pool, pool);
     struct wire *wire = H2O_STRUCT_FROM_MEMBER(struct wire, req, req);
-    wire->shared.p = malloc(size);
-    wire->shared.dispose = dispose;
-    return wire->shared.p;
+    int i = wire->shared[0].p == NULL ? 0 : 1;
+    if (wire->shared[i].p != NULL)
+        abort();
+    wire->shared[i].p = malloc(size);
+    wire->shared[i].dispose = dispose;
+    return wire->shared[i].p;
+}
+
+/* One piece a request. */
+void *__wrap_h2o_mem_alloc_pool(h2o_mem_pool_t *pool, size_t size);
+void *__wrap_h2o_mem_alloc_pool(h2o_mem_pool_t *pool, size_t size)
+{
+    h2o_req_t *req = H2O_STRUCT_FROM_MEMBER(h2o_req_t, pool, pool);
+    struct wire *wire = H2O_STRUCT_FROM_MEMBER(struct wire, req, req);
+    if (wire->pooled != NULL)
+        abort();
+    wire->pooled = malloc(size);
+    return wire->pooled;
 }
 
 /* Without a pool: the caller frees it. */
@@ -477,27 +504,46 @@ void http_send(h2o_req_t *req, int status, const char *type, struct slice body)
 {
     struct wire *wire = H2O_STRUCT_FROM_MEMBER(struct wire, req, req);
     struct client *client = wire->client;
-    (void)type, (void)body;
+    (void)type;
+    wire->answered = true;
+    if (is_poll(wire)) { /* its memory goes when the client has it */
+        wire->status = status;
+        append(wire, body.p, body.n);
+        schedule_after(&wire->opens, delay_us(wire));
+        if (client != NULL)
+            schedule_after(&wire->answers, delay_us(wire));
+        return;
+    }
     if (status != 204)
         abort();
     dispose_request(wire);
     wire->client = NULL;
-    wire->answered = true;
     if (client != NULL)
         client_takes_204(client);
 }
 
-/* Of answers to requests that poll: clients here don't. */
+static void on_answers(void *data)
+{
+    struct wire *wire = data;
+    struct client *client = wire->client;
+    if (client == NULL)
+        return;
+    ++world_steps;
+    wire->client = NULL;
+    client_takes_answer(client, wire->status, slice_make(wire->bytes, wire->count), wire->tag);
+}
+
 void http_add_header(h2o_req_t *req, const char *name, struct slice value)
 {
-    (void)req, (void)name, (void)value;
-    abort();
+    struct wire *wire = H2O_STRUCT_FROM_MEMBER(struct wire, req, req);
+    if (strcmp(name, "etag") == 0)
+        snprintf(wire->tag, sizeof(wire->tag), "%.*s", (int)value.n, value.p);
 }
 
 struct slice http_header(h2o_req_t *req, const char *name)
 {
-    (void)req, (void)name;
-    abort();
+    struct wire *wire = H2O_STRUCT_FROM_MEMBER(struct wire, req, req);
+    return strcmp(name, "if-none-match") == 0 ? slice_of(wire->known_tag) : (struct slice){NULL, 0};
 }
 
 /* ---- the client's end ---- */
@@ -507,8 +553,8 @@ static void on_asks(void *data)
     struct wire *wire = data;
     wire->accepted = true;
     wire->spec.channels = wire->channels;
-    wire->spec.resume_id = slice_of(wire->id);
-    wire->spec.head_first = !node_usable(wire->node);
+    wire->spec.resume_id = wire->id[0] != 0 ? slice_of(wire->id) : (struct slice){NULL, 0};
+    wire->spec.head_first = !is_poll(wire) && !node_usable(wire->node);
     if (wire->client != NULL)
         wire->client->head_first = wire->spec.head_first;
     hub_open(node_hub(wire->node, wire->worker), &wire->req, &wire->spec);
@@ -531,8 +577,19 @@ void wire_close(struct wire *wire, bool vanishes)
 {
     wire->client = NULL;
     schedule_cancel(&wire->reads);
+    schedule_cancel(&wire->answers);
     if (!vanishes)
         schedule_after(&wire->leaves, delay_us(wire));
+}
+
+static void check_answered(const struct wire *wire, uint64_t now_us)
+{
+    if (!is_poll(wire) || wire->client == NULL || !wire->accepted || wire->answered)
+        return;
+    uint64_t due_us = wire->client->asked_us + POLL_US + SLACK_US;
+    uint64_t drained_us = wire->node->drained_us == 0 ? UINT64_MAX : wire->node->drained_us + POLL_US + SLACK_US;
+    if (due_us < now_us || drained_us < now_us)
+        violation("gateway %u: client %u waits for its answer", wire->node->number, wire->client->number);
 }
 
 void wires_check(void)
@@ -541,6 +598,8 @@ void wires_check(void)
     for (uint32_t i = 0; i < wire_count; ++i) {
         const struct wire *wire = wires[i];
         const struct node_options *options = &wire->node->options;
+        if (wire->node->running && wire->node->frozen_us + SLACK_US <= now_us)
+            check_answered(wire, now_us);
         if (!wire->node->running || wire->subscriber == NULL || wire->ended || wire->node->frozen_us + SLACK_US > now_us)
             continue;
         if (wire->client == NULL && !wire->hung_up && wire->wants_room &&
@@ -589,6 +648,8 @@ struct wire *wire_open(struct client *client, struct node *node, const struct hu
     wire->room_there = (struct due){.run = on_room, .data = wire, .on = thread};
     wire->leaves = (struct due){.run = on_leaves, .data = wire, .on = thread};
     wire->gone = (struct due){.run = on_gone, .data = wire, .on = thread};
+    wire->answers = (struct due){.run = on_answers, .data = wire};
+    memcpy(wire->known_tag, client->tag_of, sizeof(wire->known_tag));
     wire->reads = (struct due){.run = on_reads, .data = wire};
     wire->number = wire_count;
     wires[wire_count++] = wire;
@@ -605,6 +666,7 @@ void wires_lost(uint16_t gateway)
             continue;
         wire->client = NULL;
         schedule_cancel(&wire->reads);
+        schedule_cancel(&wire->answers);
         client_ends(client, "cut");
     }
 }

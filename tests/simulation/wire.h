@@ -14,7 +14,7 @@ struct wire *wire_open(struct client *client, struct node *node, const struct hu
 /* The client's end is closed; `vanishes`: the gateway does not hear of it. */
 void wire_close(struct wire *wire, bool vanishes);
 
-/* Who reads nothing was closed, and who was drained. */
+/* Who reads nothing was closed, who polls was answered, and who was drained. */
 void wires_check(void);
 
 /* Gateways hear of all clients that are not there any more. */

@@ -109,6 +109,11 @@ static void make_clients(void)
         client->mode = chance_one_in(&world.chance, 3) ? START_LAST : START_FRESH;
         client->last = (uint32_t)(chance_one_in(&world.chance, 4) ? 1000 : chance_between(&world.chance, 1, 20));
         client->read_most = 1 << 16;
+        struct chance more = {world.plan.ends.seed ^ i};
+        if (world.plan.earliest && chance_one_in(&more, 2))
+            client->mode = START_EARLIEST;
+        client->polls = world.plan.polls && !chance_one_in(&more, 3);
+        client->polls_only = client->polls && chance_one_in(&more, 2);
         client->end_text = client->count == 1 && (world.plan.ends.seed >> i) % 4 == 0 ? "[DONE]" : NULL;
         client_connect(client, chance_below(&world.chance, world.plan.end_us / 2 + 1));
     }
@@ -168,6 +173,8 @@ static void heal(void)
     for (uint32_t i = 0; i < client_count; ++i) {
         clients[i].read_most = 1 << 16;
         clients[i].read_us = 0;
+        if ((world.plan.faults >> STEP_CLOCK & 1) != 0 && clients[i].count > 1)
+            clients[i].polls_only = false; /* ids of a time that is to come bring the same events with each answer */
         if (clients[i].wire != NULL)
             wire_read(clients[i].wire);
         schedule_cancel(&clients[i].connects);
