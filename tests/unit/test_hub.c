@@ -358,7 +358,10 @@ static void step(struct hub *hub, const char *word)
         answer(hub, 'w', "pEw");
     } else if (strcmp(word, "page-new") == 0) {
         answer(hub, 'p', "pEw");
+    } else if (strcmp(word, "welcome-over") == 0) {
+        answer_ended(hub, 'w', NULL, 5);
     } else if (strcmp(word, "welcome-ended") == 0) {
+        joins[opened - 1]->mode = START_RESUME;
         answer_ended(hub, 'w', NULL, 5);
     } else if (strcmp(word, "text") == 0) {
         spec.end_text = SLICE("[DONE]");
@@ -483,6 +486,8 @@ static const struct {
     {"… but not where another channel goes on", "both turn welcome-new turn ready gone turn left turn",
      "join open queue:p queue:E queue:w leave:2 "},
     {"one that has had it is answered with 204", "h2 turn welcome-ended turn left turn", "join 204 leave:1 "},
+    {"… but one that came without an id is opened, and comes back", "h2 turn welcome-over turn ready turn left turn",
+     "join open leave:1 end "},
     {"… of two channels, too", "both turn welcome-ended turn left turn", "join 204 leave:2 "},
     {"a head that was sent first is followed by nothing", "first h2 turn ready welcome-ended turn left turn",
      "open join end leave:1 "},
