@@ -979,7 +979,7 @@ static bool has_all(const struct client *client, uint32_t *channel)
         const struct fact *last = line->count == 0 ? NULL : line->facts[line->count - 1];
         const struct track *track = &client->tracks[*channel];
         if (last == NULL || has_seen(track, last) || last->us <= track->gap_us || ends_may_skip(client, last) ||
-            (last->end && (!ends_due(*channel) || missing_up_to(client, last) == NULL)))
+            is_left_out_by_stranger(client, last) || (last->end && (!ends_due(*channel) || missing_up_to(client, last) == NULL)))
             continue;
         if (track->last == NULL && last->index < track->from && (!last->end || client->count > 1))
             continue; /* its first place is behind it */

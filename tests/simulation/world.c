@@ -173,7 +173,7 @@ static void heal(void)
     for (uint32_t i = 0; i < client_count; ++i) {
         clients[i].read_most = 1 << 16;
         clients[i].read_us = 0;
-        if ((world.plan.faults >> STEP_CLOCK & 1) != 0 && clients[i].count > 1)
+        if ((world.plan.faults & (UINT64_C(1) << STEP_CLOCK | UINT64_C(1) << STEP_STRANGER)) != 0 && clients[i].count > 1)
             clients[i].polls_only = false; /* ids of a time that is to come bring the same events with each answer */
         if (clients[i].wire != NULL)
             wire_read(clients[i].wire);
