@@ -390,7 +390,8 @@ static void take_page(struct hub *hub, struct feed_update *update)
     bool gap_ends;
     uint32_t count = frames_to_end(subscriber, update, &gap_ends);
     bool is_over = over_ms != 0 || (count != 0 && is_end_of_stream(subscriber, update->page.frames[count - 1]));
-    bool resumes = update->request->mode == START_RESUME; /* else nobody has been told anything: no 204, which ends an EventSource for good */
+    bool resumes =
+        update->request->mode == START_RESUME; /* else nobody has been told anything: no 204, which ends an EventSource for good */
     bool is_empty = count == 0 && (gap_ends || (is_over && resumes));
     subscriber->listens = true;
     if (!is_empty && !poll_is(subscriber))

@@ -298,10 +298,41 @@ static void go(struct subscriber *subscriber, h2o_req_t *req)
     h2o_mem_init_pool(&req->pool);
 }
 
+/* The answers that are nothing but frames. True: it was one. */
+static bool step_answer(struct hub *hub, const char *word)
+{
+    static const struct {
+        const char *word;
+        int kind;
+        const char *frames;
+    } answers[] = {
+        {"page", 'p', "p"},
+        {"welcome", 'w', "w"},
+        {"welcome-two", 'w', "pw"},
+        {"welcome-later", 'w', "pwq"},
+        {"welcome-gaps", 'w', "pqgq"},
+        {"page-two", 'p', "pw"},
+        {"none", 'w', NULL},
+        {"no-page", 'p', NULL},
+        {"page-gap", 'p', "g"},
+        {"welcome-gap", 'w', "g"},
+        {"welcome-new", 'w', "pEw"},
+        {"page-new", 'p', "pEw"},
+    };
+    for (size_t i = 0; i != sizeof(answers) / sizeof(answers[0]); ++i)
+        if (strcmp(word, answers[i].word) == 0) {
+            answer(hub, answers[i].kind, answers[i].frames);
+            return true;
+        }
+    return false;
+}
+
 static void step(struct hub *hub, const char *word)
 {
     static const struct refusal why = {429, 1, "no"};
     struct subscriber *last = opened == 0 ? NULL : streams[opened - 1];
+    if (step_answer(hub, word))
+        return;
     if (strcmp(word, "h2") == 0) {
         open_stream(hub, 1, 0x200);
     } else if (strcmp(word, "first") == 0) {
@@ -310,10 +341,6 @@ static void step(struct hub *hub, const char *word)
         open_stream(hub, 1, 0x101);
     } else if (strcmp(word, "both") == 0) {
         open_stream(hub, 2, 0x200);
-    } else if (strcmp(word, "page") == 0) {
-        answer(hub, 'p', "p");
-    } else if (strcmp(word, "welcome") == 0) {
-        answer(hub, 'w', "w");
     } else if (strcmp(word, "refuse") == 0) {
         send_update(hub, (struct feed_update){.kind = UPDATE_REFUSED, .request = joins[opened - 1], .refused = {.why = &why}});
     } else if (strcmp(word, "listens") == 0) { /* the feed, for the last stream: it may refuse it later */
@@ -332,32 +359,12 @@ static void step(struct hub *hub, const char *word)
         open_stream(hub, 2, 0x101);
     } else if (strcmp(word, "at-5") == 0 || strcmp(word, "at-9") == 0) {
         present_ms = (uint64_t)(word[3] - '0');
-    } else if (strcmp(word, "welcome-two") == 0) {
-        answer(hub, 'w', "pw");
-    } else if (strcmp(word, "welcome-later") == 0) {
-        answer(hub, 'w', "pwq");
-    } else if (strcmp(word, "welcome-gaps") == 0) {
-        answer(hub, 'w', "pqgq");
-    } else if (strcmp(word, "page-two") == 0) {
-        answer(hub, 'p', "pw");
-    } else if (strcmp(word, "none") == 0) {
-        answer(hub, 'w', NULL);
-    } else if (strcmp(word, "no-page") == 0) {
-        answer(hub, 'p', NULL);
     } else if (strcmp(word, "30s") == 0) {
         fake_pass(32000);
     } else if (strcmp(word, "closing") == 0) { /* gap=close */
         spec.gap_closes = true;
-    } else if (strcmp(word, "page-gap") == 0) {
-        answer(hub, 'p', "g");
-    } else if (strcmp(word, "welcome-gap") == 0) {
-        answer(hub, 'w', "g");
     } else if (strcmp(word, "welcome-end") == 0) {
         answer_ended(hub, 'w', "E", 5);
-    } else if (strcmp(word, "welcome-new") == 0) {
-        answer(hub, 'w', "pEw");
-    } else if (strcmp(word, "page-new") == 0) {
-        answer(hub, 'p', "pEw");
     } else if (strcmp(word, "welcome-over") == 0) {
         answer_ended(hub, 'w', NULL, 5);
     } else if (strcmp(word, "welcome-ended") == 0) {
