@@ -8,7 +8,7 @@
 size_t sse_data_size(struct slice data);
 
 /* Writes the lines in the order event, data, id, retry, each "name: value" and LF, and the blank line that ends the event: the
- * gateway's own events. What authors publish is written by append() in proto/bus/sse.lua, and forwarded as it is. `out` has room
+ * gateway's own events. What authors publish is written by proto/bus/sse.lua, and forwarded as it is. `out` has room
  * for sse_size() bytes. Trusts the event: its fields were checked at the edge. Returns the bytes written; with `out` NULL it only
  * counts them. */
 size_t sse_write(char *out, const struct event *event);

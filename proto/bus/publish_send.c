@@ -10,6 +10,9 @@
 
 enum { NUMBERS = 6, NUMBER_MAX = 24 /* bytes of one, in decimal */ };
 
+/* What sse.lua takes where an option is not there: each that is there costs Redis 0.3 us. `maxdata` always is: the library of version 1.0 does not know it, and is replaced for it. */
+enum { HISTORY_LEN = 1000, HISTORY_BYTES = 33554432, HISTORY_TTL_S = 86400 };
+
 static void add_option(struct publish_send *send, struct slice name, struct slice value)
 {
     assert(send->argc + 2 <= PUBLISH_ARGS_MAX);
@@ -31,6 +34,12 @@ static void add_number(struct publish_send *send, struct slice name, int64_t num
     add_option(send, name, keep(end, slice_make(text, (size_t)snprintf(text, sizeof(text), "%lld", (long long)number))));
 }
 
+static void add_unless(struct publish_send *send, struct slice name, int64_t number, int64_t usual, char **end)
+{
+    if (number != usual)
+        add_number(send, name, number, end);
+}
+
 static void add_options(struct publish_send *send, const struct publish_request *request, char *end)
 {
     if (request->type.n != 0)
@@ -43,10 +52,10 @@ static void add_options(struct publish_send *send, const struct publish_request 
         add_option(send, SLICE("author"), keep(&end, request->author));
     if (request->retry_ms != EVENT_RETRY_NONE)
         add_number(send, SLICE("retry"), request->retry_ms, &end);
-    add_number(send, SLICE("maxlen"), request->history_len, &end);
-    add_number(send, SLICE("maxbytes"), request->history_bytes, &end);
+    add_unless(send, SLICE("maxlen"), request->history_len, HISTORY_LEN, &end);
+    add_unless(send, SLICE("maxbytes"), request->history_bytes, HISTORY_BYTES, &end);
     add_number(send, SLICE("maxdata"), request->data_max, &end);
-    add_number(send, SLICE("ttl"), request->history_ttl_s, &end);
+    add_unless(send, SLICE("ttl"), request->history_ttl_s, HISTORY_TTL_S, &end);
     if (request->only_changed)
         add_option(send, SLICE("changed"), SLICE("1"));
     if (request->count)

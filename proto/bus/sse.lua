@@ -5,7 +5,11 @@
 --   FCALL sse_publish 1 PREFIX:NAME DATA [option value]...   ->   id, position, "published" | "duplicate" | "unchanged"
 --
 -- Everything that can be refused is refused before the first write, so a call does all of its work or none. (While Redis loads a
--- library its globals are not there yet, so none of them are kept in locals out here.)
+-- library its globals are not there yet: start() takes them at the first call.)
+--
+-- Most calls are plain events of a channel that was published to before: append_next() does these, with what the function remembers of the channel, and without reading its newest entry, which may
+-- have a MiB. It sets the marker first, which tells what it was, and takes that back where the event can't follow. What is remembered may be lost at any time, and counts only where the marker says
+-- that nothing else has happened since. (Version 1.0 wrote events and no marker; its library takes the place of this one, which forgets all when it is loaded again.)
 
 local REMEMBER = 300 -- seconds that ids and idempotency keys are known
 local MARKED = 604800 -- seconds that the last position is known after the history has gone: a week, MARKER_MS of proto/bus/marker.h
@@ -21,16 +25,33 @@ local STEPS = 16 -- a history is trimmed each time this part of maxbytes was add
 local MARKS_MAX = 64 -- of a history
 local LOOK = 16 -- entries in which the last event is looked for, where there is no marker
 local MS_MAX, SEQ_MAX = 2 ^ 48 - 1, 2 ^ 24 - 1 -- what an event id has room for
+local TRIM_BYTES = 4096 -- of messages until maxlen is looked at again: Redis trims by whole nodes, which hold about as much
+local CHANNELS_MAX = 4096 -- that are remembered, with 1 to 2 KB each
+local OPTIONS_MAX = 256 -- ways to call that are remembered
+local OPTION_ARGS_MAX = 25 -- of a call that is remembered, its data included
+local OPTIONS = 0 -- where a way's options stand, beside texts
+local SEQS_MAX = 1000 -- sequence numbers that are remembered
+
+local call, try, may, find, match, format, bytes_of, floor, xor
+local HEX = {} -- "00" to "ff"
+
+local function start()
+    call, try, may = redis.call, redis.pcall, redis.acl_check_cmd
+    find, match, format, bytes_of = string.find, string.match, string.format, string.byte
+    floor, xor = math.floor, bit.bxor
+    for i = 0, 255 do
+        HEX[i] = format("%02x", i)
+    end
+end
 
 -- Whether this is a node of a Redis Cluster: there, and only there, keys of two slots can't be read together. Found out at the first call, by a user who may do that.
 local in_cluster
 
-local function is_cluster(prefix)
+local function find_cluster(prefix)
     local one, other = "{" .. prefix .. "a}:log", "{" .. prefix .. "b}:log"
-    if in_cluster == nil and redis.acl_check_cmd("EXISTS", one, other) then
-        in_cluster = type(redis.pcall("EXISTS", one, other)) == "table"
+    if may("EXISTS", one, other) then
+        in_cluster = type(try("EXISTS", one, other)) == "table"
     end
-    return in_cluster
 end
 
 -- The prefix of a key, "sse:", and the channel's name; nil where the key has none. Names may hold colons, prefixes end with their only one.
@@ -43,19 +64,62 @@ end
 
 -- The hash of proto/event_id.c: 2^32 * 1664525 + 255 is below 2^53, so a double holds every step exactly.
 local function hash(from, text)
-    local bytes = { string.byte(text, 1, -1) }
+    local bytes = { bytes_of(text, 1, -1) }
     for i = 1, #bytes do
         from = (from * 1664525 + bytes[i]) % 4294967296
     end
     return from
 end
 
--- The UUID that says where the event stands; proto/event_id.h draws it.
-local function event_id(name, ms, seq, position)
-    local channel = hash(1013904223, name)
-    local sum = hash(channel, position)
-    return string.format("%08x-%04x-4%03x-8%03x-%04x%08x", math.floor(ms / 65536), ms % 65536, math.floor(seq / 4096), seq % 4096,
-        bit.bxor(math.floor(sum / 65536), sum % 65536), channel)
+-- What the hash `from` of a text adds to that of a longer one, by `count` bytes: hash(0, one .. two) is passed(hash(0, one), #two) + hash(0, two), modulo 2^32. So its parts can be remembered.
+local function passed(from, count)
+    for _ = 1, count do
+        from = from * 1664525 % 4294967296
+    end
+    return from
+end
+
+-- What the positions and ids of one millisecond have in common; those of many channels share it.
+local moment, moment_text, moment_id, moment_hash, moment_sums
+
+local function set_moment(ms)
+    moment, moment_text, moment_id = ms, format("%d-", ms), format("%08x-%04x-4", floor(ms / 65536), ms % 65536)
+    moment_hash, moment_sums = hash(0, moment_text), {}
+end
+
+-- The same for sequence numbers, of which the small ones are remembered.
+local seq_texts, seq_ids, seq_hashes = {}, {}, {}
+
+local function add_seq(seq)
+    if seq > SEQS_MAX then
+        seq_texts, seq_ids, seq_hashes = {}, {}, {}
+    end
+    seq_texts[seq], seq_ids[seq] = format("%d", seq), format("%03x-8%03x-", floor(seq / 4096), seq % 4096)
+    seq_hashes[seq] = hash(0, seq_texts[seq])
+end
+
+-- A position as text, and the UUID of an event there; proto/event_id.h draws it.
+local function place_at(channel, ms, seq)
+    if ms ~= moment then
+        set_moment(ms)
+    end
+    local seq_text = seq_texts[seq]
+    if not seq_text then
+        add_seq(seq)
+        seq_text = seq_texts[seq]
+    end
+    local position, size = moment_text .. seq_text, #seq_text
+    local whole = #position
+    local of_moment, of_channel = moment_sums[size], channel[whole]
+    if not of_moment or not of_channel then
+        of_moment, of_channel = passed(moment_hash, size), passed(channel.hash, whole)
+        moment_sums[size], channel[whole] = of_moment, of_channel
+    end
+    local sum = (of_channel + of_moment + seq_hashes[seq]) % 4294967296
+    local low = sum % 65536
+    local check = xor((sum - low) / 65536, low)
+    low = check % 256
+    return position, moment_id .. seq_ids[seq] .. HEX[(check - low) / 256] .. HEX[low] .. channel.hex
 end
 
 -- What an id of the bus's own form says: milliseconds, sequence number and the hash of its channel; nil for any other text.
@@ -95,8 +159,7 @@ end
 
 -- The fault functions return a sentence, or nil where there is no fault.
 
-local function channel_fault(keys)
-    local _, name = split(keys[1] or "")
+local function name_fault(keys, name)
     if #keys ~= 1 or not name then
         return "wants one key, PREFIX:NAME, as in sse:news"
     elseif name == "" or #name > TEXT_MAX then
@@ -116,6 +179,32 @@ local function text_fault(what, text)
     elseif not utf8_valid(text) then
         return what .. " is not valid UTF-8"
     end
+end
+
+local channels, known = {}, 0
+
+-- What is known of the channel, or nil and the fault: its names, and what depends on them alone. See remember_entry() for the rest.
+local function channel_of(keys)
+    if not call then
+        start()
+    end
+    local key = keys[1]
+    local channel = channels[key]
+    if channel and not keys[2] then
+        return channel
+    end
+    local prefix, name = split(key or "")
+    local fault = name_fault(keys, name)
+    if fault then
+        return nil, fault
+    end
+    local tag, sum = "{" .. key .. "}:", hash(1013904223, name)
+    channel = { key = key, prefix = prefix, name = name, tag = tag, log = tag .. "log", last = tag .. "last", count = tag .. "count", hash = sum, hex = format("%08x", sum) }
+    if known == CHANNELS_MAX then
+        channels, known = {}, 0
+    end
+    channels[key], known = channel, known + 1
+    return channel
 end
 
 -- An id that a gateway takes for a place must not stand for one that this event comes before: whoever resumes from it would not get what lies between.
@@ -178,7 +267,7 @@ local readers = {
     end,
     retry = function(o, value)
         local ms = integer(value, 0, RETRY_MAX)
-        o.retry = ms and string.format("retry: %d\n", ms) or ""
+        o.after = ms and string.format("\nretry: %d\n\n", ms) or "\n\n"
         return not ms and value ~= "none" and "retry is not 'none' or an integer from 0 to 3600000" or nil
     end,
     maxlen = function(o, value)
@@ -186,11 +275,13 @@ local readers = {
         return not o.maxlen and "maxlen is not an integer from 1 to 2147483647" or nil
     end,
     maxbytes = function(o, value)
-        o.maxbytes = integer(value, 1, BYTES_MAX)
-        return not o.maxbytes and "maxbytes is not an integer from 1 to 1125899906842624" or nil
+        local bytes = integer(value, 1, BYTES_MAX)
+        o.step = bytes and bytes / STEPS
+        return not bytes and "maxbytes is not an integer from 1 to 1125899906842624" or nil
     end,
     maxdata = function(o, value)
         o.maxdata = integer(value, 1, COUNT_MAX)
+        o.surely = o.maxdata and o.maxdata / 7 - 1
         return not o.maxdata and "maxdata is not an integer from 1 to 2147483647" or nil
     end,
     ttl = function(o, value)
@@ -226,12 +317,19 @@ local function options_fault(o, data)
     end
 end
 
+-- Where nothing is asked for. before, after: what stands around the data in a message; start: what is in front of it all. reads: needs the newest entry, or more than one step.
+local function default_options()
+    return { event = "message", start = "\030sse1 ", before = "\ndata: ", after = "\n\n", maxlen = 1000, step = 33554432 / STEPS, maxdata = 1314816, surely = 1314816 / 7 - 1, ttl = 86400 }
+end
+
+local PLAIN = default_options()
+
 -- Returns the options, or nil and the fault.
-local function read_options(args)
-    local o = { event = "message", retry = "", maxlen = 1000, maxbytes = 33554432, maxdata = 1314816, ttl = 86400 }
-    if #args == 0 then
+local function parse_options(args)
+    if not args[1] then
         return nil, "wants data after the key"
     end
+    local o = default_options()
     for i = 2, #args, 2 do
         local reader = readers[args[i]]
         if not reader then
@@ -248,7 +346,51 @@ local function read_options(args)
     if fault then
         return nil, fault
     end
+    o.reads = o.count or o.changed or o.ends or o.id
+    if o.event ~= "message" then
+        o.before = "\nevent: " .. o.event .. o.before
+    end
+    if o.lease then -- which version 1 cannot say
+        o.start, o.before = "\030sse2 ", string.format(" lease=%d", o.lease) .. o.before
+    end
     return o
+end
+
+-- Publishers send the same options again and again. Those that were read stand in a tree: the first name, its value, the second name ... and `options` behind the last value. An id, a key and its
+-- author are of one call only.
+local options_read, options_known = {}, 0
+
+local function keep_options(args, o)
+    local longest = 0
+    for i = 2, #args do
+        longest = math.max(longest, #args[i])
+    end
+    if o.id or o.key or o.author or o.ends or #args > OPTION_ARGS_MAX or longest > TEXT_MAX then
+        return
+    elseif options_known == OPTIONS_MAX then
+        options_read, options_known = {}, 0
+    end
+    local at = options_read
+    for i = 2, #args do
+        at[args[i]] = at[args[i]] or {}
+        at = at[args[i]]
+    end
+    at[OPTIONS], options_known = o, options_known + 1
+end
+
+local function read_options(args)
+    local at, i = options_read, 2
+    while at and args[i] do
+        at, i = at[args[i]], i + 1
+    end
+    local o, fault = at and args[1] and at[OPTIONS], nil
+    if not o then
+        o, fault = parse_options(args)
+        if o then
+            keep_options(args, o)
+        end
+    end
+    return o, fault
 end
 
 -- How many bytes the data lines will take, exact up to `max`: a line break becomes seven bytes, a CRLF too.
@@ -275,17 +417,18 @@ end
 
 -- What stands between the first "data: " and the line's end. Each long string costs: Redis's Lua hashes all its bytes, 1.5 ms for a MiB.
 local function data_text(data)
-    if string.find(data, "\n", 1, true) or string.find(data, "\r", 1, true) then -- plain finds: a pattern takes 8 ms for a MiB
+    if find(data, "\n", 1, true) or find(data, "\r", 1, true) then -- plain finds: a pattern takes 8 ms for a MiB
         data = string.gsub(string.gsub(data, "\r\n?", "\n"), "\n", "\ndata: ")
     end
     return data
 end
 
--- What a repeat must have in common with the first call: its type, its data, and whether it ends the channel. Not what a server's settings may decide, as `retry`.
-local function digest_of(o, data)
-    if o.id_key or o.key_key then
-        return redis.sha1hex(o.event .. "\n" .. (o.count and "count" or (o.ends and "end\n" or "data\n") .. data))
-    end
+-- The key that the id or idempotency key is remembered under, and what a repeat must have in common with the first call: its type, its data, and whether it ends the channel. Not what a
+-- server's settings may decide, as `retry`.
+local function name_answer(channel, o, data)
+    o.id_key = o.id and channel.tag .. "id:" .. o.id
+    o.key_key = o.key and channel.tag .. (o.author and "by:" .. redis.sha1hex(o.author) .. ":" or "key:") .. o.key
+    o.digest = redis.sha1hex(o.event .. "\n" .. (o.count and "count" or (o.ends and "end\n" or "data\n") .. data))
 end
 
 -- The answer that an id or key got the first time: {id, position, digest}; nil when it is new. Version 1 kept no digest.
@@ -299,7 +442,10 @@ local function remembered(key)
 end
 
 local function remember(o, id, position)
-    local text = o.digest and "=" .. o.digest .. " " .. id .. " " .. position
+    if not o.digest then
+        return
+    end
+    local text = "=" .. o.digest .. " " .. id .. " " .. position
     if o.id_key then
         redis.call("SET", o.id_key, text, "EX", REMEMBER)
     end
@@ -314,7 +460,7 @@ end
 
 -- Whether the entry is an event of this function: its message says where it stands.
 local function is_event(entry)
-    return string.match(payload_of(entry), "^\030sse[12] (%d+%-%d+) ") == (entry and entry[1] or "")
+    return match(payload_of(entry), "^\030sse[12] (%d+%-%d+) ") == (entry and entry[1] or "")
 end
 
 -- Whether the channel's last event is there.
@@ -349,17 +495,24 @@ local function greatest_of(log)
     return "0-0"
 end
 
+-- Redis's clock: the second as text, and the millisecond.
+local second, second_ms = "", 0
+
 local function now_ms()
-    local time = redis.call("TIME")
-    return time[1] * 1000 + math.floor(time[2] / 1000)
+    local time = call("TIME")
+    if time[1] ~= second then
+        second, second_ms = time[1], time[1] * 1000
+    end
+    local micros = time[2] + 0
+    return second_ms + (micros - micros % 1000) / 1000
 end
 
 -- The channel's last position as its marker knows it, "0-0" without one. It outlives the history and the newest entry (XDEL), and a clock that was set back: so positions
 -- never go back, and what is missing shows. One that is absurdly far ahead is no marker of this function's and counts for nothing.
-local function marked(last_key)
-    local position = redis.call("GET", last_key) or ""
-    local ms = tonumber(string.match(position, "^(%d+)%-%d+$"))
-    return ms and ms <= now_ms() + AHEAD_MAX and position or "0-0"
+local function marked(last_key, now)
+    local position = call("GET", last_key) or ""
+    local ms = tonumber(match(position, "^(%d+)%-%d+$"))
+    return ms and ms <= now + AHEAD_MAX and position or "0-0"
 end
 
 local function later(one, other)
@@ -372,50 +525,51 @@ local function later(one, other)
     return ms1 > ms2 and one or other
 end
 
--- The next position: above `greatest`, not before the clock; nil where an event id has no room.
-local function following(greatest)
-    local now = now_ms()
-    local ms, seq = string.match(greatest, "^(%d+)%-(%d+)$")
-    ms, seq = tonumber(ms), tonumber(seq)
+-- The place behind this one, not before the clock. Its milliseconds are above MS_MAX where an event id has no room.
+local function next_place(ms, seq, now)
     if now > ms then
-        ms, seq = now, 0
+        return now, 0
     elseif seq >= SEQ_MAX then
-        ms, seq = ms + 1, 0
-    else
-        seq = seq + 1
+        return ms + 1, 0
     end
-    if ms <= MS_MAX then
-        return { ms = ms, seq = seq, text = string.format("%d-%d", ms, seq) }
-    end
+    return ms, seq + 1
 end
 
--- Names a write that this Redis user's ACL would stop half-way; nil when it may do them all.
-local function acl_fault(key, log, o)
-    local may = redis.acl_check_cmd
-    local denied = not may("XADD", log, "*", "m", "") and "XADD"
-        or not may("EXPIRE", log, 1) and "EXPIRE"
-        or not may("SET", o.last_key, "") and "SET"
-        or not may(o.publish, key, "") and o.publish
-        or o.count and not may("INCR", o.count_key) and "INCR"
-        or (o.id_key or o.key_key) and not may("SET", o.id_key or o.key_key, "") and "SET"
-    return denied and "the Redis user is not allowed to " .. denied .. " here" or nil
+local function following(greatest, now)
+    local ms, seq = match(greatest, "^(%d+)%-(%d+)$")
+    return next_place(tonumber(ms), tonumber(seq), now)
+end
+
+-- The first word of a refusal tells whose fault it is: ERR is the caller's, TRYAGAIN means that the same call may succeed in a moment, any other once an operator has acted.
+local function refuse(fault, code)
+    return redis.error_reply((code or "ERR") .. " sse_publish: " .. fault)
+end
+
+-- Names a write that this Redis user's ACL would stop half-way; nil when it may do them all. redis.acl_check_cmd() looks at names and keys alone.
+local function denied_command(channel, o, publish)
+    return not may("SET", channel.last) and "SET"
+        or not may(publish, channel.key) and publish
+        or not may("XADD", channel.log) and "XADD"
+        or not may("EXPIRE", channel.log) and "EXPIRE"
+        or o.count and not may("INCR", channel.count) and "INCR"
+        or o.digest and not may("SET", o.id_key or o.key_key) and "SET"
 end
 
 -- Whether the slot is on its way to another shard. A client that follows ASK gets here while the history may still be at the other end, and an event would begin another one. Two
 -- keys, of which the first never exists, are what a node refuses to read together while that lasts.
 local function is_moving(key, log)
-    return in_cluster and type(redis.pcall("EXISTS", key, log)) == "table"
+    return in_cluster and type(try("EXISTS", key, log)) == "table"
 end
 
 -- A history's bytes are counted in its entries. Their field `b` is the sum of all messages so far, and, once a step was crossed, the entry that crossed it last. That one has a field
 -- `k`: the marks, "sum@entry" for each entry that crossed one, with the sum before it. So the entry from which on a history is short enough is found without reading the history.
 -- Without a sum, as version 1 wrote them, entries count for nothing.
 local function marks_of(log, crossed)
-    crossed = string.match(crossed or "", "^%d+%-%d+$")
-    local entry = crossed and redis.pcall("XREVRANGE", log, crossed, crossed, "COUNT", 1)[1]
+    local at = match(crossed, "^ (%d+%-%d+)$")
+    local entry = at and try("XREVRANGE", log, at, at, "COUNT", 1)[1]
     local marks = {}
-    for sum, at in string.gmatch(entry and entry[2][6] or "", "(%d+)@(%d+%-%d+)") do
-        marks[#marks + 1] = { sum = tonumber(sum), at = at }
+    for sum, place in string.gmatch(entry and entry[2][6] or "", "(%d+)@(%d+%-%d+)") do
+        marks[#marks + 1] = { sum = tonumber(sum), at = place }
     end
     return marks
 end
@@ -433,92 +587,99 @@ end
 
 -- The marks of an entry that crosses a step, and how the stream is trimmed then. Trimming by bytes leaves between 14 and 15 steps, so that less than maxbytes is there when the next step
 -- is crossed.
-local function crossing(log, o, position, payload, before, crossed)
-    local sum, marks = before + #payload, marks_of(log, crossed)
+local function crossing(log, o, position, before, sum, crossed)
+    local marks = marks_of(log, crossed)
     marks[#marks + 1] = { sum = before, at = position }
-    local kept, trims = marks_kept(marks, math.min(before, sum - o.maxbytes * (1 - 1 / STEPS)))
+    local kept, trims = marks_kept(marks, math.min(before, sum - o.step * (STEPS - 1)))
     local k = {}
     for i = 1, #kept do
-        k[i] = string.format("%d@%s", kept[i].sum, kept[i].at)
+        k[i] = format("%d@%s", kept[i].sum, kept[i].at)
     end
     return table.concat(k, " "), trims and kept[1].at
 end
 
--- What XADD answers, and the entry as XREVRANGE would give it.
+-- What XADD answers, the entry as XREVRANGE would give it, and its sum.
 local function add_entry(log, o, newest, position, payload)
     local fields = newest and newest[2] or {}
     local b = fields[3] == "b" and fields[4] or "0"
     local blank = string.find(b, " ", 1, true)
     local before = tonumber(blank and string.sub(b, 1, blank - 1) or b) or 0
-    local sum, step = before + #payload, o.maxbytes / STEPS
-    if math.floor(sum / step) ~= math.floor(before / step) then
-        local k, from = crossing(log, o, position, payload, before, blank and string.sub(b, blank + 1))
-        b = string.format("%d %s", sum, position)
-        return redis.pcall("XADD", log, from and "MINID" or "MAXLEN", from and "=" or "~", from or o.maxlen, position, "m", payload, "b", b, "k", k),
-            { position, { "m", payload, "b", b, "k", k } }
+    local sum, rest = before + #payload, blank and string.sub(b, blank) or ""
+    if sum % o.step < #payload then
+        local k, from = crossing(log, o, position, before, sum, rest)
+        b = format("%d %s", sum, position)
+        return try("XADD", log, from and "MINID" or "MAXLEN", from and "=" or "~", from or o.maxlen, position, "m", payload, "b", b, "k", k),
+            { position, { "m", payload, "b", b, "k", k } }, sum
     end
-    b = string.format("%d", sum) .. (blank and string.sub(b, blank) or "")
-    return redis.pcall("XADD", log, "MAXLEN", "~", o.maxlen, position, "m", payload, "b", b), { position, { "m", payload, "b", b } }
-end
-
--- The message of an event; `words`: what version 1 cannot say, each with a blank in front.
-local function message_of(position, previous, words, lines, id)
-    return (words == "" and "\030sse1 " or "\030sse2 ") .. position .. " " .. previous .. words .. "\n" .. lines .. "id: " .. id .. "\n"
+    b = format("%d", sum) .. rest
+    return try("XADD", log, "MAXLEN", "~", o.maxlen, position, "m", payload, "b", b), { position, { "m", payload, "b", b } }, sum
 end
 
 -- The channel's last event.
-local function end_message(o, place, previous)
-    local lines = 'event: end\ndata: {"channel":"' .. o.name .. '","reason":"done"}\n' -- nothing in a name has to be escaped
-    return message_of(place.text, previous, " end", lines, event_id(o.name, place.ms, place.seq, place.text)) .. "\n"
+local function end_message(channel, position, previous, id)
+    return "\030sse2 " .. position .. " " .. previous .. ' end\nevent: end\ndata: {"channel":"' .. channel.name -- nothing in a name has to be escaped
+        .. '","reason":"done"}\nid: ' .. id .. "\n\n"
 end
 
--- The event itself, at `place`.
-local function event_message(o, text, id, place, previous)
+-- The message of an event; of a counter's the next integer is the data.
+local function event_message(channel, o, text, position, previous, id)
     if o.count then
-        redis.call("INCR", o.count_key)
-        text = data_text(redis.call("GET", o.count_key)) -- as text: a large integer would lose digits in a double
+        call("INCR", channel.count)
+        text = data_text(call("GET", channel.count)) -- as text: a large integer would lose digits in a double
     end
-    local lines = (o.event == "message" and "data: " or "event: " .. o.event .. "\ndata: ") .. text .. "\n"
-    return message_of(place.text, previous, o.lease and string.format(" lease=%d", o.lease) or "", lines, id) .. o.retry .. "\n"
+    return o.start .. position .. " " .. previous .. o.before .. text .. "\nid: " .. id .. o.after
 end
+
+-- Sets how long the history and the marker live, a second longer than `ttl` since that is done once a second at most.
+local function set_ends(channel, o, position)
+    call("EXPIRE", channel.log, o.ttl + 1)
+    call("SET", channel.last, position, "EX", o.ttl + 1 + MARKED)
+    channel.renewed, channel.ttl = second, o.ttl
+end
+
+-- Notes the newest entry, for append_next(): the marker's text `position` and its parts, the sum of the history's bytes and what stands behind it in `b`, and when the times to live were set.
+-- An end is not noted, nor a sum that nobody but a hand can have written.
+local function remember_entry(channel, o, ms, seq, entry, sum)
+    local counts = sum % 1 == 0 and sum >= 0 and sum <= BYTES_MAX
+    channel.position = not o.ends and counts and entry[1] or nil
+    channel.ms, channel.seq, channel.sum, channel.rest = ms, seq, sum, match(entry[2][4], "^%d+(.*)$")
+end
+
+local ANSWER = { "", "", "published" } -- of append_next(), again and again
 
 -- Appends and publishes at one place, or two where the end follows an event; nil, and nothing is done, when the stream once had an id above them.
-local function append(key, log, o, text, newest, previous, places)
-    local first, last = places[1], places[#places]
-    local id = text and o.id or event_id(o.name, first.ms, first.seq, first.text)
-    local payloads = { text and event_message(o, text, id, first, previous) or end_message(o, first, previous) }
-    if last ~= first then
-        payloads[2] = end_message(o, last, first.text)
+local function append(channel, o, text, publish, newest, previous, ms, seq, end_ms, end_seq)
+    local position, made = place_at(channel, ms, seq)
+    local id = text and o.id or made
+    local payload = text and event_message(channel, o, text, position, previous, id) or end_message(channel, position, previous, id)
+    local added, entry, sum = add_entry(channel.log, o, newest, position, payload)
+    if added.err then
+        return not find(added.err, "equal or smaller", 1, true) and added or nil
     end
-    for i = 1, #payloads do
-        local added, entry = add_entry(log, o, newest, places[i].text, payloads[i])
-        if added.err then
-            return not string.find(added.err, "equal or smaller", 1, true) and added or nil
-        end
-        newest = entry
+    local end_payload
+    if end_ms then
+        local end_position, end_id = place_at(channel, end_ms, end_seq)
+        end_payload = end_message(channel, end_position, position, end_id)
+        added, entry = add_entry(channel.log, o, entry, end_position, end_payload)
     end
-    redis.call("EXPIRE", log, o.ttl)
-    redis.call("SET", o.last_key, last.text, "EX", o.ttl + MARKED)
-    remember(o, id, first.text)
-    for i = 1, #payloads do
-        redis.call(o.publish, key, payloads[i])
+    set_ends(channel, o, entry[1])
+    remember_entry(channel, o, ms, seq, entry, sum)
+    remember(o, id, position)
+    call(publish, channel.key, payload)
+    if end_payload then
+        call(publish, channel.key, end_payload)
     end
-    return { id, first.text, "published" }
-end
-
--- The first word tells whose fault it is: ERR is the caller's, TRYAGAIN means that the same call may succeed in a moment, any other once an operator has acted.
-local function refuse(fault, code)
-    return redis.error_reply((code or "ERR") .. " sse_publish: " .. fault)
+    return { id, position, "published" }
 end
 
 -- The last event, behind which there may be entries that somebody added by hand: its entry, nil where the history does not have it any more, or it is not among the newest and there is no marker.
-local function last_event(log, newest, last_key)
+local function last_event(log, newest, last_key, now)
     if not newest or is_event(newest) then
         return newest
     end
-    local marker = marked(last_key)
+    local marker = marked(last_key, now)
     local first, last = marker ~= "0-0" and marker or "-", marker ~= "0-0" and marker or "+"
-    local entries = redis.pcall("XREVRANGE", log, last, first, "COUNT", LOOK) -- a marker by hand may be no position
+    local entries = try("XREVRANGE", log, last, first, "COUNT", LOOK) -- a marker by hand may be no position
     for i = 1, #entries do
         if is_event(entries[i]) then
             return entries[i]
@@ -526,64 +687,28 @@ local function last_event(log, newest, last_key)
     end
 end
 
-local function append_after(key, log, o, text, newest, greatest, previous)
-    local place = following(greatest)
-    local places = { place }
-    if place and o.ends and text then
-        places[2] = following(place.text)
+local function append_after(channel, o, text, publish, newest, previous, greatest, now)
+    local ms, seq = following(greatest, now)
+    local end_ms, end_seq
+    if o.ends and text then
+        end_ms, end_seq = next_place(ms, seq, now)
     end
-    if #places ~= (o.ends and text and 2 or 1) then
-        return refuse("the stream " .. log .. " has an entry too far in the future, added by hand: delete the stream", "HISTORY")
+    if (end_ms or ms) > MS_MAX then
+        return refuse("the stream " .. channel.log .. " has an entry too far in the future, added by hand: delete the stream", "HISTORY")
     end
-    local fault = o.id and future_fault(o.id, place.ms, place.seq)
+    local fault = o.id and future_fault(o.id, ms, seq)
     if fault then
         return refuse(fault)
     end
-    return append(key, log, o, text, newest, previous, places)
+    return append(channel, o, text, publish, newest, previous, ms, seq, end_ms, end_seq)
 end
 
-local function publish(keys, args)
-    local o, fault = nil, channel_fault(keys)
-    if not fault then
-        o, fault = read_options(args)
-    end
-    if not fault and not o.count then
-        fault = data_fault(o, args[1])
-    end
-    if fault then
-        return refuse(fault)
-    end
-
-    local key = keys[1]
-    local prefix, name = split(key)
-    local tag = "{" .. key .. "}:"
-    local log = tag .. "log"
-    o.name = name
-    o.last_key = tag .. "last"
-    o.count_key = tag .. "count"
-    o.id_key = o.id and tag .. "id:" .. o.id
-    o.key_key = o.key and tag .. (o.author and "by:" .. redis.sha1hex(o.author) .. ":" or "key:") .. o.key
-    o.digest = digest_of(o, args[1])
-    o.publish = is_cluster(prefix) and "SPUBLISH" or "PUBLISH"
-    fault = acl_fault(key, log, o)
-    if fault then
-        return refuse(fault, "NOPERM")
-    elseif is_moving(key, log) then
-        return refuse("the channel is on its way to another shard", "TRYAGAIN")
-    end
-    local first, what = remembered(o.key_key), "key"
-    if not first then
-        first, what = remembered(o.id_key), "id"
-    end
-    if first and first[3] and first[3] ~= o.digest then
-        return refuse("this " .. what .. " was used for another event within 300 s", "CONFLICT")
-    elseif first then
-        return { first[1], first[2], "duplicate" }
-    end
-
-    local text = not (o.ends and args[1] == "") and (o.count or data_text(args[1])) -- none: only the end
-    local newest = redis.call("XREVRANGE", log, "+", "-", "COUNT", 1)[1]
-    local event = last_event(log, newest, o.last_key)
+-- Reads the newest entry and the marker, and goes on from there.
+local function append_to_read(channel, o, data, publish)
+    local log, now = channel.log, now_ms()
+    local text = not (o.ends and data == "") and (o.count or data_text(data)) -- none: only the end
+    local newest = call("XREVRANGE", log, "+", "-", "COUNT", 1)[1]
+    local event = last_event(log, newest, channel.last, now)
     if has_ended(event) then
         return refuse("the channel has ended; it is new again when its history is gone", "ENDED")
     end
@@ -592,16 +717,111 @@ local function publish(keys, args)
         remember(o, same, event[1])
         return { same, event[1], "unchanged" }
     end
-
     local exact = o.count or not newest -- a counter must not be raised twice
-    local greatest = exact and greatest_of(log) or newest[1]
-    local marker = marked(o.last_key)
+    local greatest, marker = exact and greatest_of(log) or newest[1], marked(channel.last, now)
     local previous = event and later(event[1], marker) or marker
-    local reply = append_after(key, log, o, text, newest, later(greatest, marker), previous)
+    local reply = append_after(channel, o, text, publish, newest, previous, later(greatest, marker), now)
     if not reply then -- entries behind the newest were deleted by hand
-        reply = append_after(key, log, o, text, newest, greatest_of(log), previous)
+        reply = append_after(channel, o, text, publish, newest, previous, greatest_of(log), now)
     end
     return reply
+end
+
+-- The event behind the one that is remembered, if the marker says that this is the channel's last. Returns nil, and nothing is done, where it does not, where the user may not do all of it, where
+-- the history has gone or has to be cut by its bytes, and where somebody added an entry that is ahead. This is what publishing costs: no more calls than needed, numbers as text, nothing done twice.
+local function append_next(channel, o, data, publish)
+    local last, log, position, ms = channel.last, channel.log, channel.position, now_ms()
+    local at, seq, renews = channel.ms, 0, channel.renewed ~= second or channel.ttl ~= o.ttl
+    if channel.sum % o.step + #data >= o.step then -- before a large message is made twice
+        return nil
+    elseif ms <= at then
+        if at > ms + AHEAD_MAX then -- for such a marker counts for nothing
+            return nil
+        end
+        ms, seq = at, channel.seq + 1
+    end
+    local place, id = place_at(channel, ms, seq)
+    local payload = o.start .. place .. " " .. position .. o.before .. data_text(data) .. "\nid: " .. id .. o.after
+    local size = #payload
+    local sum = channel.sum + size
+    local b, added = format("%d", sum) .. channel.rest
+    if seq > SEQ_MAX or sum % o.step < size or not may(publish, channel.key) or renews and not (may("SET", last) and may("EXPIRE", log)) then
+        return nil
+    end
+    local before = renews and call("GET", last) or not renews and try("SET", last, place, "XX", "KEEPTTL", "GET") -- one call for both
+    if before == position then
+        if sum % TRIM_BYTES < size then
+            added = try("XADD", log, "NOMKSTREAM", "MAXLEN", "~", o.maxlen, place, "m", payload, "b", b)
+        else
+            added = try("XADD", log, "NOMKSTREAM", place, "m", payload, "b", b)
+        end
+    end
+    if added ~= place then
+        if not renews and type(before) == "string" then
+            call("SET", last, before, "KEEPTTL")
+        end
+        return nil
+    elseif renews then
+        set_ends(channel, o, place)
+    end
+    channel.position, channel.ms, channel.seq, channel.sum = place, ms, seq, sum
+    if o.digest then
+        remember(o, id, place)
+    end
+    call(publish, channel.key, payload)
+    ANSWER[1], ANSWER[2] = id, place
+    return ANSWER
+end
+
+-- The first answer to the same id or key.
+local function repeated(o)
+    local first, what = remembered(o.key_key), "key"
+    if not first then
+        first, what = remembered(o.id_key), "id"
+    end
+    if first and first[3] and first[3] ~= o.digest then
+        return refuse("this " .. what .. " was used for another event within 300 s", "CONFLICT")
+    end
+    return first and { first[1], first[2], "duplicate" }
+end
+
+local function publish(keys, args)
+    local channel, o, fault, data = channels[keys[1]], PLAIN, nil, args[1]
+    if not channel or keys[2] then
+        channel, fault = channel_of(keys)
+    end
+    if not fault and (args[2] or not data) then
+        o, fault = read_options(args)
+    end
+    if not fault and #data > o.surely and not o.count then
+        fault = data_fault(o, data)
+    end
+    if fault then
+        return refuse(fault)
+    end
+    local follows, reply = channel.position and not o.reads, nil
+    if follows and in_cluster == false and not o.key then
+        follows, reply = false, append_next(channel, o, data, "PUBLISH")
+    end
+    if reply then
+        return reply
+    end
+
+    if in_cluster == nil then
+        find_cluster(channel.prefix)
+    end
+    if o.id or o.key then
+        name_answer(channel, o, data)
+    end
+    local command = in_cluster and "SPUBLISH" or "PUBLISH"
+    local denied = denied_command(channel, o, command)
+    if denied then
+        return refuse("the Redis user is not allowed to " .. denied .. " here", "NOPERM")
+    elseif in_cluster and is_moving(channel.key, channel.log) then
+        return refuse("the channel is on its way to another shard", "TRYAGAIN")
+    end
+    reply = o.digest and repeated(o) or follows and append_next(channel, o, data, command)
+    return reply or append_to_read(channel, o, data, command)
 end
 
 redis.register_function("sse_publish", publish)

@@ -16,10 +16,12 @@ const CHANNEL = 'gateway/feed/channel.c', READ = 'gateway/feed/channel_read.c', 
 
 // [promise or defect, name, what it does then, file, text, instead]
 const BREAKS = [
-    ['1', 'not-published', 'an acknowledged event is in the history and not published', LUA, `        redis.call(o.publish, key, payloads[i])\n`, ''],
-    ['1', 'no-marker', 'the marker is not set', LUA, `    redis.call("SET", o.last_key, last.text, "EX", o.ttl + MARKED)\n`, ''],
+    ['1', 'not-published', 'an acknowledged event is in the history and not published', LUA, `    call(publish, channel.key, payload)\n    ANSWER`, '    ANSWER'],
+    ['1', 'no-marker', 'the marker is not set', LUA, `    call("SET", channel.last, position, "EX", o.ttl + 1 + MARKED)\n`, ''],
+    ['1', 'any-marker', 'an event names the one that the function remembers, whatever the marker says', LUA, `    if before == position then`, `    if before then`],
+    ['1', 'marker-kept', 'a marker that was set for an event that could not follow stays', LUA, `            call("SET", last, before, "KEEPTTL")\n`, ''],
     ['1', 'half-refused', 'an event that is refused uses up a number of the counter', LUA, `    if fault then\n        return refuse(fault)\n    end\n    return append(`,
-        `    if fault then\n        if o.id then redis.call("INCR", o.count_key) end\n        return refuse(fault)\n    end\n    return append(`],
+        `    if fault then\n        if o.id then redis.call("INCR", channel.count) end\n        return refuse(fault)\n    end\n    return append(`],
     ['1', 'no-conflict', 'another event under a used key counts as a duplicate', LUA, `first[3] ~= o.digest then`, `first[3] == "" then`],
     ['2', 'ahead-of-live', 'a page hands on what the channel has not had yet', REPLAY, `return position_compare(frame->at, channel_newest(place->channel)) > 0;`,
         `return false && position_compare(frame->at, channel_newest(place->channel)) > 0;`],

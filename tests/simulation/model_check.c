@@ -360,10 +360,12 @@ static void set_unreadable(struct check *check, size_t number, bool on)
     freeReplyObject(reply);
 }
 
-/* Goes on with a copy of the model, or runs something on one that the real server never hears of. */
+/* Goes on with a copy of the model, while the first one runs what the real server never hears of. A copy is another process: its library remembers nothing, so the real one is loaded anew. */
 static void copy_model(struct check *check)
 {
     struct drawing apart;
+    if (check->out_of_memory || check->readonly)
+        return;
     redis_model_free(check->other);
     check->other = check->node->model;
     check->node->model = redis_model_copy(check->other);
@@ -376,6 +378,7 @@ static void copy_model(struct check *check)
         draw_command(&apart);
         redis_model_reply_free(redis_model_command(check->other, apart.argv, apart.argc));
     }
+    run_words(check, "FUNCTION", "LOAD", "REPLACE", check->library, NULL);
 }
 
 /* Redis has no command for it; DEL does the same. */

@@ -38,6 +38,9 @@ struct redis_model *redis_model_copy(const struct redis_model *from)
     model->unreadable = copy_of(from->unreadable, from->unreadable_count * sizeof(*from->unreadable));
     model->slots = copy_of(from->slots, (from->slot_count + (from->slots != NULL)) * sizeof(*from->slots));
     model->publish = NULL;
+    model->probed = false; /* another process */
+    model->known = NULL;
+    model->known_count = 0;
     for (size_t i = 0; i != model->unreadable_count; ++i)
         ++model->unreadable[i]->refs;
     for (size_t i = 0; i != model->count; ++i) {
@@ -56,6 +59,7 @@ void redis_model_free(struct redis_model *model)
     if (model == NULL)
         return;
     keys_flush(model);
+    sse_forget(model);
     for (size_t i = 0; i != model->unreadable_count; ++i)
         text_drop(model->unreadable[i]);
     free(model->unreadable);
@@ -283,7 +287,7 @@ static void command_function_load(const struct call *call)
         return;
     }
     call->model->library = true;
-    call->model->probed = false;
+    sse_forget(call->model);
     reply_text(call->reply, call->to, SLICE("sse"));
 }
 

@@ -17,7 +17,7 @@ struct redis_model;
 struct redis_model *redis_model_create(uint64_t now_us, uint64_t seed);
 void redis_model_free(struct redis_model *model);
 
-/* An independent server with the same data, clock and faults, and no callback: a replica, or a state to restart from later. Costs no copy of any event. */
+/* An independent server with the same data, clock and faults, and no callback: a replica, or a state to restart from later. Its library remembers nothing. Costs no copy of any event. */
 struct redis_model *redis_model_copy(const struct redis_model *model);
 
 /* What TIME answers, and what expiry and `XADD *` go by. May go back. */

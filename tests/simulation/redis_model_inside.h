@@ -76,6 +76,8 @@ struct redis_model {
     size_t unreadable_count;
     bool out_of_memory, readonly, library;
     bool probed; /* the library knows whether this is a cluster */
+    struct known *known; /* channels that it remembers (redis_model_publish.c) */
+    size_t known_count;
     unsigned replicas;
     struct slot_state *slots; /* those that are not HERE; NULL: no cluster */
     size_t slot_count;
@@ -214,6 +216,9 @@ bool stream_id_of(struct slice text, struct position *out);
 /* XADD for sse_publish; an error is the sentence that Redis has for it, NULL: done. */
 const char *xadd(struct redis_model *model, struct slice key, const struct trim *trim, struct position at,
                  const struct slice *fields, size_t count);
+
+/* The library is loaded anew: it remembers nothing. */
+void sse_forget(struct redis_model *model);
 
 /* FCALL sse_publish with these keys and arguments. */
 void sse_publish(const struct call *call, const struct slice *keys, size_t key_count, const struct slice *args, size_t arg_count);

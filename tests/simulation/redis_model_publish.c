@@ -18,6 +18,7 @@ enum {
     COUNT_MAX = 2147483647,
     AHEAD_MAX = 86400000,
     STEPS = 16,
+    TRIM_BYTES = 4096,
     MARKS_MAX = 64,
     LOOK = 16,
     SEQ_MAX = (1 << 24) - 1,
@@ -822,7 +823,7 @@ static const char *add_crossing(const struct publish *p, struct position at, str
 {
     const struct key *key = key_find(p->model, p->log);
     char position[POSITION_TEXT_MAX];
-    double sum = before + (double)payload.n, from = sum - p->o.maxbytes * (1 - 1.0 / STEPS);
+    double sum = before + (double)payload.n, from = sum - p->o.maxbytes / STEPS * (STEPS - 1);
     struct marks marks = {NULL, 0};
     struct trim trim = {.by = TRIM_MAXLEN, .approximate = true, .limit = 10000, .maxlen = (uint64_t)p->o.maxlen};
     struct buffer k = {NULL, 0, 0}, text = {NULL, 0, 0};
@@ -852,8 +853,15 @@ static const char *add_crossing(const struct publish *p, struct position at, str
     return error;
 }
 
-/* NULL: done. */
-static const char *add_entry(const struct publish *p, const struct entry *newest, struct position at, struct slice payload)
+/* Lua's `sum % step < n` */
+static bool crosses(double sum, double step, size_t n)
+{
+    return sum - floor(sum / step) * step < (double)n;
+}
+
+/* NULL: done. *after: the sum. */
+static const char *add_entry(const struct publish *p, const struct entry *newest, struct position at, struct slice payload,
+                             double *after)
 {
     struct slice b = SLICE("0"), tail = {NULL, 0};
     if (newest != NULL && newest->fields->count > 3 && slice_eq(fields_at(newest->fields, 2), SLICE("b")))
@@ -864,8 +872,9 @@ static const char *add_entry(const struct publish *p, const struct entry *newest
         b = slice_make(b.p, (size_t)(blank - b.p));
     }
     double before = tonumber_or(b, 0);
-    double sum = before + (double)payload.n, step = p->o.maxbytes / STEPS;
-    if (floor(sum / step) != floor(before / step))
+    double sum = before + (double)payload.n;
+    *after = sum;
+    if (crosses(sum, p->o.maxbytes / STEPS, payload.n))
         return add_crossing(p, at, payload, before, tail.p == NULL ? SLICE("") : slice_from(tail, 1));
     struct trim trim = {.by = TRIM_MAXLEN, .approximate = true, .limit = 10000, .maxlen = (uint64_t)p->o.maxlen};
     struct buffer text = {NULL, 0, 0};
@@ -957,12 +966,77 @@ static void set_spot(const struct publish *p, struct spot *spot, double ms, doub
     event_id(spot->made, p->name, spot->at.ms, spot->at.seq);
 }
 
+/* ---- what the library remembers of a channel ---- */
+
+struct known {
+    struct text *key, *rest; /* rest: of `b`, behind the sum */
+    bool counts; /* false: there is nothing but the key */
+    struct position at;
+    double sum, ttl;
+    uint64_t renewed_s;
+};
+
+void sse_forget(struct redis_model *model)
+{
+    for (size_t i = 0; i != model->known_count; ++i) {
+        text_drop(model->known[i].key);
+        text_drop(model->known[i].rest);
+    }
+    free(model->known);
+    model->known = NULL;
+    model->known_count = 0;
+    model->probed = false;
+}
+
+static struct known *known_find(const struct publish *p)
+{
+    for (size_t i = 0; i != p->model->known_count; ++i)
+        if (slice_eq(text_slice(p->model->known[i].key), p->key))
+            return &p->model->known[i];
+    return NULL;
+}
+
+/* (The library drops them all when there are CHANNELS_MAX, which no world has.) */
+static struct known *known_make(const struct publish *p)
+{
+    struct known *known = known_find(p);
+    if (known != NULL)
+        return known;
+    size_t size = (p->model->known_count + 1) * sizeof(*known);
+    if ((p->model->known = realloc(p->model->known, size)) == NULL)
+        abort();
+    known = &p->model->known[p->model->known_count++];
+    *known = (struct known){.key = text_of(p->key), .rest = text_of(SLICE(""))};
+    return known;
+}
+
+static void set_ends(const struct publish *p, struct known *known, struct slice position)
+{
+    key_find(p->model, p->log)->expires_ms = (int64_t)now_ms(p->model) + ((int64_t)p->o.ttl + 1) * 1000;
+    set(p, p->last_key, position, p->o.ttl + 1 + MARKED);
+    known->renewed_s = now_ms(p->model) / 1000;
+    known->ttl = p->o.ttl;
+}
+
+static void remember_entry(const struct publish *p, struct known *known, struct position at, const struct entry *entry, double sum)
+{
+    struct slice b = fields_at(entry->fields, 3);
+    known->counts = !p->o.ends && floor(sum) == sum && sum >= 0 && sum <= BYTES_MAX;
+    if (!known->counts)
+        return;
+    known->at = at;
+    known->sum = sum;
+    text_drop(known->rest);
+    known->rest = text_of(slice_from(b, digits_at(b, 0)));
+}
+
 /* False: nothing was done or answered, since the stream once had an id above this position. */
 static bool append(struct publish *p, const struct entry *newest, struct slice previous, const struct spot *spots, size_t count)
 {
     struct buffer payloads[2];
     struct slice id = p->o.id.p != NULL ? p->o.id : slice_make(spots[0].made, EVENT_ID_BYTES);
     const char *error = NULL;
+    double sum = 0;
     if (p->o.count && !take_number(p))
         return true;
     payloads[0] =
@@ -970,12 +1044,13 @@ static bool append(struct publish *p, const struct entry *newest, struct slice p
     if (count == 2)
         payloads[1] = end_payload(p, spots[1].place.text, spots[0].place.text, slice_make(spots[1].made, EVENT_ID_BYTES));
     for (size_t i = 0; error == NULL && i != count; ++i) {
-        error = add_entry(p, newest, spots[i].at, slice_of_buffer(&payloads[i]));
+        error = add_entry(p, newest, spots[i].at, slice_of_buffer(&payloads[i]), &sum);
         newest = error == NULL ? newest_of(key_find(p->model, p->log)->stream) : NULL;
     }
     if (error == NULL) {
-        key_find(p->model, p->log)->expires_ms = (int64_t)now_ms(p->model) + (int64_t)p->o.ttl * 1000;
-        set(p, p->last_key, spots[count - 1].place.text, p->o.ttl + MARKED);
+        struct known *known = known_make(p);
+        set_ends(p, known, spots[count - 1].place.text);
+        remember_entry(p, known, spots[count - 1].at, newest, sum);
         if (p->digest.p != NULL)
             remember(p, id, spots[0].place.text);
         for (size_t i = 0; i != count; ++i)
@@ -1012,6 +1087,74 @@ static bool append_after(struct publish *p, const struct entry *newest, struct p
         return append(p, newest, previous, spots, count);
     }
     return true;
+}
+
+/* SET last place XX KEEPTTL GET, taken back where the answer is not `position`; or GET, once a second. False: it was not; *raised: and an error was. */
+static bool is_marker(const struct publish *p, bool renews, struct slice position, bool *raised)
+{
+    const struct key *marker = key_find(p->model, p->last_key);
+    *raised = renews && marker != NULL && marker->kind != KIND_STRING;
+    if (*raised)
+        raise(p, wrong_type);
+    return marker != NULL && marker->kind == KIND_STRING && slice_eq(text_slice(marker->text), position);
+}
+
+/* Adds and publishes it behind what is known; false: the history is not so. */
+static bool append_known(struct publish *p, struct known *known, bool renews, struct spot *spot, struct slice payload)
+{
+    const struct key *log = key_find(p->model, p->log);
+    double sum = known->sum + (double)payload.n;
+    struct buffer b = {NULL, 0, 0};
+    struct trim trim = {.by = TRIM_NONE}, cut = {.by = TRIM_MAXLEN, .approximate = true, .limit = 10000, .maxlen = (uint64_t)p->o.maxlen};
+    put_integer(&b, integer_part(sum));
+    put(&b, text_slice(known->rest));
+    struct slice fields[] = {SLICE("m"), payload, SLICE("b"), slice_of_buffer(&b)};
+    bool added = log != NULL && log->kind == KIND_STREAM &&
+                 xadd(p->model, p->log, crosses(sum, TRIM_BYTES, payload.n) ? &cut : &trim, spot->at, fields, 4) == NULL;
+    free(b.p);
+    if (!added)
+        return false;
+    if (renews) {
+        set_ends(p, known, spot->place.text);
+    } else {
+        struct key *marker = key_find(p->model, p->last_key);
+        text_drop(marker->text);
+        marker->text = text_of(spot->place.text);
+    }
+    known->at = spot->at;
+    known->sum = sum;
+    struct slice id = slice_make(spot->made, EVENT_ID_BYTES);
+    if (p->digest.p != NULL)
+        remember(p, id, spot->place.text);
+    publish(p->model, p->model->slots != NULL, p->key, payload);
+    answer(p, id, spot->place.text, "published");
+    return true;
+}
+
+/* append_next(). False: nothing was done or answered. */
+static bool publish_next(struct publish *p, struct slice data)
+{
+    struct known *known = known_find(p);
+    char text[POSITION_TEXT_MAX];
+    struct spot spot;
+    bool raised = false, reads = p->o.count || p->o.changed || p->o.ends || p->o.id.p != NULL;
+    if (known == NULL || !known->counts || reads)
+        return false;
+    struct slice position = slice_make(text, position_format(text, known->at));
+    double now = (double)now_ms(p->model), at = (double)known->at.ms;
+    uint64_t seq = now <= at ? known->at.seq + 1 : 0;
+    bool renews = known->renewed_s != now_ms(p->model) / 1000 || known->ttl != p->o.ttl;
+    if (at > now + AHEAD_MAX || seq > SEQ_MAX)
+        return false;
+    set_spot(p, &spot, now <= at ? at : now, (double)seq);
+    p->lines.n = 0;
+    data_lines(&p->lines, data);
+    struct buffer payload = payload_of(p, spot.place.text, position, slice_make(spot.made, EVENT_ID_BYTES));
+    bool done = !crosses(known->sum + (double)payload.n, p->o.maxbytes / STEPS, payload.n) &&
+                is_marker(p, renews, position, &raised) && append_known(p, known, renews, &spot, slice_of_buffer(&payload));
+    free(payload.p);
+    p->lines.n = 0;
+    return done || raised;
 }
 
 /* What follows once nothing was published before under the id or the key. */
@@ -1089,7 +1232,7 @@ void sse_publish(const struct call *call, const struct slice *keys, size_t key_c
         refuse(&p, "CONFLICT", text);
     } else if (first.id.p != NULL) {
         answer(&p, first.id, first.position, "duplicate");
-    } else {
+    } else if (!publish_next(&p, args[0])) {
         publish_new(&p, args[0]);
     }
     free(p.lines.p);
