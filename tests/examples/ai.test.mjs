@@ -74,12 +74,13 @@ const untilIn = (page, what, fn, arg) => page.waitForFunction(fn, arg, { timeout
 const begun = page => untilIn(page, 'the answer begins', () => document.querySelectorAll('li')[1]?.textContent.length > 30);
 const ready = (page, n) => untilIn(page, 'the answer is there', count => document.querySelectorAll('li').length === count && document.querySelector('output').textContent === 'ready', n);
 
-test('useChat shows an answer once and whole, over a reload in the middle, in a second tab, and after its end', options, async () => {
+test('useChat shows an answer once and whole, over a reload in the middle, in a second tab, and after its end', options, async t => {
     const { build } = await import('esbuild');
     const { outputFiles: [{ text }] } = await build({ entryPoints: [join(EXAMPLES, 'ai/page.jsx')], bundle: true, write: false, format: 'esm', jsx: 'automatic', nodePaths: [PACKAGES],
         define: { 'process.env.NODE_ENV': '"development"' } });
     writeFileSync(join(at, 'ai/page.js'), text);
-    const server = run('server.mjs', [String(port)]);
+    const server = run('server.mjs', [String(port)], { MODEL_MS: '100' }); // so that an answer takes longer than two pages need to load, on a busy machine too
+    t.after(() => server.kill()); // else this process would wait for it for ever
     await server.printed(`${app}/?chat=1\n`);
     const question = 'what is an answer?', whole = [question, await textOf(question)];
     const statuses = [];
