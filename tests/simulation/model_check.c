@@ -202,6 +202,8 @@ static void compare_messages(struct check *check)
     for (size_t i = 0;; ++i) {
         redisReply *reply = receive(check->node->listener);
         bool pong = reply->type == REDIS_REPLY_STATUS || reply->elements == 2; /* an array where something is subscribed */
+        if (reply->type == REDIS_REPLY_ERROR)
+            printf("# %s\n", reply->str), bail_out("the listener");
         if (!pong && strcmp(reply->element[0]->str, "sunsubscribe") == 0) { /* a slot has left the node */
             freeReplyObject(reply);
             --i;
@@ -621,10 +623,12 @@ static void listen_to(const struct node *node, struct slice channel)
 {
     redisAppendCommand(node->listener, "SSUBSCRIBE %b", channel.p, channel.n);
     redisReply *reply = receive(node->listener);
-    while (strcmp(reply->element[0]->str, "sunsubscribe") == 0) {
+    while (reply->type == REDIS_REPLY_ARRAY && strcmp(reply->element[0]->str, "sunsubscribe") == 0) {
         freeReplyObject(reply);
         reply = receive(node->listener);
     }
+    if (reply->type != REDIS_REPLY_ARRAY)
+        printf("# port %d: %s\n", node->server.port, reply->str), bail_out("SSUBSCRIBE");
     freeReplyObject(reply);
 }
 

@@ -464,7 +464,7 @@ static bool is_left_out_by_stranger(const struct client *client, const struct fa
     return fact->at.ms <= id_ms(client) && is_id_by_stranger(client);
 }
 
-/* The event of this channel that its id names, if Redis has lost it. */
+/* The event of this channel that its id names, if Redis has lost it, and gateways have heard of that. */
 static struct fact *find_lost_id(const struct client *client, uint32_t channel)
 {
     struct fact *found = NULL;
@@ -476,7 +476,7 @@ static struct fact *find_lost_id(const struct client *client, uint32_t channel)
             return NULL;
         found = fact;
     }
-    return found != NULL && found->lost ? found : NULL;
+    return found != NULL && found->lost && data_us[channel] + DEAF_US < schedule_now_us() ? found : NULL;
 }
 
 /* What it had not got when it left is owed as far as the history still has it. */

@@ -76,7 +76,9 @@ static struct fact *newest(uint32_t channel)
 bool ends_due(uint32_t channel)
 {
     const struct fact *fact = newest(channel);
-    if ((was_clock_set(channel) || was_ahead(channel)) && !is_data_steady(channel, 0))
+    if (was_ahead(channel))
+        return false; /* its end may be, too: streams of several channels that have had it begin again before those of the others */
+    if (was_clock_set(channel) && !is_data_steady(channel, 0))
         return false; /* a history whose positions are older than those before is told by a gap, its newest end may not be */
     if (fact != NULL && (world.plan.faults >> STEP_EXPIRE & 1) != 0 && !is_data_steady(channel, fact->us))
         return false; /* it may have expired at an old primary, and is back */
