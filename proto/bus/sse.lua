@@ -26,7 +26,7 @@ local MARKS_MAX = 64 -- of a history
 local LOOK = 16 -- entries in which the last event is looked for, where there is no marker
 local MS_MAX, SEQ_MAX = 2 ^ 48 - 1, 2 ^ 24 - 1 -- what an event id has room for
 local TRIM_BYTES = 4096 -- of messages until maxlen is looked at again: Redis trims by whole nodes, which hold about as much
-local CHANNELS_MAX = 4096 -- that are remembered, with 1 to 2 KB each
+local CHANNELS_MAX = 4096 -- that are remembered, with about 1 KB each, 2 where names are long
 local OPTIONS_MAX = 256 -- ways to call that are remembered
 local OPTION_ARGS_MAX = 25 -- of a call that is remembered, its data included
 local OPTIONS = 0 -- where a way's options stand, beside texts
@@ -193,13 +193,13 @@ local function channel_of(keys)
     if channel and not keys[2] then
         return channel
     end
-    local prefix, name = split(key or "")
+    local _, name = split(key or "")
     local fault = name_fault(keys, name)
     if fault then
         return nil, fault
     end
-    local tag, sum = "{" .. key .. "}:", hash(1013904223, name)
-    channel = { key = key, prefix = prefix, name = name, tag = tag, log = tag .. "log", last = tag .. "last", count = tag .. "count", hash = sum, hex = format("%08x", sum) }
+    local sum = hash(1013904223, name)
+    channel = { key = key, log = "{" .. key .. "}:log", last = "{" .. key .. "}:last", hash = sum, hex = format("%08x", sum) } -- with the rest 16 fields, which a table has room for
     if known == CHANNELS_MAX then
         channels, known = {}, 0
     end
@@ -426,8 +426,9 @@ end
 -- The key that the id or idempotency key is remembered under, and what a repeat must have in common with the first call: its type, its data, and whether it ends the channel. Not what a
 -- server's settings may decide, as `retry`.
 local function name_answer(channel, o, data)
-    o.id_key = o.id and channel.tag .. "id:" .. o.id
-    o.key_key = o.key and channel.tag .. (o.author and "by:" .. redis.sha1hex(o.author) .. ":" or "key:") .. o.key
+    local tag = "{" .. channel.key .. "}:"
+    o.id_key = o.id and tag .. "id:" .. o.id
+    o.key_key = o.key and tag .. (o.author and "by:" .. redis.sha1hex(o.author) .. ":" or "key:") .. o.key
     o.digest = redis.sha1hex(o.event .. "\n" .. (o.count and "count" or (o.ends and "end\n" or "data\n") .. data))
 end
 
@@ -545,13 +546,17 @@ local function refuse(fault, code)
     return redis.error_reply((code or "ERR") .. " sse_publish: " .. fault)
 end
 
+local function count_key(channel)
+    return "{" .. channel.key .. "}:count"
+end
+
 -- Names a write that this Redis user's ACL would stop half-way; nil when it may do them all. redis.acl_check_cmd() looks at names and keys alone.
 local function denied_command(channel, o, publish)
     return not may("SET", channel.last) and "SET"
         or not may(publish, channel.key) and publish
         or not may("XADD", channel.log) and "XADD"
         or not may("EXPIRE", channel.log) and "EXPIRE"
-        or o.count and not may("INCR", channel.count) and "INCR"
+        or o.count and not may("INCR", count_key(channel)) and "INCR"
         or o.digest and not may("SET", o.id_key or o.key_key) and "SET"
 end
 
@@ -617,15 +622,16 @@ end
 
 -- The channel's last event.
 local function end_message(channel, position, previous, id)
-    return "\030sse2 " .. position .. " " .. previous .. ' end\nevent: end\ndata: {"channel":"' .. channel.name -- nothing in a name has to be escaped
+    local _, name = split(channel.key)
+    return "\030sse2 " .. position .. " " .. previous .. ' end\nevent: end\ndata: {"channel":"' .. name -- nothing in a name has to be escaped
         .. '","reason":"done"}\nid: ' .. id .. "\n\n"
 end
 
 -- The message of an event; of a counter's the next integer is the data.
 local function event_message(channel, o, text, position, previous, id)
     if o.count then
-        call("INCR", channel.count)
-        text = data_text(call("GET", channel.count)) -- as text: a large integer would lose digits in a double
+        call("INCR", count_key(channel))
+        text = data_text(call("GET", count_key(channel))) -- as text: a large integer would lose digits in a double
     end
     return o.start .. position .. " " .. previous .. o.before .. text .. "\nid: " .. id .. o.after
 end
@@ -808,7 +814,7 @@ local function publish(keys, args)
     end
 
     if in_cluster == nil then
-        find_cluster(channel.prefix)
+        find_cluster((split(channel.key)))
     end
     if o.id or o.key then
         name_answer(channel, o, data)

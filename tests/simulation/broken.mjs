@@ -21,7 +21,7 @@ const BREAKS = [
     ['1', 'any-marker', 'an event names the one that the function remembers, whatever the marker says', LUA, `    if before == position then`, `    if before then`],
     ['1', 'marker-kept', 'a marker that was set for an event that could not follow stays', LUA, `            call("SET", last, before, "KEEPTTL")\n`, ''],
     ['1', 'half-refused', 'an event that is refused uses up a number of the counter', LUA, `    if fault then\n        return refuse(fault)\n    end\n    return append(`,
-        `    if fault then\n        if o.id then redis.call("INCR", channel.count) end\n        return refuse(fault)\n    end\n    return append(`],
+        `    if fault then\n        if o.id then redis.call("INCR", count_key(channel)) end\n        return refuse(fault)\n    end\n    return append(`],
     ['1', 'no-conflict', 'another event under a used key counts as a duplicate', LUA, `first[3] ~= o.digest then`, `first[3] == "" then`],
     ['2', 'ahead-of-live', 'a page hands on what the channel has not had yet', REPLAY, `return position_compare(frame->at, channel_newest(place->channel)) > 0;`,
         `return false && position_compare(frame->at, channel_newest(place->channel)) > 0;`],
