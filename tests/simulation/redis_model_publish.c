@@ -1105,7 +1105,8 @@ static bool append_known(struct publish *p, struct known *known, bool renews, st
     const struct key *log = key_find(p->model, p->log);
     double sum = known->sum + (double)payload.n;
     struct buffer b = {NULL, 0, 0};
-    struct trim trim = {.by = TRIM_NONE}, cut = {.by = TRIM_MAXLEN, .approximate = true, .limit = 10000, .maxlen = (uint64_t)p->o.maxlen};
+    struct trim trim = {.by = TRIM_NONE},
+                cut = {.by = TRIM_MAXLEN, .approximate = true, .limit = 10000, .maxlen = (uint64_t)p->o.maxlen};
     put_integer(&b, integer_part(sum));
     put(&b, text_slice(known->rest));
     struct slice fields[] = {SLICE("m"), payload, SLICE("b"), slice_of_buffer(&b)};
