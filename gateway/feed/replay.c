@@ -389,6 +389,9 @@ static struct position gap_end(const struct place *place)
 static void begin(const struct replay *replay, struct place *place)
 {
     seek(place);
+    const struct frame *next = upcoming(place);
+    if (next != NULL && !is_owed(replay, place) && position_compare(next->prev, place->after) > 0)
+        place->after = next->prev; /* what it asked for was trimmed before the first page: no gap on a later one */
     if (!look_for_gap(replay, place, &place->gap))
         place->gap = PLACE_GAP_BY_EVENT;
     switch (place->gap) {
