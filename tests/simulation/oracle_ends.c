@@ -372,7 +372,7 @@ void oracle_answered_over(struct client *client, const struct slice *id)
         oracle_told_end(client, (struct slice){NULL, 0}, id);
         return;
     }
-    if (client->count > 1 && !is_behind_all(id) && strncmp(client->asked_id, id->p, id->n) != 0)
+    if (client->count > 1 && !is_behind_all(id) && strncmp(client->asked_id, id->p, id->n) != 0 && !client->gap_in_answer)
         violation("client %u: the ends of its channels came with the id %.*s", client->number, (int)id->n, id->p);
     client->over = true;
     note_over(client, CHANNELS, "its channels have ended");
