@@ -129,5 +129,5 @@ void client_takes_answer(struct client *client, int status, struct slice body, c
     if (client->over)
         client_rests(client);
     else if (!client->away)
-        client_connect(client, 1000 + (more ? 0 : chance_below(&chance_of_order, 100000)));
+        client_connect(client, 1000 + (more ? 0 : chance_below(&chance_of_order, 400000)));
 }

@@ -73,7 +73,6 @@ const BREAKS = [
     ['ends', 'end-in-page', 'a stream of one channel goes on behind an end within a page', HUB, `return frame->kind == FRAME_END && !subscriber_variant`, `return false && frame->kind == FRAME_END && !subscriber_variant`],
     ['ends', 'no-204', 'who has had the end gets a stream', HUB, `(gap_ends || (is_over && resumes))`, `(gap_ends || (false && is_over && resumes))`],
     ['ends', 'over-late', 'the id behind all ends stands for the next millisecond', 'gateway/stream/ends.c', `ended_ms > over_ms ? ended_ms : over_ms`, `ended_ms > over_ms ? ended_ms + 1 : over_ms`],
-    ['ends', 'end-kept', 'a channel whose history is gone still counts as ended', READ, `        channel_stand_at(channel, channel->last, NULL);\n}\n\nvoid channel_begins_with`, `        (void)channel;\n}\n\nvoid channel_begins_with`],
     ['ends', 'lease-never', 'no lease runs out', CHANNEL, `    if (!is_leased(channel))\n        return;`, `    if (true || !is_leased(channel))\n        return;`],
     ['ends', 'lease-early', 'a lease is over at once', CHANNEL, `    if (channel->shard->proven_ms <= lease_end_ms(channel)) {`, `    if (false && channel->shard->proven_ms <= lease_end_ms(channel)) {`],
     ['past', 'earliest-late', 'the earliest event is the one behind the first in memory', REPLAY, `        replay->places[i].stance = STANCE_TIME;\n}`, `        if (replay->places[i].stance = STANCE_TIME, channel_ring(replay->places[i].channel)->count != 0)\n            replay->places[i].after = ring_at(channel_ring(replay->places[i].channel), 0)->at;\n}`],

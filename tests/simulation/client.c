@@ -87,7 +87,7 @@ void client_rests(struct client *client)
     if (chance_below(&chance_of_order, 8) == 0)
         client->id[0] = client->tag[0] = 0;
     if (!client->away)
-        client_connect(client, 1000 + chance_below(&chance_of_order, 700000));
+        client_connect(client, 1000 + chance_below(&chance_of_order, 3000000));
 }
 
 void client_ends(struct client *client, const char *how)

@@ -303,6 +303,8 @@ static bool read_end(const struct client *client, struct slice data, const struc
         *channel = client->channels[i / 2];
         *abandoned = i % 2 != 0;
         struct slice name = channel_of(*channel);
+        if (data.n < 13 || data.p[12] != name.p[0]) /* {"channel":"a */
+            continue;
         int n = snprintf(text, sizeof(text), "{\"channel\":\"%.*s\",\"reason\":\"%s\"}", (int)name.n, name.p,
                          *abandoned ? "abandoned" : "done");
         if (slice_eq(data, slice_make(text, (size_t)n)))
