@@ -946,7 +946,7 @@ void oracle_gap(struct client *client, struct slice data, const struct slice *id
             violation("client %u: a gap of channel %u, where nothing is missing", client->number, channel);
         track->anchor = track->gap_here ? NULL : find_anchor(client, track, channel);
         if (client->fresh && client->mode == START_EARLIEST && track->last == NULL && is_data_steady(channel, 0) &&
-            (world.plan.faults & DISTURBS) == 0)
+            (world.plan.faults & DISTURBS) == 0 && !is_since(emptied_us[channel] + DEAF_US, client->asked_us))
             violation("client %u: a gap of channel %u before the earliest event", client->number, channel);
         take_gap(track);
         return;

@@ -82,7 +82,7 @@ bool ends_due(uint32_t channel)
         return false; /* a history whose positions are older than those before is told by a gap, its newest end may not be */
     if (fact != NULL && (world.plan.faults >> STEP_EXPIRE & 1) != 0 && !is_data_steady(channel, fact->us))
         return false; /* it may have expired at an old primary, and is back */
-    return fact != NULL && !fact->restored && (fact->end ? is_kept(fact, first_kept(channel)) : is_abandoned(fact));
+    return fact != NULL && !fact->restored && ((fact->end || is_abandoned(fact)) && is_kept(fact, first_kept(channel)));
 }
 
 /* It is about to: leases that end when the world does are waited for. */
