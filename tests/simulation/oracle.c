@@ -781,8 +781,11 @@ static void check_depth(const struct client *client, const struct track *track, 
         return;
     const struct line *line = line_of(fact->channel);
     uint32_t some = 0;
-    for (uint32_t i = fact->index, count = heard_count(client, fact->channel); i < count; ++i)
-        some += !line->facts[i]->end;
+    for (uint32_t i = fact->index, count = heard_count(client, fact->channel); i < count; ++i) {
+        /* a history that was deleted with its marker gives a place again, in the same millisecond: a gateway has one of the two */
+        bool twice = i + 1 < count && position_compare(line->facts[i]->at, line->facts[i + 1]->at) == 0;
+        some += !line->facts[i]->end && !twice;
+    }
     if (some > client->last)
         violation("client %u: event %u of channel %u is older than what it asked for", client->number, fact->number, fact->channel);
 }
