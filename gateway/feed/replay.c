@@ -268,12 +268,11 @@ static bool look_for_gap(const struct replay *replay, struct place *place, enum 
 /* READY: what it takes to tell what is missing was read. */
 static enum replay_need read_proofs(struct replay *replay, struct channel **wait_at)
 {
-    enum place_gap gap;
     for (uint32_t i = 0; i < replay->request->count; ++i) {
         struct place *place = &replay->places[i];
         *wait_at = place->channel;
         seek(place);
-        if (!look_for_gap(replay, place, &gap))
+        if (!look_for_gap(replay, place, &place->gap))
             return REPLAY_CHANNEL;
     }
     return REPLAY_READY;
@@ -286,9 +285,14 @@ static bool is_time(struct channel *channel)
     return position_is_none(last) || channel_lost_after(channel, last, true);
 }
 
-static bool is_late_enough(struct channel *channel, uint64_t present_ms)
+/* Nor does the id of a gap that no event tells of, unless it is the gap's end or later: the client would be told the gap again. That id is never later than the present, which may be older
+ * than the birth of the data: a channel that was live before then has not waited for anything since. */
+static bool is_late_enough(const struct place *place, uint64_t present_ms)
 {
+    struct channel *channel = place->channel;
     uint64_t horizon_ms;
+    if (place->gap == PLACE_GAP_BY_TIME && present_ms < place->gap_at.ms)
+        return false;
     if (!is_time(channel))
         return true;
     if (channel_lost_after(channel, places_since(present_ms), false))
@@ -302,7 +306,7 @@ static bool is_present_late_enough(const struct replay *replay)
     if (present_ms == 0)
         return false;
     for (uint32_t i = 0; i < replay->request->count; ++i)
-        if (!is_late_enough(replay->places[i].channel, present_ms))
+        if (!is_late_enough(&replay->places[i], present_ms))
             return false;
     return true;
 }

@@ -667,6 +667,37 @@ static void test_gaps_without_record(void)
     stop();
 }
 
+/* The id of a gap that no event tells of is not before its end, though the other shard has proven less: a client that comes back with it would be told once more. */
+static void test_gap_told_once(void)
+{
+    static const struct {
+        const char *fact, *at_barrier;
+        unsigned barriers;
+    } cases[] = {{"it waits for the proof", "t60", 1}, {"… but not for ever", "", 3}};
+    char id[EVENT_ID_LEN + 2] = "=";
+    for (size_t i = 0; i != sizeof(cases) / sizeof(cases[0]); ++i) {
+        start();
+        struct channel_shard other = shard;
+        channel_move(channels[1], &other);
+        shared.margin_ms = 30;
+        run("S a10 b11 Fb b50 a55 t39");
+        other.born_ms = 40;
+        struct feed_request *request = ask_for(2, START_RESUME, 0, "t9");
+        replay(request, cases[i].at_barrier, "");
+        check_slice(slice_of(got.frames), SLICE("10 gap 50 55 "), "the emptied channel has its gap");
+        check(got.barriers == cases[i].barriers, "%s", cases[i].fact);
+        feed_request_free(request);
+        const char *at = strstr(got.gap, "\nid: ");
+        snprintf(id + 1, sizeof(id) - 1, "%.*s", EVENT_ID_LEN, at == NULL ? "" : at + 5);
+        request = ask_for(2, START_RESUME, 0, id);
+        replay(request, "", "");
+        if (cases[i].at_barrier[0] != 0)
+            check_slice(slice_of(got.frames), SLICE("10 50 55 "), "… and told once");
+        feed_request_free(request);
+        stop();
+    }
+}
+
 static void test_needs(void)
 {
     start();
@@ -782,6 +813,7 @@ int main(void)
     test_authors_ids();
     test_newest_since_head();
     test_gaps_without_record();
+    test_gap_told_once();
     test_needs();
     test_new_again();
     test_new_at_once();
