@@ -117,8 +117,7 @@ static bool doubts_a_lease(const struct opening *opening)
 static void free_opening(struct opening *opening)
 {
     opening->request->opening = NULL;
-    replay_abandon(opening->replay);
-    free(opening->replay);
+    replay_free(opening->replay);
     free(opening);
 }
 

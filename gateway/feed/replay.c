@@ -49,6 +49,14 @@ void replay_abandon(struct replay *replay)
     replay_drop_pages(replay);
 }
 
+void replay_free(struct replay *replay)
+{
+    replay_abandon(replay);
+    if (replay->held_end != NULL)
+        frame_unref(replay->held_end);
+    free(replay);
+}
+
 /* Nothing is older than what the ring holds. */
 static bool ring_is_whole(const struct channel *channel)
 {
@@ -646,14 +654,35 @@ static uint32_t add_ends(const struct replay *replay, struct frame **frames, uin
     return count;
 }
 
+/* The last end of a stream of several channels has an id that stands behind all of them. Whether an end is the last one only the next page shows, so one that a page would close with is held back for
+ * that. */
+static uint32_t hold_end(struct replay *replay, struct frame *const *frames, const uint8_t *members, uint32_t count)
+{
+    if (replay->request->count == 1 || count == 0 || frames[count - 1]->kind != FRAME_END)
+        return count;
+    replay->held_end = frames[count - 1];
+    replay->held_member = members[count - 1];
+    return count - 1;
+}
+
+static uint32_t take_held_end(struct replay *replay, struct frame **frames, uint8_t *members)
+{
+    if (replay->held_end == NULL)
+        return 0;
+    frames[0] = replay->held_end;
+    members[0] = replay->held_member;
+    replay->held_end = NULL;
+    return 1;
+}
+
 bool replay_page(struct replay *replay, struct feed_update *update)
 {
     size_t bytes = 0;
-    uint32_t count = 0;
     bool more = false;
     size_t room = REPLAY_PAGE_FRAMES + replay->request->count; /* … and the ends of channels that were abandoned */
     struct frame **frames = h2o_mem_alloc(room * (sizeof(*frames) + sizeof(uint8_t)));
     uint8_t *members = (uint8_t *)(frames + room);
+    uint32_t count = take_held_end(replay, frames, members);
     replay->verify_ms = 0;
     replay->verified = false;
     if (replay->state == REPLAY_RESOLVED)
@@ -674,8 +703,7 @@ bool replay_page(struct replay *replay, struct feed_update *update)
     while (replay->request->mode == START_FRESH && replay->request->count > 1 && first < count && frames[first]->kind == FRAME_END)
         ++first;
     format_place(replay, first == count ? NULL : frames[first], update->page.position);
-    if (!more)
-        count = add_ends(replay, frames, members, count);
+    count = more ? hold_end(replay, frames, members, count) : add_ends(replay, frames, members, count);
     if (count == 0) {
         free(frames);
         frames = NULL;

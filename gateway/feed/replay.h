@@ -14,8 +14,11 @@ struct replay *replay_create(const struct feed_request *request, const struct ch
 /* Whether it waits for a read of its own. */
 bool replay_reading(const struct replay *replay);
 
-/* Lets go what it holds and waits for: before it is freed, or a long wait. */
+/* Lets go what it has read and waits for: before a long wait. */
 void replay_abandon(struct replay *replay);
+
+/* Likewise, for good. */
+void replay_free(struct replay *replay);
 
 /* One step on the way to the next page. */
 enum replay_need replay_prepare(struct replay *replay, struct channel **wait_at);

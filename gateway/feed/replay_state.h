@@ -109,6 +109,8 @@ struct replay {
     uint32_t read_at; /* for this place */
     struct position newest_asked; /* its channel's newest event when that was asked for */
     size_t promised; /* bytes of shared->pages, while pages are read and held */
+    struct frame *held_end; /* the last frame of the page before, which waits for the next one; NULL: none */
+    uint8_t held_member; /* … of this channel */
     const char *failed; /* why the last read did; NULL: it did not */
     enum history_fault fault; /* … and what kind of failure, for replay_fault() */
     struct place places[];

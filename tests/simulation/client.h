@@ -22,6 +22,7 @@ struct track {
     struct position twice_after; /* … */
     uint64_t over_ms; /* of an id that it came with, behind the ends of all its channels; 0: with none */
     struct fact *last_here; /* of the stream */
+    bool gap_behind; /* … which told a gap since */
     struct fact *lost_id; /* that its id named, and Redis had lost when it asked */
     struct fact *
         anchor; /* of the stream, which told a gap since events behind this are lost: its gateway has it in memory; NULL: none is sure to be */

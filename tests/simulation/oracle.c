@@ -507,7 +507,7 @@ void oracle_asks(struct client *client)
         track->last_here = track->anchor = NULL;
         track->lost_id = find_lost_id(client, client->channels[i]);
         track->abandoned_here = NULL;
-        track->gap_here = false;
+        track->gap_here = track->gap_behind = false;
         track->astray_us = 0;
         if (is_asked_in_doubt(client) || is_id_used_again(client) || is_id_by_stranger(client))
             track->doubt_us = schedule_now_us();
@@ -740,6 +740,7 @@ static void check_order(const struct client *client, struct track *track, struct
 {
     struct fact *last = track->last_here;
     track->last_here = fact;
+    track->gap_behind = false;
     if (is_history_mixed(fact->channel) || (last != NULL && fact->index < last->index && is_old_in_deleted(client, fact)))
         track->astray_us = schedule_now_us();
     if (fact->restored || (last != NULL && last->restored) || is_old_in_deleted(client, fact) || fact->us <= track->astray_us ||
@@ -929,7 +930,7 @@ static struct fact *find_anchor(const struct client *client, const struct track 
 static void take_gap(struct track *track)
 {
     track->gap_us = schedule_now_us();
-    track->gap_here = true;
+    track->gap_here = track->gap_behind = true;
     track->owes_gap = false;
 }
 

@@ -162,7 +162,7 @@ static struct fact *find_end(const struct client *client, uint32_t channel, cons
     return unnamed != NULL ? unnamed : found;
 }
 
-/* Likewise, the event behind which a channel was abandoned. */
+/* Likewise, the event behind which a channel was abandoned: the last one of the stream, unless a gap covers others behind it. */
 static struct fact *find_leased(const struct client *client, uint32_t channel, const struct slice *id)
 {
     const struct track *track = &client->tracks[channel];
@@ -170,7 +170,7 @@ static struct fact *find_leased(const struct client *client, uint32_t channel, c
     struct position at;
     bool by_id = id != NULL && event_id_parse(&at, *id, channel_of(channel));
     uint32_t count = facts_of(channel, &all);
-    if (!by_id && found != NULL && found->lease_s != 0 && track->gap_us == 0)
+    if (!by_id && found != NULL && found->lease_s != 0 && !track->gap_behind)
         return found;
     found = NULL;
     for (uint32_t i = 0; i < count; ++i)

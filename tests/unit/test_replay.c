@@ -204,8 +204,7 @@ static void replay(const struct feed_request *request, const char *at_barrier, c
         }
     }
     check(got.end != REPLAY_READY || pages.promised == 0, "… and no page is kept");
-    replay_abandon(replay);
-    free(replay);
+    replay_free(replay);
 }
 
 static struct feed_request *ask_for(uint32_t count, enum start_mode mode, uint32_t last, const char *id)
@@ -492,8 +491,7 @@ static void test_emptied(void)
     check(need == REPLAY_READY && replay_page(one, &page), "… and again");
     take_frames(&page);
     check_slice(slice_of(got.frames), SLICE("gap 9 10 11 12 13 14 "), "all that came meanwhile is there");
-    replay_abandon(one);
-    free(one);
+    replay_free(one);
     feed_request_free(request);
     stop();
 }
@@ -529,8 +527,7 @@ static void test_later(void)
     while (replay_prepare(one, &wait_at) == REPLAY_CHANNEL && fake.asked == asked)
         answer_all();
     check(fake.asked == asked && replay_prepare(one, &wait_at) != REPLAY_BARRIER, "the history is not read for a later position");
-    replay_abandon(one);
-    free(one);
+    replay_free(one);
     feed_request_free(request);
     stop();
 }
@@ -598,8 +595,7 @@ static void test_retry(void)
             need = replay_prepare(one, &wait_at);
         }
         check(need == REPLAY_READY, "… and goes on");
-        replay_abandon(one);
-        free(one);
+        replay_free(one);
         feed_request_free(request);
         stop();
     }
@@ -720,13 +716,11 @@ static void test_needs(void)
     check(replay_prepare(one, &wait_at) == REPLAY_READ, "… and is");
     fake_answer("forbidden");
     check(replay_prepare(one, &wait_at) == REPLAY_REFUSED && replay_fault(one) == HISTORY_FORBIDDEN, "unless it never can");
-    replay_abandon(one);
-    free(one);
+    replay_free(one);
     channel_lost(channels[0]);
     one = replay_create(request, &shared, on_call, NULL);
     check(replay_prepare(one, &wait_at) == REPLAY_CHANNEL && wait_at == channels[0], "it waits for a channel that is not live");
-    replay_abandon(one);
-    free(one);
+    replay_free(one);
     feed_request_free(request);
     stop();
     check(memory.bytes == 0 && pages.promised == 0, "what is abandoned leaves nothing");
@@ -792,6 +786,32 @@ static void test_end_behind_answer(void)
     stop();
 }
 
+/* The id behind all ends is given with the last one, so that one is on the last page, also where nothing was left to read behind it. */
+static void test_last_end(void)
+{
+    static const struct {
+        const char *fact, *script, *between, *frames;
+        uint32_t channels;
+    } ways[] = {
+        {"the last of several ends is on the last page", "S a1 ea2 eb3 fb4 fb5 fb6 fb7 P2", "", "2 | 3 ", 2},
+        {"… whatever is read before", "S a1 b2 b3 eb4 a5 ea6 fa7 fa8 fb9 fa10 fb11 P2", "", "2 3 | | 4 5 | 6 ", 2},
+        {"… and what is new there follows it", "S a1 ea2 eb3 fb4 fb5 fb6 fb7 P2", "Xb b8", "2 | 3 8 ", 2},
+        {"… or the end of a lease", "S a1 l1 b2 l0 ea3 fa4 fa5 fa6 t9999 P2", "", "2 | 3 end ", 2},
+        {"the end of one channel waits for nothing", "S a1 a2 ea3 fa4 fa5 fa6 P2", "", "2 | 3 | ", 1},
+    };
+    for (size_t i = 0; i != sizeof(ways) / sizeof(ways[0]); ++i) {
+        start();
+        ring_memory_init(&memory, 0); /* a ring has nothing */
+        run(ways[i].script);
+        struct feed_request *request = ask_for(ways[i].channels, START_RESUME, 0, "a1");
+        replay(request, "", ways[i].between);
+        check_slice(slice_of(got.frames), slice_of(ways[i].frames), ways[i].fact);
+        feed_request_free(request);
+        stop();
+    }
+    ring_memory_init(&memory, 1 << 20);
+}
+
 int main(void)
 {
     counters_init();
@@ -818,5 +838,6 @@ int main(void)
     test_new_again();
     test_new_at_once();
     test_end_behind_answer();
+    test_last_end();
     return check_end();
 }
