@@ -127,7 +127,7 @@ test('installed, started, used, reloaded, killed, updated, stopped, removed and 
 });
 
 test('deploy/sbom lists every library the programs load, each with its package, always the same', () => {
-    const programs = PROGRAMS.map(binary);
+    const programs = PROGRAMS.map(name => binary(name));
     const text = run(join(ROOT, 'deploy/sbom'), programs);
     assert.equal(run(join(ROOT, 'deploy/sbom'), programs.toReversed?.() ?? [...programs].reverse()), text);
     const bom = JSON.parse(text);
