@@ -60,14 +60,14 @@ static bool ends_with_last(const struct divergence_past *past)
 }
 
 /* Whether the history goes past the last event without having it. The first event of one that was trimmed since names a later event before it, that of one that restarted names none. Behind
- * nobody's entries only an event that names the last one follows it. */
+ * nobody's entries only an event that names the last one follows it. One of these at the very position of the last event is not that, whether the ring has it or not. */
 static bool is_fork(const struct divergence_past *past, const struct history_entry *entries, size_t count)
 {
     size_t at = 0;
     struct frame *first = next_event(past, entries, count, &at);
     bool fork = true;
     if (count != 0 && position_compare(entries[0].at, past->last) == 0)
-        fork = ends_with_last(past) && (at != 0 || first == NULL || !is_old(past, first));
+        fork = at != 0 || (ends_with_last(past) && !is_old(past, first));
     else if (first != NULL && at == 0)
         fork = !position_is_none(first->prev) && position_compare(first->prev, past->last) < 0;
     else if (first != NULL)

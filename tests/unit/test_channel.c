@@ -342,6 +342,20 @@ static void test_repeated(void)
     stop();
 }
 
+/* The last event's position is known, what it was is not. */
+static void test_last_let_go(void)
+{
+    start();
+    run("SA p1 p2 p3 L");
+    memory.limit = 0; /* other channels need it */
+    ring_memory_take(&memory, 0);
+    memory.limit = 1 << 20;
+    check(channel_ring(channel)->count == 0, "a ring may let its last event go");
+    run("K2 f3 S A p5");
+    check_slice(slice_of(seen), SLICE("1 2 3 gap 5 "), "… and that event is lost where somebody's entry has its position");
+    stop();
+}
+
 /* Only an event that came in its shard's order says what the shard's clock is. */
 static void test_clock(void)
 {
@@ -697,6 +711,7 @@ int main(void)
     test_rows();
     test_parts();
     test_repeated();
+    test_last_let_go();
     test_clock();
     test_ring();
     test_no_room();
