@@ -143,9 +143,16 @@ static enum verdict look_up(const struct place *place)
     return channel_bare(place->channel) ? VERDICT_NONE : VERDICT_READ;
 }
 
+/* What was read for that is dropped when the stream has to wait, and is read again. */
 static bool is_looked_up(const struct place *place)
 {
-    return place->claim >= CLAIM_ABSENT;
+    return place->claim >= CLAIM_ABSENT && place->page != PAGE_NONE;
+}
+
+/* Whether only entries of somebody else were read: what follows them tells. */
+static bool tells_nothing_yet(const struct place *place)
+{
+    return place->claim == CLAIM_ABSENT && place_has_page(place) && place->page_count == 0;
 }
 
 /* Of what was read from the claimed position on. */
@@ -161,6 +168,8 @@ static enum replay_need find_claim(struct replay *replay, uint32_t i, bool *stan
     struct place *place = &replay->places[i];
     *wait_at = place->channel;
     *stands = is_looked_up(place) && read_tells(place);
+    if (tells_nothing_yet(place))
+        return replay_look_on(replay, i);
     if (is_looked_up(place))
         return REPLAY_READY;
     enum verdict verdict = look_up(place);

@@ -129,8 +129,10 @@ static enum replay_need resolve_id(struct replay *replay, struct channel **wait_
     enum replay_need need = places_find(replay, wait_at);
     for (uint32_t i = 0; need == REPLAY_READY && i < replay->request->count; ++i) {
         struct place *place = &replay->places[i];
-        if (place_has_page(place) && position_compare(place->after, place->claimed) != 0)
-            replay_drop_page(replay, place);
+        if (place->page != PAGE_NONE && position_compare(place->after, place->claimed) == 0)
+            continue;
+        place->read_to = POSITION_NONE;
+        replay_drop_page(replay, place);
     }
     return need;
 }

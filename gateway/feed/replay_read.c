@@ -151,6 +151,16 @@ static void on_looked_up(void *data, const struct history_entry *entries, size_t
     replay->on_read(replay->data);
 }
 
+/* Behind entries of somebody else alone, which say nothing of the claimed position. */
+static void on_looked_on(void *data, const struct history_entry *entries, size_t count, bool more, const char *why)
+{
+    struct replay *replay = data;
+    read_ended(replay, why);
+    if (why == NULL)
+        take_page(replay, &replay->places[replay->read_at], entries, count, 0, more);
+    replay->on_read(replay->data);
+}
+
 static enum replay_need wait_for(struct replay *replay, const struct channel *channel, struct history_read *read)
 {
     replay->reading = read;
@@ -186,5 +196,14 @@ enum replay_need replay_read_joint(struct replay *replay, uint32_t at)
 enum replay_need replay_look_up(struct replay *replay, uint32_t at)
 {
     struct place *place = &replay->places[at];
+    place->read_to = POSITION_NONE;
     return read_after(replay, at, position_before(place->claimed), limit_for(replay, place), on_looked_up);
+}
+
+enum replay_need replay_look_on(struct replay *replay, uint32_t at)
+{
+    struct place *place = &replay->places[at];
+    place->read_to = place->page_end;
+    replay_drop_page(replay, place);
+    return read_after(replay, at, place->read_to, limit_for(replay, place), on_looked_on);
 }

@@ -15,3 +15,6 @@ enum replay_need replay_read_joint(struct replay *replay, uint32_t at);
 
 /* Reads the history from places[at].claimed on; replay->on_read is called when its claim is ABSENT or THERE, or the read failed. */
 enum replay_need replay_look_up(struct replay *replay, uint32_t at);
+
+/* … and on, where that found only entries of somebody else and there is more; its claim stays ABSENT. */
+enum replay_need replay_look_on(struct replay *replay, uint32_t at);

@@ -285,6 +285,11 @@ static const struct {
     {"what came behind them is not", "a1 fa2 fa5 S a6", 1, START_RESUME, 0, "a1", "", "", "6 "},
     {"what is lost where such an entry stands now is one, too", "a1 fa2 fa3 a4 a5 a6 a7 a8 S", 1, START_RESUME, 0, "a2", "", "",
      "gap 4 5 6 7 8 "},
+    {"… and where there are many of them", "a1 fa3 fa4 fa5 a6 a7 a8 a9 a10 S P2", 1, START_RESUME, 0, "a2", "", "",
+     "gap 6 | 7 8 9 10 "},
+    {"… in all channels", "a1 b1 fa3 fa4 fa5 a6 a7 a8 a9 a10 S P2", 2, START_RESUME, 0, "a2", "", "", "gap gap 6 | 7 8 9 10 "},
+    {"… unless the event behind them names it", "a1 a2 fa3 fa4 fa5 a6 a7 a8 a9 a10 S Ta3 P2", 1, START_RESUME, 0, "a2", "", "",
+     "6 | 7 8 9 10 "},
     {"… behind the newest event", "a1 fa2 fa3 S a4", 1, START_RESUME, 0, "a2", "", "", "gap 4 "},
     {"the newest two events, not entries", "a1 a2 a3 fa4 fa5 fa6 S", 1, START_LAST, 2, "", "", "", "2 3 "},
     {"… also where that has to be counted", "a1 fa2 a3 fa4 a5 fa6 a7 fa8 a9 fa10 a11 S", 1, START_LAST, 5, "", "", "",
@@ -601,6 +606,34 @@ static void test_retry(void)
     }
 }
 
+/* What was read to look an id up is dropped when a later read fails, and is read again. */
+static void test_looked_up_again(void)
+{
+    start();
+    run("a1 fa3 fa4 fa5 a6 a7 a8 a9 a10 S P2");
+    struct feed_request *request = ask_for(1, START_RESUME, 0, "a2");
+    struct replay *one = replay_create(request, &shared, on_call, NULL);
+    struct feed_update page = {.kind = UPDATE_PAGE};
+    struct channel *wait_at;
+    memset(&got, 0, sizeof(got));
+    for (int i = 0; i < STEPS_MOST && (got.end = replay_prepare(one, &wait_at)) != REPLAY_READY; ++i) {
+        if (got.end == REPLAY_RETRY)
+            replay_abandon(one);
+        else if (got.end == REPLAY_READ && ++got.reads == 2)
+            fake_answer("gone");
+        else if (got.end != REPLAY_BARRIER)
+            fake_answer(NULL);
+    }
+    check(got.end == REPLAY_READY && got.reads == 4, "an id is looked up again behind a read that failed");
+    replay_page(one, &page);
+    take_frames(&page);
+    check_slice(slice_of(got.frames), SLICE("gap 6 "), "… and what that tells is told");
+    replay_abandon(one);
+    free(one);
+    feed_request_free(request);
+    stop();
+}
+
 /* A gap names the id behind which something is missing: the client's own, until it has had an event. */
 static void test_gap_ids(void)
 {
@@ -829,6 +862,7 @@ int main(void)
     test_proofs();
     test_found_at_once();
     test_retry();
+    test_looked_up_again();
     test_gap_ids();
     test_authors_ids();
     test_newest_since_head();
