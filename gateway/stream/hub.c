@@ -344,16 +344,22 @@ static uint32_t count_for_poll(const struct poll *poll, struct frame *const *fra
  * have to. So one of several channels goes on from a time up to which it has all: before the next frame, or behind the last one, once that is known to be over. */
 static void find_next(struct poll *poll, const struct feed_update *update, uint32_t taken, bool last)
 {
-    uint64_t last_ms = 0;
     for (uint32_t i = 0; i < taken; ++i)
-        if (update->page.frames[i]->kind != FRAME_GAP && update->page.frames[i]->at.ms > last_ms)
-            last_ms = update->page.frames[i]->at.ms;
-    uint64_t next_ms = taken < update->page.count ? update->page.frames[taken]->at.ms : last ? last_ms + 1 : last_ms;
-    if (last_ms != 0 && next_ms != 0 && next_ms <= update->page.present_ms)
+        if (update->page.frames[i]->kind != FRAME_GAP && update->page.frames[i]->at.ms > poll->last_ms)
+            poll->last_ms = update->page.frames[i]->at.ms;
+    uint64_t over_ms = last ? poll->last_ms + 1 : poll->last_ms;
+    uint64_t next_ms = taken < update->page.count ? update->page.frames[taken]->at.ms : over_ms;
+    if (poll->last_ms != 0 && next_ms != 0 && next_ms <= update->page.present_ms)
         event_id_format(poll->next, SLICE(""), (struct position){next_ms, EVENT_ID_TIME_PROVEN});
 }
 
-/* The first page that has anything is the answer; without, a request that waits is live from the last one on. */
+/* All of the answer is of the millisecond that the client asked from, and more of that may follow: asking on from there it would get the same for ever. */
+static bool stands_still(const struct poll *poll)
+{
+    return poll->next[0] != 0 && poll->resume_id.p != NULL && slice_eq(poll->resume_id, slice_of(poll->next));
+}
+
+/* The first page that has anything is the answer, with those that it takes for the client to go on; without, a request that waits is live from the last one on. */
 static void take_poll_page(struct subscriber *subscriber, struct feed_update *update, uint32_t count, uint64_t over_ms)
 {
     struct poll *poll = subscriber->poll;
@@ -367,7 +373,8 @@ static void take_poll_page(struct subscriber *subscriber, struct feed_update *up
         find_next(poll, update, taken, last);
     ends_form_page(subscriber, update, over_ms, false);
     subscriber_replay(subscriber, update->page.frames, taken);
-    if (taken != 0 || poll->ended || (last && poll->spec.wait_ms == 0))
+    bool goes_on = last || taken != update->page.count || !stands_still(poll);
+    if ((subscriber->queue.count != 0 && goes_on) || poll->ended || (last && poll->spec.wait_ms == 0))
         subscriber_answer(subscriber, CLOSE_ANSWERED);
     else if (last)
         subscriber->busy = false; /* the first event that comes is the answer */

@@ -18,6 +18,7 @@ struct poll {
     char position[EVENT_ID_LEN + 1]; /* before the events; "" until the feed has answered */
     char next[EVENT_ID_LEN + 1]; /* where the client goes on, if not from the last event's id; "": it does */
     uint64_t asked_ms; /* of the loop's clock */
+    uint64_t last_ms; /* of the latest of its events */
     bool ended; /* all of its channels have, and nothing is behind the answer */
     bool more; /* there are events behind those of the answer */
     size_t memory; /* MEMORY_LIMIT */

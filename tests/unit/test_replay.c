@@ -191,6 +191,7 @@ static void replay(const struct feed_request *request, const char *at_barrier, c
                 break;
             }
             take_frames(&page);
+            replay_abandon(replay); /* it may have to wait for long */
             snprintf(got.frames + strlen(got.frames), 3, "| ");
             run(got.pages == 1 ? between : "");
         } else if (got.end == REPLAY_BARRIER) {
