@@ -206,23 +206,28 @@ static struct position deeper_before(const struct channel *channel)
     return reached ? channel->reached : position_next(begin);
 }
 
-/* A deeper read: puts what is older than the ring in front of it. An event that finds no room is not reached: it is read again when there is some. False: there is no room for all. */
+/* A deeper read: puts what is older than the ring in front of it. An event that finds no room is not reached: it is read again when there is some. One that the ring does not follow is not
+ * taken: the history may be another one since, with older positions, whose events are still on their way. False: not all that is older can be taken. */
 static bool take_older(struct channel *channel, const struct history_entry *entries, size_t count)
 {
-    bool room = true;
-    struct position reached = deeper_before(channel);
-    for (size_t i = count; i-- != 0 && room;) {
-        bool older = position_compare(entries[i].at, channel_ring_begin(channel)) <= 0;
+    bool taken = true;
+    struct position reached = deeper_before(channel), named = POSITION_NONE;
+    for (size_t i = count; i-- != 0 && taken;) {
+        struct position begin = channel_ring_begin(channel);
+        bool older = position_compare(entries[i].at, begin) <= 0;
         struct frame *frame = older ? channel_frame(channel, &entries[i]) : NULL;
+        named = position_compare(entries[i].at, begin) == 0
+                    ? begin
+                    : named; /* by the ring; old versions of the function named nobody's entries, too */
         if (frame != NULL) {
-            room = ring_prepend(&channel->ring, frame, &channel->shared->limits);
+            taken = position_compare(named, begin) == 0 && ring_prepend(&channel->ring, frame, &channel->shared->limits);
             frame_unref(frame);
         }
-        reached = room ? entries[i].at : reached;
+        reached = taken ? entries[i].at : reached;
     }
     channel->reached = reached;
     channel->reached_begin = channel_ring_begin(channel);
-    return room;
+    return taken;
 }
 
 /* True when the callback of a read has something to go on with. */
@@ -378,8 +383,8 @@ static void on_older(void *data, const struct history_entry *entries, size_t cou
         return;
     if (position_compare(channel_ring_begin(channel), channel->older_begin) ==
         0) { /* else it lost events meanwhile, and these don't join on */
-        bool room = take_older(channel, entries, count);
-        channel->depth = more && room ? channel->depth + (uint32_t)count : UINT32_MAX;
+        bool taken = take_older(channel, entries, count);
+        channel->depth = more && taken ? channel->depth + (uint32_t)count : UINT32_MAX;
     }
     go_on(channel, false);
 }

@@ -224,12 +224,34 @@ static bool is_emptied_no_more(const struct place *place)
     return place->page == PAGE_EMPTIED && !channel_covers(place->channel, place->page_end);
 }
 
+/* Whether the page may be of a history that restarted with older positions, of which the channel has heard nothing yet: its events would come again, live. */
+static bool may_be_unheard(const struct place *place)
+{
+    const struct ring *ring = channel_ring(place->channel);
+    struct position newest = channel_newest(place->channel);
+    uint32_t count = place_has_page(place) ? place->page_count : 0;
+    while (count != 0 && comes_live(place, place->page_frames[count - 1]))
+        --count;
+    if (count == 0 || place->page_heard)
+        return false;
+    const struct frame *end = place->page_frames[count - 1];
+    uint32_t next = ring_after(ring, end->at);
+    bool known = next != 0 ? position_compare(ring_at(ring, next - 1)->at, end->at) == 0
+                           : position_compare(channel_ring_begin(place->channel), end->at) == 0;
+    bool restarted = position_is_none(place->page_frames[0]->prev);
+    return !known && position_compare(end->at, newest) < 0 && (restarted || !place->page_more);
+}
+
 /* READY: for each place there are frames, or it is known that there are none. */
 static enum replay_need read_pages(struct replay *replay, struct channel **wait_at)
 {
     for (uint32_t i = 0; i < replay->request->count; ++i) {
         struct place *place = &replay->places[i];
         *wait_at = place->channel;
+        if (may_be_unheard(place)) {
+            place->page_heard = true;
+            return REPLAY_BARRIER;
+        }
         if (place->page == PAGE_UNKNOWN)
             return replay_read_joint(replay, i);
         if (is_emptied_no_more(place))

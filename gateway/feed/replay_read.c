@@ -18,7 +18,7 @@ void replay_drop_page(const struct replay *replay, struct place *place)
     free(place->page_frames);
     ring_memory_give(replay->shared->limits.memory, place->page_bytes);
     place->page = PAGE_NONE;
-    place->page_more = false;
+    place->page_more = place->page_heard = false;
     place->page_frames = NULL;
     place->page_bytes = 0;
     place->page_count = 0;

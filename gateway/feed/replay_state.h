@@ -76,6 +76,7 @@ struct place {
     struct position gap_at;
     enum place_page page;
     bool page_more; /* there may be more behind it */
+    bool page_heard; /* it was looked at again behind a canary, so its events have come */
     uint32_t page_count;
     struct frame **page_frames; /* malloc'd, one reference each; NULL for PAGE_NONE and PAGE_EMPTIED */
     size_t page_bytes; /* counted in the memory of rings */

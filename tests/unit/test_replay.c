@@ -95,12 +95,12 @@ static void publish(int channel, uint64_t event)
 
 /* Steps of a script: "a3" publishes event 3 in channel a, "ea3" its end, "S" lets all channels go live, "Ta3" trims a to what begins with 3, "Ka3" takes 3 and all after it away, "Xa" deletes a's history,
  * "Fa" takes its marker, too, and all births begin anew,
- * "ha3" publishes an event whose message is on its way, "fa3" is an entry of somebody else; behind "N" events name these. "L" loses all subscriptions, which come back. Behind "l2" events have a lease of 2 s, behind "t1500" all up to that time has come. "P2" lets answers hold 2 entries at most, "V" lets the second pass in which rings are believed. */
+ * "ha3" publishes an event whose message is on its way, "da3" lets it arrive, "fa3" is an entry of somebody else; behind "N" events name these. "L" loses all subscriptions, which come back. Behind "l2" events have a lease of 2 s, behind "t1500" all up to that time has come. "P2" lets answers hold 2 entries at most, "V" lets the second pass in which rings are believed. */
 static void run(const char *script)
 {
     for (const char *at = script; *at != 0;) {
         char what = *at++;
-        int channel = strchr("TKXFhfe", what) != NULL ? *at++ - 'a' : what - 'a';
+        int channel = strchr("TKXFhdfe", what) != NULL ? *at++ - 'a' : what - 'a';
         char *end;
         uint64_t event = strtoull(at, &end, 10);
         for (at = end; *at == ' ';)
@@ -125,6 +125,9 @@ static void run(const char *script)
             run("S");
         } else if (what == 'h') {
             fake_publish(streams[channel], event);
+        } else if (what == 'd') {
+            channel_message(channels[channel], slice_make(streams[channel]->payloads[event], streams[channel]->sizes[event]));
+            answer_all();
         } else if (what == 'e') {
             fake.ends |= UINT64_C(1) << event;
             publish(channel, event);
@@ -302,6 +305,12 @@ static const struct {
      "gap gap 4 5 6 7 8 9 10 "},
     {"an event whose message is on its way comes live", "a1 a2 a3 a4 a5 a6 a7 a8 S ha9", 1, START_RESUME, 0, "a1", "", "",
      "2 3 4 5 6 7 8 "},
+    /* a history that restarted with older positions, of which the channel has heard nothing yet */
+    {"what a page has of it waits until it was heard, and does not come live once more", "S a11 a12 a13 a14 a15 Fa ha1 ha2", 1,
+     START_EARLIEST, 0, "", "da1 da2 a3", "", "1 2 3 "},
+    {"it is not put before what is in memory", "a11 a12 S Fa ha1 ha2", 1, START_EARLIEST, 0, "", "da1 da2 a3", "", "1 2 3 "},
+    {"an event that was deleted, and is in memory, is waited for once", "S a11 a12 a13 a14 a15 Ka15 V", 1, START_EARLIEST, 0, "",
+     "", "", "11 12 13 14 15 "},
     /* a time */
     {"what came since a time, in all channels", "a1 b2 a3 b4 S", 2, START_RESUME, 0, "t3", "", "", "3 4 "},
     {"a time before all there is, whose beginning is known", "a11 b12 S", 2, START_RESUME, 0, "t10", "", "", "11 12 "},
