@@ -122,6 +122,8 @@ static void take_absence(struct channel *channel, const struct marker *marker)
         channel->settled = channel->asked_held;
     channel->past = position_is_none(channel->strangers) || position_is_none(channel->last) ? PAST_BARE : PAST_KNOWN;
     channel->divergence.trust = DIVERGENCE_TRUSTED;
+    if (!first && !position_is_none(marker->last) && position_compare(marker->last, channel->last) == 0)
+        channel->divergence.emptied = false; /* what comes next has a later position, and what is older was held before */
     channel->read_us = monotonic_us();
     channel->bare_ms = marker->now_ms;
     channel->interrupted = false;
