@@ -353,7 +353,7 @@ static void find_next(struct poll *poll, const struct feed_update *update, uint3
         event_id_format(poll->next, SLICE(""), (struct position){next_ms, EVENT_ID_TIME_PROVEN});
 }
 
-/* All of the answer is of the millisecond that the client asked from, and more of that may follow: asking on from there it would get the same for ever. */
+/* The client would go on from where it asked. Of a whole page that is the case where all is of that millisecond, and more of it may follow: asking on, it would get the same for ever. */
 static bool stands_still(const struct poll *poll)
 {
     return poll->next[0] != 0 && poll->resume_id.p != NULL && slice_eq(poll->resume_id, slice_of(poll->next));
@@ -374,6 +374,8 @@ static void take_poll_page(struct subscriber *subscriber, struct feed_update *up
     ends_form_page(subscriber, update, over_ms, false);
     subscriber_replay(subscriber, update->page.frames, taken);
     bool goes_on = last || taken != update->page.count || !stands_still(poll);
+    if (goes_on && poll->more && stands_still(poll))
+        poll->next[0] = 0; /* that time is in doubt, and stands for an earlier one: the last event's id does not */
     if ((subscriber->queue.count != 0 && goes_on) || poll->ended || (last && poll->spec.wait_ms == 0))
         subscriber_answer(subscriber, CLOSE_ANSWERED);
     else if (last)

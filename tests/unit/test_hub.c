@@ -357,9 +357,9 @@ static void step(struct hub *hub, const char *word)
         spec.form = FORM_JSON;
         spec.poll = (struct poll_spec){.limit = 1};
         open_stream(hub, 2, 0x101);
-    } else if (strcmp(word, "from-5") == 0) {
+    } else if (strcmp(word, "from-5") == 0 || strcmp(word, "from-7") == 0) {
         static char id[EVENT_ID_LEN + 1];
-        event_id_format(id, SLICE(""), (struct position){5, EVENT_ID_TIME_PROVEN});
+        event_id_format(id, SLICE(""), (struct position){(uint64_t)(word[5] - '0'), EVENT_ID_TIME_PROVEN});
         spec.resume_id = slice_of(id);
     } else if (strcmp(word, "at-5") == 0 || strcmp(word, "at-9") == 0) {
         present_ms = (uint64_t)(word[3] - '0');
@@ -515,6 +515,8 @@ static const struct {
      "at-9 from-5 polls turn page-two turn welcome-later turn left turn", "join next some p w p w next:7 leave:2 "},
     {"… even if they are empty", "at-9 from-5 polls turn page-two turn none turn left turn",
      "join next answer p w next:6 leave:2 "},
+    {"events that come again from before that time do not lead back to it", "at-9 from-7 polls turn welcome-later turn left turn",
+     "join some p w leave:2 "},
     {"… but all gaps are told at once", "at-9 polls turn welcome-gaps turn left turn", "join some p q g next:7 leave:2 "},
     {"a page without anything asks for the next", "poll turn no-page turn welcome turn left turn", "join next answer w leave:1 "},
     {"one that waits gets the first event, of however many", "wait turn none turn e1 e2 turn left turn", "join answer 1 leave:1 "},
