@@ -775,10 +775,18 @@ static uint32_t heard_count(const struct client *client, uint32_t channel)
     return count;
 }
 
+/* Its head came before its place, and all that its channel took since it asked can't be told from what an entry by hand took ahead of the clock before. */
+static bool is_placed_ahead(const struct client *client, const struct fact *fact)
+{
+    uint64_t now_ms = clock_ms_of(bus.shards[bus.home[fact->channel]].primary);
+    uint64_t since_ms = (schedule_now_us() - client->asked_us) / 1000 + 1;
+    return client->head_us < client->placed_us && is_in_ahead(fact->channel, fact->at.ms) && fact->at.ms + since_ms > now_ms;
+}
+
 static void check_depth(const struct client *client, const struct track *track, const struct fact *fact)
 {
     if (fact->end || (world.plan.faults & DISTURBS) != 0 || !client->fresh || client->mode != START_LAST || track->last != NULL ||
-        fact->lost || track->gap_us != 0 || data_us[fact->channel] != 0)
+        fact->lost || track->gap_us != 0 || data_us[fact->channel] != 0 || is_placed_ahead(client, fact))
         return;
     const struct line *line = line_of(fact->channel);
     uint32_t some = 0;
