@@ -72,6 +72,7 @@ test('an event written to the history without a message on the bus is noticed at
     for (const data of ['2', '3']) {
         const at = `${ms}-${++seq}`;
         await s.redis.command(['XADD', '{sse:hole}:log', at, 'm', `\x1esse1 ${at} ${previous}\nevent: message\ndata: ${data}\nid: own ${data}\nretry: 6000\n\n`]);
+        await s.redis.command(['SET', '{sse:hole}:last', at, 'KEEPTTL']); // as sse_publish does
         previous = at;
     }
     await publish(s.redis, 'hole', '4');
