@@ -105,7 +105,7 @@ static bool is_settled(const struct opening *opening)
     return heard && (settled || !several);
 }
 
-/* A gateway that saw the lease run out has told it already: who comes from there with the last id has nothing to wait for, and is not to hear it twice. */
+/* Another gateway may have told its clients already that the channel was abandoned. A client that comes from there with the last id must get 204, and not the same end again. */
 static bool doubts_a_lease(const struct opening *opening)
 {
     bool doubts = false;

@@ -304,7 +304,7 @@ static void take_channel_refusal(const struct feed_update *update)
             subscriber_refuse(fanout->entries[fanout->count - 1].member->subscriber, CLOSE_REFUSED, update->refused.why);
 }
 
-/* Whether nothing follows this frame of the page in the stream. Behind an end that is not the last frame stands a channel that is new again since: memory may still hold what came before. */
+/* Whether the stream is over with this frame: a stream of one channel ends behind the channel's end. Frames may follow it in the page, where the channel began anew and memory still has what came before. */
 static bool is_end_of_stream(const struct subscriber *subscriber, const struct frame *frame)
 {
     return frame->kind == FRAME_END && !subscriber_variant(subscriber).several && !poll_is(subscriber);

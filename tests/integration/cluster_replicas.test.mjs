@@ -32,7 +32,7 @@ test('no subscriber is at a primary; events come, in order, and clients resume',
     }
 });
 
-test('the connection from primary to replica breaks with an event in it, the last one of its channel: it comes from the history; who comes meanwhile is let in', async () => {
+test('the connection from primary to replica breaks with an event in it, the last one of its channel: the gateway reads it from the history, and opens streams that came meanwhile', async () => {
     const [name, bulk] = inShard(set, 0, 2, 'link'), [other] = inShard(set, 1, 1, 'link'), [primary, replica] = [await set.primary(0), await set.replica(0)];
     const stream = await openStream(`${s.gw[0].url}/channels/${name}`);
     await heardAt(replica, name);

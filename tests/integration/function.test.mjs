@@ -119,6 +119,13 @@ test('the id rule used here is the golden one', () => {
         assert.equal(eventId(row.channel, row.ms, row.seq), row.id);
 });
 
+test('what the publisher leaves out is what the function takes without it', () => {
+    const file = name => readFileSync(fileURLToPath(new URL(`../../proto/bus/${name}`, import.meta.url)), 'utf8');
+    const usual = /enum \{ HISTORY_LEN = (\d+), HISTORY_BYTES = (\d+), HISTORY_TTL_S = (\d+) \}/.exec(file('publish_send.c')).slice(1);
+    const taken = /maxlen = (\d+), step = (\d+) \/ STEPS, .* ttl = (\d+) \}/.exec(file('sse.lua')).slice(1);
+    assert.deepEqual(usual, taken);
+});
+
 test('by hand, with redis-cli: id, position, outcome', async () => {
     const out = await redis.cli('FCALL', 'sse_publish', '1', 'sse:post', '{"test":"hi"}');
     const [id, position, outcome] = out.trim().split('\n');

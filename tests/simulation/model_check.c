@@ -362,7 +362,7 @@ static void set_unreadable(struct check *check, size_t number, bool on)
     freeReplyObject(reply);
 }
 
-/* Goes on with a copy of the model, while the first one runs what the real server never hears of. A copy is another process: its library remembers nothing, so the real one is loaded anew. */
+/* Continues with a copy of the model, and runs commands on the original that the real server does not get: the copy must not change. A copy is another process, whose library remembers nothing, so the real library is loaded again. */
 static void copy_model(struct check *check)
 {
     struct drawing apart;
