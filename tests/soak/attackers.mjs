@@ -19,7 +19,9 @@ export function generator(seed) {
     };
 }
 
-// {wave, pause, resume}: what is called again and again; pause() resolves when no attack is under way any more and none will begin.
+const RINGS = 2e6; // twice what the steady load has, and less than three of the largest events add
+
+// {wave, pause, resume}: what is called again and again; pause() resolves when no attack is under way any more, none will begin, and their channels and events are given back.
 export function attackers(stack, random) {
     const pick = list => list[Math.floor(random() * list.length)];
     const one = servers => pick(servers);
@@ -90,7 +92,10 @@ export function attackers(stack, random) {
         async pause() {
             paused = true;
             await until('no attack is under way', () => underWay === 0, 30000);
-            await Promise.all(stack.gw.map(gw => gw.waitMetric('sse_channels', count => count < 200)));
+            await Promise.all(stack.gw.map(async gw => {
+                await gw.waitMetric('sse_channels', count => count < 200);
+                await gw.waitMetric('sse_ring_bytes', bytes => bytes < RINGS);
+            }));
         },
         resume() {
             paused = false;
