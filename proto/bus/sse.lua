@@ -3,6 +3,7 @@
 -- redis-cli -x FUNCTION LOAD REPLACE < proto/bus/sse.lua
 --
 --   FCALL sse_publish 1 PREFIX:NAME DATA [option value]...   ->   id, position, "published" | "duplicate" | "unchanged"
+--   FCALL sse_publish_many 1 PREFIX:NAME [option value]... data DATA [field value]... data DATA ...   ->   "published" | "duplicate", the last event's position, an id for each event
 --
 -- Everything that can be refused is refused before the first write, so a call does all of its work or none. (While Redis loads a
 -- library its globals are not there yet: start() takes them at the first call.)
@@ -23,6 +24,7 @@ local BYTES_MAX = 2 ^ 50 -- for maxbytes: a double counts far beyond it
 local AHEAD_MAX = 86400000 -- milliseconds that a marker may be ahead of the clock: a day
 local STEPS = 16 -- a history is trimmed each time this part of maxbytes was added
 local MARKS_MAX = 64 -- of a history
+local EVENTS_MAX = 1000 -- of a batch
 local LOOK = 16 -- entries in which the last event is looked for, where there is no marker
 local MS_MAX, SEQ_MAX = 2 ^ 48 - 1, 2 ^ 24 - 1 -- what an event id has room for
 local TRIM_BYTES = 4096 -- of messages until maxlen is looked at again: Redis trims by whole nodes, which hold about as much
@@ -324,6 +326,16 @@ end
 
 local PLAIN = default_options()
 
+-- Puts the type and the lease where they stand in a message.
+local function shape(o)
+    if o.event ~= "message" then
+        o.before = "\nevent: " .. o.event .. o.before
+    end
+    if o.lease then -- which version 1 cannot say
+        o.start, o.before = "\030sse2 ", string.format(" lease=%d", o.lease) .. o.before
+    end
+end
+
 -- Returns the options, or nil and the fault.
 local function parse_options(args)
     if not args[1] then
@@ -347,12 +359,7 @@ local function parse_options(args)
         return nil, fault
     end
     o.reads = o.count or o.changed or o.ends or o.id
-    if o.event ~= "message" then
-        o.before = "\nevent: " .. o.event .. o.before
-    end
-    if o.lease then -- which version 1 cannot say
-        o.start, o.before = "\030sse2 ", string.format(" lease=%d", o.lease) .. o.before
-    end
+    shape(o)
     return o
 end
 
@@ -396,12 +403,12 @@ end
 -- How many bytes the data lines will take, exact up to `max`: a line break becomes seven bytes, a CRLF too.
 local function lines_size(data, max)
     local size = 7 + #data
-    local at = #data * 7 + 7 > max and string.find(data, "\n", 1, true)
+    local at = string.find(data, "\n", 1, true)
     while at and size <= max do
         size = size + (string.byte(data, at - 1) == 13 and 5 or 6)
         at = string.find(data, "\n", at + 1, true)
     end
-    at = #data * 7 + 7 > max and string.find(data, "\r", 1, true)
+    at = string.find(data, "\r", 1, true)
     while at and size <= max do
         size = size + (string.byte(data, at + 1) == 10 and 0 or 6)
         at = string.find(data, "\r", at + 1, true)
@@ -423,13 +430,17 @@ local function data_text(data)
     return data
 end
 
--- The key that the id or idempotency key is remembered under, and what a repeat must have in common with the first call: its type, its data, and whether it ends the channel. Not what a
--- server's settings may decide, as `retry`.
-local function name_answer(channel, o, data)
+-- What a repeat must have in common with the first call: its type, its data, and whether it ends the channel. Not what a server's settings may decide, as `retry`.
+local function same_text(o, data)
+    return o.event .. "\n" .. (o.count and "count" or (o.ends and "end\n" or "data\n") .. data)
+end
+
+-- The key that the id or idempotency key is remembered under, and the digest of what a repeat must have in common with the first call.
+local function name_answer(channel, o, same)
     local tag = "{" .. channel.key .. "}:"
     o.id_key = o.id and tag .. "id:" .. o.id
     o.key_key = o.key and tag .. (o.author and "by:" .. redis.sha1hex(o.author) .. ":" or "key:") .. o.key
-    o.digest = redis.sha1hex(o.event .. "\n" .. (o.count and "count" or (o.ends and "end\n" or "data\n") .. data))
+    o.digest = redis.sha1hex(same)
 end
 
 -- The answer that an id or key got the first time: {id, position, digest}; nil when it is new. Version 1 kept no digest.
@@ -542,8 +553,12 @@ local function following(greatest, now)
 end
 
 -- The first word of a refusal tells whose fault it is: ERR is the caller's, TRYAGAIN means that the same call may succeed in a moment, any other once an operator has acted.
-local function refuse(fault, code)
-    return redis.error_reply((code or "ERR") .. " sse_publish: " .. fault)
+local function refuse(o, fault, code)
+    return redis.error_reply((code or "ERR") .. (o.many and " sse_publish_many: " or " sse_publish: ") .. fault)
+end
+
+local function of_event(n, fault)
+    return format("event %d: ", n) .. fault
 end
 
 local function count_key(channel)
@@ -603,21 +618,28 @@ local function crossing(log, o, position, before, sum, crossed)
     return table.concat(k, " "), trims and kept[1].at
 end
 
--- What XADD answers, the entry as XREVRANGE would give it, and its sum.
-local function add_entry(log, o, newest, position, payload)
+-- The sum of a history whose newest entry this is, and what stands behind it in `b`.
+local function sum_of(newest)
     local fields = newest and newest[2] or {}
     local b = fields[3] == "b" and fields[4] or "0"
-    local blank = string.find(b, " ", 1, true)
-    local before = tonumber(blank and string.sub(b, 1, blank - 1) or b) or 0
-    local sum, rest = before + #payload, blank and string.sub(b, blank) or ""
-    if sum % o.step < #payload then
+    local blank = find(b, " ", 1, true)
+    return tonumber(blank and string.sub(b, 1, blank - 1) or b) or 0, blank and string.sub(b, blank) or ""
+end
+
+-- Adds an entry behind those of the sum `before`. Returns what XADD answers, and the sum and the rest of the new entry. trims: whether maxlen is looked at.
+local function add_entry(log, o, before, rest, position, payload, trims)
+    local size = #payload
+    local sum = before + size
+    if sum % o.step < size then
         local k, from = crossing(log, o, position, before, sum, rest)
-        b = format("%d %s", sum, position)
-        return try("XADD", log, from and "MINID" or "MAXLEN", from and "=" or "~", from or o.maxlen, position, "m", payload, "b", b, "k", k),
-            { position, { "m", payload, "b", b, "k", k } }, sum
+        local b = format("%d %s", sum, position)
+        return try("XADD", log, from and "MINID" or "MAXLEN", from and "=" or "~", from or o.maxlen, position, "m", payload, "b", b, "k", k), sum, " " .. position
     end
-    b = format("%d", sum) .. rest
-    return try("XADD", log, "MAXLEN", "~", o.maxlen, position, "m", payload, "b", b), { position, { "m", payload, "b", b } }, sum
+    local b = format("%d", sum) .. rest
+    if trims or sum % TRIM_BYTES < size then
+        return try("XADD", log, "MAXLEN", "~", o.maxlen, position, "m", payload, "b", b), sum, rest
+    end
+    return try("XADD", log, position, "m", payload, "b", b), sum, rest
 end
 
 -- The channel's last event.
@@ -645,37 +667,56 @@ end
 
 -- Notes the newest entry, for append_next(): the marker's text `position` and its parts, the sum of the history's bytes and what stands behind it in `b`, and when the times to live were set.
 -- An end is not noted, nor a sum that nobody but a hand can have written.
-local function remember_entry(channel, o, ms, seq, entry, sum)
+local function remember_entry(channel, ends, position, ms, seq, sum, rest)
     local counts = sum % 1 == 0 and sum >= 0 and sum <= BYTES_MAX
-    channel.position = not o.ends and counts and entry[1] or nil
-    channel.ms, channel.seq, channel.sum, channel.rest = ms, seq, sum, match(entry[2][4], "^%d+(.*)$")
+    channel.position = not ends and counts and position or nil
+    channel.ms, channel.seq, channel.sum, channel.rest = ms, seq, sum, rest
 end
 
 local ANSWER = { "", "", "published" } -- of append_next(), again and again
 
--- Appends and publishes at one place, or two where the end follows an event; nil, and nothing is done, when the stream once had an id above them.
-local function append(channel, o, text, publish, newest, previous, ms, seq, end_ms, end_seq)
-    local position, made = place_at(channel, ms, seq)
-    local id = text and o.id or made
-    local payload = text and event_message(channel, o, text, position, previous, id) or end_message(channel, position, previous, id)
-    local added, entry, sum = add_entry(channel.log, o, newest, position, payload)
-    if added.err then
-        return not find(added.err, "equal or smaller", 1, true) and added or nil
+-- Those of a batch go out as one message.
+local function publish_messages(channel, o, publish, messages)
+    if o.many and messages[2] then
+        messages[1] = format("\030sse3 %d\n", #messages) .. messages[1]
+        messages = { table.concat(messages) }
     end
-    local end_payload
-    if end_ms then
-        local end_position, end_id = place_at(channel, end_ms, end_seq)
-        end_payload = end_message(channel, end_position, position, end_id)
-        added, entry = add_entry(channel.log, o, entry, end_position, end_payload)
+    for i = 1, #messages do
+        call(publish, channel.key, messages[i])
     end
-    set_ends(channel, o, entry[1])
-    remember_entry(channel, o, ms, seq, entry, sum)
-    remember(o, id, position)
-    call(publish, channel.key, payload)
-    if end_payload then
-        call(publish, channel.key, end_payload)
+end
+
+-- Appends the events one behind the other from a place on, and publishes them; nil, and nothing is done, when the stream once had an id above the first. Answers as sse_publish_many does.
+local function append(channel, o, events, publish, newest, previous, ms, seq)
+    local texts, fields, messages, reply = events.texts, events.fields, {}, { "published" }
+    local sum, rest = sum_of(newest)
+    local last, first = #texts, nil
+    for i = 1, last do
+        local text, f = texts[i], fields[i]
+        local position, made = place_at(channel, ms, seq)
+        local id = text and f.id or made
+        local payload, added = text and event_message(channel, f, text, position, previous, id) or end_message(channel, position, previous, id), nil
+        added, sum, rest = add_entry(channel.log, o, sum, rest, position, payload, i == last)
+        if added.err then -- of the first: the others are above it
+            return not find(added.err, "equal or smaller", 1, true) and added or nil
+        elseif i <= events.count then
+            reply[2], reply[i + 2] = position, id
+        end
+        if f.digest then
+            remember(f, id, position)
+        end
+        first, messages[i], previous = first or position, payload, position
+        if i < last then
+            ms, seq = next_place(ms, seq, 0)
+        end
     end
-    return { id, position, "published" }
+    set_ends(channel, o, previous)
+    remember_entry(channel, not texts[last], previous, ms, seq, sum, rest)
+    if o.many and o.digest then
+        remember(o, reply[3], first)
+    end
+    publish_messages(channel, o, publish, messages)
+    return reply
 end
 
 -- The last event, behind which there may be entries that somebody added by hand: its entry, nil where the history does not have it any more, or it is not among the newest and there is no marker.
@@ -693,42 +734,49 @@ local function last_event(log, newest, last_key, now)
     end
 end
 
-local function append_after(channel, o, text, publish, newest, previous, greatest, now)
+-- The first fault of an event's own id, whose place is known now.
+local function place_fault(o, events, ms, seq)
+    for i = 1, events.ids and events.count or 0 do
+        local id = events.fields[i].id
+        local fault = id and future_fault(id, ms, seq)
+        if fault then
+            return o.many and of_event(i, fault) or fault
+        end
+        ms, seq = next_place(ms, seq, 0)
+    end
+end
+
+local function append_after(channel, o, events, publish, newest, previous, greatest, now)
     local ms, seq = following(greatest, now)
-    local end_ms, end_seq
-    if o.ends and text then
-        end_ms, end_seq = next_place(ms, seq, now)
+    if ms + (seq + #events.texts - 1 > SEQ_MAX and 1 or 0) > MS_MAX then
+        return refuse(o, "the stream " .. channel.log .. " has an entry too far in the future, added by hand: delete the stream", "HISTORY")
     end
-    if (end_ms or ms) > MS_MAX then
-        return refuse("the stream " .. channel.log .. " has an entry too far in the future, added by hand: delete the stream", "HISTORY")
-    end
-    local fault = o.id and future_fault(o.id, ms, seq)
+    local fault = place_fault(o, events, ms, seq)
     if fault then
-        return refuse(fault)
+        return refuse(o, fault)
     end
-    return append(channel, o, text, publish, newest, previous, ms, seq, end_ms, end_seq)
+    return append(channel, o, events, publish, newest, previous, ms, seq)
 end
 
 -- Reads the newest entry and the marker, and goes on from there.
-local function append_to_read(channel, o, data, publish)
+local function append_to_read(channel, o, events, publish)
     local log, now = channel.log, now_ms()
-    local text = not (o.ends and data == "") and (o.count or data_text(data)) -- none: only the end
     local newest = call("XREVRANGE", log, "+", "-", "COUNT", 1)[1]
     local event = last_event(log, newest, channel.last, now)
     if has_ended(event) then
-        return refuse("the channel has ended; it is new again when its history is gone", "ENDED")
+        return refuse(o, "the channel has ended; it is new again when its history is gone", "ENDED")
     end
-    local same = o.changed and unchanged_id(event, text)
+    local same = o.changed and unchanged_id(event, events.texts[1])
     if same then
         remember(o, same, event[1])
-        return { same, event[1], "unchanged" }
+        return { "unchanged", event[1], same }
     end
     local exact = o.count or not newest -- a counter must not be raised twice
     local greatest, marker = exact and greatest_of(log) or newest[1], marked(channel.last, now)
     local previous = event and later(event[1], marker) or marker
-    local reply = append_after(channel, o, text, publish, newest, previous, later(greatest, marker), now)
+    local reply = append_after(channel, o, events, publish, newest, previous, later(greatest, marker), now)
     if not reply then -- entries behind the newest were deleted by hand
-        reply = append_after(channel, o, text, publish, newest, previous, greatest_of(log), now)
+        reply = append_after(channel, o, events, publish, newest, previous, greatest_of(log), now)
     end
     return reply
 end
@@ -786,9 +834,34 @@ local function repeated(o)
         first, what = remembered(o.id_key), "id"
     end
     if first and first[3] and first[3] ~= o.digest then
-        return refuse("this " .. what .. " was used for another event within 300 s", "CONFLICT")
+        return refuse(o, "this " .. what .. " was used for another event within 300 s", "CONFLICT")
     end
     return first and { first[1], first[2], "duplicate" }
+end
+
+-- Refuses where this user may not do all of it, or the channel is moving. Returns the command that publishes, too.
+local function hindered(channel, o)
+    if in_cluster == nil then
+        find_cluster((split(channel.key)))
+    end
+    local command = in_cluster and "SPUBLISH" or "PUBLISH"
+    local denied = denied_command(channel, o, command)
+    if denied then
+        return refuse(o, "the Redis user is not allowed to " .. denied .. " here", "NOPERM"), command
+    elseif in_cluster and is_moving(channel.key, channel.log) then
+        return refuse(o, "the channel is on its way to another shard", "TRYAGAIN"), command
+    end
+    return nil, command
+end
+
+-- A call's event, with the end behind it if there is one.
+local function one_event(o, data)
+    local only_end = o.ends and data == ""
+    local events = { count = 1, ids = o.id, texts = { not only_end and (o.count and "" or data_text(data)) }, fields = { o } }
+    if o.ends and not only_end then
+        events.texts[2], events.fields[2] = false, PLAIN
+    end
+    return events
 end
 
 local function publish(keys, args)
@@ -803,7 +876,7 @@ local function publish(keys, args)
         fault = data_fault(o, data)
     end
     if fault then
-        return refuse(fault)
+        return refuse(PLAIN, fault)
     end
     local follows, reply = channel.position and not o.reads, nil
     if follows and in_cluster == false and not o.key then
@@ -813,21 +886,180 @@ local function publish(keys, args)
         return reply
     end
 
-    if in_cluster == nil then
-        find_cluster((split(channel.key)))
-    end
     if o.id or o.key then
-        name_answer(channel, o, data)
+        name_answer(channel, o, same_text(o, data))
     end
-    local command = in_cluster and "SPUBLISH" or "PUBLISH"
-    local denied = denied_command(channel, o, command)
-    if denied then
-        return refuse("the Redis user is not allowed to " .. denied .. " here", "NOPERM")
-    elseif in_cluster and is_moving(channel.key, channel.log) then
-        return refuse("the channel is on its way to another shard", "TRYAGAIN")
+    local refusal, command = hindered(channel, o)
+    reply = refusal or o.digest and repeated(o) or follows and append_next(channel, o, data, command)
+    if not reply then
+        reply = append_to_read(channel, o, one_event(o, data), command)
+        reply[1], reply[3] = reply[3], reply[1]
     end
-    reply = o.digest and repeated(o) or follows and append_next(channel, o, data, command)
-    return reply or append_to_read(channel, o, data, command)
+    return reply
 end
 
 redis.register_function("sse_publish", publish)
+
+-- ---- batches ----
+
+local batch_options = { key = true, author = true, maxlen = true, maxbytes = true, maxdata = true, ttl = true }
+local event_fields = { event = true, id = true, retry = true, lease = true, ["end"] = true }
+
+-- Why this name stands where it does not belong: `own` are those that do, `other` those of the other part.
+local function name_fault_at(name, own, other, belongs, unknown)
+    if own[name] then
+        return nil
+    elseif name == "changed" or name == "count" then
+        return name .. " is not for batches"
+    end
+    return other[name] and name .. belongs or unknown
+end
+
+-- Reads an option of the batch into `o`; or, behind the first data, a field of its event `n`. Returns its fault.
+local function read_pair(o, events, n, name, value)
+    local fault
+    if n == 0 then
+        fault = name_fault_at(name, batch_options, event_fields, " is an event's and stands behind its data", "unknown option; the options of a batch are key, author, maxlen, maxbytes, maxdata and ttl")
+    else
+        fault = name_fault_at(name, event_fields, batch_options, " is the batch's and stands before the first data", "unknown field; the fields of an event are event, id, retry, lease and end")
+    end
+    if fault or not value then
+        return fault or name .. " has no value"
+    elseif n ~= 0 then
+        if events.fields[n] == PLAIN then
+            events.fields[n] = default_options()
+        end
+        o = events.fields[n]
+    end
+    return readers[name](o, value)
+end
+
+-- Makes the text of event `i`, and checks what its fields say together.
+local function finish_event(events, i)
+    local data, f = events.data[i], events.fields[i]
+    if f == PLAIN then
+        events.texts[i] = data_text(data)
+        return nil
+    end
+    local only_end = f.ends and data == ""
+    events.texts[i], events.ids = not only_end and data_text(data), events.ids or f.id
+    shape(f)
+    if f.ends and i < events.count then
+        return "end is for the last event"
+    elseif f.ends and not only_end then
+        events.texts[i + 1], events.fields[i + 1] = false, PLAIN
+    end
+    return options_fault(f, data)
+end
+
+-- Whether all data together are longer than may be. Counted only where they might be.
+local function batch_data_fault(o, events)
+    local bytes, size = 0, 0
+    for i = 1, events.count do
+        bytes = bytes + #events.data[i] + 1
+    end
+    for i = 1, bytes * 7 > o.maxdata and events.count or 0 do
+        size = size + lines_size(events.data[i], o.maxdata - size)
+    end
+    if size > o.maxdata then
+        return format("the data of all events take more bytes on the stream, with 'data: ' in front of each line, than maxdata: %d", o.maxdata)
+    end
+end
+
+local function in_event(n, fault)
+    return fault and (n == 0 and fault or of_event(n, fault))
+end
+
+-- Fills in the batch's options and its events, or returns the fault.
+local function read_batch(o, events, args)
+    local n, data, fields = 0, events.data, events.fields
+    for i = 1, #args, 2 do
+        local name, value = args[i], args[i + 1]
+        if name == "data" and value then
+            n = n + 1
+            data[n], fields[n] = value, PLAIN
+        else
+            local fault = name == "data" and "data has no value" or read_pair(o, events, n, name, value)
+            if fault then
+                return in_event(n, fault)
+            end
+        end
+    end
+    if n == 0 or n > EVENTS_MAX then
+        return n == 0 and "wants the data of 1 to 1000 events" or "holds more than 1000 events"
+    end
+    events.count = n
+    for i = 1, n do
+        local fault = finish_event(events, i)
+        if fault then
+            return of_event(i, fault)
+        end
+    end
+    return batch_data_fault(o, events)
+end
+
+-- What a repeat of the batch must have in common with it: of each event the type, the id, the data and whether it is the end, behind their lengths. An event alone begins with its type, never so.
+local function same_batch(events)
+    local parts = { "" }
+    for i = 1, events.count do
+        local data, f = events.data[i], events.fields[i]
+        local id = f.id or ""
+        parts[i + 1] = format("%d %d %d %s\n", #f.event, #id, #data, f.ends and "end" or "data") .. f.event .. id .. data
+    end
+    return table.concat(parts, "\n")
+end
+
+-- The answer to the first batch of this key. The positions of a batch follow each other, so the first one is enough.
+local function repeated_batch(channel, o, events)
+    local first = remembered(o.key_key)
+    if not first then
+        return nil
+    elseif first[3] ~= o.digest then
+        return refuse(o, "this key was used for another batch or event within 300 s", "CONFLICT")
+    end
+    local ms, seq = match(first[2], "^(%d+)%-(%d+)$")
+    local reply = { "duplicate" }
+    ms, seq = tonumber(ms), tonumber(seq)
+    for i = 1, events.count do
+        local position, made = place_at(channel, ms, seq)
+        reply[2], reply[i + 2] = position, events.fields[i].id or made
+        ms, seq = next_place(ms, seq, 0)
+    end
+    return reply
+end
+
+-- Gives each event with an id of its own what it is remembered by. An id that was used makes the whole batch another one than it says: refused, unless its key tells that it is a repeat.
+local function refuse_ids(channel, o, events)
+    local seen = {}
+    for i = 1, events.ids and events.count or 0 do
+        local f = events.fields[i]
+        if f.id then
+            name_answer(channel, f, same_text(f, events.data[i]))
+            if seen[f.id] then
+                return refuse(o, of_event(i, "it has the id of event " .. seen[f.id]), "CONFLICT")
+            elseif not may("SET", f.id_key) then
+                return refuse(o, "the Redis user is not allowed to SET here", "NOPERM")
+            elseif remembered(f.id_key) then
+                return refuse(o, of_event(i, "this id was used within 300 s"), "CONFLICT")
+            end
+            seen[f.id] = i
+        end
+    end
+end
+
+local function publish_many(keys, args)
+    local o, events = default_options(), { count = 0, texts = {}, fields = {}, data = {} }
+    o.many = true
+    local channel, fault = channel_of(keys)
+    fault = fault or read_batch(o, events, args)
+    if fault then
+        return refuse(o, fault)
+    end
+    if o.key then
+        name_answer(channel, o, same_batch(events))
+    end
+    local refusal, command = hindered(channel, o)
+    return refusal or o.key and repeated_batch(channel, o, events) or refuse_ids(channel, o, events) or append_to_read(channel, o, events, command)
+end
+
+redis.register_function("sse_publish_many", publish_many)

@@ -2,17 +2,14 @@
 import { before, after, test } from 'node:test';
 import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { createConnection } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { bytes, compare, entries, eventId, library, Listener, log, parse, vectors } from './function.mjs';
 import { Redis, RespClient } from './redis.mjs';
 import { freePort } from './stack.mjs';
 import { until, within } from './wait.mjs';
 
-const source = path => readFileSync(fileURLToPath(new URL(`../../proto/${path}`, import.meta.url)));
-const library = source('bus/sse.lua');
-const vectors = name => JSON.parse(source(`vectors/${name}.json`));
 const folder = mkdtempSync(join(tmpdir(), 'sse-function-'));
 const redis = new Redis(join(folder, 'one'));
 const servers = [redis];
@@ -29,90 +26,14 @@ after(async () => {
 });
 
 const channel = () => `c${++fresh}`;
-const log = name => `{sse:${name}}:log`;
 
 // [id, position, outcome]
 const publish = (name, data, options = {}, client = redis) =>
     client.command(['FCALL', 'sse_publish', 1, `sse:${name}`, data, ...Object.entries(options).flat()]);
 
-// The stream, oldest first: {at, payload}.
-const entries = async name => (await redis.command(['XRANGE', log(name), '-', '+'], { raw: true }))
-    .map(([at, [, payload]]) => ({ at: at.toString(), payload }));
-
-// {at, prev, sse} of a payload in our format.
-function parse(payload) {
-    const [whole, at, prev] = /^\x1esse1 (\d+-\d+) (\d+-\d+)\n/.exec(payload.toString('latin1'));
-    return { at, prev, sse: payload.subarray(whole.length) };
-}
-
-const newest = async name => parse((await entries(name)).at(-1).payload);
+const newest = async name => parse((await entries(redis, name)).at(-1).payload);
 const sse = async name => (await newest(name)).sse.toString();
 const length = name => redis.command(['XLEN', log(name)]);
-
-// The rule of proto/event_id.h once more.
-const hash = (from, text) => [...Buffer.from(text)].reduce((h, byte) => BigInt.asUintN(32, h * 1664525n + BigInt(byte)), from);
-function eventId(name, ms, seq) {
-    const of = hash(1013904223n, name);
-    const sum = hash(of, `${ms}-${seq}`);
-    const hex = (n, digits) => n.toString(16).padStart(digits, '0');
-    const [m, s] = [hex(BigInt(ms), 12), hex(BigInt(seq), 6)];
-    return `${m.slice(0, 8)}-${m.slice(8)}-4${s.slice(0, 3)}-8${s.slice(3)}-${hex((sum >> 16n) ^ (sum & 0xffffn), 4)}${hex(of, 8)}`;
-}
-
-const compare = (a, b) => {
-    const [[am, as], [bm, bs]] = [a, b].map(position => position.split('-').map(BigInt));
-    return am !== bm ? (am < bm ? -1 : 1) : as === bs ? 0 : as < bs ? -1 : 1;
-};
-
-// The value of a vector: a text, or {hex}, or {repeat, times}.
-function bytes(value) {
-    if (typeof value === 'string')
-        return Buffer.from(value);
-    return value.hex !== undefined ? Buffer.from(value.hex, 'hex') : Buffer.from(value.repeat.repeat(value.times));
-}
-
-// What is published to one channel, as Buffers.
-class Listener {
-    static async open(name) {
-        const listener = new Listener();
-        listener.socket = createConnection(redis.socket);
-        listener.buf = Buffer.alloc(0);
-        listener.socket.on('data', data => (listener.buf = Buffer.concat([listener.buf, data])));
-        listener.socket.write(`SUBSCRIBE sse:${name}\r\n`);
-        await until('subscribed', () => /:1\r\n$/.test(listener.buf.toString('latin1')));
-        listener.buf = Buffer.alloc(0);
-        return listener;
-    }
-
-    // *3 "message" channel payload
-    #take() {
-        const lengths = [];
-        let at = this.buf.indexOf('\r\n') + 2;
-        if (at < 2)
-            return null;
-        for (let item = 0; item < 3; ++item) {
-            const eol = this.buf.indexOf('\r\n', at);
-            if (eol < 0)
-                return null;
-            lengths.push(Number(this.buf.toString('latin1', at + 1, eol)));
-            at = eol + 2 + lengths.at(-1) + 2;
-        }
-        if (this.buf.length < at)
-            return null;
-        const payload = this.buf.subarray(at - 2 - lengths[2], at - 2);
-        this.buf = this.buf.subarray(at);
-        return payload;
-    }
-
-    next() {
-        return until('a published message', () => this.#take());
-    }
-
-    close() {
-        assert.equal(this.buf.length, 0, 'nothing else was published');
-        this.socket.destroy();
-    }
-}
 
 test('the id rule used here is the golden one', () => {
     for (const row of vectors('event_id').ids)
@@ -168,12 +89,12 @@ test('every bad channel name is refused and leaves no key', async () => {
 
 test('the stream entry is the published message, and each names the one before it', async () => {
     const name = channel();
-    const listener = await Listener.open(name);
+    const listener = await Listener.open(redis, name);
     let last = '0-0';
     for (let i = 0; i < 5; ++i) {
         const [id, position] = await publish(name, `n${i}`);
         const heard = await listener.next();
-        const { at, payload } = (await entries(name)).at(-1);
+        const { at, payload } = (await entries(redis, name)).at(-1);
         assert.deepEqual(heard, payload);
         assert.equal(at, position);
         const message = parse(payload);
@@ -239,7 +160,7 @@ const faults = [
     ['changed with count', ['sse:f', 'x', 'changed', '1', 'count', '1'], 'changed and count exclude each other'],
 ];
 test('every fault is named in one sentence, and nothing was done', async () => {
-    const listener = await Listener.open('f');
+    const listener = await Listener.open(redis, 'f');
     const keys = await redis.command(['DBSIZE']);
     for (const [name, argv, sentence] of faults)
         await assert.rejects(redis.command(['FCALL', 'sse_publish', 1, ...argv]),
@@ -266,7 +187,7 @@ test('UTF-8 in id and event is judged as in the golden vectors', async () => {
 for (const option of ['id', 'key'])
     test(`the same ${option} again returns the first answer and publishes nothing`, async () => {
         const name = channel();
-        const listener = await Listener.open(name);
+        const listener = await Listener.open(redis, name);
         const first = await publish(name, 'one', { [option]: 'with spaces 1-2' });
         assert.equal(first[2], 'published');
         await listener.next();
@@ -391,13 +312,13 @@ test('maxlen trims the stream, ttl is set again at each event', async () => {
     assert.ok(kept >= 100 && kept < 300, `about 100 entries: ${kept}`);
     const ttl = await redis.command(['TTL', log(name)]);
     assert.ok(ttl > 70 && ttl <= 78, `TTL ${ttl}`);
-    const [{ payload }] = (await entries(name)).slice(-1);
+    const [{ payload }] = (await entries(redis, name)).slice(-1);
     assert.match(payload.toString(), /data: x999\n/);
 });
 
 // What maxbytes must have kept: the newest events, at most N bytes of messages, and one or two sixteenths less after a trim.
 async function kept(name, max, sent) {
-    const list = await entries(name);
+    const list = await entries(redis, name);
     const sizes = list.map(({ payload }) => payload.length);
     const total = sizes.reduce((sum, n) => sum + n, 0);
     assert.ok(list.length === 1 || total <= max, `${total} bytes of at most ${max}`);
@@ -449,7 +370,7 @@ test('maxbytes may change from call to call, and histories of version 1 have no 
 test('a burst of 1000 has strictly rising positions and an unbroken chain, many in one millisecond', async () => {
     const name = channel();
     const answers = await Promise.all(Array.from({ length: 1000 }, (_, i) => publish(name, `${i}`, { maxlen: 5000 })));
-    const list = await entries(name);
+    const list = await entries(redis, name);
     assert.equal(list.length, 1000);
     assert.equal(new Set(answers.map(([id]) => id)).size, 1000);
     let last = '0-0', shared = 0;
@@ -468,7 +389,7 @@ test('a burst of 1000 has strictly rising positions and an unbroken chain, many 
 test('data of all bytes and of 1 MiB goes through', async () => {
     const name = channel();
     const all = Buffer.from(Array.from({ length: 256 }, (_, byte) => byte));
-    const listener = await Listener.open(name);
+    const listener = await Listener.open(redis, name);
     await publish(name, all, { id: 'i' });
     // LF at 10 and CR at 13 split it into three lines
     const want = Buffer.concat(['data: ', all.subarray(0, 10), '\ndata: ', all.subarray(11, 13), '\ndata: ',
@@ -599,7 +520,7 @@ test('a stream key of another type is an error, and nothing was done', async () 
 
 test('a Redis that is out of memory refuses before anything is done', async () => {
     const name = channel();
-    const listener = await Listener.open(name);
+    const listener = await Listener.open(redis, name);
     await redis.command(['CONFIG', 'SET', 'maxmemory', '1mb']);
     try {
         await assert.rejects(publish(name, 'x', { count: 1, key: 'k' }), /^Error: OOM/);
@@ -629,13 +550,13 @@ const known = async (options = {}) => {
     const list = [await publish(name, '1', options), await publish(name, '2', options)];
     return { name, last: list[1][1] };
 };
-const marked = async name => [await entries(name).then(list => list.map(({ at }) => at)), await redis.command(['GET', `{sse:${name}}:last`]), await redis.command(['TTL', `{sse:${name}}:last`]) > 0];
+const marked = async name => [await entries(redis, name).then(list => list.map(({ at }) => at)), await redis.command(['GET', `{sse:${name}}:last`]), await redis.command(['TTL', `{sse:${name}}:last`]) > 0];
 
 for (const [command, rules] of [['PUBLISH', ['resetchannels']], ['PUBLISH', ['-publish']], ['XADD', ['-xadd']], ['EXPIRE', ['-expire']], ['SET', ['-set']]])
     test(`a user who may not ${command} (${rules}) changes nothing on a known channel either`, async () => {
         const { name } = await known();
         const before = await marked(name);
-        const listener = await Listener.open(name);
+        const listener = await Listener.open(redis, name);
         await redis.command(['ACL', 'SETUSER', 'half', 'reset', 'on', '>secret', '+@all', '~*', '&*', ...rules]);
         const client = new RespClient(redis.socket);
         await client.command(['AUTH', 'half', 'secret']);
@@ -681,7 +602,7 @@ test('a refusal on a known channel that came to its end elsewhere leaves the mar
     await redis.command(['XADD', log(name), at, 'm', `\x1esse2 ${at} ${last} end\nevent: end\ndata: x\n\n`]);
     await redis.command(['SET', `{sse:${name}}:last`, at, 'EX', 1000]);
     await assert.rejects(publish(name, 'x'), REFUSED);
-    assert.deepEqual(await marked(name), [(await entries(name)).map(entry => entry.at), at, true]);
+    assert.deepEqual(await marked(name), [(await entries(redis, name)).map(entry => entry.at), at, true]);
 });
 
 test('ttl counts at once when it is another one, and is set again in each second', async () => {
@@ -704,7 +625,7 @@ test('a known channel keeps maxlen, too, and by the bytes of its events no more 
         sent.push((await publish(name, 'x'.repeat(i % 50), { maxlen: 200 }))[1]);
     const count = await length(name);
     assert.ok(count >= 200 && count < 320, `${count} entries`);
-    assert.deepEqual((await entries(name)).map(({ at }) => at), sent.slice(-count));
+    assert.deepEqual((await entries(redis, name)).map(({ at }) => at), sent.slice(-count));
 });
 
 test('what a call was once made with is not taken for another one', async () => {
@@ -712,7 +633,7 @@ test('what a call was once made with is not taken for another one', async () => 
     for (let round = 0; round < 3; ++round)
         for (const each of options) {
             const [id] = await publish(name, 'x', each);
-            const payload = (await entries(name)).at(-1).payload.toString();
+            const payload = (await entries(redis, name)).at(-1).payload.toString();
             assert.equal(payload.split('\n').slice(1).join('\n'), `${each.event ? `event: ${each.event}\n` : ''}data: x\nid: ${id}\n${each.retry ? `retry: ${each.retry}\n` : ''}\n`);
             assert.equal(/ lease=30$/.test(payload.split('\n')[0]), each.lease === 30);
         }
@@ -753,17 +674,17 @@ test('in Redis Cluster all of it stays in one slot', async () => {
 });
 
 const END = (name, position) => `event: end\ndata: {"channel":"${name}","reason":"done"}\nid: ${eventId(name, ...position.split('-'))}\n\n`;
-const headers = async name => (await entries(name)).map(({ payload }) => payload.toString('latin1').split('\n')[0]);
+const headers = async name => (await entries(redis, name)).map(({ payload }) => payload.toString('latin1').split('\n')[0]);
 const REFUSED = { message: 'ENDED sse_publish: the channel has ended; it is new again when its history is gone' };
 
 test('end 1 appends the event and then the end, as two entries and two messages, and answers with the event', async () => {
     const name = channel();
-    const listener = await Listener.open(name);
+    const listener = await Listener.open(redis, name);
     const [, before] = await publish(name, 'first');
     await listener.next();
     const [id, position, outcome] = await publish(name, 'last', { event: 'greeting', id: 'mine', retry: 7, end: 1 });
     assert.deepEqual([id, outcome], ['mine', 'published']);
-    const [, event, end] = await entries(name);
+    const [, event, end] = await entries(redis, name);
     assert.equal(event.at, position);
     assert.equal(event.payload.toString(), `\x1esse1 ${position} ${before}\nevent: greeting\ndata: last\nid: mine\nretry: 7\n\n`);
     assert.equal(compare(end.at, position), 1);
@@ -779,7 +700,7 @@ test('end 1 without data appends only the end, and answers with it', async () =>
     const [, before] = await publish(name, 'first');
     const [id, position, outcome] = await publish(name, '', { end: 1, retry: 9, key: 'k' });
     assert.equal(outcome, 'published');
-    assert.deepEqual((await entries(name)).map(({ payload }) => payload.toString()).slice(1), [`\x1esse2 ${position} ${before} end\n${END(name, position)}`]);
+    assert.deepEqual((await entries(redis, name)).map(({ payload }) => payload.toString()).slice(1), [`\x1esse2 ${position} ${before} end\n${END(name, position)}`]);
     assert.equal(id, eventId(name, ...position.split('-')));
     assert.deepEqual(await publish(name, '', { end: 1, key: 'k' }), [id, position, 'duplicate']);
     const alone = channel();
@@ -792,7 +713,7 @@ test('after the end nothing is written, but a repeat still has its first answer;
     const name = channel();
     const first = await publish(name, 'one', { key: 'k1' });
     const last = await publish(name, 'two', { key: 'k2', end: 1 });
-    const listener = await Listener.open(name);
+    const listener = await Listener.open(redis, name);
     for (const options of [{}, { end: 1 }, { key: 'new' }, { id: 'new' }, { changed: 1 }, { count: 1 }, { lease: 5 }])
         await assert.rejects(publish(name, 'two', options), REFUSED, JSON.stringify(options));
     await assert.rejects(publish(name, '', { end: 1 }), REFUSED);
