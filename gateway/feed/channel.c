@@ -401,14 +401,15 @@ static void watch_clock(struct channel *channel, const struct frame *frame)
 
 void channel_message(struct channel *channel, struct slice payload)
 {
-    struct frame *frame = payload_frame(channel_name(channel), payload);
-    if (frame == NULL)
-        return;
-    metric_add(COUNT_EVENTS_IN, 1);
-    metric_add(COUNT_BYTES_IN, frame->body);
-    watch_clock(channel, frame);
-    take(channel, frame, ARRIVAL_NEW);
-    frame_unref(frame);
+    struct frame *frames[MESSAGE_BATCH_MAX];
+    size_t count = payload_frames(frames, channel_name(channel), payload);
+    for (size_t i = 0; i != count; ++i) {
+        metric_add(COUNT_EVENTS_IN, 1);
+        metric_add(COUNT_BYTES_IN, frames[i]->body);
+        watch_clock(channel, frames[i]);
+        take(channel, frames[i], ARRIVAL_NEW);
+        frame_unref(frames[i]);
+    }
 }
 
 void channel_subscribed(struct channel *channel)

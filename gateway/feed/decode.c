@@ -20,16 +20,45 @@ static struct frame *frame_with_id_of_bus(struct slice channel, const struct mes
     return frame_of_message(message, slice_make(id, EVENT_ID_LEN));
 }
 
-struct frame *payload_frame(struct slice channel, struct slice payload)
+static struct frame *frame_of(struct slice channel, const struct message *message)
+{
+    return message->kind == MESSAGE_DURABLE && !event_id_returns(message->id) ? frame_with_id_of_bus(channel, message)
+                                                                              : frame_of_message(message, message->id);
+}
+
+static struct frame *payload_frame(struct slice channel, struct slice payload)
 {
     struct message message;
     const char *error = message_decode(&message, payload);
-    if (error == NULL && message.kind == MESSAGE_DURABLE && !event_id_returns(message.id))
-        return frame_with_id_of_bus(channel, &message);
     if (error == NULL)
-        return frame_of_message(&message, message.id);
+        return frame_of(channel, &message);
     payload_dropped(channel, error);
     return NULL;
+}
+
+static size_t batch_frames(struct frame **frames, struct slice channel, struct slice payload)
+{
+    struct message_batch batch;
+    struct message message;
+    size_t count = 0;
+    const char *error = message_batch_open(&batch, payload);
+    while (error == NULL && batch.left != 0)
+        if ((error = message_batch_next(&batch, &message)) == NULL)
+            frames[count++] = frame_of(channel, &message);
+    if (error == NULL)
+        return count;
+    while (count != 0)
+        frame_unref(frames[--count]);
+    payload_dropped(channel, error);
+    return 0;
+}
+
+size_t payload_frames(struct frame *frames[MESSAGE_BATCH_MAX], struct slice channel, struct slice payload)
+{
+    if (message_is_batch(payload))
+        return batch_frames(frames, channel, payload);
+    frames[0] = payload_frame(channel, payload);
+    return frames[0] != NULL;
 }
 
 bool payload_is_event(const struct history_entry *entry, struct message *message)

@@ -1,13 +1,14 @@
-/* What the bus brings, as frames: NULL where it is not one of our messages, which is counted and logged. `channel`: its name, for the log. */
+/* What the bus brings, as frames. What is not one of our messages is counted and logged. `channel`: its name, for the log. */
 #pragma once
 
 #include "gateway/frame.h"
 #include "proto/bus/history.h"
 #include "proto/message.h"
 
-struct frame *payload_frame(struct slice channel, struct slice payload);
+/* The frames of what came over pub/sub, in order: one, or those of a batch. Returns how many; 0: it is none of ours, and a batch is dropped as a whole. */
+size_t payload_frames(struct frame *frames[MESSAGE_BATCH_MAX], struct slice channel, struct slice payload);
 
-/* An entry that is nobody's event is not counted. */
+/* NULL where it is none of our events. An entry that is nobody's event is not counted. */
 struct frame *payload_entry_frame(struct slice channel, const struct history_entry *entry);
 
 /* Whether the entry is an event: a message that says where it stands. What somebody added by hand is none. */

@@ -1,5 +1,5 @@
 /* Input: what stands in a Redis message.
- * A payload is refused, is plain data as it stands, or is exactly what message_encode() makes of the parts that message_decode() found. The
+ * A batch is refused, or is exactly its header and what message_encode() makes of its messages, each of which names the one before it; of these holds the rest. A payload is refused, is plain data as it stands, or is exactly what message_encode() makes of the parts that message_decode() found. The
  * frame made of it is for a browser one event, without its id line and with all lines the same event, in an envelope one event, and its chunk is that of RFC 9112. */
 #include "proto/message.h"
 
@@ -106,11 +106,36 @@ static void check_durable(const struct message *message, struct slice payload)
     free(again);
 }
 
+static void check_batch(struct slice payload)
+{
+    struct message_batch batch;
+    struct message message, before = {.end = false};
+    size_t count = 0;
+    if (message_batch_open(&batch, payload) != NULL)
+        return;
+    char header[16];
+    struct slice rest = batch.rest;
+    must(batch.left != 0 && batch.left <= MESSAGE_BATCH_MAX);
+    must(slice_eq(slice_make(header, (size_t)snprintf(header, sizeof(header), "\x1esse3 %" PRIu32 "\n", batch.left)),
+                  slice_make(payload.p, (size_t)(rest.p - payload.p))));
+    for (size_t left = batch.left; batch.left != 0; before = message, rest = batch.rest) {
+        if (message_batch_next(&batch, &message) != NULL)
+            return;
+        must(batch.left == left - ++count && !before.end);
+        must(count == 1 || position_compare(message.prev, before.at) == 0);
+        check_durable(&message, slice_make(rest.p, (size_t)(batch.rest.p - rest.p)));
+        check_frame(&message);
+    }
+    must(batch.rest.n == 0);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct slice payload = slice_make((const char *)data, size);
     struct message message;
     bool marked = size != 0 && data[0] == 0x1e;
+    if (message_is_batch(payload))
+        check_batch(payload);
     if (message_decode(&message, payload) != NULL) {
         must(marked);
         return 0;

@@ -108,6 +108,7 @@ static void write_messages(void)
 {
     yajl_val file = vector_file("message.json");
     write_column(file, "decode", "payload", "message", SLICE(""), SLICE(""));
+    write_column(file, "batches", "payload", "message", SLICE(""), SLICE(""));
     write_column(file, "decode", "payload", "json_body", SLICE("\xff"), SLICE(""));
     write_column(file, "decode", "payload", "quote", SLICE(""), SLICE(""));
     yajl_tree_free(file);

@@ -105,13 +105,22 @@ test('a payload of 1 MiB of line breaks, seven times that on the wire, arrives w
 
 // A payload that starts like a durable message is one, or it is dropped: what follows the header goes to clients as it stands.
 const POSE = '\x1esse1 1700000000000-1 0-0\n';
+const NEXT = '\x1esse1 1700000000000-2 1700000000000-1\n';
 const GOOD = 'event: message\ndata: x\nid: 1\nretry: 6000\n\n';
 const IMPOSTORS = {
     'the mark alone': '\x1e',
     'the mark and nothing after it': '\x1esse1 ',
     'no header': '\x1esse1 garbage',
     'a header without its line end': '\x1esse1 1700000000000-1 0-0',
-    'an unknown version': `\x1esse3 1700000000000-1 0-0\n${GOOD}`,
+    'an unknown version': `\x1esse4 1700000000000-1 0-0\n${GOOD}`,
+    'a batch without its header': `\x1esse3 ${POSE}${GOOD}`,
+    'a batch of none': '\x1esse3 0\n',
+    'a batch that holds fewer than it says': `\x1esse3 2\n${POSE}${GOOD}`,
+    'a batch that holds more than it says': `\x1esse3 1\n${POSE}${GOOD}${NEXT}${GOOD}`,
+    'a batch with plain data behind a good event': `\x1esse3 2\n${POSE}${GOOD}data: evil\n\n`,
+    'a batch whose second event is none': `\x1esse3 2\n${POSE}${GOOD}${NEXT}data: x\nid: 1\nid: evil\n\n`,
+    'a batch whose events do not follow each other': `\x1esse3 2\n${POSE}${GOOD}${POSE}${GOOD}`,
+    'a batch in a batch': `\x1esse3 2\n${POSE}${GOOD}\x1esse3 1\n${NEXT}${GOOD}`,
     'version 2 without a word': `\x1esse2 1700000000000-1 0-0\n${GOOD}`,
     'an unknown word': `\x1esse2 1700000000000-1 0-0 start\n${GOOD}`,
     'an end of another type': `\x1esse2 1700000000000-1 0-0 end\n${GOOD}`,

@@ -82,6 +82,34 @@ static void message(uint64_t event)
     channel_message(channel, slice_make(stream->payloads[event], stream->sizes[event]));
 }
 
+static uint64_t batch_first, batch_last; /* the events of the newest batch */
+
+/* The message of the batch comes; `says`: how many it says. */
+static void batch_message(unsigned says)
+{
+    static char payload[16 + FAKE_EVENTS * FAKE_PAYLOAD];
+    size_t n = (size_t)snprintf(payload, 16, "\x1esse3 %u\n", says);
+    for (uint64_t event = batch_first; event <= batch_last; ++event) {
+        memcpy(payload + n, stream->payloads[event], stream->sizes[event]);
+        n += stream->sizes[event];
+    }
+    channel_message(channel, slice_make(payload, n));
+}
+
+/* b: the events after the newest one up to this one are published at once, and come; c: the batch comes again; d: they are published, and come damaged: one less than the batch says. */
+static void step_batch(char what, uint64_t last)
+{
+    if (what != 'b' && what != 'c' && what != 'd')
+        abort();
+    if (what != 'c') {
+        batch_first = stream->marked + 1;
+        batch_last = last;
+        for (uint64_t event = batch_first; event <= last; ++event)
+            fake_publish(stream, event);
+    }
+    batch_message((unsigned)(batch_last - batch_first + (what == 'd' ? 2 : 1)));
+}
+
 static void step_lease(char what, uint64_t value)
 {
     if (what == 'l') { /* what is published from now on has a lease of so many seconds; 0: none */
@@ -171,7 +199,7 @@ static void step(char what, uint64_t event)
         fake.away = what == 'W';
         break;
     default:
-        abort();
+        step_batch(what, event);
     }
 }
 
@@ -212,6 +240,19 @@ static const struct {
     {"… or older", "SA p5 n3 A p6", "5 6 ", true},
     {"… also where it waited for a read that knew nothing of it", "SA p5 h6 p7 n2 A p8", "5 6 7 8 ", true},
     {"the first event of a history that went while it waited is dropped", "p5 F h2 S A p3", "3 ", true},
+    /* batches */
+    {"the events of a batch are handed on one by one", "SA p1 b4 p5", "1 2 3 4 5 ", true},
+    {"a batch that comes again is none", "SA p1 b4 c m3 p5", "1 2 3 4 5 ", true},
+    {"a hole before a batch is filled", "SA p1 h2 b5 A", "1 2 3 4 5 ", true},
+    {"a batch that comes while the history is read waits", "SA p1 h2 p3 b5", "1 ", false},
+    {"… and follows in order", "SA p1 h2 p3 b5 A p6", "1 2 3 4 5 6 ", true},
+    {"of a batch that the first read has in part comes the rest", "h1 S a b4 A", "2 3 4 ", true},
+    {"a batch that was read comes once", "h1 S b3 A p4", "4 ", true},
+    {"what is gone before a batch is a gap", "SA p1 h2 b5 T3 A", "1 gap 3 4 5 ", true},
+    {"one that is damaged is dropped as a whole, and read at the next event", "SA p1 d4 p5 A", "1 2 3 4 5 ", true},
+    {"… also the first", "SA d2 p3 A", "1 2 3 ", true},
+    {"a batch may leave a lease", "SA l1 b2 t1003", "1 2 end ", true},
+    {"a batch that the connection lost is read", "SA b2 L h3 h4 S A c", "1 2 3 4 ", true},
     /* loss */
     {"what was missed while the subscription was lost is read", "SA p1 L h2 h3 S A p4", "1 2 3 4 ", true},
     {"nothing missed, nothing told", "SA p1 L S A p2", "1 2 ", true},

@@ -37,6 +37,91 @@ static void test_decode(yajl_val file)
     }
 }
 
+/* Reads a whole batch; counts what came before the fault. */
+static const char *read_batch(struct slice payload, struct message *out, size_t *count)
+{
+    struct message_batch batch;
+    const char *fault = message_batch_open(&batch, payload);
+    for (*count = 0; fault == NULL && batch.left != 0; *count += fault == NULL)
+        fault = message_batch_next(&batch, &out[*count]);
+    return fault;
+}
+
+static void test_batches(yajl_val file)
+{
+    static struct message got[MESSAGE_BATCH_MAX];
+    struct vector_rows rows = vector_rows(file, "batches");
+    for (size_t i = 0; i != rows.len; ++i) {
+        struct slice payload = exact_copy(vector_bytes(rows.values[i], "payload"));
+        const char *name = vector_text(rows.values[i], "name"), *fault = vector_text(rows.values[i], "fault");
+        size_t count;
+        check(message_is_batch(payload) && message_decode(&got[0], payload) != NULL, "a batch is no event: %s", name);
+        check(same_fault(read_batch(payload, got, &count), fault), "  what is said of it");
+        struct vector_rows events = fault != NULL ? (struct vector_rows){NULL, 0} : vector_rows(rows.values[i], "events");
+        if (fault == NULL && check(count == events.len, "  it holds %zu", events.len))
+            for (size_t k = 0; k != count; ++k)
+                check_durable(&got[k], events.values[k]);
+        exact_free(payload);
+    }
+}
+
+/* Of `count` events of one millisecond, and says `says`. To be freed. */
+static struct slice make_batch(unsigned count, unsigned says)
+{
+    size_t room = 16 + (size_t)count * 64, n;
+    char *out = malloc(room);
+    if (out == NULL)
+        abort();
+    n = (size_t)snprintf(out, room, "\x1esse3 %u\n", says);
+    for (unsigned i = 0; i != count; ++i)
+        n += (size_t)snprintf(out + n, room - n, "\x1esse1 5-%u %u-%u\ndata: %u\n\n", i + 1, i == 0 ? 4 : 5, i, i);
+    return slice_make(out, n);
+}
+
+static void test_batch_sizes(void)
+{
+    static struct message got[MESSAGE_BATCH_MAX];
+    size_t count;
+    struct slice most = make_batch(MESSAGE_BATCH_MAX, MESSAGE_BATCH_MAX),
+                 more = make_batch(MESSAGE_BATCH_MAX + 1, MESSAGE_BATCH_MAX + 1);
+    check(read_batch(most, got, &count) == NULL && count == MESSAGE_BATCH_MAX && got[1000].at.seq == 1001,
+          "a batch of 1001 is read");
+    check(read_batch(more, got, &count) != NULL && count == 0, "one of 1002 is refused at once");
+    free((char *)(uintptr_t)most.p);
+    free((char *)(uintptr_t)more.p);
+    struct slice whole = make_batch(3, 3);
+    int taken = 0;
+    for (size_t n = 7; n != whole.n; ++n) {
+        struct slice cut = exact_copy(slice_make(whole.p, n));
+        taken += read_batch(cut, got, &count) == NULL;
+        exact_free(cut);
+    }
+    check(taken == 0, "a batch that was cut is refused, wherever");
+    free((char *)(uintptr_t)whole.p);
+}
+
+/* A batch with random bytes changed is refused, or still holds as many events as it says, one behind the other. */
+static void test_batch_damage(void)
+{
+    static struct message got[MESSAGE_BATCH_MAX];
+    struct slice whole = make_batch(4, 4);
+    uint64_t seed = 99;
+    int refused = 0, wrong = 0;
+    for (int i = 0; i != 20000; ++i) {
+        struct slice copy = exact_copy(whole);
+        size_t count;
+        ((char *)(uintptr_t)copy.p)[7 + random_next(&seed) % (copy.n - 7)] = (char)random_next(&seed);
+        const char *fault = read_batch(copy, got, &count);
+        refused += fault != NULL;
+        wrong += fault == NULL && count != 4;
+        for (size_t k = 0; k != count; ++k)
+            wrong += sse_check(got[k].body, NULL) != NULL || (k != 0 && position_compare(got[k].prev, got[k - 1].at) != 0);
+        exact_free(copy);
+    }
+    check(refused > 1000 && wrong == 0, "20000 damaged batches are harmless: %d refused, %d wrong", refused, wrong);
+    free((char *)(uintptr_t)whole.p);
+}
+
 static struct slice encode_exact(const struct message *message)
 {
     size_t room = message_size(message->body.n), n;
@@ -153,6 +238,9 @@ int main(void)
 {
     yajl_val file = vector_file("message.json");
     test_decode(file);
+    test_batches(file);
+    test_batch_sizes();
+    test_batch_damage();
     test_truncation();
     test_size();
     test_round_trip();
