@@ -25,6 +25,8 @@ struct connection {
     struct h1_pace *h1_pace; /* of h1_pace.c; NULL unless it has waited */
     struct limits_place *place; /* … of the stream it is, or NULL; left when it closes */
     uint32_t streams; /* HTTP/2: requests that are open and are streams */
+    uint32_t watched; /* of turn.c: the events that its loop waits for */
+    bool unread; /* … although the library asked for none: it reads again soon, or something comes meanwhile and it is taken out */
     bool taken_over; /* HTTP/1.1: it is a stream from now on, and nothing else */
 };
 
