@@ -44,15 +44,6 @@ static void waiting_free(struct waiting *waiting)
     free(waiting);
 }
 
-static void send_id(h2o_req_t *req, struct slice id)
-{
-    struct body body;
-    struct body_param param = {.name = SLICE("id"), .value = id};
-    body_from_params(&body, &param, 1);
-    http_send(req, 200, "application/json", body.data);
-    body_free(&body);
-}
-
 static void send_answer(h2o_req_t *req, enum post_route route, const struct publish_answer *answer)
 {
     switch (answer->outcome) {
@@ -76,7 +67,7 @@ static void send_answer(h2o_req_t *req, enum post_route route, const struct publ
         if (route == POST_LEGACY)
             http_send(req, 303, "text/plain; charset=utf-8", SLICE("broadcasted"));
         else
-            send_id(req, answer->id);
+            http_send(req, 200, "application/json", http_json_text(req, SLICE("id"), answer->id));
     }
 }
 

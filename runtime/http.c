@@ -10,14 +10,13 @@
 #include "runtime/reason.h"
 #include "runtime/h2o/bodies.h"
 
-/* {"error":"sentence"} in the request's pool. */
-static struct slice error_body(h2o_req_t *req, const char *sentence)
+struct slice http_json_text(h2o_req_t *req, struct slice name, struct slice text)
 {
-    static const char before[] = "{\"error\":";
-    struct slice text = slice_of(sentence);
-    char *out = h2o_mem_alloc_pool(&req->pool, sizeof(before) + json_quoted_max(text.n) + 1);
-    size_t n = sizeof(before) - 1;
-    memcpy(out, before, n);
+    char *out = h2o_mem_alloc_pool(&req->pool, json_quoted_max(name.n) + json_quoted_max(text.n) + 3);
+    size_t n = 0;
+    out[n++] = '{';
+    n += json_quote(out + n, name);
+    out[n++] = ':';
     n += json_quote(out + n, text);
     out[n++] = '}';
     return slice_make(out, n);
@@ -64,7 +63,7 @@ static void send_error(h2o_req_t *req, int status, const char *reason, const cha
         bind_unprocessed(req);
     if ((flags & H2O_SEND_ERROR_HTTP1_CLOSE_CONNECTION) != 0)
         req->http1_is_persistent = 0;
-    send_whole(req, status, reason_phrase(status, reason), "application/json", error_body(req, body));
+    send_whole(req, status, reason_phrase(status, reason), "application/json", http_json_text(req, SLICE("error"), slice_of(body)));
 }
 
 static const struct proxies *trusted;

@@ -19,6 +19,9 @@ void http_error(h2o_req_t *req, int status, const char *sentence);
 /* As http_error(), with Retry-After in seconds; 0: without. */
 void http_error_later(h2o_req_t *req, int status, unsigned retry_s, const char *sentence);
 
+/* {"name":"text"}. */
+struct slice http_json_text(h2o_req_t *req, struct slice name, struct slice text);
+
 /* Sends a whole body. `type` is static. A HEAD request gets the head alone. */
 void http_send(h2o_req_t *req, int status, const char *type, struct slice body);
 

@@ -1,20 +1,14 @@
 #include "runtime/redis/resp.h"
 
-#include <stdint.h>
+#include "runtime/digits.h"
 
 /* '*' or '$', up to 20 digits, CR LF, and the CR LF after a bulk string. */
 enum { ITEM_MAX = 1 + 20 + 2 + 2 };
 
 static char *write_length(char *out, char mark, size_t n)
 {
-    char digits[20];
-    size_t count = 0;
-    do {
-        digits[count++] = (char)('0' + n % 10);
-    } while ((n /= 10) != 0);
     *out++ = mark;
-    while (count != 0)
-        *out++ = digits[--count];
+    out += digits_put(out, n);
     *out++ = '\r';
     *out++ = '\n';
     return out;
