@@ -54,14 +54,14 @@ static void on_again(void *data, struct publish_send *send, const char *why)
     uint64_t now = monotonic_ms();
     if (send->refused_ms == 0)
         send->refused_ms = now;
-    if (now - send->refused_ms >= patience_ms(publish) || publish->waiting_bytes + send->room > WAITING_MAX) {
+    if (now - send->refused_ms >= patience_ms(publish) || publish->waiting_bytes + send->size > WAITING_MAX) {
         publish_send_fail(send, PUBLISH_BUS_DOWN, why);
         return;
     }
     send->delay_ms = send->delay_ms == 0 ? AGAIN_MIN_MS : send->delay_ms * 2 < AGAIN_MAX_MS ? send->delay_ms * 2 : AGAIN_MAX_MS;
     send->due_ms = now + send->delay_ms;
     h2o_linklist_insert(&publish->waiting, &send->link);
-    publish->waiting_bytes += send->room;
+    publish->waiting_bytes += send->size;
     if (!timer_running(&publish->again))
         timer_start(&publish->again, AGAIN_MIN_MS);
 }
@@ -77,7 +77,7 @@ static void send_due(struct publish *publish, uint64_t now)
             h2o_linklist_insert(&publish->waiting, &send->link);
             continue;
         }
-        publish->waiting_bytes -= send->room;
+        publish->waiting_bytes -= send->size;
         dispatch(publish, send);
     }
 }
@@ -227,6 +227,12 @@ bool publish_serves(struct publish *publish, struct slice channel)
 void publish_send(struct publish *publish, const struct publish_request *request, publish_cb cb, void *data)
 {
     dispatch(publish, publish_send_create(request, cb, data));
+}
+
+void publish_send_many(struct publish *publish, const struct publish_request *request, const struct publish_event *const *events,
+                       size_t count, publish_cb cb, void *data)
+{
+    dispatch(publish, publish_send_create_many(request, events, count, cb, data));
 }
 
 void publish_tell(struct publish *publish, struct slice channel, struct slice text)

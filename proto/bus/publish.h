@@ -27,3 +27,7 @@ void publish_tell(struct publish *publish, struct slice channel, struct slice te
 * it (an older publisher loaded its own), loads the library again and sends once more; while the channel is on its way to another shard it is sent again and
  * again, for two seconds at most. */
 void publish_send(struct publish *publish, const struct publish_request *request, publish_cb cb, void *data);
+
+/* The same for 1 to PUBLISH_EVENTS_MAX events of one channel, all or nothing. */
+void publish_send_many(struct publish *publish, const struct publish_request *request, const struct publish_event *const *events,
+                       size_t count, publish_cb cb, void *data);

@@ -26,7 +26,15 @@ struct publish_request {
     int64_t history_ttl_s; /* seconds after the last event until the stream goes */
 };
 
-enum { PUBLISH_AUTHOR_MAX = 8192 };
+/* One event of a batch; its fields as above. The batch is a publish_request whose own fields of an event don't count. */
+struct publish_event {
+    struct slice data, type, id;
+    int32_t retry_ms;
+    uint32_t lease_s;
+    bool end; /* the last one only */
+};
+
+enum { PUBLISH_AUTHOR_MAX = 8192, PUBLISH_EVENTS_MAX = 1000 /* in a batch */ };
 
 enum publish_outcome {
     PUBLISH_DONE, /* appended and sent */
@@ -43,6 +51,7 @@ enum publish_outcome {
 struct publish_answer {
     enum publish_outcome outcome;
     struct slice id; /* the first three outcomes */
+    const struct slice *ids; /* of a batch, in place of `id`: one for each of its events */
     struct position at;
     const char *why; /* the other outcomes: a sentence for the client */
 };

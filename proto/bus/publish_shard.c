@@ -14,15 +14,16 @@
     "the connection to Redis was lost before it answered; the event may or may not have been published: send it again with an " \
     "Idempotency-Key"
 
-/* What the function says to an option that it does not know: an older publisher has loaded its library since. */
 #define MAY_NOT "the Redis user may not publish"
-#define STALE "ERR sse_publish: unknown option"
+/* What the function says to an option that it does not know: an older publisher has loaded its library since. */
+#define STALE "unknown option"
 
 enum {
     REPLICAS_TIMEOUT_MS = 1000,
     PROBE_MS = 1000, /* without an answer for so long the shard is asked whether it takes writes */
     LARGE_BYTES = 16384,
     LARGE_UNDER_WAY_BYTES = 1 << 20,
+    EVENT_BYTES = 1024, /* an event of a batch takes Redis as long as so many bytes of a large one */
     CHANNELS = 256, /* that waiting events are told apart by */
 };
 
@@ -68,10 +69,22 @@ static void set_reason(struct publish_shard *shard, const char **reason, const c
         log_info("redis accepts writes again");
 }
 
+/* The sentence of an error that begins with this word and one of our functions; NULL: it is another one. */
+static const char *own_error(const redisReply *reply, const char *word)
+{
+    static const char *const functions[] = {" sse_publish: ", " sse_publish_many: "};
+    if (!redis_error_is(reply, word))
+        return NULL;
+    for (size_t i = 0; i != sizeof(functions) / sizeof(functions[0]); ++i)
+        if (strncmp(reply->str + strlen(word), functions[i], strlen(functions[i])) == 0)
+            return reply->str + strlen(word) + strlen(functions[i]);
+    return NULL;
+}
+
 /* What an answer to a write tells. */
 static void learn(struct publish_shard *shard, const redisReply *reply)
 {
-    bool ran = !redis_error(reply) || redis_error_is(reply, "ERR sse_publish: ");
+    bool ran = !redis_error(reply) || own_error(reply, "ERR") != NULL;
     if (!ran && redis_error_unwritable(reply) == NULL)
         return;
     shard->answered_ms = monotonic_ms();
@@ -168,8 +181,8 @@ static bool outcome_of(enum publish_outcome *out, struct slice text)
     return false;
 }
 
-/* The function answers with three bulk strings: id, position, outcome. */
-static bool read_answer(struct publish_answer *out, const redisReply *reply)
+/* sse_publish answers with three bulk strings: id, position, outcome. */
+static bool read_one(struct publish_answer *out, const redisReply *reply)
 {
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 3)
         return false;
@@ -178,25 +191,46 @@ static bool read_answer(struct publish_answer *out, const redisReply *reply)
            outcome_of(&out->outcome, resp_text(reply->element[2]));
 }
 
-/* The function's own errors, whose sentence follows these words. */
+/* sse_publish_many: outcome, position of the last event, and the id of each. */
+static bool read_many(struct publish_answer *out, struct publish_send *send, const redisReply *reply)
+{
+    size_t bytes = 0;
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 + send->events)
+        return false;
+    *out = (struct publish_answer){.ids = send->argv}; /* there are two words and more of each event */
+    for (size_t i = 0; i != send->events; ++i) {
+        send->argv[i] = resp_text(reply->element[2 + i]);
+        bytes += send->argv[i].n;
+        if (send->argv[i].p == NULL)
+            return false;
+    }
+    return bytes <= send->room && outcome_of(&out->outcome, resp_text(reply->element[0])) &&
+           position_parse(&out->at, resp_text(reply->element[1]));
+}
+
+static bool read_answer(struct publish_answer *out, struct publish_send *send, const redisReply *reply)
+{
+    return send->events != 0 ? read_many(out, send, reply) : read_one(out, reply) && out->id.n <= send->room;
+}
+
+/* The functions' own errors, by their first word. */
 static bool is_refusal(const redisReply *reply, enum publish_outcome *outcome, const char **why)
 {
     static const struct {
-        const char *start;
+        const char *word;
         enum publish_outcome outcome;
     } rows[] = {
-        {"ERR sse_publish: ", PUBLISH_REFUSED},
-        {"CONFLICT sse_publish: ", PUBLISH_CONFLICT},
-        {"ENDED sse_publish: ", PUBLISH_ENDED},
-        {"HISTORY sse_publish: ", PUBLISH_FAILED},
+        {"ERR", PUBLISH_REFUSED},
+        {"CONFLICT", PUBLISH_CONFLICT},
+        {"ENDED", PUBLISH_ENDED},
+        {"HISTORY", PUBLISH_FAILED},
     };
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); ++i)
-        if (redis_error_is(reply, rows[i].start)) {
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]) && *why == NULL; ++i) {
+        *why = own_error(reply, rows[i].word);
+        if (*why != NULL)
             *outcome = rows[i].outcome;
-            *why = reply->str + strlen(rows[i].start);
-            return true;
-        }
-    return false;
+    }
+    return *why != NULL;
 }
 
 static const char *failure(const redisReply *reply)
@@ -234,9 +268,14 @@ static void on_confirmed(void *data, const char *why)
 /* Also for what was published before: its first answer may never have come for want of replicas. */
 static void hold(struct publish_send *send, const struct publish_answer *answer)
 {
+    char *end = send->bytes;
     send->answer = *answer;
-    send->answer.id = slice_make(send->bytes, answer->id.n);
-    h2o_memcpy(send->bytes, answer->id.p, answer->id.n);
+    for (size_t i = 0; i != (send->events != 0 ? send->events : 1); ++i) {
+        struct slice *id = send->events != 0 ? &send->argv[i] : &send->answer.id;
+        h2o_memcpy(end, id->p, id->n);
+        *id = slice_make(end, id->n);
+        end += id->n;
+    }
     send->held = (struct wait_replicas_item){.cb = on_confirmed, .data = send};
     wait_replicas_hold(&send->shard->wait, &send->held);
 }
@@ -247,7 +286,8 @@ static bool repeat(struct publish_send *send);
 /* What counts as large; 0: it does not. */
 static size_t large_bytes(const struct publish_send *send)
 {
-    return send->room > LARGE_BYTES ? send->room : 0;
+    size_t bytes = send->room + send->events * EVENT_BYTES;
+    return bytes > LARGE_BYTES ? bytes : 0;
 }
 
 /* Redis did not run the function, or the function found its channel half-way to another shard: it has done nothing. */
@@ -259,7 +299,8 @@ static bool is_elsewhere(const redisReply *reply)
 /* Redis has lost our library, or has an older one. */
 static bool is_other_library(const redisReply *reply)
 {
-    return redis_error_is(reply, "ERR Function not found") || redis_error_is(reply, STALE);
+    const char *why = own_error(reply, "ERR");
+    return redis_error_is(reply, "ERR Function not found") || (why != NULL && strncmp(why, STALE, strlen(STALE)) == 0);
 }
 
 static void send_waiting(struct publish_shard *shard);
@@ -269,14 +310,14 @@ static void take_answer(struct publish_send *send, const redisReply *reply)
     struct publish_answer answer;
     if (reply == NULL)
         publish_send_fail(send, PUBLISH_BUS_DOWN, LOST_SENTENCE);
-    else if (read_answer(&answer, reply) && answer.id.n <= send->room && send->shard->wait.replicas != 0)
-        hold(send, &answer);
-    else if (read_answer(&answer, reply))
-        publish_send_answer(send, &answer);
     else if (is_elsewhere(reply))
         send->shard->on_again(send->shard->data, send, redis_error_down(reply));
-    else
+    else if (redis_error(reply) || !read_answer(&answer, send, reply))
         answer_error(send, reply);
+    else if (send->shard->wait.replicas != 0)
+        hold(send, &answer);
+    else
+        publish_send_answer(send, &answer);
 }
 
 static void on_answer(void *data, const redisReply *reply, const char *why)

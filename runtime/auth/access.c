@@ -214,29 +214,44 @@ static uint64_t life_ms(int64_t expires_s, int64_t now_ms)
     return expires_s * 1000 > now_ms ? (uint64_t)(expires_s * 1000 - now_ms) : 1;
 }
 
-/* By the policy, or by a token's grants; NULL: there is none. */
-static bool all_allowed(const struct policy *policy, const struct grants *grants, enum access_action action,
-                        const struct slice *channels, size_t count)
+/* What a request wants. */
+struct wish {
+    enum access_action action;
+    const struct slice *channels;
+    size_t count;
+    bool *granted; /* NULL: all of it or nothing */
+};
+
+/* By the policy, or by a token's grants; NULL: there is none. False where a channel is not allowed. */
+static bool all_allowed(const struct policy *policy, const struct grants *grants, const struct wish *wish)
 {
-    for (size_t i = 0; i < count; ++i)
-        if (!policy_open(policy, action, channels[i]) && (grants == NULL || !grants_allow(grants, channels[i])))
-            return false;
-    return true;
+    bool all = true;
+    for (size_t i = 0; i < wish->count && (all || wish->granted != NULL); ++i) {
+        struct slice channel = wish->channels[i];
+        bool allowed = policy_open(policy, wish->action, channel) || (grants != NULL && grants_allow(grants, channel));
+        if (wish->granted != NULL)
+            wish->granted[i] = allowed;
+        all = all && allowed;
+    }
+    return all;
 }
 
-static const char *check_token(const struct access *access, h2o_req_t *req, struct slice token, enum access_action action,
-                               const struct slice *channels, size_t count, struct access_pass *pass)
+static const char *check_token(const struct access *access, h2o_req_t *req, struct slice token, const struct wish *wish,
+                               struct access_pass *pass)
 {
     const struct jwt_claims *claims;
     int64_t now_ms = (int64_t)clock_us(CLOCK_REALTIME) / 1000;
     const char *why = token_cache_verify(access->tokens, &claims, token, now_ms / 1000);
     if (why != NULL)
         return refuse(req, pass, ACCESS_BAD_TOKEN, why);
-    const struct grants *grants = action == ACCESS_SUBSCRIBE ? &claims->subscribe : &claims->publish;
-    if (!all_allowed(access->files->policy, grants, action, channels, count))
-        return refuse(req, pass, ACCESS_NOT_GRANTED, "the token does not grant this");
+    const struct grants *grants = wish->action == ACCESS_SUBSCRIBE ? &claims->subscribe : &claims->publish;
+    bool all = all_allowed(access->files->policy, grants, wish);
+    if (!all && wish->granted == NULL)
+        return refuse(req, pass, ACCESS_NOT_GRANTED, ACCESS_NOT_GRANTED_SENTENCE);
+    if (!all)
+        access_count(ACCESS_NOT_GRANTED);
     pass->life_ms = life_ms(claims->expires_s, now_ms);
-    if (action == ACCESS_SUBSCRIBE && pass->life_ms != 0 && pass->life_ms < STREAM_LIFE_MIN_MS)
+    if (wish->action == ACCESS_SUBSCRIBE && pass->life_ms != 0 && pass->life_ms < STREAM_LIFE_MIN_MS)
         return refuse(req, pass, ACCESS_BAD_TOKEN, "the token expires within two seconds, too soon for a stream: get a new one");
     pass->key = claims->key;
     if (claims->subject.p != NULL)
@@ -244,11 +259,11 @@ static const char *check_token(const struct access *access, h2o_req_t *req, stru
     return NULL;
 }
 
-const char *access_check(const struct access *access, h2o_req_t *req, enum access_action action, const struct slice *channels,
-                         size_t count, struct access_pass *pass)
+static const char *check(const struct access *access, h2o_req_t *req, const struct wish *wish, struct access_pass *pass)
 {
+    enum access_action action = wish->action;
     *pass = (struct access_pass){.status = 0};
-    if (access == NULL || all_allowed(access->files->policy, NULL, action, channels, count))
+    if (access == NULL || all_allowed(access->files->policy, NULL, wish))
         return NULL;
     struct bearer bearer;
     const char *why = bearer_find(&bearer, req, &access->files->bearer);
@@ -262,7 +277,21 @@ const char *access_check(const struct access *access, h2o_req_t *req, enum acces
     if (bearer.by_cookie && action == ACCESS_SUBSCRIBE && !may_open_from(access->files, req))
         return refuse(req, pass, ACCESS_FOREIGN_ORIGIN,
                       "a token in a cookie opens streams only for pages of this host or of CORS_ORIGINS");
-    return check_token(access, req, bearer.token, action, channels, count, pass);
+    return check_token(access, req, bearer.token, wish, pass);
+}
+
+const char *access_check(const struct access *access, h2o_req_t *req, enum access_action action, const struct slice *channels,
+                         size_t count, struct access_pass *pass)
+{
+    return check(access, req, &(struct wish){action, channels, count, NULL}, pass);
+}
+
+const char *access_check_each(const struct access *access, h2o_req_t *req, enum access_action action, const struct slice *channels,
+                              size_t count, bool *granted, struct access_pass *pass)
+{
+    for (size_t i = 0; i != count; ++i)
+        granted[i] = true;
+    return check(access, req, &(struct wish){action, channels, count, granted}, pass);
 }
 
 bool access_knows(const struct access *access, uint32_t key)

@@ -64,6 +64,8 @@ void access_count_at(size_t first);
 /* Counts a refusal that access_check() did not make. */
 void access_count(enum access_refusal refusal);
 
+#define ACCESS_NOT_GRANTED_SENTENCE "the token does not grant this"
+
 struct access_pass {
     int status; /* of the refusal */
     uint64_t life_ms; /* the token is good for so long; 0: for ever, or no token was needed */
@@ -76,6 +78,11 @@ struct access_pass {
  * not open to anyone. */
 const char *access_check(const struct access *access, h2o_req_t *req, enum access_action action, const struct slice *channels,
                          size_t count, struct access_pass *pass);
+
+/* The same where a part of the channels is worth something: granted[i] says whether it may do this on channels[i], and a token that does not grant them all
+ * is no refusal. */
+const char *access_check_each(const struct access *access, h2o_req_t *req, enum access_action action, const struct slice *channels,
+                              size_t count, bool *granted, struct access_pass *pass);
 
 /* Whether the key by which a pass was given is a key of `access`, too: the files were read again. */
 bool access_knows(const struct access *access, uint32_t key);
