@@ -1,15 +1,9 @@
 #include "publisher/body.h"
 
-#include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <yajl/yajl_gen.h>
-#include <yajl/yajl_parse.h>
 
-#include "runtime/digits.h"
-#include "runtime/utf8.h"
-
-static _Thread_local char sentence[200];
+#include "publisher/json.h"
 
 static struct slice unquote(struct slice s)
 {
@@ -55,19 +49,12 @@ const char *body_kind_of(enum body_kind *kind, struct slice content_type)
         *kind = BODY_FORM;
     else if (type.n > 5 && strncasecmp(type.p, "text/", 5) == 0)
         *kind = BODY_TEXT;
+    else if (slice_eq_nocase(type, SLICE("application/x-ndjson")))
+        *kind = BODY_LINES;
     else
-        return "the Content-Type must be application/json, application/*+json, application/x-www-form-urlencoded or text/*";
+        return "the Content-Type must be application/json, application/*+json, application/x-ndjson, "
+               "application/x-www-form-urlencoded or text/*";
     return is_utf8_charset(rest) ? NULL : "the charset of the body must be utf-8";
-}
-
-const char *body_check_utf8(const char *what, struct slice text)
-{
-    for (size_t at = 0, n; at != text.n; at += n)
-        if ((n = utf8_length(text.p + at, text.n - at)) == 0) {
-            snprintf(sentence, sizeof(sentence), "%s is not UTF-8 at offset %zu", what, at);
-            return sentence;
-        }
-    return NULL;
 }
 
 /* By name, the last of each; the others are dropped. By a hash, so that finding a name takes no time that grows with their number. */
@@ -160,7 +147,7 @@ static void before_value(struct walk *walk, bool is_object)
 
 static int enter(struct walk *walk)
 {
-    walk->too_deep = ++walk->depth > BODY_DEPTH_MAX;
+    walk->too_deep = ++walk->depth > JSON_DEPTH_MAX;
     return !walk->too_deep;
 }
 
@@ -241,83 +228,13 @@ static const yajl_callbacks callbacks = {
     .yajl_end_array = on_array_end,
 };
 
-static const char *describe(yajl_handle handle, const struct walk *walk, size_t at)
-{
-    if (walk->too_deep)
-        return "the JSON body nests deeper than 64";
-    unsigned char *reason = yajl_get_error(handle, 0, NULL, 0);
-    snprintf(sentence, sizeof(sentence), "the JSON body is malformed at offset %zu: %.*s", at, (int)strcspn((char *)reason, ".\n"),
-             (char *)reason);
-    yajl_free_error(handle, reason);
-    return sentence;
-}
-
-/* yajl has consumed the byte that it stops at; what it finds missing only when told of the end is missing at the end. It takes a
- * whole value with an unfinished string after it for good: the line break, which no string may hold, brings that out. */
-static const char *parse(struct walk *walk, struct slice json)
-{
-    yajl_handle handle = yajl_alloc(&callbacks, NULL, walk);
-    if (handle == NULL)
-        abort();
-    yajl_status status = yajl_parse(handle, (const unsigned char *)json.p, json.n);
-    size_t consumed = yajl_get_bytes_consumed(handle), at = consumed == 0 ? 0 : consumed - 1;
-    if (status == yajl_status_ok) {
-        status = yajl_complete_parse(handle);
-        if (status == yajl_status_ok)
-            status = yajl_parse(handle, (const unsigned char *)"\n", 1);
-        at = json.n;
-    }
-    const char *why = status == yajl_status_ok ? NULL : describe(handle, walk, at);
-    yajl_free(handle);
-    return why;
-}
-
-static unsigned hex4(const char *p)
-{
-    return (unsigned)(digits_hex(p[0]) << 12 | digits_hex(p[1]) << 8 | digits_hex(p[2]) << 4 | digits_hex(p[3]));
-}
-
-/* A "\ud800" without its other half stands for no character, and yajl makes something else of it. `json` has passed the parser, so
- * every backslash begins a whole escape. */
-static const char *check_surrogates(struct slice json)
-{
-    const char *p = json.p, *end = json.p + json.n;
-    while ((p = memchr(p, '\\', (size_t)(end - p))) != NULL) {
-        unsigned unit = p[1] == 'u' ? hex4(p + 2) : 0;
-        bool high = unit >= 0xd800 && unit <= 0xdbff;
-        bool paired = high && p[6] == '\\' && p[7] == 'u' && (hex4(p + 8) & 0xfc00) == 0xdc00;
-        if ((unit & 0xf800) == 0xd800 && !paired) {
-            snprintf(sentence, sizeof(sentence), "the JSON body has half a surrogate pair at offset %zu", (size_t)(p - json.p));
-            return sentence;
-        }
-        p += paired ? 12 : p[1] == 'u' ? 6 : 2;
-    }
-    return NULL;
-}
-
-/* yajl takes form feeds and vertical tabs for space between tokens; no JSON text holds them anywhere. */
-static const char *check_space(struct slice json)
-{
-    for (size_t i = 0; i != json.n; ++i)
-        if (json.p[i] == '\f' || json.p[i] == '\v') {
-            snprintf(sentence, sizeof(sentence),
-                     "the JSON body is malformed at offset %zu: lexical error: invalid char in json text", i);
-            return sentence;
-        }
-    return NULL;
-}
-
 const char *body_from_json(struct body *body, struct slice json, struct body_param *params, size_t count)
 {
     *body = (struct body){.gen = NULL};
-    const char *why = body_check_utf8("the JSON body", json);
-    if (why == NULL)
-        why = check_space(json);
-    if (why != NULL)
-        return why;
     struct walk walk = {.gen = gen_new(), .params = params, .count = count, .index = index_make(params, count)};
-    if ((why = parse(&walk, json)) == NULL)
-        why = check_surrogates(json);
+    const char *why = json_parse("the JSON body", json, &callbacks, &walk);
+    if (walk.too_deep)
+        why = "the JSON body nests deeper than 64";
     if (why == NULL && walk.wrapped) {
         put_params(walk.gen, params, count);
         yajl_gen_map_close(walk.gen);

@@ -1,13 +1,10 @@
-/* What a POST says, turned into the data of one event. Pure: knows neither the request nor the bus. Sentences that name a place are
- * written to a buffer of the calling thread and stand until its next call. */
+/* What a POST says, turned into the data of one event. Pure: knows neither the request nor the bus. For its sentences see json.h. */
 #pragma once
 
 #include "runtime/seeded_hash.h"
 #include "runtime/slice.h"
 
-enum { BODY_DEPTH_MAX = 64 /* objects and arrays within each other */ };
-
-enum body_kind { BODY_NONE, BODY_JSON, BODY_FORM, BODY_TEXT };
+enum body_kind { BODY_NONE, BODY_JSON, BODY_FORM, BODY_TEXT, BODY_LINES /* application/x-ndjson: lines.h */ };
 
 /* A query or form parameter, decoded and UTF-8. */
 struct body_param {
@@ -35,8 +32,5 @@ void body_from_params(struct body *body, struct body_param *params, size_t count
  * object: they are added to an object's members where it has none of that name; another value stands under "_json" beside them.
  * NULL, or what is wrong and where; the body is empty then. */
 const char *body_from_json(struct body *body, struct slice json, struct body_param *params, size_t count);
-
-/* NULL when the text is UTF-8, else the sentence that says where it is not. `what` begins it: "the text body". */
-const char *body_check_utf8(const char *what, struct slice text);
 
 void body_free(struct body *body);

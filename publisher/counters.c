@@ -2,9 +2,9 @@
 
 #include "runtime/announce.h"
 
-#define PUBLISH(at, outcome) \
-    [COUNTER_PUBLISH +       \
-        at] = {"sse_publish_total", "outcome=\"" outcome "\"", METRIC_COUNTER, "Publishes that the bus answered, by outcome"}
+#define PUBLISH(at, outcome)                                                                  \
+    [COUNTER_PUBLISH + at] = {"sse_publish_total", "outcome=\"" outcome "\"", METRIC_COUNTER, \
+                              "Events that the bus answered for, by outcome; each of a batch counts"}
 #define STATUS(hundreds)                                                                                        \
     [COUNTER_STATUS + hundreds - 2] = {"sse_http_requests_total", "status=\"" #hundreds "xx\"", METRIC_COUNTER, \
                                        "Requests answered on the public listener, by class of status"}

@@ -1,7 +1,8 @@
 #include "publisher/endpoint.h"
 
+#include "publisher/answer.h"
+#include "publisher/batch.h"
 #include "publisher/counters.h"
-#include "publisher/post.h"
 #include "runtime/http.h"
 #include "runtime/monotonic.h"
 
@@ -12,76 +13,36 @@ struct endpoint {
     struct limits *limits; /* lives as long as the process */
 };
 
-/* A publish whose answer is awaited. It outlives the request when the client goes first: the hook, which dies with the request's
- * pool, then takes `req` out. */
-struct waiting {
-    h2o_req_t *req; /* NULL once the request is gone */
-    struct waiting **hook; /* in the request's pool */
+/* A publish of one event. */
+struct single {
+    struct answer answer;
     enum post_route route;
-    uint64_t began_us;
 };
-
-static void on_request_gone(void *hook)
-{
-    struct waiting *waiting = *(struct waiting **)hook;
-    if (waiting != NULL)
-        waiting->req = NULL;
-}
-
-static struct waiting *waiting_new(h2o_req_t *req, enum post_route route, uint64_t began_us)
-{
-    struct waiting *waiting = h2o_mem_alloc(sizeof(*waiting));
-    *waiting = (struct waiting){.req = req, .route = route, .began_us = began_us};
-    waiting->hook = h2o_mem_alloc_shared(&req->pool, sizeof(*waiting->hook), on_request_gone);
-    *waiting->hook = waiting;
-    return waiting;
-}
-
-static void waiting_free(struct waiting *waiting)
-{
-    if (waiting->req != NULL)
-        *waiting->hook = NULL;
-    free(waiting);
-}
-
-static void send_answer(h2o_req_t *req, enum post_route route, const struct publish_answer *answer)
-{
-    switch (answer->outcome) {
-    case PUBLISH_BUS_DOWN:
-    case PUBLISH_UNWRITABLE:
-        http_error_later(req, 503, 1, answer->why);
-        break;
-    case PUBLISH_REFUSED:
-        http_error(req, 400, answer->why);
-        break;
-    case PUBLISH_ENDED:
-        http_error(req, 409, answer->why);
-        break;
-    case PUBLISH_CONFLICT:
-        http_error(req, 422, answer->why);
-        break;
-    case PUBLISH_FAILED:
-        http_error(req, 500, answer->why);
-        break;
-    default:
-        if (route == POST_LEGACY)
-            http_send(req, 303, "text/plain; charset=utf-8", SLICE("broadcasted"));
-        else
-            http_send(req, 200, "application/json", http_json_text(req, SLICE("id"), answer->id));
-    }
-}
 
 static void on_published(void *data, const struct publish_answer *answer)
 {
-    struct waiting *waiting = data;
-    h2o_req_t *req = waiting->req;
-    enum post_route route = waiting->route;
-    metric_add(COUNTER_PUBLISH + answer->outcome, 1);
-    if (answer->outcome != PUBLISH_BUS_DOWN && answer->outcome != PUBLISH_UNWRITABLE)
-        metric_time(COUNTER_DURATION, monotonic_us() - waiting->began_us);
-    waiting_free(waiting);
-    if (req != NULL)
-        send_answer(req, route, answer);
+    struct single *single = data;
+    enum post_route route = single->route;
+    int status = answer_status(answer->outcome);
+    answer_count(&single->answer, answer->outcome, 1);
+    h2o_req_t *req = answer_take(&single->answer);
+    free(single);
+    if (req == NULL)
+        return;
+    if (status != 0)
+        answer_refuse(req, status, answer->why);
+    else if (route == POST_LEGACY)
+        http_send(req, 303, "text/plain; charset=utf-8", SLICE("broadcasted"));
+    else
+        http_send(req, 200, "application/json", http_json_text(req, SLICE("id"), answer->id));
+}
+
+static void send_one(struct publish *bus, h2o_req_t *req, const struct post *post, uint64_t began_us)
+{
+    struct single *single = h2o_mem_alloc(sizeof(*single));
+    single->route = post->route;
+    answer_await(&single->answer, req, began_us);
+    publish_send(bus, &post->publish, on_published, single);
 }
 
 /* False when the request was answered with 429. Before its token is looked at, and its body. */
@@ -109,10 +70,10 @@ static int on_req(h2o_handler_t *self, h2o_req_t *req)
         return 0;
     const char *why = post_read(&post, req, endpoint->options, &status);
     if (why == NULL)
-        publish_send(*endpoint->bus, &post.publish, on_published, waiting_new(req, post.route, began_us));
+        (post.lines.count != 0 ? batch_send : send_one)(*endpoint->bus, req, &post, began_us);
     else
         http_error(req, status, why);
-    body_free(&post.body);
+    post_free(&post);
     return 0;
 }
 

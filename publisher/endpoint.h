@@ -1,4 +1,4 @@
-/* The public routes: POST /post and POST /channels/{name}. */
+/* The public routes: POST /post, POST /channels/{name} and POST /channels. */
 #pragma once
 
 #include "proto/bus/publish.h"

@@ -7,6 +7,7 @@
 #include "proto/message.h"
 #include "proto/sse.h"
 #include "publisher/counters.h"
+#include "publisher/json.h"
 #include "runtime/digits.h"
 #include "runtime/http.h"
 #include "runtime/net/forwarded.h"
@@ -45,10 +46,10 @@ static const char *fail(struct reading *reading, int status, const char *why)
 static const char *read_route(struct reading *reading)
 {
     struct slice path = http_path(reading->req), prefix = SLICE("/channels/");
-    bool is_channel = slice_starts(path, prefix);
+    bool is_channel = slice_starts(path, prefix), is_channels = slice_eq(path, SLICE("/channels"));
     if (path.p == NULL)
         return "the path holds a broken percent escape";
-    if (!is_channel && !(reading->options->service.demo && slice_eq(path, SLICE("/post"))))
+    if (!is_channel && !is_channels && !(reading->options->service.demo && slice_eq(path, SLICE("/post"))))
         return fail(reading, 404,
                     reading->options->service.demo ? "no such path; publish to /post or /channels/{name}"
                                                    : "no such path; publish to /channels/{name}");
@@ -56,7 +57,9 @@ static const char *read_route(struct reading *reading)
         http_add_header(reading->req, "allow", SLICE("POST"));
         return fail(reading, 405, "this path allows only POST");
     }
-    reading->post->route = is_channel ? POST_CHANNEL : POST_LEGACY;
+    reading->post->route = is_channel ? POST_CHANNEL : is_channels ? POST_CHANNELS : POST_LEGACY;
+    if (is_channels)
+        return NULL;
     reading->post->publish.channel = is_channel ? slice_from(path, prefix.n) : SLICE("post");
     return channel_check(reading->post->publish.channel);
 }
@@ -84,9 +87,20 @@ static const char *check_origin(struct reading *reading)
     return fail(reading, 403, "this origin is not in CORS_ORIGINS");
 }
 
+/* A gateway that checks tokens can't see the channels of lines. It demands that this is done here, where it counts on it. */
+static const char *check_demand(struct reading *reading)
+{
+    if (reading->options->service.access != NULL || http_header(reading->req, "sse-tokens").p == NULL)
+        return NULL;
+    return fail(reading, 500, "the gateway checks tokens and this publisher does not: it needs the same JWT_KEY_FILE");
+}
+
+/* Of lines that name their channels it is checked once they are read. */
 static const char *check_access(struct reading *reading)
 {
     struct access_pass pass;
+    if (reading->post->route == POST_CHANNELS)
+        return check_demand(reading);
     const char *why =
         access_check(reading->options->service.access, reading->req, ACCESS_PUBLISH, &reading->post->publish.channel, 1, &pass);
     reading->post->publish.author = pass.subject;
@@ -129,7 +143,7 @@ static bool take_number(struct reading *reading, struct slice name, struct slice
 static bool take_option(struct reading *reading, struct slice name, struct slice value)
 {
     struct publish_request *publish = &reading->post->publish;
-    if (reading->post->route != POST_CHANNEL)
+    if (reading->post->route == POST_LEGACY)
         return false;
     if (slice_eq(name, SLICE("event")))
         publish->type = value;
@@ -249,7 +263,35 @@ static const char *read_text(struct reading *reading)
     if (reading->params.size != 0)
         return "a text body and query parameters can't both be the data";
     reading->post->publish.data = slice_of_iovec(reading->req->entity);
-    return body_check_utf8("the text body", reading->post->publish.data);
+    return json_check_utf8("the text body", reading->post->publish.data);
+}
+
+/* What the query or a header says of a single event. */
+static const char *check_fields(const struct reading *reading)
+{
+    static _Thread_local char sentence[96];
+    const struct publish_request *publish = &reading->post->publish;
+    const char *name = publish->type.p != NULL ? "event" : publish->id.p != NULL ? "id" : NULL;
+    for (enum number i = RETRY; name == NULL && i <= LEASE; ++i)
+        if (reading->numbers[i].p != NULL)
+            name = number_names[i].parameter;
+    if (name == NULL)
+        return NULL;
+    snprintf(sentence, sizeof(sentence), "with application/x-ndjson, %s stands in the lines, not in the query or a header", name);
+    return sentence;
+}
+
+static const char *read_many(struct reading *reading)
+{
+    struct post *post = reading->post;
+    if (post->route == POST_LEGACY)
+        return fail(reading, 415, "this path takes one event; publish many to /channels/{name}");
+    if (reading->params.size != 0)
+        return "lines and query parameters can't both be the data";
+    const char *why = check_fields(reading);
+    return why != NULL ? why
+                       : lines_read(&post->lines, slice_of_iovec(reading->req->entity), post->route == POST_CHANNELS,
+                                    reading->options->retry_ms, &reading->status);
 }
 
 static const char *read_data(struct reading *reading)
@@ -260,6 +302,10 @@ static const char *read_data(struct reading *reading)
     const char *why = body_kind_of(&kind, http_header(reading->req, "content-type"));
     if (why != NULL)
         return fail(reading, 415, why);
+    if (post->route == POST_CHANNELS && kind != BODY_LINES)
+        return fail(reading, 415, "this path takes application/x-ndjson: lines that name their channel");
+    if (kind == BODY_LINES)
+        return read_many(reading);
     if (kind == BODY_NONE && entity.n != 0)
         return fail(reading, 415, "a body needs a Content-Type");
     if (post->publish.end && entity.n == 0 && reading->params.size == 0)
@@ -276,24 +322,53 @@ static const char *read_data(struct reading *reading)
     return why;
 }
 
-/* Line breaks become seven bytes each, and control bytes of a form six: what is small here may be large in Redis. */
+/* The data of all events together on the stream. Line breaks become seven bytes each, and control bytes of a form six: what is small here may be large in
+ * Redis. Counted only where it might be more than `max`. */
+static size_t data_size(const struct post *post, size_t max)
+{
+    size_t most = post->publish.data.n * 7 + 7, size = 0;
+    for (size_t i = 0; i != post->lines.count; ++i)
+        most += post->lines.items[i].event.data.n * 7 + 7;
+    if (most <= max)
+        return most;
+    for (size_t i = 0; i != post->lines.count; ++i)
+        size += sse_data_size(post->lines.items[i].event.data);
+    return post->lines.count != 0 ? size : sse_data_size(post->publish.data);
+}
+
 static const char *check_event_size(struct reading *reading)
 {
     static _Thread_local char sentence[160];
-    struct publish_request *publish = &reading->post->publish;
-    size_t max = (size_t)publish->data_max, most = publish->data.n * 7 + 7,
-           size = most <= max ? most : sse_data_size(publish->data);
+    size_t max = (size_t)reading->post->publish.data_max, size = data_size(reading->post, max);
     if (size <= max)
         return NULL;
-    snprintf(sentence, sizeof(sentence), "the event's data takes %zu bytes on the stream, more than %zu", size, max);
+    snprintf(sentence, sizeof(sentence), "the %s data takes %zu bytes on the stream, more than %zu",
+             reading->post->lines.count != 0 ? "events'" : "event's", size, max);
     return fail(reading, 413, sentence);
+}
+
+/* The rights to the channels that lines name. */
+static const char *check_lines(struct reading *reading)
+{
+    struct post *post = reading->post;
+    struct access_pass pass;
+    if (post->route != POST_CHANNELS)
+        return NULL;
+    struct slice *channels = h2o_mem_alloc_pool(&reading->req->pool, post->lines.count * sizeof(*channels));
+    post->granted = h2o_mem_alloc_pool(&reading->req->pool, post->lines.count * sizeof(*post->granted));
+    for (size_t i = 0; i != post->lines.count; ++i)
+        channels[i] = post->lines.items[i].channel;
+    const char *why = access_check_each(reading->options->service.access, reading->req, ACCESS_PUBLISH, channels, post->lines.count,
+                                        post->granted, &pass);
+    post->publish.author = pass.subject;
+    return why == NULL ? NULL : fail(reading, pass.status, why);
 }
 
 const char *post_read(struct post *post, h2o_req_t *req, const struct options *options, int *status)
 {
-    static const char *(*const steps[])(struct reading *) = {read_route, check_once,      check_origin, check_access,
-                                                             check_size, read_query,      read_headers, check_event,
-                                                             read_data,  check_event_size};
+    static const char *(*const steps[])(struct reading *) = {read_route, check_once,       check_origin, check_access,
+                                                             check_size, read_query,       read_headers, check_event,
+                                                             read_data,  check_event_size, check_lines};
     struct reading reading = {.req = req, .post = post, .options = options, .status = 400};
     *post = (struct post){.publish = {.retry_ms = options->retry_ms,
                                       .history_len = options->history_len,
@@ -305,4 +380,10 @@ const char *post_read(struct post *post, h2o_req_t *req, const struct options *o
         why = steps[i](&reading);
     *status = reading.status;
     return why;
+}
+
+void post_free(struct post *post)
+{
+    body_free(&post->body);
+    lines_free(&post->lines);
 }

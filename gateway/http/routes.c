@@ -11,12 +11,14 @@
 
 #define METHODS_STREAM "GET, HEAD, OPTIONS"
 #define METHODS_CHANNEL "GET, HEAD, POST, OPTIONS"
+#define METHODS_CHANNELS "POST, OPTIONS"
 
 enum kind {
     ROUTE_PAGE,
     ROUTE_ASSET, /* named by the rest of the path */
     ROUTE_CHANNEL, /* one channel, named in the table */
     ROUTE_NAMED, /* one channel, named by the rest of the path */
+    ROUTE_CHANNELS, /* the channels named in the lines of the body */
     ROUTE_SUBSCRIBE, /* the channels named in the query */
 };
 
@@ -37,6 +39,7 @@ static const struct route {
     {"/events", ROUTE_CHANNEL, "counter", WELCOME_NOTHING, FORM_FULL, 0, false, true},
     {"/exchange_rates/usd_eur", ROUTE_CHANNEL, "usd_eur", WELCOME_NOTHING, FORM_FULL, 1, false, true},
     {"/channels/", ROUTE_NAMED, NULL, WELCOME_POSITION, FORM_LEAN, 0, true, false},
+    {"/channels", ROUTE_CHANNELS, NULL, WELCOME_NOTHING, FORM_LEAN, 0, true, false},
     {"/subscribe", ROUTE_SUBSCRIBE, NULL, WELCOME_POSITION, FORM_LEAN, 0, false, false},
 };
 
@@ -103,20 +106,30 @@ static void serve_page(h2o_req_t *req)
         http_error(req, 406, "this path answers with text/html, which the Accept header excludes");
 }
 
+static const char *methods(const struct route *route)
+{
+    return route->kind == ROUTE_CHANNELS ? METHODS_CHANNELS : route->publish ? METHODS_CHANNEL : METHODS_STREAM;
+}
+
 /* What only the publisher can answer. -1 lets the next handler, the proxy, have it. */
 static int pass_on(h2o_req_t *req, const struct route *route, struct slice path)
 {
     if (!route->publish || !http_method_is(req, "POST")) {
-        http_add_header(req, "allow", slice_of(route->publish ? METHODS_CHANNEL : METHODS_STREAM));
+        http_add_header(req, "allow", slice_of(methods(route)));
         http_error(req, 405,
-                   route->publish ? "this path allows only GET, HEAD, OPTIONS and POST"
-                                  : "this path allows only GET, HEAD and OPTIONS");
+                   route->kind == ROUTE_CHANNELS ? "this path allows only OPTIONS and POST"
+                   : route->publish              ? "this path allows only GET, HEAD, OPTIONS and POST"
+                                                 : "this path allows only GET, HEAD and OPTIONS");
         return 0;
     }
     if (edge_refuse_origin(req))
         return 0;
-    struct slice channel = route->kind == ROUTE_NAMED ? slice_from(path, strlen(route->path)) : slice_of(route->channel);
+    struct slice channel = {NULL, 0};
     struct refusal why;
+    if (route->kind == ROUTE_NAMED)
+        channel = slice_from(path, strlen(route->path));
+    else if (route->kind == ROUTE_CHANNEL)
+        channel = slice_of(route->channel);
     if (!admission_publish(req, &why)) {
         http_error_later(req, why.status, why.retry_s, why.sentence);
         return 0;
@@ -142,8 +155,8 @@ static int on_req(h2o_handler_t *handler, h2o_req_t *req)
     else if (route == NULL)
         http_error(req, 404, "no such path");
     else if (http_method_is(req, "OPTIONS"))
-        edge_options(req, route->publish ? METHODS_CHANNEL : METHODS_STREAM);
-    else if (!http_method_is(req, "GET") && !http_method_is(req, "HEAD"))
+        edge_options(req, methods(route));
+    else if (route->kind == ROUTE_CHANNELS || (!http_method_is(req, "GET") && !http_method_is(req, "HEAD")))
         return pass_on(req, route, path);
     else if (route->kind == ROUTE_PAGE)
         serve_page(req);

@@ -41,10 +41,16 @@ static void succeeded(struct site *site)
 
 /* ---- the head of a request ---- */
 
-/* JWT_KEY_FILE and POLICY_FILE, as the publisher itself judges. False when it was answered. */
+/* JWT_KEY_FILE and POLICY_FILE, as the publisher itself judges. False when it was answered. Channels that stand in the body only the publisher can
+ * judge; where tokens are checked here it is told so, and refuses if it checks none. */
 static bool is_allowed(h2o_req_t *req, struct slice channel)
 {
     struct access_pass pass;
+    if (channel.p == NULL) {
+        if (site_worker_of(req)->access != NULL)
+            h2o_add_header_by_str(&req->pool, &req->headers, H2O_STRLIT("sse-tokens"), 0, NULL, H2O_STRLIT("checked"));
+        return true;
+    }
     const char *error = channel_check(channel);
     if (error != NULL) {
         http_error(req, 400, error);

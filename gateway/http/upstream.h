@@ -10,7 +10,7 @@ void upstream_register(struct site *site, h2o_pathconf_t *path, SSL_CTX *tls);
 /* From now on this worker's new connections to the publisher use `tls`, whose reference the worker takes over. Worker thread. */
 void upstream_set_tls(struct site_worker *worker, SSL_CTX *tls);
 
-/* Checks the token. True when the request may publish on the channel and be passed on: its repeated fields are joined then. False
+/* Checks the token, unless the channels stand in the body ({NULL, 0}). True when the request may publish on the channel and be passed on: its repeated fields are joined then. False
  * when it was answered here. Nothing is sent again from here. */
 bool upstream_begin(h2o_req_t *req, struct slice channel);
 

@@ -4,6 +4,7 @@
 #include "publisher/body.h"
 
 #include "proto/event.h"
+#include "publisher/json.h"
 #include "tests/fuzz/json.h"
 
 enum { PARAMS_MAX = 8 };
@@ -92,7 +93,7 @@ static void check_good(const struct body *body, const struct json_value *value, 
 {
     struct json_value made;
     struct text want = {NULL, 0, 0};
-    must(json_read(&made, body->data, BODY_DEPTH_MAX + 1));
+    must(json_read(&made, body->data, JSON_DEPTH_MAX + 1));
     expect(&want, value, params, count);
     must(slice_eq(text_slice(&made.normal), text_slice(&want)));
     for (size_t i = 0; i != body->data.n; ++i)
@@ -128,7 +129,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct json_value value;
     struct body body;
     size_t count = utf8_valid(text) ? split_params(params, text) : 0; /* post.c has refused others */
-    bool good = json_read(&value, json, BODY_DEPTH_MAX);
+    bool good = json_read(&value, json, JSON_DEPTH_MAX);
     const char *why = body_from_json(&body, json, params, count);
     must((why == NULL) == good);
     if (why == NULL)

@@ -1,11 +1,12 @@
 /* Input: the fields method, target, body (0xff can't be in it), and then header lines.
  * What post_read() lets through can be published: a channel of the grammar, type, id, retry and key within the rules, data in UTF-8, and JSON where
- * the body is not text. What it refuses has one of the statuses of the README and a sentence. */
+ * the body is not text; of many lines fuzz_lines.c says more. What it refuses has one of the statuses of the README and a sentence. */
 #include "publisher/post.h"
 
 #include "proto/channel.h"
 #include "proto/event.h"
 #include "proto/message.h"
+#include "publisher/json.h"
 #include "runtime/http.h"
 #include "tests/fuzz/json.h"
 #include "tests/fuzz/request.h"
@@ -31,7 +32,10 @@ static void check_good(const struct post *post, h2o_req_t *req)
     enum body_kind kind;
     check_headers(req);
     must(slice_eq(slice_of_iovec(req->method), SLICE("POST")) && req->entity.len <= BODY_LIMIT);
-    must(channel_check(publish->channel) == NULL);
+    must((post->lines.count != 0) ==
+         (post->route == POST_CHANNELS ||
+          (post->route == POST_CHANNEL && body_kind_of(&kind, http_header(req, "content-type")) == NULL && kind == BODY_LINES)));
+    must(post->route == POST_CHANNELS ? publish->channel.p == NULL : channel_check(publish->channel) == NULL);
     must(event_check_type(publish->type) == NULL && event_check_id(publish->id) == NULL);
     must(publish->retry_ms >= 0 && publish->retry_ms <= EVENT_RETRY_MAX && publish->key.n <= 200);
     for (size_t i = 0; i != publish->key.n; ++i)
@@ -41,10 +45,13 @@ static void check_good(const struct post *post, h2o_req_t *req)
     must(publish->history_len >= 1 && publish->history_len <= HISTORY_LEN && publish->history_ttl_s >= 1 &&
          publish->history_ttl_s <= HISTORY_TTL_MAX);
     must(publish->lease_s <= MESSAGE_LEASE_MAX && (!publish->end || publish->lease_s == 0));
-    if (publish->end && publish->data.n == 0 && post->body.gen == NULL && kind != BODY_TEXT) {
+    if (post->lines.count != 0) {
+        must(publish->type.p == NULL && publish->id.p == NULL && !publish->end && publish->lease_s == 0 && post->body.gen == NULL);
+        must((post->granted != NULL) == (post->route == POST_CHANNELS));
+    } else if (publish->end && publish->data.n == 0 && post->body.gen == NULL && kind != BODY_TEXT) {
         must(req->entity.len == 0 && publish->id.n == 0 && publish->type.n == 0);
     } else if (post->body.gen != NULL) {
-        must(slice_eq(post->body.data, publish->data) && json_read(&value, publish->data, BODY_DEPTH_MAX + 1));
+        must(slice_eq(post->body.data, publish->data) && json_read(&value, publish->data, JSON_DEPTH_MAX + 1));
         text_free(&value.normal);
     } else {
         must(kind == BODY_TEXT && slice_eq(publish->data, slice_of_iovec(req->entity)));
@@ -53,7 +60,7 @@ static void check_good(const struct post *post, h2o_req_t *req)
 
 static void check_status(h2o_req_t *req, int status, const char *why)
 {
-    static const int statuses[] = {400, 403, 404, 405, 413, 414, 415, 431};
+    static const int statuses[] = {400, 403, 404, 405, 413, 414, 415, 431, 500};
     bool known = false;
     for (size_t i = 0; i != sizeof(statuses) / sizeof(statuses[0]); ++i)
         known = known || status == statuses[i];
@@ -86,7 +93,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check_good(&post, &request.req);
     else
         check_status(&request.req, status, why);
-    body_free(&post.body);
+    post_free(&post);
     request_close(&request);
     disown(target);
     disown(body);

@@ -42,7 +42,7 @@ test('Accept that excludes text/html is 406 on the page', async () => {
 });
 
 test('an unknown path is 404', async () => {
-    for (const path of ['/nope', '/sse/', '/sse/x', '/channels', '/exchange_rates', '/exchange_rates/eur_usd', '/subscribe/x', '/healthz', '/readyz', '/metrics', '/index.html', '//sse'])
+    for (const path of ['/nope', '/sse/', '/sse/x', '/channel', '/exchange_rates', '/exchange_rates/eur_usd', '/subscribe/x', '/healthz', '/readyz', '/metrics', '/index.html', '//sse'])
         await refused(await request(gw.url + path), 404, path);
 });
 

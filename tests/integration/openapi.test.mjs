@@ -13,7 +13,8 @@ import { ROOT, Stack, tempFolder, until, within } from './stack.mjs';
 import { openStream } from './sse.mjs';
 
 // What no test can bring about here, and where it is tested.
-const UNPROVOKED = ['gateway admin GET /healthz 503', 'publisher admin GET /healthz 503']; // a thread that is stuck: tests/integration/observability.test.mjs
+const UNPROVOKED = ['gateway admin GET /healthz 503', 'publisher admin GET /healthz 503', // a thread that is stuck: tests/integration/observability.test.mjs
+    'gateway POST /channels 503', 'publisher POST /channels 503']; // too many bytes being received, of any path: tests/integration/bodies.test.mjs
 
 const text = readFileSync(join(ROOT, 'proto/openapi.yaml'), 'utf8');
 const doc = parse(text, { maxAliasCount: 1000 });
@@ -57,7 +58,9 @@ function conforms(what, server, response, { headers, body }, { head = false } = 
     if (type === undefined)
         return assert.equal(body, '', what);
     assert.ok(type in response.content, `${what} has content-type ${type}`);
-    if (!head && type !== 'text/event-stream')
+    if (type === 'application/x-ndjson')
+        body.trimEnd().split('\n').forEach(line => valid(response.content[type].schema, JSON.parse(line), what));
+    else if (!head && type !== 'text/event-stream')
         valid(response.content[type].schema, type === 'application/json' ? JSON.parse(body) : body, what);
 }
 
@@ -87,11 +90,12 @@ async function provoke(s, status, how, wanted) {
         assert.ok(statusesOf(server, operation).includes(String(status)), `${server} ${method} ${template} is documented to answer ${status}`);
         const { query, path = pathOf(template), tries = 1, ...options } = typeof how === 'function' ? how(server, method, template) : how;
         const url = bases(s)[server] + (query === undefined ? path : withQuery(path, query));
+        const lines = template === '/channels';
         if (method === 'POST')
-            options.headers = { 'content-type': 'text/plain', ...options.headers };
+            options.headers = { 'content-type': lines ? 'application/x-ndjson' : 'text/plain', ...options.headers };
         let answer;
         for (let i = 0; i < tries && answer?.status !== status; ++i)
-            answer = await exchange(url, { method, body: method === 'POST' ? 'hello' : null, ...options });
+            answer = await exchange(url, { method, body: method !== 'POST' ? null : lines ? '{"channel":"news","data":"hello"}\n' : 'hello', ...options });
         const what = `${server} ${method} ${template} ${status}`;
         assert.equal(answer.status, status, `${what}: ${answer.status} ${answer.body}`);
         conforms(what, server, resolve(operation.responses[status]), answer);
@@ -105,6 +109,8 @@ const FOREIGN = { origin: 'https://elsewhere.example' };
 const isStream = (server, method, template) => server === 'gateway' && method === 'GET' && doc.paths[template].get.tags.includes('streams');
 const isPoll = (server, method, template) => server === 'gateway' && method === 'GET' && ['/channels/{name}', '/subscribe'].includes(template);
 const isPost = (server, method) => method === 'POST';
+const isLines = (server, method, template) => method === 'POST' && template === '/channels';
+const isSingle = (...row) => isPost(...row) && !isLines(...row); // its refusals are the request's, not a line's
 const isPage = (server, method, template) => method === 'GET' && /^\/(page\/.*|status)?$/.test(template);
 const isGateway = server => server === 'gateway';
 const either = (...picks) => (...row) => picks.some(pick => pick(...row));
@@ -128,7 +134,7 @@ test('it has the routes that the code has, and no other', () => {
     // GET / is two things, by port: the page, and the index of the admin port, which the description tells of
     const inCode = [...new Set([...public_, ...admin, ...status])].map(path => path.replace(/^\/channels\/$/, '/channels/{name}').replace(/^\/page\/$/, '/page/{version}/{file}'));
     assert.deepEqual(Object.keys(doc.paths).sort(), inCode.sort());
-    assert.deepEqual(publishing.sort(), ['/channels/', '/post']);
+    assert.deepEqual(publishing.sort(), ['/channels', '/channels/', '/post']);
     const register = SOURCES.filter(path => code(path).includes('h2o_config_register_path'));
     assert.deepEqual(register, ['gateway/http/routes.c', 'gateway/http/status.c', 'publisher/endpoint.c', 'runtime/admin.c']);
 });
@@ -160,6 +166,7 @@ test('invalid requests are answered as described', async () => {
     const isAsset = (server, method, template) => method === 'GET' && template.startsWith('/page/');
     await provoke(s, 400, bad, either(isStream, isPost, (...row) => isGateway(...row) && isAsset(...row)));
     await provoke(s, 403, { headers: FOREIGN }, (server, method) => server === 'gateway' && method !== 'GET');
+    await provoke(s, 403, { headers: FOREIGN }, (server, ...row) => server === 'publisher' && isLines(server, ...row));
     await provoke(s, 404, { path: '/page/1/nothing.js' }, isAsset);
     await provoke(s, 406, { headers: { accept: 'image/png' } }, either(isStream, (server, method, template) => method === 'GET' && template === '/'));
     await provoke(s, 413, { body: 'x'.repeat(3000) }, isPost);
@@ -172,15 +179,17 @@ test('errors that an author or operator has to fix are answered as described', a
     const headers = { 'content-type': 'text/plain', 'idempotency-key': 'taken' };
     for (const path of ['/post', '/channels/news'])
         await exchange(s.pub[0].url + path, { method: 'POST', headers, body: 'another' });
-    await provoke(s, 422, { headers }, isPost);
+    await provoke(s, 422, { headers }, isSingle);
     for (const name of ['post', 'news'])
         await s.redis.command(['RENAME', `{sse:${name}}:log`, `kept ${name}`]);
     for (const path of ['/post', '/channels/news'])
         await exchange(s.pub[0].url + path, { method: 'POST', headers: { 'content-type': 'text/plain', 'sse-end': '1' }, body: 'last' });
-    await provoke(s, 409, {}, isPost);
+    await provoke(s, 409, {}, isSingle);
     for (const name of ['post', 'news'])
         await s.redis.command(['SET', `{sse:${name}}:log`, 'no history']);
-    await provoke(s, 500, {}, isPost);
+    await provoke(s, 500, {}, isSingle);
+    await provoke(s, 200, {}, isLines); // with an error in its line
+    await provoke(s, 500, { headers: { 'sse-tokens': 'checked' } }, isLines);
     for (const name of ['post', 'news'])
         await s.redis.command(['RENAME', `kept ${name}`, `{sse:${name}}:log`]);
 });
@@ -250,7 +259,7 @@ test('requests without the right are refused as described', async () => {
     const guarded = either(isStream, isPost);
     await provoke(closed, 401, {}, guarded);
     await provoke(closed, 401, { headers: { authorization: 'Bearer nonsense' } }, guarded);
-    await provoke(closed, 403, { headers: { authorization } }, guarded);
+    await provoke(closed, 403, { headers: { authorization } }, either(isStream, isSingle));
     await provoke(closed, 400, { headers: { authorization }, query: 'access_token=another' }, guarded);
     await closed.stop();
 });
@@ -284,7 +293,8 @@ test('a client over a limit learns when to retry', async () => {
 test('an outage is answered as described', async () => {
     await s.redis.kill();
     await until('both know', async () => (await s.gw[0].ready()).status === 503 && (await s.pub[0].ready()).status === 503);
-    await provoke(s, 503, {}, isPost);
+    await provoke(s, 503, {}, isSingle);
+    await provoke(s, 200, {}, isLines);
     await provoke(s, 503, {}, (server, method, template) => template === '/readyz');
     await s.redis.start();
     await s.pub[0].kill();

@@ -61,7 +61,7 @@ test('the publisher\'s errors come through as they are', async () => {
 });
 
 test('an unknown path is 404 for a POST too, and a stream-only path takes none', async () => {
-    for (const path of ['/nope', '/channels', '/sse/x']) {
+    for (const path of ['/nope', '/channel', '/sse/x']) {
         const answer = await request(s.gw[0].url + path, { method: 'POST', headers: JSON_TYPE, body: '{}' });
         assert.equal(answer.status, 404, `${path}: ${answer.body}`);
         assert.equal(typeof JSON.parse(answer.body).error, 'string');

@@ -192,7 +192,7 @@ const REFUSED = [
     ['a compressed body', '/post', { ...JSON_TYPE, 'content-encoding': 'gzip' }, '{}', 415, /Content-Encoding/],
     ['an unknown path', '/posts', JSON_TYPE, '{}', 404, /no such path/],
     ['the root', '/', JSON_TYPE, '{}', 404, /no such path/],
-    ['/channels without a name', '/channels', JSON_TYPE, '{}', 404, /no such path/],
+    ['a path that is near', '/channel', JSON_TYPE, '{}', 404, /no such path/],
     ['a path with something after /post', '/post/', JSON_TYPE, '{}', 404, /no such path/],
     ['a path with a broken escape', '/channels/%g0', JSON_TYPE, '{}', 400, /path holds a broken/],
     ['an empty channel name', '/channels/', JSON_TYPE, '{}', 400, /channel/],

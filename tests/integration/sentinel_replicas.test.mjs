@@ -68,6 +68,27 @@ test('one replica of two hangs: with 1 all goes on, with 2 it is a 503 that says
     stream.close();
 });
 
+test('a batch waits as one event does: its ids come when the replicas have it, and a repeat with its key has them again', async () => {
+    const lines = Array.from({ length: 50 }, (_, n) => `{"data":"batch ${n}"${n === 7 ? ',"id":"own"' : ''}}\n`).join('');
+    const batch = () => request(`${s.pub[1].url}/channels/replicas`, { method: 'POST', headers: { 'content-type': 'application/x-ndjson', 'idempotency-key': 'batch' }, body: lines });
+    replicas[1].pause();
+    try {
+        const answer = await batch();
+        assert.equal(answer.status, 503);
+        assert.match(answer.body, /on 1 of PUBLISH_REPLICAS=2 replicas/);
+    } finally {
+        replicas[1].resume();
+    }
+    let again;
+    await until('it is acknowledged', async () => (again = await batch()).status === 200);
+    assert.ok(await has(replicas[1], 'batch 49'));
+    const { ids } = JSON.parse(again.body);
+    const entries = (await primary.command(['XREVRANGE', '{sse:replicas}:log', '+', '-', 'COUNT', '50'])).reverse();
+    assert.deepEqual(ids, entries.map(([, [, payload]]) => /^id: (.*)$/m.exec(payload)[1]));
+    assert.equal(ids[7], 'own');
+    assert.ok(entries[0][1][1].includes('data: batch 0\n'), 'there once');
+});
+
 test('requests that wait when the connection is lost get 503, and none waits for ever', async () => {
     for (const node of replicas)
         node.pause();

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "publisher/json.h"
 #include "tests/check.h"
 
 enum { PARAMS_MAX = 8 };
@@ -158,9 +159,9 @@ static void test_depth(void)
 {
     for (int objects = 0; objects != 2; ++objects) {
         struct body body;
-        check(nest(BODY_DEPTH_MAX, objects, &body) == NULL, "64 %s within each other are taken", objects ? "objects" : "arrays");
+        check(nest(JSON_DEPTH_MAX, objects, &body) == NULL, "64 %s within each other are taken", objects ? "objects" : "arrays");
         body_free(&body);
-        const char *why = nest(BODY_DEPTH_MAX + 1, objects, &body);
+        const char *why = nest(JSON_DEPTH_MAX + 1, objects, &body);
         check_slice(slice_of(why == NULL ? "" : why), SLICE("the JSON body nests deeper than 64"), "65 %s are refused",
                     objects ? "objects" : "arrays");
     }
