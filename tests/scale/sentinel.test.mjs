@@ -11,17 +11,15 @@ const ROOT = process.getuid() === 0;
 
 // Since the clients' connections to the gateways have nothing to do with it, finish() asserts for all of them that no stream was closed.
 
-test('kill -9 of the primary loses nothing', LIMIT, async t => {
-    const stage = await Stage.start(t);
-    const figures = await stage.failover(old => old.kill('SIGKILL'));
-    await stage.finish(t, 'kill -9 the primary', figures);
-});
-
-test('kill -9 of the primary of 1,000 channels loses nothing', LIMIT, async t => {
-    const stage = await Stage.start(t, { channels: scaled(1000), streams: scaled(1000) });
-    const figures = await stage.failover(old => old.kill('SIGKILL'));
-    await stage.finish(t, `kill -9 the primary of ${scaled(1000).toLocaleString('en')} channels, one event a second each`, figures);
-});
+// What the primary had sent to clients and to no replica yet, nobody acknowledged: that may come again, behind a gap. Without PUBLISH_REPLICAS it may have been acknowledged, too: on a
+// loaded machine a replica is seconds late.
+for (const channels of [scaled(100), scaled(1000)])
+    test(`kill -9 of the primary of ${channels.toLocaleString('en')} channels loses nothing (PUBLISH_REPLICAS=1)`, LIMIT, async t => {
+        const stage = await Stage.start(t, { channels, streams: scaled(1000), env: { PUBLISH_REPLICAS: 1 } });
+        const figures = await stage.failover(old => old.kill('SIGKILL'));
+        const { gone } = await stage.finish(t, `kill -9 the primary of ${channels.toLocaleString('en')} channels, 1,000 events a second, PUBLISH_REPLICAS=1`, figures, { gaps: true });
+        assert.equal(gone, 0);
+    });
 
 test('a primary that hangs (SIGSTOP) is left behind, and when it goes on it is a replica', LIMIT, async t => {
     const stage = await Stage.start(t);
