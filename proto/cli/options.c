@@ -22,16 +22,21 @@ const struct option_row option_table[] = {
     {COMMAND_PUBLISH, 0, "retry", OPTION_INT, "MS", .min = 0, .max = 3600000, .fallback = -1, AT(retry),
      .doc = "how long readers wait before they reconnect"},
     {COMMAND_PUBLISH, 0, "end", OPTION_FLAG, NULL, AT(end),
-     .doc = "nothing follows: readers are told the end; without DATA only that, with --lines after the last line"},
+     .doc = "nothing follows: readers are told the end; without DATA only that, with --lines or --batch after the last line"},
     {COMMAND_PUBLISH, 0, "lease", OPTION_INT, "SECONDS", .min = 1, .max = 86400, AT(lease),
      .doc = "readers are told that the channel was abandoned if no event follows in time"},
     {COMMAND_PUBLISH, 0, "idempotency-key", OPTION_TEXT, "KEY", AT(idempotency_key),
-     .doc = "idempotency key: a repeat within 5 minutes publishes nothing; with --lines the line number is appended; default: a "
-            "new key"},
+     .doc =
+         "idempotency key: a repeat within 5 minutes publishes nothing; with --lines or --batch the line number is appended, and "
+         "batches wait until they are full; default: a new key"},
     {COMMAND_PUBLISH, 0, "text", OPTION_FLAG, NULL, AT(text), .doc = "the data is text, sent as it is (default)"},
-    {COMMAND_PUBLISH, 0, "json", OPTION_FLAG, NULL, AT(json), .doc = "the data is JSON: the server checks it"},
+    {COMMAND_PUBLISH, 0, "json", OPTION_FLAG, NULL, AT(json),
+     .doc = "the data is JSON: the server checks it; with --batch each line is an object with data, and event, id, retry, lease if "
+            "need be"},
     {COMMAND_PUBLISH, 0, "lines", OPTION_FLAG, NULL, AT(lines),
      .doc = "publish each line of standard input as an event, once the one before it is acknowledged"},
+    {COMMAND_PUBLISH, 0, "batch", OPTION_FLAG, NULL, AT(batch),
+     .doc = "as --lines, but up to 1,000 lines or 256 KiB together, and what came within 10 ms: all of them or none"},
 
     {COMMAND_BENCH, 0, "streams", OPTION_INT, "N", .min = 1, .max = 2000, .fallback = 100, AT(streams), .doc = "streams to open"},
     {COMMAND_BENCH, 0, "channels", OPTION_INT, "C", .min = 1, .max = 1000, .fallback = 1, AT(spread),

@@ -34,7 +34,7 @@ struct options {
     const char *event, *id, *idempotency_key;
     int64_t retry; /* ms; -1: not given */
     int64_t lease; /* seconds; 0: none */
-    bool text, lines, end;
+    bool text, lines, batch, end;
     /* bench */
     int64_t streams, spread, rate, seconds;
 };

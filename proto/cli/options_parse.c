@@ -225,10 +225,24 @@ static bool is_key(const char *text, size_t max)
     return text[n] == '\0' && n != 0 && n <= max;
 }
 
+/* What does not go with many events. `name`: --lines or --batch. */
+static void check_many(const struct options *options, const char *name)
+{
+    if (options->lines && options->batch)
+        options_fault(options, "--lines or --batch, not both");
+    if (options->arguments.count == 2 && strcmp(options->arguments.items[1], "-") != 0)
+        options_fault(options, "%s reads the standard input: no DATA goes with it", name);
+    if (options->id != NULL)
+        options_fault(options, "%s makes many events, and --id is of one", name);
+    if (options->batch && options->json && (options->event != NULL || options->retry >= 0 || options->lease != 0))
+        options_fault(options, "with --batch --json the event, retry and lease stand in the lines");
+}
+
 static void check_publish(const struct options *options)
 {
     enum { KEY_MAX = 200, LINE_DIGITS = 11 }; /* bytes that a publisher takes */
     const char *key = options->idempotency_key;
+    bool many = options->lines || options->batch;
     if (options->arguments.count == 0)
         options_fault(options, "name a channel");
     if (options->arguments.count > 2)
@@ -236,21 +250,18 @@ static void check_publish(const struct options *options)
     check_channel(options, options->arguments.items[0]);
     if (options->text && options->json)
         options_fault(options, "--text or --json, not both");
-    if (options->lines && options->arguments.count == 2 && strcmp(options->arguments.items[1], "-") != 0)
-        options_fault(options, "--lines reads the standard input: no DATA goes with it");
-    if (options->end && options->lease != 0 && !options->lines)
+    if (many)
+        check_many(options, options->lines ? "--lines" : "--batch");
+    if (options->end && options->lease != 0 && !many)
         options_fault(options, "--end or --lease, not both");
-    if (options->end && !options->lines && options->arguments.count == 1 && (options->event != NULL || options->id != NULL))
+    if (options->end && !many && options->arguments.count == 1 && (options->event != NULL || options->id != NULL))
         options_fault(options, "--event and --id need DATA: the end has neither");
-    if (options->lines && options->id != NULL)
-        options_fault(options, "--lines makes many events, and --id is of one");
     if (options->event != NULL)
         check_field(options, "event", event_check_type(slice_of(options->event)));
     if (options->id != NULL)
         check_field(options, "id", event_check_id(slice_of(options->id)));
-    if (key != NULL && !is_key(key, KEY_MAX - (options->lines ? LINE_DIGITS : 0)))
-        options_fault(options, "--idempotency-key: must be 1 to %d visible ASCII characters",
-                      KEY_MAX - (options->lines ? LINE_DIGITS : 0));
+    if (key != NULL && !is_key(key, KEY_MAX - (many ? LINE_DIGITS : 0)))
+        options_fault(options, "--idempotency-key: must be 1 to %d visible ASCII characters", KEY_MAX - (many ? LINE_DIGITS : 0));
 }
 
 /* What the table can't say: values that depend on each other, on the environment or on a grammar. */

@@ -7,6 +7,7 @@
 
 #include "proto/cli/address.h"
 #include "proto/cli/backoff.h"
+#include "proto/cli/batch.h"
 #include "proto/cli/client.h"
 #include "proto/cli/lines.h"
 #include "proto/cli/output.h"
@@ -17,6 +18,7 @@
 enum {
     ANSWER_MS = 30000,
     REMEMBERED_MS = 240000, /* a server knows an Idempotency-Key for 5 minutes: no repeat comes near that */
+    IDS_MAX = 1 << 19, /* bytes of an answer with the ids of a batch */
 };
 
 struct publish {
@@ -24,7 +26,8 @@ struct publish {
     struct client client;
     struct buffer url, data, key, body, why;
     char lease[8]; /* seconds; empty: none */
-    uint64_t lines; /* read so far */
+    struct batch batch; /* with --batch */
+    uint64_t lines; /* read so far; of a batch its first one */
     bool too_long; /* the answer */
     bool ends; /* it is the last one */
 };
@@ -32,7 +35,8 @@ struct publish {
 static size_t on_body(char *bytes, size_t one, size_t n, void *data)
 {
     struct publish *publish = data;
-    publish->too_long = publish->too_long || !buffer_add(&publish->body, slice_make(bytes, one * n), REPLY_BODY_MAX);
+    size_t max = publish->options->batch ? IDS_MAX : REPLY_BODY_MAX;
+    publish->too_long = publish->too_long || !buffer_add(&publish->body, slice_make(bytes, one * n), max);
     return one * n;
 }
 
@@ -42,7 +46,7 @@ static void make_key(struct publish *publish)
     const char *key = publish->options->idempotency_key;
     uint64_t random[2];
     buffer_clear(&publish->key);
-    if (key != NULL && publish->options->lines) {
+    if (key != NULL && (publish->options->lines || publish->options->batch)) {
         buffer_print(&publish->key, "%s-%" PRIu64, key, publish->lines);
     } else if (key != NULL) {
         buffer_print(&publish->key, "%s", key);
@@ -52,32 +56,50 @@ static void make_key(struct publish *publish)
     }
 }
 
+/* Whether what is sent is one: the end behind the last one is not. */
+static bool is_batch(const struct publish *publish)
+{
+    return publish->options->batch && !publish->ends;
+}
+
 static void prepare(struct publish *publish, struct request *request)
 {
+    const char *type = publish->options->json ? "application/json" : "text/plain; charset=utf-8";
+    bool batch = is_batch(publish);
     buffer_clear(&publish->body);
     buffer_clear(&publish->why);
     publish->too_long = false;
     request_init(request, &publish->client, publish->url.p, on_body, publish);
     curl_easy_setopt(request->easy, CURLOPT_TIMEOUT_MS, (long)ANSWER_MS);
-    request_post(request, buffer_slice(&publish->data), publish->options->json ? "application/json" : "text/plain; charset=utf-8");
+    request_post(request, buffer_slice(batch ? &publish->batch.body : &publish->data), batch ? "application/x-ndjson" : type);
     request_header(request, "Idempotency-Key", publish->key.p);
     if (publish->ends)
         request_header(request, "SSE-End", "1");
-    if (publish->lease[0] != '\0' && !publish->ends)
+    if (publish->lease[0] != '\0' && !publish->ends && !batch)
         request_header(request, "SSE-Lease", publish->lease);
     request_start(request, &publish->client);
 }
 
-/* Prints the id that the server answered. */
+static void print_lines(struct slice text)
+{
+    for (struct slice rest = text; rest.n != 0;)
+        output_line(slice_split(&rest, '\n'));
+}
+
+/* Prints the ids that the server answered. */
 static enum reply acknowledge(struct publish *publish)
 {
-    struct buffer id = {NULL, 0, 0};
-    bool found = !publish->too_long && reply_member(&id, buffer_slice(&publish->body), "id");
-    if (found)
-        output_line(buffer_slice(&id));
+    struct buffer ids = {NULL, 0, 0};
+    struct slice body = buffer_slice(&publish->body);
+    bool found = !publish->too_long &&
+                 (is_batch(publish) ? reply_list(&ids, body, "ids", publish->batch.events) : reply_member(&ids, body, "id"));
+    if (found && is_batch(publish))
+        print_lines(buffer_slice(&ids));
+    else if (found)
+        output_line(buffer_slice(&ids));
     else
         buffer_print(&publish->why, "the answer holds no id: is this an SSE gateway or publisher?");
-    buffer_free(&id);
+    buffer_free(&ids);
     return found ? REPLY_GOOD : REPLY_REFUSED;
 }
 
@@ -153,11 +175,26 @@ static bool publish_event(struct publish *publish)
     }
 }
 
+/* The server counts the lines of the batch, the user those of the input. */
+static void fail_batch(const struct publish *publish, const char *url)
+{
+    const struct batch *batch = &publish->batch;
+    const char *why = publish->why.p, *line = strstr(why, ": line ");
+    char *rest = NULL;
+    unsigned long n = line == NULL ? 0 : strtoul(line + 7, &rest, 10);
+    if (n != 0 && n <= batch->last + 1 - batch->first)
+        output_fault("%s: line %" PRIu64 ": %.*s%s", url, batch->first + n - 1, (int)(line - why), why, rest);
+    else
+        output_fault("%s: lines %" PRIu64 " to %" PRIu64 ": %s", url, batch->first, batch->last, why);
+}
+
 static int fail(const struct publish *publish)
 {
     struct buffer shown = {NULL, 0, 0};
     address_show(&shown, publish->url.p);
-    if (publish->options->lines)
+    if (is_batch(publish))
+        fail_batch(publish, shown.p);
+    else if (publish->options->lines)
         output_fault("%s: line %" PRIu64 ": %s", shown.p, publish->lines, publish->why.p);
     else
         output_fault("%s: %s", shown.p, publish->why.p);
@@ -169,6 +206,8 @@ static int input_fault(const struct publish *publish, enum lines outcome)
 {
     if (stop_asked())
         output_fault("interrupted");
+    else if (outcome == LINES_TOO_LONG && publish->options->batch)
+        output_fault("standard input: line %" PRIu64 " is longer than 64 MiB", publish->batch.last + 1);
     else if (outcome == LINES_TOO_LONG && publish->options->lines)
         output_fault("standard input: line %" PRIu64 " is longer than 64 MiB", publish->lines + 1);
     else if (outcome == LINES_TOO_LONG)
@@ -206,6 +245,39 @@ static int publish_lines(struct publish *publish)
     return publish->options->end ? publish_end(publish) : 0;
 }
 
+/* What the options say of each event, for lines that are data. */
+static void add_members(struct buffer *out, const struct options *options)
+{
+    if (options->event != NULL) {
+        buffer_print(out, ",\"event\":");
+        batch_quote(out, slice_of(options->event));
+    }
+    if (options->retry >= 0)
+        buffer_print(out, ",\"retry\":%" PRId64, options->retry);
+    if (options->lease != 0)
+        buffer_print(out, ",\"lease\":%" PRId64, options->lease);
+}
+
+static int publish_batches(struct publish *publish)
+{
+    struct batch *batch = &publish->batch;
+    enum lines outcome;
+    batch->objects = publish->options->json;
+    batch->patient = publish->options->idempotency_key != NULL;
+    add_members(&batch->members, publish->options);
+    while ((outcome = batch_next(batch)) == LINES_GOT) {
+        publish->lines = batch->first;
+        if (!publish_event(publish))
+            return fail(publish);
+        if (!output_flush())
+            return output_lost();
+    }
+    publish->lines = batch->last;
+    if (outcome != LINES_END)
+        return input_fault(publish, outcome);
+    return publish->options->end ? publish_end(publish) : 0;
+}
+
 static int publish_one(struct publish *publish)
 {
     const struct option_list *arguments = &publish->options->arguments;
@@ -230,8 +302,9 @@ int publish_run(const struct options *options)
     if (options->lease != 0)
         snprintf(publish.lease, sizeof(publish.lease), "%d", (int)options->lease);
     client_init(&publish.client, options);
-    address_channel(&publish.url, options, options->arguments.items[0], true);
-    int status = options->lines ? publish_lines(&publish) : publish_one(&publish);
+    address_channel(&publish.url, options, options->arguments.items[0], !options->batch);
+    int status = options->batch ? publish_batches(&publish) : options->lines ? publish_lines(&publish) : publish_one(&publish);
+    batch_free(&publish.batch);
     buffer_free(&publish.url);
     buffer_free(&publish.data);
     buffer_free(&publish.key);

@@ -25,21 +25,43 @@ enum reply reply_of(long status)
     }
 }
 
-bool reply_member(struct buffer *out, struct slice body, const char *name)
+/* The body as a tree, NULL when it is none. */
+static yajl_val parse(struct slice body)
 {
     struct buffer text = {NULL, 0, 0};
-    if (!buffer_add(&text, body, REPLY_BODY_MAX) || strlen(text.p) != text.n) {
-        buffer_free(&text);
-        return false;
-    }
-    yajl_val tree = yajl_tree_parse(text.p, NULL, 0);
-    yajl_val value = YAJL_IS_OBJECT(tree) ? yajl_tree_get(tree, (const char *[]){name, NULL}, yajl_t_string) : NULL;
+    buffer_add(&text, body, SIZE_MAX / 4);
+    yajl_val tree = strlen(text.p) == text.n ? yajl_tree_parse(text.p, NULL, 0) : NULL;
+    buffer_free(&text);
+    return tree;
+}
+
+static yajl_val member(yajl_val tree, const char *name, yajl_type type)
+{
+    return YAJL_IS_OBJECT(tree) ? yajl_tree_get(tree, (const char *[]){name, NULL}, type) : NULL;
+}
+
+bool reply_member(struct buffer *out, struct slice body, const char *name)
+{
+    yajl_val tree = body.n <= REPLY_BODY_MAX ? parse(body) : NULL, value = member(tree, name, yajl_t_string);
     if (value != NULL)
         buffer_add(out, slice_of(value->u.string), SIZE_MAX / 4);
     if (tree != NULL)
         yajl_tree_free(tree);
-    buffer_free(&text);
     return value != NULL;
+}
+
+bool reply_list(struct buffer *out, struct slice body, const char *name, size_t count)
+{
+    yajl_val tree = parse(body), list = member(tree, name, yajl_t_array);
+    bool good = list != NULL && list->u.array.len == count;
+    for (size_t i = 0; good && i != count; ++i) {
+        good = YAJL_IS_STRING(list->u.array.values[i]);
+        if (good)
+            buffer_print(out, "%s\n", list->u.array.values[i]->u.string);
+    }
+    if (tree != NULL)
+        yajl_tree_free(tree);
+    return good;
 }
 
 void reply_print(struct buffer *out, long status, struct slice body, const char *to)

@@ -18,5 +18,8 @@ enum reply reply_of(long status);
 /* Adds "429 Too Many Requests: sentence", the sentence from the body ({"error":"sentence"}) when it has one. `to`: the Location of a redirect, or NULL. */
 void reply_print(struct buffer *out, long status, struct slice body, const char *to);
 
+/* Adds the texts of the array that stands in the JSON object `body` as `name`, a line each. False when there are not `count` of them. */
+bool reply_list(struct buffer *out, struct slice body, const char *name, size_t count);
+
 /* Adds the text that stands in the JSON object `body` as `name`. False when there is none. */
 bool reply_member(struct buffer *out, struct slice body, const char *name);

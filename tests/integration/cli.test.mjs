@@ -11,7 +11,7 @@ import { ROOT, Stack, binary, certificate, tempFolder, until } from './stack.mjs
 import { cli, run } from './cli.mjs';
 
 const folder = tempFolder();
-const s = await Stack.start({ gateways: 2, env: { RETRY_MS: 200, KEEPALIVE_MS: 200 }, gatewayEnv: [{}, { MAX_STREAMS: 1 }] });
+const s = await Stack.start({ gateways: 2, env: { RETRY_MS: 200, KEEPALIVE_MS: 200, HISTORY_LEN: 5000 }, gatewayEnv: [{}, { MAX_STREAMS: 1 }] });
 const [gw, narrow] = s.gw;
 const env = { SSE_URL: gw.url };
 const range = (from, to) => Array.from({ length: to - from }, (_, i) => String(from + i));
@@ -302,6 +302,67 @@ test('publish: an import that is repeated with its key within 5 minutes adds onl
     assert.deepEqual((await run(['tail', 'imported', '--last', '9', '--count', '3'], { env })).data, ['a', 'b', 'c']);
 });
 
+const dataIn = async channel => (await s.redis.command(['XRANGE', `{sse:${channel}}:log`, '-', '+'])).map(([, [, payload]]) => [...payload.matchAll(/^data: (.*)$/gm)].map(([, line]) => line).join('\n'));
+
+test('publish --batch: lines are events in order, in as few requests as their number and size need; each id is printed', async () => {
+    const lines = Array.from({ length: 2500 }, (_, i) => `line ${i} "\\\u00e9\t`);
+    const before = await gw.metric('sse_http_requests_total', { for: 'publish' });
+    const { code, lines: ids, err } = await run(['publish', '--batch', '--event', 'log', '--retry', '5000', 'batched'], { env, input: `${lines.join('\n')}\r\n\nlast` });
+    assert.deepEqual([code, err], [0, '']);
+    assert.deepEqual(await dataIn('batched'), [...lines, '', 'last']);
+    const entries = await s.redis.command(['XRANGE', '{sse:batched}:log', '-', '+']);
+    assert.deepEqual(ids, entries.map(([, [, payload]]) => /^id: (.*)$/m.exec(payload)[1]));
+    assert.ok(entries.every(([, [, payload]]) => payload.includes('\nevent: log\n') && payload.includes('\nretry: 5000\n')));
+    const requests = await gw.metric('sse_http_requests_total', { for: 'publish' }) - before;
+    assert.ok(requests >= 3 && requests <= 8, `${requests} requests`);
+    const big = Array.from({ length: 7 }, (_, i) => `${i}`.repeat(100000));
+    assert.equal((await run(['publish', '--batch', 'big'], { env, input: [...big, 'x'.repeat(300000), 'end'].join('\n') })).code, 0);
+    assert.deepEqual((await dataIn('big')).map(text => [text[0], text.length]), [...big, 'x'.repeat(300000), 'end'].map(text => [text[0], text.length]));
+});
+
+test('publish --batch: what came is sent without waiting for more, and the end behind the last line', async () => {
+    const publish = cli(['publish', '--batch', '--lease', '60', '--end', 'flowing'], { env, input: null });
+    for (const [i, line] of ['one\n', 'two\nthr', 'ee\n'].entries()) {
+        publish.child.stdin.write(line);
+        await publish.wait('what is whole is acknowledged', () => publish.lines.length === i + 1);
+    }
+    publish.child.stdin.end();
+    assert.equal(await publish.end(), 0);
+    assert.deepEqual(await dataIn('flowing'), ['one', 'two', 'three', '{"channel":"flowing","reason":"done"}']);
+    assert.equal(publish.lines.length, 4);
+    const [[, [, payload]]] = await s.redis.command(['XRANGE', '{sse:flowing}:log', '-', '+']);
+    assert.match(payload, /^\x1esse2 \S+ \S+ lease=60\n/);
+});
+
+test('publish --batch --json: lines are objects; a refused line is named as the input counts it, and the batches before it stand', async () => {
+    const first = Array.from({ length: 1000 }, (_, i) => JSON.stringify({ data: { i }, id: `own ${i}` }));
+    const bad = await run(['publish', '--batch', '--json', 'objects'], { env, input: [...first, '{"data":1}', '', '{"data":2,"colour":3}', '{"data":4}'].join('\n') });
+    assert.equal(bad.code, 1);
+    assert.deepEqual(bad.lines, first.map((_, i) => `own ${i}`));
+    assert.match(bad.err, /^sse-cli: http:[^ ]*\/channels\/objects: line 1003: 400 Bad Request: unknown member 'colour'/m);
+    assert.equal(await s.redis.command(['XLEN', '{sse:objects}:log']), 1000);
+    const late = await run(['publish', '--batch', '--json', 'objects'], { env, input: '{"end":true}\n' });
+    assert.equal(late.code, 0, late.err);
+    const ended = await run(['publish', '--batch', 'objects'], { env, input: 'a\nb\n' });
+    assert.match(ended.err, /: lines 1 to 2: 409 Conflict: /);
+    const bytes = await run(['publish', '--batch', 'binary'], { env, input: Buffer.from('a\nb\xff\n', 'latin1') });
+    assert.match(bytes.err, /: line 2: 400 [^:]*: the JSON is not UTF-8/);
+    assert.equal((await run(['publish', '--batch', 'nothing'], { env, input: '' })).code, 0);
+    assert.equal((await run(['publish', '--batch', '--json', 'nothing'], { env, input: '\n \n' })).code, 0);
+});
+
+test('publish --batch: with a key the same input makes the same batches, however it comes; nothing is published twice', async () => {
+    const input = Array.from({ length: 1500 }, (_, i) => `${i}`).join('\n');
+    const first = await run(['publish', '--batch', '--idempotency-key', 'batches', 'keyed-batches'], { env, input });
+    const slow = cli(['publish', '--batch', '--idempotency-key', 'batches', 'keyed-batches'], { env, input: null });
+    slow.child.stdin.write(input.slice(0, 3000));
+    await until('it was read', () => slow.child.stdin.writableLength === 0);
+    slow.child.stdin.end(input.slice(3000));
+    assert.equal(await slow.end(), 0);
+    assert.deepEqual(slow.lines, first.lines);
+    assert.equal(await s.redis.command(['XLEN', '{sse:keyed-batches}:log']), 1500);
+});
+
 test('publish: while Redis is away it gets 503, tries again, and publishes once', async () => {
     await s.redis.kill();
     const publish = cli(['publish', 'away', 'x'], { env });
@@ -327,6 +388,10 @@ test('publish: the answer gets lost on its way, the repeat has the same key, and
     assert.equal(publish.err.match(/again in/g).length, 2);
     assert.equal(cuts, 3);
     assert.equal(await s.redis.command(['XLEN', '{sse:lost}:log']), 1);
+    cuts = 0;
+    const batch = await run(['publish', '--batch', 'lost-batch', '--url', url], { input: 'a\nb\n' });
+    assert.deepEqual([batch.code, batch.lines.length, cuts], [0, 2, 3], batch.err);
+    assert.equal(await s.redis.command(['XLEN', '{sse:lost-batch}:log']), 2);
     cuts = 0;
     const given = await run(['publish', 'lost', 'y', '--url', url, '--tries', '2'], {});
     assert.equal(given.code, 1, 'no more than --tries');
@@ -413,7 +478,8 @@ const USAGE = [
     [['tail', '--cacert', '/no/such/file', 'x'], /\/no\/such\/file/], [['tail', '--cert', join(ROOT, 'LICENSE'), 'x'], /--key/], [['tail', '--token-file', '/dev/null', 'x'], /empty/],
     [['tail', ...Array(101).fill('c')], /at most 100/], [['tail', '--from', 'a\nb', 'x'], /--from/], [['publish'], /name a channel/], [['publish', 'a', 'b', 'c'], /too many/],
     [['publish', '--text', '--json', 'x'], /not both/], [['publish', '--lines', 'x', 'y'], /--lines/], [['publish', '--lines', '--id', 'a', 'x'], /--id/],
-    [['publish', '--event', 'a\nb', 'x'], /--event/], [['publish', '--retry', '1s', 'x'], /--retry/], [['publish', '--idempotency-key', 'k'.repeat(201), 'x'], /--idempotency-key/],
+    [['publish', '--batch', 'x', 'y'], /--batch/], [['publish', '--batch', '--id', 'a', 'x'], /--id/],
+    [['publish', '--batch', '--lines', 'x'], /not both/], [['publish', '--batch', '--json', '--event', 'e', 'x'], /in the lines/], [['publish', '--event', 'a\nb', 'x'], /--event/], [['publish', '--retry', '1s', 'x'], /--retry/], [['publish', '--idempotency-key', 'k'.repeat(201), 'x'], /--idempotency-key/],
     [['publish', '--idempotency-key', 'k 1', 'x'], /visible ASCII/], [['publish', '--lease', '0', 'x'], /--lease/], [['publish', '--lease', '86401', 'x'], /--lease/],
     [['publish', '--end', '--lease', '5', 'x', 'y'], /--end or --lease/], [['publish', '--end', '--id', 'a', 'x'], /need DATA/],
     [['bench', 'x'], /'x'/], [['bench', '--streams', '5000'], /--streams/],
