@@ -78,12 +78,15 @@ static void push(struct courier *courier, struct courier_request request)
     courier->requests[(courier->first + courier->count++) & (courier->capacity - 1)] = request;
 }
 
-void courier_request(struct courier *courier, const char *path, unsigned channel, const char *payload, size_t size,
-                     uint64_t since_ns)
+void courier_request(struct courier *courier, const char *path, unsigned channel, const char *payloads, size_t size,
+                     unsigned events, uint64_t since_ns)
 {
-    size_t n = courier->way->request(room(&courier->out, WAY_HEAD_MAX + size), path, channel, payload, size);
+    const struct way *way = courier->way;
+    char *out = room(&courier->out, WAY_HEAD_MAX + size * events);
+    size_t n = way->request_many != NULL ? way->request_many(out, channel, payloads, size, events)
+                                         : way->request(out, path, channel, payloads, size);
     courier->out.end += n;
-    push(courier, (struct courier_request){since_ns, n});
+    push(courier, (struct courier_request){since_ns, n, events});
 }
 
 void courier_answered(struct courier *courier, const char *refusal, size_t n)
@@ -91,14 +94,14 @@ void courier_answered(struct courier *courier, const char *refusal, size_t n)
     static bool named;
     if (courier->count == 0)
         bench_fail("port %u: an answer without a request", ntohs(courier->to.sin_port));
-    uint64_t since_ns = courier->requests[courier->first].since_ns;
+    struct courier_request request = courier->requests[courier->first];
     courier->first = (courier->first + 1) & (courier->capacity - 1);
     --courier->count;
     courier->under_way = false;
     if (refusal != NULL && !named)
         fprintf(stderr, "bench: port %u: %.*s\n", ntohs(courier->to.sin_port), (int)n, refusal);
     named |= refusal != NULL;
-    courier->on_answer(courier, refusal == NULL, since_ns);
+    courier->on_answer(courier, refusal == NULL, request.events, request.since_ns);
 }
 
 /* Without answers: `sent` more bytes are out, and with them perhaps requests. */

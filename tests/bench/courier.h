@@ -17,6 +17,7 @@ struct courier_bytes {
 struct courier_request {
     uint64_t since_ns; /* what its answer's latency counts from */
     size_t size;
+    unsigned events;
 };
 
 struct courier {
@@ -30,16 +31,16 @@ struct courier {
     size_t allowed; /* of the request under way when the way is `alone`: bytes still to send */
     bool under_way;
     redisReader *redis; /* owned; of the ways through Redis */
-    void (*on_answer)(struct courier *courier, bool ok, uint64_t since_ns);
+    void (*on_answer)(struct courier *courier, bool ok, unsigned events, uint64_t since_ns);
     void *owner;
 };
 
 /* Connects, and registers with `epoll`; the courier is the event's data.ptr. */
 void courier_open(struct courier *courier, int epoll, const struct way *way, const struct sockaddr_in *to);
 
-/* Puts one request, with `size` bytes of data, behind the others; courier_flush() sends. */
-void courier_request(struct courier *courier, const char *path, unsigned channel, const char *payload, size_t size,
-                     uint64_t since_ns);
+/* Puts one request, with `size` bytes of data of each of its events, behind the others; courier_flush() sends. */
+void courier_request(struct courier *courier, const char *path, unsigned channel, const char *payloads, size_t size,
+                     unsigned events, uint64_t since_ns);
 void courier_flush(struct courier *courier);
 
 /* For an epoll event of this courier. */

@@ -7,6 +7,9 @@ const PLAIN = ['floor', 'gateway', 'nchan', 'node', 'pushpin', 'floor-uring'];
 const TLS = ['floor-tls', 'gateway-tls'];
 const H2 = ['gateway-h2', 'gateway-h2-tls'];
 
+// Of another build, to compare with, where BEFORE_DIR names one.
+const BEFORE = process.env.BEFORE_DIR ? ['publisher-before'] : [];
+
 const BUS = ['bus-plain', 'bus-least', 'bus-publish'];
 
 export const PER_CONNECTION = 90;
@@ -18,7 +21,7 @@ const FULL = [
     { name: 'fan-1000', kind: 'steady', systems: [...PLAIN, ...TLS, ...H2], channels: 1, streams: 1000, rate: 100 },
     { name: 'fan-10000', kind: 'steady', systems: [...PLAIN, ...TLS, ...H2], channels: 1, streams: 10000, rate: 10 },
     { name: 'many', kind: 'steady', systems: PLAIN.filter(name => name !== 'pushpin'), channels: 2000, streams: 10000, rate: 2000 },
-    { name: 'fan-50', kind: 'steady', systems: ['floor', 'gateway', 'gateway-h2', 'gateway-2'], channels: 1, streams: 1000, rate: 50 },
+    { name: 'fan-50', kind: 'steady', systems: ['floor', 'gateway', 'gateway-h2', 'gateway-2', 'gateway-h2-2'], channels: 1, streams: 1000, rate: 50 },
     { name: 'few', kind: 'steady', systems: PLAIN, channels: 1, streams: 100, rate: 50, seconds: 24 },
     { name: 'auth', kind: 'steady', systems: ['gateway', ...TOKENS, 'gateway-tls', ...TLS_TOKENS], channels: 1, streams: 10000, rate: 10, again: 5 },
     { name: 'idle', kind: 'idle', systems: [...PLAIN, ...TLS, ...H2], channels: 1, streams: 5000, rest: 3 },
@@ -29,7 +32,9 @@ const FULL = [
     // answers of language models: a word is an event; others read them from their beginning meanwhile
     { name: 'answers', kind: 'capacity', systems: ['gateway'], channels: 2000, streams: 2000, bytes: 48, joins: 100, p99: 100, start: 8000, factor: 1.4, precision: 0.1, warm: 2, seconds: 5 },
     { name: 'bus', kind: 'bus', systems: BUS, channels: 64, requests: 200000, pipelines: [16, 64] },
-    { name: 'post', kind: 'post', systems: ['publisher'], channels: 64, connections: 64, seconds: 8 },
+    // what a gateway takes from the bus: in batches, since one Redis does not publish so many one by one
+    { name: 'intake', kind: 'steady', systems: ['gateway', 'gateway-2'], channels: 1, streams: 10, rate: 100000, batch: 50 },
+    { name: 'post', kind: 'post', systems: ['publisher', ...BEFORE], channels: 64, connections: 64, seconds: 8 },
     { name: 'churn', kind: 'churn', systems: ['gateway'], idle: 100000, probes: 100, probeRate: 50, quiet: 5, streams: 5000, rate: 5000, seconds: 10 },
 ];
 
@@ -42,6 +47,7 @@ const QUICK = [
     { name: 'capacity', kind: 'capacity', systems: ['gateway'], channels: 1, streams: 100, start: 8, factor: 4, precision: 4, most: 2, warm: 1, seconds: 1 },
     { name: 'answers', kind: 'capacity', systems: ['gateway'], channels: 20, streams: 20, bytes: 48, joins: 20, p99: 1000, start: 100, factor: 4, precision: 4, most: 2, warm: 1, seconds: 2 },
     { name: 'bus', kind: 'bus', systems: BUS, channels: 8, requests: 1000, pipelines: [16] },
+    { name: 'intake', kind: 'steady', systems: ['gateway'], channels: 2, streams: 10, rate: 2000, batch: 5, warm: 1, seconds: 1 },
     { name: 'post', kind: 'post', systems: ['publisher'], channels: 8, connections: 8, seconds: 1 },
     { name: 'churn', kind: 'churn', systems: ['gateway'], idle: 200, probes: 10, probeRate: 50, quiet: 1, streams: 50, rate: 100, seconds: 1 },
 ];
@@ -60,6 +66,7 @@ export const TITLES = {
     'many': '2,000 channels × 5 streams, 2,000/s',
     'fan-50': '1 channel, 1,000 streams, 50/s',
     'few': '1 channel, 100 streams, 50/s',
+    'intake': '1 channel, 10 streams, 100,000/s in batches of 50',
     'two-workers': '1 channel, 10,000 streams, 6/s',
     'auth': 'with tokens, 1 channel, 10,000 streams, 10/s',
 };
@@ -73,6 +80,7 @@ export const NAMES = {
     'gateway-h2': '**SSE Gateway**, HTTP/2',
     'gateway-h2-tls': '**SSE Gateway**, HTTP/2 over TLS',
     'gateway-2': '**SSE Gateway**, two workers',
+    'gateway-h2-2': '**SSE Gateway**, HTTP/2, two workers',
     'gateway-hs256': '**SSE Gateway**, tokens of HS256',
     'gateway-es256': '**SSE Gateway**, tokens of ES256',
     'gateway-tls-hs256': '**SSE Gateway**, TLS, tokens of HS256',
@@ -81,7 +89,8 @@ export const NAMES = {
     'nchan-2': 'Nchan with Redis, two workers',
     'node': 'Node: better-sse with ioredis',
     'pushpin': 'Pushpin',
-    'publisher': 'sse-publisher',
+    'publisher': '**sse-publisher**',
+    'publisher-before': 'sse-publisher of the build to compare with',
     'bus-plain': '`XADD` and `PUBLISH`, two commands',
     'bus-least': 'a function of these two and nothing else',
     'bus-publish': '**`sse_publish`**',

@@ -31,12 +31,13 @@ static void request(struct post *post, struct courier *courier)
     uint64_t now_ns = bench_now_ns();
     unsigned channel = post->next_channel++ % (unsigned)post->channels;
     payload_write(payload, PAYLOAD_SIZE, ++post->seqs[channel], now_ns);
-    courier_request(courier, post->path, channel, payload, PAYLOAD_SIZE, now_ns);
+    courier_request(courier, post->path, channel, payload, PAYLOAD_SIZE, 1, now_ns);
     ++post->sent;
 }
 
-static void on_answer(struct courier *courier, bool ok, uint64_t since_ns)
+static void on_answer(struct courier *courier, bool ok, unsigned events, uint64_t since_ns)
 {
+    (void)events;
     struct post *post = courier->owner;
     post->last_answer_ns = bench_now_ns();
     post->acked += ok;

@@ -114,8 +114,8 @@ async function once(command, core, options, seconds) {
     }
 }
 
-export const publish = (system, { channels, rate, seconds, bytes }) =>
-    once('publish', system.clientCore, { ...system.publish, channels, rate, seconds, bytes }, seconds);
+export const publish = (system, { channels, rate, seconds, bytes, batch }) =>
+    once('publish', system.clientCore, { ...system.publish, ...(batch ? { via: 'redis-many', batch } : {}), channels, rate, seconds, bytes }, seconds);
 
 export const post = (system, options) => once('post', system.clientCore, { to: system.postAddress, path: '/channels/bench-%d', ...options }, options.seconds);
 

@@ -19,7 +19,7 @@ struct publish {
     const struct way *way;
     struct sockaddr_in to;
     const char *path;
-    uint64_t channels, rate, bytes, seconds; /* bytes: of data, of each event */
+    uint64_t channels, rate, bytes, seconds, batch; /* bytes: of data, of each event; batch: events of a request */
     struct courier *couriers;
     unsigned courier_count;
     int epoll;
@@ -30,22 +30,23 @@ struct publish {
 
 static const struct way *way_named(const char *name)
 {
-    static const struct way *const ways[] = {&way_redis, &way_redis_plain, &way_floor, &way_nchan, &way_pushpin, &way_post};
+    static const struct way *const ways[] = {&way_redis, &way_redis_many, &way_redis_plain, &way_floor,
+                                             &way_nchan, &way_pushpin,    &way_post};
     for (unsigned i = 0; i < sizeof(ways) / sizeof(ways[0]); ++i)
         if (strcmp(ways[i]->name, name) == 0)
             return ways[i];
     bench_fail("--via %s: not known", name);
 }
 
-static void on_answer(struct courier *courier, bool ok, uint64_t since_ns)
+static void on_answer(struct courier *courier, bool ok, unsigned events, uint64_t since_ns)
 {
     struct publish *publish = courier->owner;
     publish->last_answer_ns = bench_now_ns();
     if (ok) {
-        ++publish->acked;
+        publish->acked += events;
         histogram_add(&publish->ack, (publish->last_answer_ns - since_ns) / 1000);
     } else {
-        ++publish->failed;
+        publish->failed += events;
     }
 }
 
@@ -63,17 +64,20 @@ static void open_couriers(struct publish *publish)
     }
 }
 
-/* Everything that is due by now; late ones too. */
+/* Everything that is due by now; late ones too. The channels take turns, with a request each, and a request is full when it is sent. */
 static void send_due(struct publish *publish)
 {
-    uint64_t number, due_ns, now_ns = bench_now_ns();
-    char payload[PAYLOAD_MAX];
+    uint64_t number, due_ns, first_ns = 0, now_ns = bench_now_ns();
+    char payloads[PAYLOAD_MAX];
     while (pacing_take(&publish->pacing, now_ns, &number, &due_ns)) {
-        unsigned channel = (unsigned)(number % publish->channels);
-        payload_write(payload, publish->bytes, number / publish->channels + 1, due_ns);
-        courier_request(&publish->couriers[channel % publish->courier_count], publish->path, channel, payload, publish->bytes,
-                        due_ns);
+        uint64_t turn = number / publish->batch, at = number % publish->batch;
+        unsigned channel = (unsigned)(turn % publish->channels);
+        first_ns = at == 0 ? due_ns : first_ns;
+        payload_write(payloads + at * publish->bytes, publish->bytes, turn / publish->channels * publish->batch + at + 1, due_ns);
         histogram_add(&publish->late, (now_ns - due_ns) / 1000);
+        if (at + 1 == publish->batch)
+            courier_request(&publish->couriers[channel % publish->courier_count], publish->path, channel, payloads, publish->bytes,
+                            (unsigned)publish->batch, first_ns);
     }
     for (unsigned i = 0; i < publish->courier_count; ++i)
         if (!publish->couriers[i].wants_out)
@@ -94,8 +98,9 @@ static void turn(struct publish *publish)
 static void run(struct publish *publish)
 {
     uint64_t total = publish->rate * publish->seconds;
-    total += (publish->channels - total % publish->channels) % publish->channels;
-    pacing_start(&publish->pacing, publish->rate, total);
+    uint64_t whole = publish->channels * publish->batch;
+    total += (whole - total % whole) % whole;
+    pacing_start(&publish->pacing, publish->rate, total, publish->batch);
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
     if (epoll_ctl(publish->epoll, EPOLL_CTL_ADD, publish->pacing.timer, &event) != 0)
         bench_fail("epoll: %s", strerror(errno));
@@ -128,10 +133,13 @@ static void parse(struct publish *publish, int argc, char **argv)
         {"rate", .needed = true, .number = &publish->rate, .min = 1, .max = RATE_MAX},
         {"channels", .number = &publish->channels, .min = 1, .max = 1000000},
         {"bytes", .number = &publish->bytes, .min = PAYLOAD_MIN, .max = PAYLOAD_MAX},
+        {"batch", .number = &publish->batch, .min = 1, .max = WAY_BATCH_MAX},
         {"seconds", .needed = true, .number = &publish->seconds, .min = 1, .max = 3600},
     };
     bench_options(options, sizeof(options) / sizeof(options[0]), argc, argv);
     publish->way = way_named(way);
+    if ((publish->batch != 1 && publish->way->request_many == NULL) || publish->batch * publish->bytes > PAYLOAD_MAX)
+        bench_fail("--batch %llu: only by redis-many, and %d bytes at most", (unsigned long long)publish->batch, PAYLOAD_MAX);
 }
 
 int bench_publish(int argc, char **argv)
@@ -141,6 +149,7 @@ int bench_publish(int argc, char **argv)
         bench_fail("out of memory");
     publish->channels = 1;
     publish->bytes = PAYLOAD_SIZE;
+    publish->batch = 1;
     parse(publish, argc, argv);
     if (publish->path == NULL)
         publish->path = publish->way->path;

@@ -2,7 +2,7 @@
 import { judged, spread } from './targets.mjs';
 import { NAMES, TITLES } from './plan.mjs';
 
-const STEADY = ['fan-1000', 'fan-10000', 'many', 'fan-50', 'few'];
+const STEADY = ['fan-1000', 'fan-10000', 'many', 'fan-50', 'few', 'intake'];
 const SYSTEMS = Object.keys(NAMES);
 
 export function number(value) {
@@ -90,7 +90,7 @@ function parts(results) {
             table('', [['16', metric('bus', 'p16_cpu_us')], ['64', metric('bus', 'p64_cpu_us')]])],
         ['Publishing: `POST /channels/…`, 64 connections, acknowledged after Redis has the event', '',
             table('', [['each second', metric('post', 'per_second')], ['p50, ms', metric('post', 'p50_ms')], ['p99, ms', metric('post', 'p99_ms')],
-                ['max, ms', metric('post', 'max_ms')], ['publisher’s CPU for each, µs', metric('post', 'cpu_us')]])],
+                ['max, ms', metric('post', 'max_ms')], ['publisher’s CPU for each, µs', metric('post', 'cpu_us')], ['Redis’s', metric('post', 'redis_cpu_us')], ['load program’s', metric('post', 'load_cpu_us')]])],
         ['100,000 channels with a listener each, 5,000 streams a second come and go', 'Pause: the latest event of 100 probe streams, 50 events/s each.',
             table('', [['longest pause, ms', metric('churn', 'pause_ms')], ['p99, ms', metric('churn', 'pause_p99_ms')],
                 ['without coming and going, ms', metric('churn', 'quiet_ms')], ['came each second', metric('churn', 'opened_s')],

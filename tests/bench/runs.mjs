@@ -48,8 +48,8 @@ function opened(system, load, body) {
 const wrong = ({ lost, duplicated, out_of_order, foreign, closed }) => ({ lost, duplicated, out_of_order, foreign, closed });
 
 // Publishes for warm + seconds; the window begins after `warm` and ends when every stream has every event.
-async function window(system, reader, { channels, rate, warm, seconds, bytes }) {
-    const published = publish(system, { channels, rate, seconds: warm + seconds, bytes });
+async function window(system, reader, { channels, rate, warm, seconds, bytes, batch }) {
+    const published = publish(system, { channels, rate, seconds: warm + seconds, bytes, batch });
     published.catch(() => {});
     await sleep(warm * 1000);
     const [server, redis] = [system.pids(), system.redisPids()];
@@ -160,11 +160,13 @@ function capacity(load, name, memory) {
 }
 
 const posting = (load, name) => using(name, async system => {
-    const before = cpuNs(system.pids());
     const { channels, connections, seconds } = load;
+    await post(system, { channels, connections, seconds: 1 });
+    const before = { server: cpuNs(system.pids()), redis: cpuNs(system.redisPids()) };
     const report = await post(system, { channels, connections, seconds });
     return { per_second: report.per_second, p50_ms: report.p50_ms, p99_ms: report.p99_ms, max_ms: report.max_ms, failed: report.failed,
-        cpu_us: per(cpuNs(system.pids()) - before, report.acked) };
+        cpu_us: per(cpuNs(system.pids()) - before.server, report.acked), redis_cpu_us: per(cpuNs(system.redisPids()) - before.redis, report.acked),
+        load_cpu_us: report.cpu_us / report.acked };
 });
 
 // What Redis itself spends on an event, by how many commands are under way on a connection.

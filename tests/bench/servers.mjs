@@ -177,9 +177,10 @@ class Gateway extends System {
     }
 
     // It loads the function that durable publishing calls.
-    async runPublisher(server) {
+    async runPublisher(server, folder) {
         const settings = { PORT: 0, HOST: '127.0.0.1', ADMIN_PORT: 0, REDIS_URL: this.redisUrl, TICKERS: 'off' };
         const proc = new Server('sse-publisher', 'sse-publisher', texts(settings), { public: 'PORT', admin: 'ADMIN_PORT' });
+        proc.build(folder);
         await this.run(proc, { server });
         this.postAddress = `127.0.0.1:${proc.ports.public}`;
     }
@@ -188,9 +189,9 @@ class Gateway extends System {
 const texts = settings => Object.fromEntries(Object.entries(settings).map(([name, value]) => [name, String(value)]));
 
 class Publisher extends Gateway {
-    async start() {
+    async start({ folder }) {
         await this.runRedis();
-        await this.runPublisher(true);
+        await this.runPublisher(true, folder);
     }
 }
 
@@ -276,7 +277,9 @@ const SYSTEMS = {
     'gateway-es256': () => [new Gateway('gateway-es256'), { alg: 'ES256' }],
     'gateway-tls-hs256': () => [new Gateway('gateway-tls-hs256'), { tls: true, alg: 'HS256' }],
     'gateway-tls-es256': () => [new Gateway('gateway-tls-es256'), { tls: true, alg: 'ES256' }],
-    'publisher': () => [new Publisher('publisher', { pinned: false }), {}],
+    'gateway-h2-2': () => [new Gateway('gateway-h2-2', { workers: 2 }), { h2: true }],
+    'publisher': () => [new Publisher('publisher'), {}],
+    'publisher-before': () => [new Publisher('publisher-before'), { folder: process.env.BEFORE_DIR }],
     ...Object.fromEntries(Object.entries(BUS).map(([name, options]) => [name, () => [new Bus(name), options]])),
     'nchan': () => [new Nchan('nchan'), {}],
     'nchan-2': () => [new Nchan('nchan-2', { workers: 2 }), {}],
