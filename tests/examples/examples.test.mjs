@@ -6,7 +6,7 @@ import { createServer, connect } from 'node:net';
 import { readFileSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { Stack, freePort, until } from '../integration/stack.mjs';
-import { EXAMPLES, Example, UNRUN, lacking, publishers, subscribers } from './programs.mjs';
+import { EXAMPLES, Example, UNRUN, batchers, lacking, publishers, subscribers } from './programs.mjs';
 
 const port = await freePort();
 const s = await Stack.start({ redis: { port }, env: { RETRY_MS: 200, KEEPALIVE_MS: 500, DRAIN_SECONDS: 1 } });
@@ -16,10 +16,11 @@ const present = programs => programs.filter(program => !lacking(program));
 
 // A publisher's first arguments and environment: to HTTP at `base`, or to Redis as the least a user may be.
 function publishing(program, text, { base = gw.url, channel = 'news' } = {}) {
+    const many = batchers.includes(program);
     if (!program.redis)
-        return [program, [text, `${base}/channels/${channel}`]];
+        return [program, many ? [`${base}/channels/${channel}`, ...text] : [text, `${base}/channels/${channel}`]];
     const account = new URL(s.redis.urlFor('author', `redis://127.0.0.1:${port}`));
-    return [program, [text, channel], { REDIS_URL: account.href.replace(/\/$/, ''), REDIS_HOST: '127.0.0.1', REDIS_PORT: String(port), REDIS_USER: 'author', REDISCLI_AUTH: account.password }];
+    return [program, many ? [channel, ...text] : [text, channel], { REDIS_URL: account.href.replace(/\/$/, ''), REDIS_HOST: '127.0.0.1', REDIS_PORT: String(port), REDIS_USER: 'author', REDISCLI_AUTH: account.password }];
 }
 
 const entries = channel => s.redis.command(['XLEN', `{sse:${channel}}:log`]);
@@ -43,7 +44,7 @@ async function allPrinted(what) {
         assert.equal(reader.out, wanted, `${file}, ${what}`);
 }
 
-for (const program of [...subscribers, ...publishers].filter(lacking))
+for (const program of [...subscribers, ...publishers, ...batchers].filter(lacking))
     test(program.file, { skip: lacking(program) });
 
 test('every subscriber prints what every publisher published, and nothing before it', async () => {
@@ -121,18 +122,30 @@ test('a publisher whose answer got lost asks again, and the event is there once'
     });
     await new Promise(done => proxy.listen(0, '127.0.0.1', done));
     const base = `http://127.0.0.1:${proxy.address().port}`;
-    const tried = present(publishers).filter(program => !program.redis);
+    const tried = present([...publishers, ...batchers]).filter(program => !program.redis);
     try {
         for (const [i, program] of tried.entries()) {
-            const example = new Example(...publishing(program, 'once', { base, channel: `lost${i}` }));
+            const texts = batchers.includes(program) ? ['once', 'and once'] : 'once';
+            const example = new Example(...publishing(program, texts, { base, channel: `lost${i}` }));
             assert.equal(await example.status(), 0, example.tail());
-            assert.equal(await entries(`lost${i}`), 1, program.file);
+            assert.equal(await entries(`lost${i}`), texts === 'once' ? 1 : 2, program.file);
         }
     } finally {
         proxy.close();
     }
     assert.equal(dropped.size, tried.length);
     assert.equal(requests, 2 * tried.length);
+});
+
+test('a batch is in the history in its order, and each id is printed', async () => {
+    const texts = ['first', 'of two\nlines: ä€😀 "\\', '', 'last'];
+    for (const [i, program] of present(batchers).entries()) {
+        const example = new Example(...publishing(program, texts, { channel: `batch${i}` }));
+        assert.equal(await example.status(), 0, example.tail());
+        assert.equal(example.out.match(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g).length, texts.length, program.file);
+        const answer = await fetch(`${gw.url}/channels/batch${i}?last_event_id=earliest`, { headers: { accept: 'application/json' } });
+        assert.deepEqual((await answer.json()).events.map(({ event, data }) => [event, data]), texts.map(text => ['greeting', text]), program.file);
+    }
 });
 
 test('a publisher that gets 503 retries until Redis is back', async () => {
@@ -148,9 +161,9 @@ test('a publisher that gets 503 retries until Redis is back', async () => {
 });
 
 test('an error that another try will not change ends a program, with the status', async () => {
-    for (const program of [...present(publishers).filter(p => !p.redis), ...present(subscribers).filter(p => p.file !== 'curl/subscribe')]) {
+    for (const program of [...present([...publishers, ...batchers]).filter(p => !p.redis), ...present(subscribers).filter(p => p.file !== 'curl/subscribe')]) {
         const bad = `${gw.url}/channels/not%20a%20name`;
-        const example = new Example(program, publishers.includes(program) ? ['text', bad] : [bad]);
+        const example = new Example(program, publishers.includes(program) ? ['text', bad] : [bad, 'text']);
         assert.notEqual(await example.status(), 0, program.file);
         assert.match(example.log, /400/, program.file);
     }
@@ -168,7 +181,7 @@ test('each file has less than 40 lines, and the table says of each by which test
         assert.ok(text.split('\n').length - 1 < 40, `${file} has ${text.split('\n').length - 1} lines`);
         const entry = [...rows.keys()].find(name => name === file || file.startsWith(`${name}/`));
         assert.ok(entry, `${file} is not in the table`);
-        const run = [...subscribers, ...publishers].some(program => program.file === entry);
+        const run = [...subscribers, ...publishers, ...batchers].some(program => program.file === entry);
         const [, browser, ai] = /^(?:(browser|react)|(ai))\//.exec(file) ?? [];
         assert.equal(rows.get(entry), UNRUN.includes(file) ? 'not run here' : browser ? '`browser`' : ai ? '`ai`' : run && subscribers.some(p => p.file === entry) ? '`examples`, `wire`, `ids`' : '`examples`', file);
         assert.ok(run || browser || ai || UNRUN.includes(file), `${file} is run by no test`);

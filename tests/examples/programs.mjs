@@ -86,6 +86,14 @@ export const publishers = [
     { file: 'curl/publish_redis', run: runScript, redis: true },
 ];
 
+// Publish several texts together: URL or channel, then the texts.
+export const batchers = [
+    { file: 'python/publish_many.py', run: runPython('json', 'Python 3') },
+    { file: 'node/publish_many.mjs', run: runNode },
+    { file: 'go/publish_many', run: runGo },
+    { file: 'curl/publish_many_redis', run: runScript, redis: true },
+];
+
 // What none of them can run here: the libraries are in no Debian package.
 export const UNRUN = ['java/PublishRedis.java', 'elixir/publish_redis.exs'];
 
