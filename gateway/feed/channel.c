@@ -335,7 +335,7 @@ static void take(struct channel *channel, struct frame *frame, enum arrival arri
     } else if (follows(channel, frame)) {
         channel_join_on(channel, frame);
         channel_emit(channel, frame);
-    } else if (history_lacks_it && is_stray(channel, frame)) {
+    } else if (history_lacks_it && (arrival == ARRIVAL_SETTLED || is_stray(channel, frame))) {
         drop_stray(channel);
     } else if (history_lacks_it) {
         channel_emit_gap(channel, frame->prev, frame->at.ms);

@@ -38,7 +38,7 @@ enum marker_wish {
 enum arrival {
     ARRIVAL_NEW, /* just now */
     ARRIVAL_HELD, /* until the history was read to its end */
-    ARRIVAL_SETTLED, /* … by a read that began later, and found the last event there */
+    ARRIVAL_SETTLED, /* … by a read that began later, and would have found it if the history still had it */
 };
 
 /* One that at least one worker listens to. */
@@ -109,7 +109,7 @@ struct channel {
     size_t held_memory; /* of the memory of rings */
     size_t asked_held; /* how many were held when the read under way was asked for */
     struct position asked_last; /* `last` then */
-    size_t settled; /* of those held, the first so many came before a read that then found the last event in the history */
+    size_t settled; /* of those held, the first so many came before a read to the end of the history */
     struct search *search; /* NULL: none was asked for yet */
     struct newest *newest; /* likewise */
     uint64_t handed_on; /* events with a position */

@@ -196,7 +196,8 @@ static bool take_newest(struct channel *channel, const struct history_entry *ent
         any = true;
     }
     channel->past = any ? PAST_KNOWN : channel->past;
-    channel->settled = channel->asked_held;
+    if (position_is_none(channel->scan_to)) /* else what came meanwhile stands behind what is looked through */
+        channel->settled = channel->asked_held;
     return any;
 }
 
@@ -405,8 +406,9 @@ static bool take_missed(struct channel *channel, const struct history_entry *ent
 {
     const struct divergence_past past = {channel_name(channel), &channel->ring, channel->last};
     channel->read_us = monotonic_us();
-    channel->read_to = POSITION_NONE;
     enum divergence_trust asked = channel->divergence.asked;
+    bool goes_on = asked == DIVERGENCE_TRUSTED && !position_is_none(channel->read_to);
+    channel->read_to = POSITION_NONE;
     bool about_last = count != 0 && (asked == DIVERGENCE_DOUBTED || asked == DIVERGENCE_CHALLENGED);
     struct divergence_answer answer = divergence_judge(&channel->divergence, &past, entries, count, !more);
     switch (answer.what) {
@@ -423,8 +425,12 @@ static bool take_missed(struct channel *channel, const struct history_entry *ent
         channel_emit_gap(channel, answer.at, answer.from < count ? entries[answer.from].at.ms : 0);
         break;
     case DIVERGENCE_TAKE:
-        if (about_last || asked == DIVERGENCE_SEARCHED || asked == DIVERGENCE_BEREFT)
-            channel->settled = channel->asked_held;
+        if (asked == DIVERGENCE_BEREFT) /* all went since: that tells of the first one only, which was asked about */
+            channel->settled = channel->asked_held != 0;
+        else if (about_last || asked == DIVERGENCE_SEARCHED)
+            channel->settled = more && channel->ends ? 0 : channel->asked_held; /* the end is not read once more */
+        else if (count == 0 && goes_on)
+            channel->settled = 0; /* all went since the answer before */
         if (channel->divergence.emptied)
             channel->passed = channel->last;
         break;

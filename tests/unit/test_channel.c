@@ -240,6 +240,10 @@ static const struct {
     {"… or older", "SA p5 n3 A p6", "5 6 ", true},
     {"… also where it waited for a read that knew nothing of it", "SA p5 h6 p7 n2 A p8", "5 6 7 8 ", true},
     {"the first event of a history that went while it waited is dropped", "p5 F h2 S A p3", "3 ", true},
+    {"… with those that follow it", "p5 p6 p7 F h2 S A p3", "3 ", true},
+    {"… or where they come while that is read, it begins behind them", "p5 S p6 F p2 A p3 A", "gap 6 2 3 ", true},
+    {"one that waited behind an older one, while its own history went, is not", "P2 SA p5 h6 p7 q n2 h8 h9 h10 h11 m11 a a X A",
+     "5 6 7 8 gap 11 ", true},
     /* batches */
     {"the events of a batch are handed on one by one", "SA p1 b4 p5", "1 2 3 4 5 ", true},
     {"a batch that comes again is none", "SA p1 b4 c m3 p5", "1 2 3 4 5 ", true},
@@ -627,6 +631,17 @@ static void test_failures(void)
     stop();
 }
 
+/* … and without a marker its newest event is looked for behind them, while the next one comes. */
+static void test_behind_strangers(void)
+{
+    start();
+    run("P1 h1 f2 f3 f4 S");
+    stream->marked = 0;
+    run("a a p5 A p6");
+    check_slice(slice_of(seen), SLICE("5 6 "), "an event that comes while the one before it is looked for is handed on");
+    stop();
+}
+
 /* A channel whose events wait takes no more memory than a ring may: it forgets them, and reads them again. */
 static void test_held(void)
 {
@@ -770,6 +785,7 @@ int main(void)
     test_bare_interrupted();
     test_unsettled();
     test_failures();
+    test_behind_strangers();
     test_held();
     test_move();
     test_leased_move();
