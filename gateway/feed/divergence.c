@@ -166,10 +166,9 @@ static struct divergence_answer forget(struct divergence *divergence, const stru
     struct frame *newest = payload_entry_frame(past->channel, &entries[0]);
     if (newest == NULL)
         return (struct divergence_answer){.what = DIVERGENCE_ASK_MARKER};
-    struct position prev = newest->prev;
     frame_unref(newest);
     if (position_compare(entries[0].at, divergence->common) > 0)
-        return branch(divergence, past, prev, 0); /* it came since the search */
+        return begin_search(divergence, past, divergence->challenged); /* it came since, and so may others before it have */
     return go_back(divergence, entries[0].at, count);
 }
 

@@ -271,6 +271,7 @@ static const struct {
     {"so is a Redis that was flushed", "SA p1 L F S A", "1 gap ", true},
     {"an event that follows the last one, which was deleted while that was looked for, is no gap", "SA p1 L X S a h2 A", "1 2 ",
      true},
+    {"all that was published while it was found to be lost comes behind the gap", "SA p5 p6 L K0 S a a h8 h9 A", "5 6 gap 8 9 ", true},
     {"… behind which older positions are new ones, once", "SA p5 L F S A p2 m2", "5 gap 2 ", true},
     {"an open subscription vouches for a history that begins anew", "SA p1 F p2", "1 2 ", true},
     /* start over */
