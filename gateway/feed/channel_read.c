@@ -402,7 +402,7 @@ static bool has_event(const struct history_entry *entries, size_t count)
 }
 
 /* What was missed. True when all of it was taken. */
-static bool take_missed(struct channel *channel, const struct history_entry *entries, size_t count, bool more)
+static bool take_missed(struct channel *channel, const struct history_entry *entries, size_t count, bool more, bool from_start)
 {
     const struct divergence_past past = {channel_name(channel), &channel->ring, channel->last};
     channel->read_us = monotonic_us();
@@ -427,7 +427,7 @@ static bool take_missed(struct channel *channel, const struct history_entry *ent
     case DIVERGENCE_TAKE:
         if (asked == DIVERGENCE_BEREFT) /* all went since: that tells of the first one only, which was asked about */
             channel->settled = channel->asked_held != 0;
-        else if (about_last || asked == DIVERGENCE_SEARCHED)
+        else if (about_last || asked == DIVERGENCE_SEARCHED || (from_start && count != 0))
             channel->settled = more && channel->ends ? 0 : channel->asked_held; /* the end is not read once more */
         else if (count == 0 && goes_on)
             channel->settled = 0; /* all went since the answer before */
@@ -472,7 +472,7 @@ static void on_missed(void *data, const struct history_entry *entries, size_t co
         go_on(channel, false);
         return;
     }
-    bool complete = !channel->again && take_missed(channel, entries, count, more);
+    bool complete = !channel->again && take_missed(channel, entries, count, more, from_start);
     go_on(channel, complete && (has_event(entries, count) || prove_end(channel, entries, count, from_start)));
 }
 

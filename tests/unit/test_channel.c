@@ -242,6 +242,7 @@ static const struct {
     {"the first event of a history that went while it waited is dropped", "p5 F h2 S A p3", "3 ", true},
     {"… with those that follow it", "p5 p6 p7 F h2 S A p3", "3 ", true},
     {"… or where they come while that is read, it begins behind them", "p5 S p6 F p2 A p3 A", "gap 6 2 3 ", true},
+    {"… also where that was found empty before", "SA p5 L F S a a a p7 F p2 A p3 A", "5 gap 2 3 ", true},
     {"one that waited behind an older one, while its own history went, is not", "P2 SA p5 h6 p7 q n2 h8 h9 h10 h11 m11 a a X A",
      "5 6 7 8 gap 11 ", true},
     /* batches */
