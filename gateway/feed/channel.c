@@ -266,8 +266,8 @@ void channel_start_over(struct channel *channel, struct position previous)
     channel->settled = 0;
 }
 
-/* Of an event that the history, read to its end since, does not have: whether it was of another one. A primary that slept through its shard's failover runs what lay in its
- * sockets, and its cluster passes that on. A history that was trimmed or deleted holds nothing between `last` and an event before it. */
+/* Whether the event is of another history, if that of `last` still has it. A primary that slept through its shard's failover runs what lay in its sockets, and its cluster passes that on. A
+ * history that was trimmed holds nothing between `last` and an event before it. */
 static bool is_stray(const struct channel *channel, const struct frame *frame)
 {
     return !position_is_none(frame->prev) && position_compare(frame->prev, channel->last) < 0;
@@ -335,14 +335,16 @@ static void take(struct channel *channel, struct frame *frame, enum arrival arri
     } else if (follows(channel, frame)) {
         channel_join_on(channel, frame);
         channel_emit(channel, frame);
-    } else if (history_lacks_it && (arrival == ARRIVAL_SETTLED || is_stray(channel, frame))) {
+    } else if (history_lacks_it && arrival == ARRIVAL_SETTLED) {
         drop_stray(channel);
-    } else if (history_lacks_it) {
+    } else if (history_lacks_it && (!is_stray(channel, frame) || channel->divergence.emptied)) {
         channel_emit_gap(channel, frame->prev, frame->at.ms);
         channel_emit(channel, frame);
     } else {
         metric_add(COUNT_HOLES, 1);
         channel->reread = false;
+        if (is_stray(channel, frame))
+            divergence_doubt_for(&channel->divergence, channel->last, frame->prev);
         consult(channel, frame, arrival);
     }
 }

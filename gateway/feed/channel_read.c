@@ -152,6 +152,14 @@ static bool lacks_proof(const struct channel *channel, const struct history_entr
 
 /* ---- reads ---- */
 
+/* Whether the event that showed a hole was of the history before this one, which begins with the frame. */
+static bool is_hole_before(const struct channel *channel, const struct frame *frame)
+{
+    const struct frame *first = channel->held.count == 0 ? NULL : frames_at(&channel->held, 0);
+    return first != NULL && first->durable && position_compare(first->at, channel->last) > 0 &&
+           position_compare(first->at, frame->at) < 0;
+}
+
 /* One entry of the history, on the way from `last` to its end. `behind`: an event stands before it in the same answer, so nothing is missing in between. Returns whether it is an event. */
 static bool take_entry(struct channel *channel, const struct history_entry *entry, bool behind)
 {
@@ -166,7 +174,7 @@ static bool take_entry(struct channel *channel, const struct history_entry *entr
     } else if (!channel_already_seen(channel, frame)) {
         if (behind || channel_names_stranger(channel, frame))
             channel_join_on(channel, frame);
-        if (position_is_none(frame->prev) ? is_lost_before(channel, frame->at.ms)
+        if (position_is_none(frame->prev) ? is_lost_before(channel, frame->at.ms) || is_hole_before(channel, frame)
                                           : position_compare(frame->prev, channel->last) != 0)
             channel_emit_gap(channel, frame->prev, frame->at.ms);
         else

@@ -7,6 +7,12 @@ void divergence_doubt(struct divergence *divergence, struct position last)
     divergence->trust = divergence->emptied || position_is_none(last) ? DIVERGENCE_TRUSTED : DIVERGENCE_DOUBTED;
 }
 
+void divergence_doubt_for(struct divergence *divergence, struct position last, struct position prev)
+{
+    divergence_doubt(divergence, last);
+    divergence->newcomer_prev = prev;
+}
+
 void divergence_challenge(struct divergence *divergence, struct position prev)
 {
     divergence->trust = DIVERGENCE_CHALLENGED;

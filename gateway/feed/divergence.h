@@ -24,7 +24,7 @@ struct divergence {
     bool found_common; /* … and there was something */
     struct position searched; /* … and it was read up to here: nobody's events follow `common` */
     bool challenged; /* … which a challenge began */
-    struct position newcomer_prev; /* while CHALLENGED or BEREFT: what the event says of the one before it */
+    struct position newcomer_prev; /* what the event that it was challenged or doubted for says of the one before it */
 };
 
 /* What a channel has handed on; borrowed. */
@@ -57,6 +57,9 @@ void divergence_doubt(struct divergence *divergence, struct position last);
 
 /* An event came that is older than the last one and was not handed on, as far as is known. `prev`: what it says of the one before it. */
 void divergence_challenge(struct divergence *divergence, struct position prev);
+
+/* … since an event came that names one before `last`, at `prev`. */
+void divergence_doubt_for(struct divergence *divergence, struct position last, struct position prev);
 
 struct divergence_question divergence_ask(struct divergence *divergence, struct position last);
 
