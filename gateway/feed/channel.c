@@ -300,13 +300,14 @@ static void challenge(struct channel *channel, struct frame *frame, enum arrival
     consult(channel, frame, arrival);
 }
 
-/* Takes an event that is not later than the last one. One that is in the ring was handed on before. One older than the ring may have been, too, or it belongs to a history that
- * restarted while the clock went back: only the history tells. */
+/* Takes an event that is not later than the last one. One that is in the ring was handed on before, unless it has only the position of that: its history was deleted within the millisecond.
+ * One older than the ring may have been, too, or it belongs to a history that restarted while the clock went back: only the history tells. */
 static void take_older_one(struct channel *channel, struct frame *frame, enum arrival arrival)
 {
     uint32_t next = ring_after(&channel->ring, frame->at);
-    bool in_ring = next != 0 && position_compare(ring_at(&channel->ring, next - 1)->at, frame->at) == 0;
-    if (in_ring || position_compare(frame->at, channel->last) == 0)
+    const struct frame *mine = next == 0 ? NULL : ring_at(&channel->ring, next - 1);
+    bool in_ring = mine != NULL && position_compare(mine->at, frame->at) == 0;
+    if (in_ring ? slice_eq(frame_body(mine), frame_body(frame)) : position_compare(frame->at, channel->last) == 0)
         return;
     if (arrival != ARRIVAL_SETTLED)
         challenge(channel, frame, arrival);

@@ -647,6 +647,17 @@ static void test_behind_strangers(void)
     stop();
 }
 
+/* A history that is deleted with its marker gives its positions again, within the same millisecond. */
+static void test_position_again(void)
+{
+    start();
+    run("SA p5 p6 F m5");
+    fake.authors_ids = true;
+    run("p5 A p6 m5");
+    check_slice(slice_of(seen), SLICE("5 6 5 6 "), "another event at the position of one in the ring is no old one");
+    stop();
+}
+
 /* A channel whose events wait takes no more memory than a ring may: it forgets them, and reads them again. */
 static void test_held(void)
 {
@@ -791,6 +802,7 @@ int main(void)
     test_unsettled();
     test_failures();
     test_behind_strangers();
+    test_position_again();
     test_held();
     test_move();
     test_leased_move();
