@@ -18,6 +18,7 @@ struct track {
     uint64_t gap_us; /* a gap was told since then, of all that was published before this time; 0: none */
     uint64_t begun_us; /* since when */
     uint64_t doubt_us; /* what was published before may be missing: its id could not be relied on; 0: none */
+    uint64_t passed_ms; /* … up to this time: an id that it came with was ahead of the clock, which was set back, or by an entry by hand; 0: none was */
     uint64_t twice_since; /* of the stream: the times of events that may come again */
     struct position twice_after; /* … */
     uint64_t over_ms; /* of an id that it came with, behind the ends of all its channels; 0: with none */

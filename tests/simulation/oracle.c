@@ -167,12 +167,18 @@ uint32_t oracle_next(uint32_t channel)
     return counts[channel];
 }
 
+static bool was_set_lately(uint32_t shard)
+{
+    return set_us[shard] != 0 && set_us[shard] + NOTICE_US > schedule_now_us();
+}
+
 /* What a gateway takes such an event to be published since was proven a while ago. */
-static void note_ahead(uint32_t channel, uint64_t at_ms, uint64_t now_ms)
+static void note_ahead(uint32_t channel, uint32_t shard, uint64_t at_ms, uint64_t now_ms)
 {
     struct ahead *ahead = &aheads[channel];
     uint64_t from_ms = now_ms - DEAF_US / 1000;
-    if (at_ms <= now_ms)
+    bool seems = ahead->to_ms != 0 && was_set_lately(shard); /* to a gateway that knows the clock of before */
+    if (at_ms <= now_ms && !seems)
         return;
     ahead->from_ms = ahead->to_ms == 0 || from_ms < ahead->from_ms ? from_ms : ahead->from_ms;
     ahead->to_ms = at_ms > ahead->to_ms ? at_ms : ahead->to_ms;
@@ -195,7 +201,7 @@ struct fact *oracle_published(struct server *server, uint32_t channel, uint32_t 
     char made[EVENT_ID_LEN + 1];
     event_id_format(made, channel_of(channel), fact->at);
     fact->own_id = strcmp(made, fact->id) != 0;
-    note_ahead(channel, fact->at.ms, clock_ms_of(server));
+    note_ahead(channel, bus.home[channel], fact->at.ms, clock_ms_of(server));
     fact->before = line->count == 0 ? NULL : line->facts[line->count - 1];
     if (fact->before != NULL && position_compare(fact->before->at, fact->at) >= 0 && marker_us[channel] == 0 &&
         data_us[channel] == 0)
@@ -289,7 +295,7 @@ static bool spans_shards(const struct client *client)
 /* It was set back at some time, or set at all a moment ago. */
 static bool is_shard_odd(uint32_t shard)
 {
-    return back_us[shard] != 0 || (set_us[shard] != 0 && set_us[shard] + NOTICE_US > schedule_now_us());
+    return back_us[shard] != 0 || was_set_lately(shard);
 }
 
 static bool is_in_ahead(uint32_t channel, uint64_t ms)
@@ -464,6 +470,12 @@ static bool is_left_out_by_stranger(const struct client *client, const struct fa
     return fact->at.ms <= id_ms(client) && is_id_by_stranger(client);
 }
 
+/* … that an id which it came with before has left out. */
+static bool is_passed_over(const struct client *client, const struct fact *fact)
+{
+    return fact->at.ms <= client->tracks[fact->channel].passed_ms;
+}
+
 /* The event of this channel that its id names, if Redis has lost it, and gateways have heard of that. */
 static struct fact *find_lost_id(const struct client *client, uint32_t channel)
 {
@@ -477,6 +489,29 @@ static struct fact *find_lost_id(const struct client *client, uint32_t channel)
         found = fact;
     }
     return found != NULL && found->lost && data_us[channel] + DEAF_US < schedule_now_us() ? found : NULL;
+}
+
+/* The clock went back: what an id that is a time stands for may be later than what was published since. */
+static bool is_left_out_by_clock(const struct client *client, const struct track *track)
+{
+    struct position at;
+    if (client->count == 1 && track->last != NULL && !event_id_parse(&at, slice_of(client->asked_id), SLICE("")))
+        return false; /* its id is an event's */
+    for (uint32_t i = 0; i < client->count; ++i)
+        if (back_us[bus.home[client->channels[i]]] != 0)
+            return true;
+    return false;
+}
+
+/* Of the stream before. */
+static void note_passed_over(struct client *client)
+{
+    for (uint32_t i = 0; i < client->count; ++i) {
+        struct track *track = &client->tracks[client->channels[i]];
+        bool leaves_out = is_id_by_stranger(client) || is_left_out_by_clock(client, track);
+        uint64_t ms = leaves_out ? id_ms(client) : 0;
+        track->passed_ms = ms > track->passed_ms ? ms : track->passed_ms;
+    }
 }
 
 /* What it had not got when it left is owed as far as the history still has it. */
@@ -495,7 +530,8 @@ void oracle_asks(struct client *client)
 {
     if (client->fresh && client->id[0] != 0)
         leave_earliest(client);
-    client->head_us = 0;
+    note_passed_over(client);
+    client->head_us = client->placed_us = 0;
     client->over = false;
     client->asked_us = schedule_now_us();
     client->fresh = client->id[0] == 0;
@@ -637,26 +673,14 @@ static bool has_no_record(const struct fact *fact)
     return marker_us[fact->channel] > fact->us;
 }
 
-/* The clock went back: what an id that is a time stands for may be later than what was published since. */
-static bool is_left_out_by_clock(const struct client *client, const struct track *track)
-{
-    struct position at;
-    if (client->count == 1 && track->last != NULL && !event_id_parse(&at, slice_of(client->asked_id), SLICE("")))
-        return false; /* its id is an event's */
-    for (uint32_t i = 0; i < client->count; ++i)
-        if (back_us[bus.home[client->channels[i]]] != 0)
-            return true;
-    return false;
-}
-
-/* An entry by hand had taken its id ahead of the clock, and it still was when it asked. */
+/* An entry by hand had taken its id ahead of the clock, or its channel has moved to a shard whose clock is behind, and it still was when it asked. */
 static bool is_id_ahead(const struct client *client)
 {
     uint64_t ms = id_ms(client);
     for (uint32_t i = 0; i < client->count; ++i) {
         uint32_t shard = bus.home[client->channels[i]];
         uint64_t now_ms = clock_ms_of(bus.shards[shard].primary), since_ms = (schedule_now_us() - client->asked_us) / 1000 + 1;
-        if (is_in_ahead(client->channels[i], ms) && ms + since_ms > now_ms)
+        if ((is_in_ahead(client->channels[i], ms) || moved_us[client->channels[i]] != 0) && ms + since_ms > now_ms)
             return true;
     }
     return false;
@@ -706,8 +730,8 @@ const struct fact *missing_before(const struct client *client, const struct trac
             (before->us <= track->gap_us && !is_behind_anchor(track, before)) || has_no_record(before) ||
             is_left_out_by_clock(client, track) || is_place_used_again(before) || is_before_place_used_again(track, before) ||
             is_id_used_again(client) || is_in_deleted(before) || is_left_out_by_stranger(client, before) ||
-            before->us <= track->doubt_us || before->us <= track->astray_us || ends_may_skip(client, before) ||
-            is_before_earliest(client, track, before))
+            is_passed_over(client, before) || before->us <= track->doubt_us || before->us <= track->astray_us ||
+            ends_may_skip(client, before) || is_before_earliest(client, track, before))
             continue;
         return before;
     }
@@ -750,7 +774,7 @@ static void check_order(const struct client *client, struct track *track, struct
         violation("client %u: event %u of channel %u came twice in one stream", client->number, fact->number, fact->channel);
     else if (last != NULL && !last->lost && !fact->lost && fact->index < last->index)
         violation("client %u: event %u of channel %u came behind %u", client->number, fact->number, fact->channel, last->number);
-    else if (last != NULL && last->lost && !fact->lost && track->gap_us == 0 && !is_place_used_again(last))
+    else if (last != NULL && last->lost && !fact->lost && track->gap_us == 0 && !is_place_used_again(last) && !has_no_record(last))
         violation("client %u: event %u of channel %u came without a gap behind %u, which is lost", client->number, fact->number,
                   fact->channel, last->number);
 }
@@ -815,6 +839,8 @@ void oracle_take(struct client *client, struct fact *fact)
         violation("client %u: event %u of channel %u, which it does not follow", client->number, fact->number, fact->channel);
         return;
     }
+    if (!client->fresh && client->placed_us == 0)
+        oracle_place(client); /* by now: its head may have come before */
     if (track->owes_gap && is_old_in_deleted(client, fact))
         track->owes_gap = false; /* a gateway has in its memory what another one knows to be deleted */
     if (track->owes_gap)
@@ -991,7 +1017,8 @@ static bool has_all(const struct client *client, uint32_t *channel)
         const struct fact *last = line->count == 0 ? NULL : line->facts[line->count - 1];
         const struct track *track = &client->tracks[*channel];
         if (last == NULL || has_seen(track, last) || last->us <= track->gap_us || ends_may_skip(client, last) ||
-            is_left_out_by_stranger(client, last) || (last->end && (!ends_due(*channel) || missing_up_to(client, last) == NULL)))
+            is_left_out_by_stranger(client, last) || is_passed_over(client, last) ||
+            (last->end && (!ends_due(*channel) || missing_up_to(client, last) == NULL)))
             continue;
         if (track->last == NULL && last->index < track->from && (!last->end || client->count > 1))
             continue; /* its first place is behind it */
