@@ -202,12 +202,20 @@ void channel_emit(struct channel *channel, struct frame *frame)
     channel->shared->on_event(channel, frame);
 }
 
+/* The time of an event, or what is proven to have come where an entry by hand took that ahead of the clock: a client would come back with a time that is still to be. */
+static uint64_t time_of(const struct channel *channel, uint64_t ms)
+{
+    const struct channel_shard *shard = channel->shard;
+    bool is_time = shard == NULL || shard->proven_ms == 0 || clock_steps_is_time(shard->steps, ms, monotonic_ms());
+    return is_time ? ms : shard->proven_ms;
+}
+
 void channel_emit_gap(struct channel *channel, struct position until, uint64_t time_ms)
 {
     char last_id[EVENT_ID_LEN + 1], own_id[EVENT_ID_LEN + 1];
     event_id_format(last_id, channel_name(channel), channel->last);
     if (position_is_none(until))
-        event_id_format(own_id, SLICE(""), (struct position){time_ms, 0});
+        event_id_format(own_id, SLICE(""), (struct position){time_of(channel, time_ms), EVENT_ID_TIME_NEAR});
     else
         event_id_format(own_id, channel_name(channel), until);
     struct frame *gap = gap_frame(channel_name(channel), slice_of(last_id), slice_of(own_id), until, GAP_WHILE_OPEN);

@@ -275,7 +275,8 @@ static const struct {
     {"so is a Redis that was flushed", "SA p1 L F S A", "1 gap ", true},
     {"an event that follows the last one, which was deleted while that was looked for, is no gap", "SA p1 L X S a h2 A", "1 2 ",
      true},
-    {"all that was published while it was found to be lost comes behind the gap", "SA p5 p6 L K0 S a a h8 h9 A", "5 6 gap 8 9 ", true},
+    {"all that was published while it was found to be lost comes behind the gap", "SA p5 p6 L K0 S a a h8 h9 A", "5 6 gap 8 9 ",
+     true},
     {"… behind which older positions are new ones, once", "SA p5 L F S A p2 m2", "5 gap 2 ", true},
     {"an open subscription vouches for a history that begins anew", "SA p1 F p2", "1 2 ", true},
     /* start over */
@@ -647,6 +648,33 @@ static void test_behind_strangers(void)
     stop();
 }
 
+static char gap_id[EVENT_ID_LEN + 1];
+
+static void on_gap(struct channel *of, struct frame *frame)
+{
+    struct slice body = frame_body(frame);
+    const char *id = memmem(body.p, body.n, "\nid: ", 5);
+    (void)of;
+    if (frame->kind == FRAME_GAP && id != NULL)
+        memcpy(gap_id, id + 5, EVENT_ID_LEN);
+}
+
+static void test_gap_ahead(void)
+{
+    char proven[EVENT_ID_LEN + 1];
+    start();
+    shared.on_event = on_gap;
+    steps = (struct clock_steps){.known = true, .most_ms = 10 - (int64_t)monotonic_ms()};
+    steps.least_ms = steps.most_ms;
+    shard.proven_ms = 8;
+    run("SA p5 h6 h7 m7 F p60 A");
+    event_id_format(proven, SLICE(""), fake_at(8));
+    check_slice(slice_of(gap_id), slice_of(proven),
+                "the id of a gap is no time that is still to be, though the event behind it is ahead of the clock");
+    shared.on_event = on_event;
+    stop();
+}
+
 /* A history that is deleted with its marker gives its positions again, within the same millisecond. */
 static void test_position_again(void)
 {
@@ -803,6 +831,7 @@ int main(void)
     test_failures();
     test_behind_strangers();
     test_position_again();
+    test_gap_ahead();
     test_held();
     test_move();
     test_leased_move();
