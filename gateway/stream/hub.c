@@ -353,6 +353,15 @@ static void find_next(struct poll *poll, const struct feed_update *update, uint3
         event_id_format(poll->next, SLICE(""), (struct position){next_ms, EVENT_ID_TIME_PROVEN});
 }
 
+/* Of one channel whose author has used the id once more with which the client asked: that stands for the first of its events, and the client would get the same for ever. The bus's own id does
+ * not. */
+static void find_next_of_one(struct poll *poll, struct slice channel, const struct feed_update *update, uint32_t taken)
+{
+    const struct frame *last = taken == 0 ? NULL : update->page.frames[taken - 1];
+    if (last != NULL && last->durable && poll->resume_id.p != NULL && slice_eq(frame_id(last), poll->resume_id))
+        event_id_format(poll->next, channel, last->at);
+}
+
 /* The client would go on from where it asked. Of a whole page that is the case where all is of that millisecond, and more of it may follow: asking on, it would get the same for ever. */
 static bool stands_still(const struct poll *poll)
 {
@@ -369,7 +378,9 @@ static void take_poll_page(struct subscriber *subscriber, struct feed_update *up
     uint32_t taken = count_for_poll(poll, update->page.frames, count, several);
     poll->more = !last || taken != update->page.count;
     poll->ended = !poll->more && over_ms != 0;
-    if (several && !poll->ended)
+    if (!several)
+        find_next_of_one(poll, hub_channel_name(channel_of(&subscriber->members[0])), update, taken);
+    else if (!poll->ended)
         find_next(poll, update, taken, last);
     ends_form_page(subscriber, update, over_ms, false);
     subscriber_replay(subscriber, update->page.frames, taken);

@@ -100,6 +100,8 @@ static void on_answer(h2o_req_t *req, struct subscriber *subscriber)
     char word[32];
     if (event_id_parse(&next, slice_of(subscriber->poll->next), SLICE("")))
         tell_body("next:", word, (size_t)snprintf(word, sizeof(word), "%u", (unsigned)next.ms));
+    else if (event_id_parse(&next, slice_of(subscriber->poll->next), SLICE("a")))
+        tell_body("next-a:", word, (size_t)snprintf(word, sizeof(word), "%u", (unsigned)next.ms));
 }
 
 static void answer_now(struct subscriber *subscriber)
@@ -249,6 +251,7 @@ static struct frame *frame_of_text(const char *text)
     frame->kind = strcmp(text, "g") == 0 ? FRAME_GAP : strcmp(text, "E") == 0 ? FRAME_END : FRAME_EVENT;
     frame->durable = true;
     frame->at = (struct position){text[0] == 'q' ? 7 : 5, 0};
+    frame->id_len = 1; /* its text is its id, too */
     return frame;
 }
 
@@ -361,6 +364,8 @@ static void step(struct hub *hub, const char *word)
         static char id[EVENT_ID_LEN + 1];
         event_id_format(id, SLICE(""), (struct position){(uint64_t)(word[5] - '0'), EVENT_ID_TIME_PROVEN});
         spec.resume_id = slice_of(id);
+    } else if (strcmp(word, "from-w") == 0) { /* an author's own */
+        spec.resume_id = SLICE("w");
     } else if (strcmp(word, "at-5") == 0 || strcmp(word, "at-9") == 0) {
         present_ms = (uint64_t)(word[3] - '0');
     } else if (strcmp(word, "30s") == 0) {
@@ -518,6 +523,8 @@ static const struct {
     {"events that come again from before that time do not lead back to it", "at-9 from-7 polls turn welcome-later turn left turn",
      "join some p w leave:2 "},
     {"… but all gaps are told at once", "at-9 polls turn welcome-gaps turn left turn", "join some p q g next:7 leave:2 "},
+    {"an answer that ends with another event of the id that it was asked with goes on behind that",
+     "from-w poll turn welcome turn left turn", "join answer w next-a:5 leave:1 "},
     {"a page without anything asks for the next", "poll turn no-page turn welcome turn left turn", "join next answer w leave:1 "},
     {"one that waits gets the first event, of however many", "wait turn none turn e1 e2 turn left turn", "join answer 1 leave:1 "},
     {"… what is there, at once", "wait turn welcome turn e1 turn left turn", "join answer w leave:1 "},
