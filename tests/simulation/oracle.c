@@ -491,14 +491,14 @@ static struct fact *find_lost_id(const struct client *client, uint32_t channel)
     return found != NULL && found->lost && data_us[channel] + DEAF_US < schedule_now_us() ? found : NULL;
 }
 
-/* The clock went back: what an id that is a time stands for may be later than what was published since. */
+/* The clock went back, or the channel to a shard whose clock is behind: what an id that is a time stands for may be later than what was published since. */
 static bool is_left_out_by_clock(const struct client *client, const struct track *track)
 {
     struct position at;
     if (client->count == 1 && track->last != NULL && !event_id_parse(&at, slice_of(client->asked_id), SLICE("")))
         return false; /* its id is an event's */
     for (uint32_t i = 0; i < client->count; ++i)
-        if (back_us[bus.home[client->channels[i]]] != 0)
+        if (back_us[bus.home[client->channels[i]]] != 0 || moved_us[client->channels[i]] != 0)
             return true;
     return false;
 }
