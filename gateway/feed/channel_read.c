@@ -107,9 +107,10 @@ static void start_over(struct channel *channel, struct position prev)
 static void take_absence(struct channel *channel, const struct marker *marker)
 {
     bool first = channel->past == PAST_UNKNOWN, later = position_compare(marker->last, channel->last) > 0;
-    bool lost =
-        !first && (later || (position_compare(marker->last, channel->last) != 0 && is_lost_before(channel, marker->now_ms)) ||
-                   (position_is_none(channel->last) && is_lost_before(channel, marker->now_ms)));
+    bool other = position_compare(marker->last, channel->last) != 0;
+    bool challenged = channel->divergence.trust == DIVERGENCE_BEREFT; /* by an event of which nothing else tells now */
+    bool lost = !first && (later || (other && (challenged || is_lost_before(channel, marker->now_ms))) ||
+                           (position_is_none(channel->last) && is_lost_before(channel, marker->now_ms)));
     if (lost)
         channel_emit_gap(channel, marker->last, marker->now_ms);
     channel_stand_at(channel, first ? marker->last : channel->last, NULL); /* without its history the channel is new */
@@ -120,6 +121,8 @@ static void take_absence(struct channel *channel, const struct marker *marker)
     channel->passed = channel->strangers;
     if (!position_is_none(channel->strangers) && !lost)
         channel->settled = channel->asked_held;
+    else if (challenged)
+        channel->settled = channel->asked_held != 0; /* the one that was asked about */
     channel->past = position_is_none(channel->strangers) || position_is_none(channel->last) ? PAST_BARE : PAST_KNOWN;
     channel->divergence.trust = DIVERGENCE_TRUSTED;
     if (!first && !position_is_none(marker->last) && position_compare(marker->last, channel->last) == 0)
@@ -423,7 +426,7 @@ static bool take_missed(struct channel *channel, const struct history_entry *ent
     case DIVERGENCE_ASK_AGAIN:
         return false;
     case DIVERGENCE_ASK_MARKER:
-        want_absence(channel, entries[count - 1].at, false);
+        want_absence(channel, count == 0 ? POSITION_NONE : entries[count - 1].at, count == 0);
         return false;
     case DIVERGENCE_START_OVER:
         start_over(channel, answer.at);
@@ -433,9 +436,7 @@ static bool take_missed(struct channel *channel, const struct history_entry *ent
         channel_emit_gap(channel, answer.at, answer.from < count ? entries[answer.from].at.ms : 0);
         break;
     case DIVERGENCE_TAKE:
-        if (asked == DIVERGENCE_BEREFT) /* all went since: that tells of the first one only, which was asked about */
-            channel->settled = channel->asked_held != 0;
-        else if (about_last || asked == DIVERGENCE_SEARCHED || (from_start && count != 0))
+        if (about_last || asked == DIVERGENCE_SEARCHED || (from_start && count != 0))
             channel->settled = more && channel->ends ? 0 : channel->asked_held; /* the end is not read once more */
         else if (count == 0 && goes_on)
             channel->settled = 0; /* all went since the answer before */

@@ -194,12 +194,12 @@ static struct divergence_answer decide(struct divergence *divergence, const stru
     return start_over(divergence);
 }
 
-/* If the history ends before the last event, it is another one, of an earlier clock. If it has nothing at all, it went since, with the newcomer, which was an old event. */
+/* If the history ends before the last event, it is another one, of an earlier clock. If it has nothing at all, it went since, and the marker tells whether the newcomer was an old event. */
 static struct divergence_answer decide_by_end(struct divergence *divergence, const struct divergence_past *past,
                                               const struct history_entry *entries, size_t count)
 {
     if (count == 0)
-        return take_from(divergence, 0);
+        return (struct divergence_answer){.what = DIVERGENCE_ASK_MARKER};
     if (position_compare(entries[0].at, past->last) < 0)
         return start_over(divergence);
     return ask_again(divergence, DIVERGENCE_CHALLENGED); /* it came since */

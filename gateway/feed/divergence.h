@@ -46,7 +46,7 @@ struct divergence_answer {
         DIVERGENCE_GO_BACK, /* what was handed on after `at` is not in the history: a gap, then the entries from `from` on */
         DIVERGENCE_START_OVER, /* the last event was not of this history: the one before what comes next is at `at` */
         DIVERGENCE_ASK_AGAIN, /* the entries don't tell, or don't answer what is asked now */
-        DIVERGENCE_ASK_MARKER, /* the newest entry is nobody's event, and those that were handed on are not there: the marker tells what the last event is */
+        DIVERGENCE_ASK_MARKER, /* those that were handed on are not there, and the newest entry is nobody's event, or there is none: the marker tells what the last event is */
     } what;
     size_t from;
     struct position at;

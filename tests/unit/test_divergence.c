@@ -212,8 +212,8 @@ static void test_challenge(void)
             check(is(judge(&divergence, &past, &before), DIVERGENCE_START_OVER, 0, 2),
                   "… which is older: what the new one says of the one before it is believed");
         else if (end == 1)
-            check(is(judge(&divergence, &past, &none), DIVERGENCE_TAKE, 0, 0),
-                  "… of which there is none: it went with the history");
+            check(is(judge(&divergence, &past, &none), DIVERGENCE_ASK_MARKER, 0, 0),
+                  "… of which there is none: the marker tells whether it is an old one");
         else
             check(judge(&divergence, &past, &since).what == DIVERGENCE_ASK_AGAIN && divergence.trust == DIVERGENCE_CHALLENGED,
                   "… which came since: the last one is looked up again");
