@@ -281,12 +281,6 @@ static bool is_stray(const struct channel *channel, const struct frame *frame)
     return !position_is_none(frame->prev) && position_compare(frame->prev, channel->last) < 0;
 }
 
-/* Of an event that came before the history was read, with the last event in it: whether it was the first of one that went before that. */
-static bool begins_another(const struct channel *channel, const struct frame *frame)
-{
-    return frame->durable && position_is_none(frame->prev) && !position_is_none(channel->last);
-}
-
 static void drop_stray(const struct channel *channel)
 {
     payload_dropped(channel_name(channel), "its history is gone");
@@ -339,13 +333,11 @@ static void take(struct channel *channel, struct frame *frame, enum arrival arri
         hold(channel, frame);
     } else if (channel_already_seen(channel, frame)) {
         take_older_one(channel, frame, arrival);
-    } else if (arrival == ARRIVAL_SETTLED && begins_another(channel, frame)) {
+    } else if (arrival == ARRIVAL_SETTLED && frame->durable) { /* the history would have it */
         drop_stray(channel);
     } else if (follows(channel, frame)) {
         channel_join_on(channel, frame);
         channel_emit(channel, frame);
-    } else if (history_lacks_it && arrival == ARRIVAL_SETTLED) {
-        drop_stray(channel);
     } else if (history_lacks_it && (!is_stray(channel, frame) || channel->divergence.emptied)) {
         channel_emit_gap(channel, frame->prev, frame->at.ms);
         channel_emit(channel, frame);

@@ -108,7 +108,7 @@ static void take_absence(struct channel *channel, const struct marker *marker)
 {
     bool first = channel->past == PAST_UNKNOWN, later = position_compare(marker->last, channel->last) > 0;
     bool other = position_compare(marker->last, channel->last) != 0;
-    bool challenged = channel->divergence.trust == DIVERGENCE_BEREFT; /* by an event of which nothing else tells now */
+    bool challenged = divergence_challenged(&channel->divergence); /* by an event of which nothing else tells now */
     bool lost = !first && (later || (other && (challenged || is_lost_before(channel, marker->now_ms))) ||
                            (position_is_none(channel->last) && is_lost_before(channel, marker->now_ms)));
     if (lost)

@@ -19,6 +19,11 @@ void divergence_challenge(struct divergence *divergence, struct position prev)
     divergence->newcomer_prev = prev;
 }
 
+bool divergence_challenged(const struct divergence *divergence)
+{
+    return divergence->trust == DIVERGENCE_BEREFT || (divergence->trust == DIVERGENCE_FORGOTTEN && divergence->challenged);
+}
+
 /* ---- what to read ---- */
 
 struct divergence_question divergence_ask(struct divergence *divergence, struct position last)

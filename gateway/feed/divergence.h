@@ -61,6 +61,9 @@ void divergence_challenge(struct divergence *divergence, struct position prev);
 /* … since an event came that names one before `last`, at `prev`. */
 void divergence_doubt_for(struct divergence *divergence, struct position last, struct position prev);
 
+/* Whether what is asked now was asked because of an event that is older than the last one. */
+bool divergence_challenged(const struct divergence *divergence);
+
 struct divergence_question divergence_ask(struct divergence *divergence, struct position last);
 
 /* `entries` answer the question asked last; `whole`: up to the end of the history. */

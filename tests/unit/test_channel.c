@@ -283,7 +283,8 @@ static const struct {
     {"an older event that was held while its history went is none, where the marker has a later one", "SA p5 L X S n1 A", "5 ",
      true},
     {"a history that was deleted, by a clock that went back, is followed", "SA p5 F p2 A p3", "5 2 3 ", true},
-    {"one that went before that was known is a gap", "SA p5 F p2 F A p7", "5 gap 2 7 ", true},
+    {"one that went before that was known is a gap", "SA p5 F p2 F A p7", "5 gap 7 ", true},
+    {"… also where somebody added an entry since", "SA p5 F p2 F f9 A p10", "5 gap 10 ", true},
     {"one that lost the newest events in a failover is, too, after a gap", "SA p1 p2 p3 L K3 h4 S A p5", "1 2 3 gap 4 5 ", true},
     {"… also where it gives their positions anew", "SA p1 p2 p6 L K6 h4 S A", "1 2 6 gap 4 ", true},
     {"one that lost all it had is, too", "SA p1 p2 L K1 S A p3", "1 2 gap 3 ", true},
@@ -684,6 +685,12 @@ static void test_position_again(void)
     fake.authors_ids = true;
     run("p5 A p6 m5");
     check_slice(slice_of(seen), SLICE("5 6 5 6 "), "another event at the position of one in the ring is no old one");
+    stop();
+    start();
+    run("p5 p6 F");
+    fake.authors_ids = true;
+    run("p5 S A p7");
+    check_slice(slice_of(seen), SLICE("7 "), "… and what followed that, and waited, does not follow it");
     stop();
 }
 
