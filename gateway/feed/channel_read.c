@@ -155,12 +155,11 @@ static bool lacks_proof(const struct channel *channel, const struct history_entr
 
 /* ---- reads ---- */
 
-/* Whether the event that showed a hole was of the history before this one, which begins with the frame. */
+/* Whether the event that showed a hole, or is in doubt, was of the history before this one, which begins with the frame. */
 static bool is_hole_before(const struct channel *channel, const struct frame *frame)
 {
-    const struct frame *first = channel->held.count == 0 ? NULL : frames_at(&channel->held, 0);
-    return first != NULL && first->durable && position_compare(first->at, channel->last) > 0 &&
-           position_compare(first->at, frame->at) < 0;
+    const struct frame *first = channel->held.count == 0 || channel->interrupted ? NULL : frames_at(&channel->held, 0);
+    return first != NULL && first->durable && position_compare(first->at, frame->at) < 0;
 }
 
 /* One entry of the history, on the way from `last` to its end. `behind`: an event stands before it in the same answer, so nothing is missing in between. Returns whether it is an event. */

@@ -284,6 +284,7 @@ static const struct {
      true},
     {"a history that was deleted, by a clock that went back, is followed", "SA p5 F p2 A p3", "5 2 3 ", true},
     {"one that went before that was known is a gap", "SA p5 F p2 F A p7", "5 gap 7 ", true},
+    {"… also where a new one began since", "SA p5 F p2 F p9 A", "5 gap 9 ", true},
     {"… also where somebody added an entry since", "SA p5 F p2 F f9 A p10", "5 gap 10 ", true},
     {"one that lost the newest events in a failover is, too, after a gap", "SA p1 p2 p3 L K3 h4 S A p5", "1 2 3 gap 4 5 ", true},
     {"… also where it gives their positions anew", "SA p1 p2 p6 L K6 h4 S A", "1 2 6 gap 4 ", true},
