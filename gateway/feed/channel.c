@@ -252,6 +252,7 @@ static void hold(struct channel *channel, struct frame *frame)
     size_t size = frame_memory(frame) + sizeof(frame);
     bool room = ring_memory_take(limits->memory, size) && channel->held.bytes + frame->body <= limits->bytes;
     if (channel->held.count != 0 && !room) {
+        channel->let_go = channel->reread ? channel->let_go : frames_at(&channel->held, 0)->at;
         drop_held(channel);
         channel->settled = channel->asked_held = 0;
         channel->reread = true;

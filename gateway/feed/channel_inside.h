@@ -80,6 +80,7 @@ struct channel {
     struct divergence divergence; /* whether the history is the one that `last` was in */
     bool unsettled; /* counted in shared->unsettled */
     bool reread; /* held messages were let go: the history has them */
+    struct position let_go; /* … the first of them */
     struct position last; /* of the newest event handed on */
     struct position
         passed; /* nobody's entries follow `last` in the history up to here, as was read; not above `last`: none was seen */

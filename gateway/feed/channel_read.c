@@ -158,8 +158,9 @@ static bool lacks_proof(const struct channel *channel, const struct history_entr
 /* Whether the event that showed a hole, or is in doubt, was of the history before this one, which begins with the frame. */
 static bool is_hole_before(const struct channel *channel, const struct frame *frame)
 {
-    const struct frame *first = channel->held.count == 0 || channel->interrupted ? NULL : frames_at(&channel->held, 0);
-    return first != NULL && first->durable && position_compare(first->at, frame->at) < 0;
+    const struct frame *first = channel->held.count == 0 ? NULL : frames_at(&channel->held, 0);
+    struct position at = channel->reread ? channel->let_go : first != NULL && first->durable ? first->at : POSITION_MAX;
+    return !channel->interrupted && position_compare(at, frame->at) < 0;
 }
 
 /* One entry of the history, on the way from `last` to its end. `behind`: an event stands before it in the same answer, so nothing is missing in between. Returns whether it is an event. */

@@ -708,6 +708,11 @@ static void test_held(void)
     run("SA p19 h20 p21 F p1 p2 p3 p4 p5 p6 p7 A");
     check_slice(slice_of(seen), SLICE("19 1 2 3 4 5 6 7 "), "… also where it begins another history");
     stop();
+    start();
+    shared.limits.bytes = 200;
+    run("SA p5 h6 h7 m7 m7 m7 m7 m7 F p9 A");
+    check_slice(slice_of(seen), SLICE("5 gap 9 "), "… or that went meanwhile, which is a gap");
+    stop();
 }
 
 static void test_move(void)
