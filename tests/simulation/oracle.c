@@ -711,6 +711,13 @@ static bool is_in_deleted(const struct fact *fact)
     return fact->gone && fact->gone_us != 0 && fact->us + ON_ITS_WAY_US > fact->gone_us;
 }
 
+/* Of several channels: its history was deleted when the client changed gateways, and only the one before knew of that. */
+static bool is_deleted_lately(const struct client *client, const struct fact *fact)
+{
+    uint64_t at_us = emptied_us[fact->channel];
+    return client->count > 1 && fact->gone && at_us != 0 && client->asked_us < at_us + NOTICE_US;
+}
+
 /* The history goes on from the anchor: no gap takes the place of what follows it. */
 static bool is_behind_anchor(const struct track *track, const struct fact *fact)
 {
@@ -729,9 +736,9 @@ const struct fact *missing_before(const struct client *client, const struct trac
         if (before->lost || before->restored || has_seen(track, before) ||
             (before->us <= track->gap_us && !is_behind_anchor(track, before)) || has_no_record(before) ||
             is_left_out_by_clock(client, track) || is_place_used_again(before) || is_before_place_used_again(track, before) ||
-            is_id_used_again(client) || is_in_deleted(before) || is_left_out_by_stranger(client, before) ||
-            is_passed_over(client, before) || before->us <= track->doubt_us || before->us <= track->astray_us ||
-            ends_may_skip(client, before) || is_before_earliest(client, track, before))
+            is_id_used_again(client) || is_in_deleted(before) || is_deleted_lately(client, before) ||
+            is_left_out_by_stranger(client, before) || is_passed_over(client, before) || before->us <= track->doubt_us ||
+            before->us <= track->astray_us || ends_may_skip(client, before) || is_before_earliest(client, track, before))
             continue;
         return before;
     }
