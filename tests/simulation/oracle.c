@@ -910,8 +910,9 @@ static bool is_id_gone(const struct client *client)
             return false;
         struct position first = first_kept(channel);
         for (uint32_t k = 0; k < line->count; ++k)
-            if (is_kept(line->facts[k], first) && strcmp(line->facts[k]->id, client->asked_id) == 0)
-                return false;
+            if (is_kept(line->facts[k], first) && line->facts[k]->us < client->asked_us &&
+                strcmp(line->facts[k]->id, client->asked_id) == 0)
+                return false; /* one that came since may have been too late */
         own = true;
     }
     return own && client->asked_id[0] != 0;
