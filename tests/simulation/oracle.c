@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "gateway/feed/channel_view.h"
+#include "gateway/feed/replay.h"
 #include "runtime/digits.h"
 #include "tests/simulation/bus.h"
 #include "tests/simulation/bus_inside.h"
@@ -806,12 +807,13 @@ static uint32_t heard_count(const struct client *client, uint32_t channel)
     return count;
 }
 
-/* Its head came before its place, and all that its channel took since it asked can't be told from what an entry by hand took ahead of the clock before. */
+/* Its head came before its place, or the place so late that its gateway takes it so, and all that its channel took since it asked can't be told from what an entry by hand took ahead of the clock before. */
 static bool is_placed_ahead(const struct client *client, const struct fact *fact)
 {
     uint64_t now_ms = clock_ms_of(bus.shards[bus.home[fact->channel]].primary);
     uint64_t since_ms = (schedule_now_us() - client->asked_us) / 1000 + 1;
-    return client->head_us < client->placed_us && is_in_ahead(fact->channel, fact->at.ms) && fact->at.ms + since_ms > now_ms;
+    bool head_first = client->head_us < client->placed_us || client->placed_us - client->asked_us >= REPLAY_HEAD_MS * 1000;
+    return head_first && is_in_ahead(fact->channel, fact->at.ms) && fact->at.ms + since_ms > now_ms;
 }
 
 static void check_depth(const struct client *client, const struct track *track, const struct fact *fact)
