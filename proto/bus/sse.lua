@@ -636,7 +636,7 @@ local function add_entry(log, o, before, rest, position, payload, trims)
         return try("XADD", log, from and "MINID" or "MAXLEN", from and "=" or "~", from or o.maxlen, position, "m", payload, "b", b, "k", k), sum, " " .. position
     end
     local b = format("%d", sum) .. rest
-    if trims or sum % TRIM_BYTES < size then
+    if trims then
         return try("XADD", log, "MAXLEN", "~", o.maxlen, position, "m", payload, "b", b), sum, rest
     end
     return try("XADD", log, position, "m", payload, "b", b), sum, rest

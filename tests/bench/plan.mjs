@@ -10,7 +10,7 @@ const H2 = ['gateway-h2', 'gateway-h2-tls'];
 // Of another build, to compare with, where BEFORE_DIR names one.
 const BEFORE = process.env.BEFORE_DIR ? ['publisher-before'] : [];
 
-const BUS = ['bus-plain', 'bus-least', 'bus-publish'];
+const BUS = ['bus-plain', 'bus-least', 'bus-publish', 'bus-many'];
 
 export const PER_CONNECTION = 90;
 export const CAPACITY_STREAMS = 10000, CAPACITY_P99_MS = 1000;
@@ -94,4 +94,5 @@ export const NAMES = {
     'bus-plain': '`XADD` and `PUBLISH`, two commands',
     'bus-least': 'a function of these two and nothing else',
     'bus-publish': '**`sse_publish`**',
+    'bus-many': '**`sse_publish_many`**, 32 events a call',
 };

@@ -216,11 +216,13 @@ redis.register_function("least", function(keys, args)
     return id
 end)`;
 
-const LOG = '{sse:bench-__rand_int__}:log', DATA = 'x'.repeat(256);
+const LOG = '{sse:bench-__rand_int__}:log', DATA = 'x'.repeat(256), BATCH = 32;
+const FUNCTIONS = readFileSync(join(ROOT, 'proto/bus/sse.lua'), 'utf8');
 const BUS = {
     'bus-plain': { commands: [['XADD', LOG, 'MAXLEN', '~', '1000', '*', 'd', DATA], ['PUBLISH', 'x', DATA]] },
     'bus-least': { commands: [['FCALL', 'least', '1', LOG, DATA]], library: LEAST },
-    'bus-publish': { commands: [['FCALL', 'sse_publish', '1', 'sse:bench-__rand_int__', DATA]], library: readFileSync(join(ROOT, 'proto/bus/sse.lua'), 'utf8') },
+    'bus-publish': { commands: [['FCALL', 'sse_publish', '1', 'sse:bench-__rand_int__', DATA]], library: FUNCTIONS },
+    'bus-many': { commands: [['FCALL', 'sse_publish_many', '1', 'sse:bench-__rand_int__', ...Array(BATCH).fill(['data', DATA]).flat()]], library: FUNCTIONS, batch: BATCH },
 };
 
 class Nchan extends System {

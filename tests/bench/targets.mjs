@@ -50,6 +50,8 @@ export const TARGETS = [
     { what: 'answers: first byte of a reader that joins from earliest, median', unit: 'ms', most: 20, of: figure('answers', 'gateway', 'join_p50_ms') },
     { what: 'CPU of Redis for each event, 16 under way: sse_publish / the least function', most: 2, of: over('bus', 'p16_cpu_us', 'bus-publish', 'bus-least') },
     { what: 'CPU of Redis for each event, 64 under way: sse_publish / the least function', most: 2, of: over('bus', 'p64_cpu_us', 'bus-publish', 'bus-least') },
+    { what: 'CPU of Redis for each event, 16 under way: sse_publish_many of 32 / the least function, of one', most: 0.8, of: over('bus', 'p16_cpu_us', 'bus-many', 'bus-least') },
+    { what: 'CPU of Redis for each event, 64 under way: sse_publish_many of 32 / the least function, of one', most: 0.8, of: over('bus', 'p64_cpu_us', 'bus-many', 'bus-least') },
     { what: 'POST, 64 connections: acknowledged each second', unit: '', least: 50000, stretch: true, of: figure('post', 'publisher', 'per_second') },
     { what: 'POST, 64 connections: acknowledged each second, now / before issue 19', least: 2, of: over('post', 'per_second', 'publisher', 'publisher-before') },
     { what: 'POST, 64 connections: p99', unit: 'ms', most: 20, of: figure('post', 'publisher', 'p99_ms') },

@@ -99,7 +99,7 @@ static void show_command(const struct check *check)
 /* Takes the digits behind "@user_function:" away: the library's line. */
 static size_t without_line(char *out, size_t room, const redisReply *reply)
 {
-    static const char mark[] = "script: sse_publish, on @user_function:";
+    static const char mark[] = ", on @user_function:";
     snprintf(out, room, "%s", reply->str);
     char *at = strstr(out, mark);
     if (at != NULL)

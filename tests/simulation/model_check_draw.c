@@ -265,19 +265,118 @@ static void add_small(struct drawing *drawing, uint64_t from, uint64_t to)
         add_format(drawing, "%" PRIu64, from + draw_number(drawing, to - from));
 }
 
-static void add_option(struct drawing *drawing)
+static void add_key_option(struct drawing *drawing)
+{
+    static const char *const keys[] = {"k1", "k2", "k1", "", "a\nb"};
+    static char large[202];
+    memset(large, 'u', sizeof(large));
+    add(drawing, "key");
+    if (one_in(drawing, 20))
+        add_bytes(drawing, slice_make(large, 199 + (size_t)draw_number(drawing, 3)));
+    else
+        add(drawing, PICK(drawing, keys));
+}
+
+static void add_author(struct drawing *drawing)
+{
+    static const char *const authors[] = {"u1", "u1", "", "u2"};
+    static char large[8193];
+    memset(large, 'u', sizeof(large));
+    add(drawing, "author");
+    if (one_in(drawing, 20))
+        add_bytes(drawing, slice_make(large, 8191 + (size_t)draw_number(drawing, 3)));
+    else
+        add(drawing, PICK(drawing, authors));
+}
+
+static void add_type(struct drawing *drawing)
 {
     static const char *const types[] = {"message", "t",   "",     "greeting", "gap",          "error",
                                         "open",    "end", "a\nb", "\xff",     "\xe2\x82\xac", "event: "};
+    add(drawing, "event");
+    add(drawing, one_in(drawing, 3) ? PICK(drawing, types) : types[draw_number(drawing, 4)]);
+}
+
+static const char *const flags[] = {"1", "0", "1", "0", "1", "2", ""};
+
+/* Of a batch, as of an event. */
+static void add_batch_option(struct drawing *drawing)
+{
+    switch (draw_number(drawing, 10)) {
+    case 0:
+    case 1:
+        add_key_option(drawing);
+        break;
+    case 2:
+        add_author(drawing);
+        break;
+    case 3:
+        add(drawing, "maxlen");
+        add_small(drawing, 1, one_in(drawing, 2) ? 20 : 400);
+        break;
+    case 4:
+    case 5:
+        add(drawing, "maxbytes");
+        add_small(drawing, 1, one_in(drawing, 2) ? 2000 : 40000);
+        break;
+    case 6:
+        add(drawing, "maxdata");
+        add_small(drawing, 1, one_in(drawing, 2) ? 60 : 10000);
+        break;
+    case 7:
+        add(drawing, one_in(drawing, 2) ? "changed" : "event");
+        add(drawing, "1");
+        break;
+    default:
+        add(drawing, "ttl");
+        add_small(drawing, 1, 100);
+    }
+}
+
+static void add_retry(struct drawing *drawing)
+{
     static const char *const retries[] = {"none", "0", "6000", "3600000", "3600001", "x", "007"};
-    static const char *const flags[] = {"1", "0", "1", "0", "1", "2", ""};
-    static const char *const keys[] = {"k1", "k2", "k1", "", "a\nb"};
-    static const char *const authors[] = {"u1", "u1", "", "u2"};
-    static char author[8193];
+    add(drawing, "retry");
+    add(drawing, PICK(drawing, retries));
+}
+
+/* What only an event has. */
+static void add_event_field(struct drawing *drawing, bool last)
+{
+    switch (draw_number(drawing, 8)) {
+    case 0:
+        add_type(drawing);
+        break;
+    case 1:
+    case 2:
+    case 3:
+        add(drawing, "id");
+        add_own_id(drawing);
+        break;
+    case 4:
+        add_retry(drawing);
+        break;
+    case 5:
+        add(drawing, "end");
+        add(drawing, last || one_in(drawing, 8) ? PICK(drawing, flags) : "0");
+        break;
+    case 6:
+        add(drawing, one_in(drawing, 8) ? "count" : "lease");
+        add_small(drawing, 1, one_in(drawing, 2) ? 10 : 86402);
+        break;
+    default:
+        if (one_in(drawing, 4))
+            add_batch_option(drawing);
+        else
+            add(drawing, one_in(drawing, 4) ? "events" : "id"), add(drawing, "i2");
+    }
+}
+
+static void add_option(struct drawing *drawing)
+{
     switch (draw_number(drawing, 16)) {
     case 0:
-        add(drawing, "event");
-        add(drawing, one_in(drawing, 3) ? PICK(drawing, types) : types[draw_number(drawing, 4)]);
+        add_type(drawing);
         break;
     case 1:
     case 2:
@@ -285,24 +384,14 @@ static void add_option(struct drawing *drawing)
         add_own_id(drawing);
         break;
     case 3:
-        add(drawing, "author");
-        memset(author, 'u', sizeof(author));
-        if (one_in(drawing, 20))
-            add_bytes(drawing, slice_make(author, 8191 + (size_t)draw_number(drawing, 3)));
-        else
-            add(drawing, PICK(drawing, authors));
+        add_author(drawing);
         break;
     case 4:
     case 5:
-        add(drawing, "key");
-        if (one_in(drawing, 20))
-            add_bytes(drawing, slice_make(author, 199 + (size_t)draw_number(drawing, 3)));
-        else
-            add(drawing, PICK(drawing, keys));
+        add_key_option(drawing);
         break;
     case 6:
-        add(drawing, "retry");
-        add(drawing, PICK(drawing, retries));
+        add_retry(drawing);
         break;
     case 7:
         add(drawing, "maxlen");
@@ -341,7 +430,7 @@ static void add_option(struct drawing *drawing)
 
 static void draw_odd_fcall(struct drawing *drawing)
 {
-    static const char *const functions[] = {"sse_publish", "SSE_Publish", "other"};
+    static const char *const functions[] = {"sse_publish", "SSE_Publish", "sse_publish_many", "other"};
     static const char *const keys[] = {"sse:a",
                                        "sse:",
                                        "sse",
@@ -380,6 +469,26 @@ static void draw_odd_fcall(struct drawing *drawing)
             add(drawing, PICK(drawing, odd_options));
         else
             add_data(drawing);
+}
+
+/* Mostly events alone, with few fields. */
+static void draw_fcall_many(struct drawing *drawing)
+{
+    uint64_t events = one_in(drawing, 8) ? 0 : 1 + draw_number(drawing, one_in(drawing, 3) ? 8 : 3);
+    add_name(drawing, "FCALL");
+    add(drawing, "sse_publish_many");
+    add(drawing, "1");
+    add(drawing, channels[draw_channel(drawing)]);
+    for (uint64_t n = draw_number(drawing, 4); n > 1; --n)
+        add_batch_option(drawing);
+    for (uint64_t i = 0; i != events; ++i) {
+        add(drawing, "data");
+        add_data(drawing);
+        for (uint64_t n = one_in(drawing, 3) ? draw_number(drawing, 3) : 0; n != 0; --n)
+            add_event_field(drawing, i + 1 == events);
+    }
+    if (one_in(drawing, 60))
+        add(drawing, one_in(drawing, 2) ? "data" : "id");
 }
 
 static void draw_fcall(struct drawing *drawing)
@@ -785,7 +894,9 @@ void draw_command(struct drawing *drawing)
 {
     drawing->argc = drawing->used = 0;
     uint64_t kind = draw_number(drawing, 100);
-    if (kind < 45)
+    if (kind < 12)
+        draw_fcall_many(drawing);
+    else if (kind < 45)
         draw_fcall(drawing);
     else if (kind < 52)
         draw_odd_fcall(drawing);

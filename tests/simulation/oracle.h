@@ -45,6 +45,7 @@ void oracle_event(struct client *client, struct slice data, const struct slice *
 
 /* Ends (oracle_ends.c). A server has taken one, behind all else that its history has; an author was refused since there is one. */
 void oracle_ended(struct server *server, uint32_t channel);
+void oracle_ended_at(struct server *server, uint32_t channel, struct position at);
 void oracle_refused_ended(const struct server *server, uint32_t channel);
 
 /* A stream was told an end: with `data`, or with its own text in place of it (`data` p NULL). It has ended in order; and the answer 204. */

@@ -33,15 +33,21 @@ static bool has_ended(const struct server *server, uint32_t channel)
     return line->count != 0 && line->facts[line->count - 1]->end;
 }
 
+void oracle_ended_at(struct server *server, uint32_t channel, struct position at)
+{
+    char id[EVENT_ID_LEN + 1], text[POSITION_TEXT_MAX];
+    event_id_format(id, channel_of(channel), at);
+    struct slice position = slice_make(text, position_format(text, at));
+    oracle_published(server, channel, oracle_next(channel), slice_of(id), position, UINT32_MAX)->end = true;
+}
+
 void oracle_ended(struct server *server, uint32_t channel)
 {
-    char id[EVENT_ID_LEN + 1];
     struct position at = POSITION_NONE;
     struct slice rest = slice_of(server->published), version = slice_split(&rest, ' '), text = slice_split(&rest, ' ');
     if (!slice_eq(version, SLICE("\036sse2")) || !position_parse(&at, text))
         violation("channel %u: its end was not published", channel);
-    event_id_format(id, channel_of(channel), at);
-    oracle_published(server, channel, oracle_next(channel), slice_of(id), text, UINT32_MAX)->end = true;
+    oracle_ended_at(server, channel, at);
 }
 
 void oracle_refused_ended(const struct server *server, uint32_t channel)

@@ -5,19 +5,20 @@
 #include "tests/simulation/client.h"
 #include "tests/simulation/world.h"
 
-#define STEPS(X)                                                                                                               \
-    X(PUBLISH)                                                                                                                 \
-    X(BURST)                                                                                                                   \
-    X(LEAVE)                                                                                                                   \
-    X(VANISH)                                                                                                                  \
-    X(STAY_AWAY)                                                                                                               \
-    X(COME_BACK)                                                                                                               \
-    X(GO_BACK_IN_TIME)                                                                                                         \
-    X(FOREIGN_ID)                                                                                                              \
-    X(SLOW_DOWN)                                                                                                               \
-    X(SPEED_UP) X(CUT) X(STALL) X(TRIM) X(EXPIRE) X(DELETE) X(FLUSH) X(EVICT) X(FORGET_BIRTH) X(WRONG_TYPE) X(UNREADABLE)      \
-        X(READABLE) X(NO_MEMORY) X(MEMORY) X(DOWN) X(UP) X(REMEMBER) X(RESTART) X(FAIL_OVER) X(CLOCK) X(MOVE) X(KILL) X(START) \
-            X(FREEZE) X(DRAIN) X(STRANGER)
+#define STEPS(X)                                                                                                             \
+    X(PUBLISH)                                                                                                               \
+    X(BURST)                                                                                                                 \
+    X(LEAVE)                                                                                                                 \
+    X(VANISH)                                                                                                                \
+    X(STAY_AWAY)                                                                                                             \
+    X(COME_BACK)                                                                                                             \
+    X(GO_BACK_IN_TIME)                                                                                                       \
+    X(FOREIGN_ID)                                                                                                            \
+    X(SLOW_DOWN)                                                                                                             \
+    X(SPEED_UP)                                                                                                              \
+    X(CUT) X(STALL) X(TRIM) X(EXPIRE) X(DELETE) X(FLUSH) X(EVICT) X(FORGET_BIRTH) X(WRONG_TYPE) X(UNREADABLE) X(READABLE)    \
+        X(NO_MEMORY) X(MEMORY) X(DOWN) X(UP) X(REMEMBER) X(RESTART) X(FAIL_OVER) X(CLOCK) X(MOVE) X(KILL) X(START) X(FREEZE) \
+            X(DRAIN) X(STRANGER) X(BATCH)
 #define STEP_NAME(name) STEP_##name,
 enum step_kind {
     STEPS(STEP_NAME) STEP_KINDS,

@@ -304,15 +304,23 @@ static void command_function_flush(const struct call *call)
     }
 }
 
-static bool knows_function(const struct redis_model *model, struct slice name)
+typedef void (*function)(const struct call *call, const struct slice *keys, size_t key_count, const struct slice *args,
+                         size_t arg_count);
+
+/* NULL: it is not loaded. */
+static function function_of(const struct redis_model *model, struct slice name)
 {
-    return model->library && word_is(name, "sse_publish");
+    return !model->library                     ? NULL
+           : word_is(name, "sse_publish")      ? sse_publish
+           : word_is(name, "sse_publish_many") ? sse_publish_many
+                                               : NULL;
 }
 
 static void command_fcall(const struct call *call)
 {
     int64_t keys;
-    if (!knows_function(call->model, call->argv[1]))
+    function run = function_of(call->model, call->argv[1]);
+    if (run == NULL)
         call_error(call, "Function not found");
     else if (!integer_of(call->argv[2], &keys))
         call_error(call, "Bad number of keys provided");
@@ -321,7 +329,7 @@ static void command_fcall(const struct call *call)
     else if (keys < 0)
         call_error(call, "Number of keys can't be negative");
     else
-        sse_publish(call, call->argv + 3, (size_t)keys, call->argv + 3 + keys, call->argc - 3 - (size_t)keys);
+        run(call, call->argv + 3, (size_t)keys, call->argv + 3 + keys, call->argc - 3 - (size_t)keys);
 }
 
 /* ---- the table ---- */
@@ -468,7 +476,8 @@ static bool redirects(const struct command *command, const struct call *call)
 /* FCALL has those of the function that it names. */
 static unsigned flags_of(const struct command *command, const struct call *call)
 {
-    return command->run == command_fcall && knows_function(call->model, call->argv[1]) ? WRITES | TAKES_MEMORY : command->flags;
+    return command->run == command_fcall && function_of(call->model, call->argv[1]) != NULL ? WRITES | TAKES_MEMORY
+                                                                                            : command->flags;
 }
 
 static bool has_arity(const struct command *command, size_t argc)

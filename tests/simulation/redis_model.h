@@ -1,5 +1,5 @@
 /* A model of one Redis server's data, for the simulation: no sockets, no threads, no clock but the one it is told. The same calls give the same answers, byte for
- * byte those of Redis 7.0 with proto/bus/sse.lua loaded; model_check.c holds it to a real one. `FCALL sse_publish` is redis_model_publish.c.
+ * byte those of Redis 7.0 with proto/bus/sse.lua loaded; model_check.c holds it to a real one. `FCALL` of its functions is redis_model_publish.c.
  *
  * Commands: TIME PING FLUSHALL WAIT PUBLISH SPUBLISH ROLE, GET SET INCR LPUSH, DEL UNLINK EXISTS TYPE EXPIRE PEXPIRE EXPIREAT PEXPIREAT PERSIST TTL PTTL,
  * XADD XTRIM XRANGE XREVRANGE XLEN XDEL XSETID XINFO STREAM, FCALL, FUNCTION LOAD|FLUSH. Any other is "ERR unknown command": SUBSCRIBE and what else

@@ -220,6 +220,8 @@ const char *xadd(struct redis_model *model, struct slice key, const struct trim 
 /* The library is loaded anew: it remembers nothing. */
 void sse_forget(struct redis_model *model);
 
-/* FCALL sse_publish with these keys and arguments. */
+/* FCALL of these functions with these keys and arguments. */
 void sse_publish(const struct call *call, const struct slice *keys, size_t key_count, const struct slice *args, size_t arg_count);
+void sse_publish_many(const struct call *call, const struct slice *keys, size_t key_count, const struct slice *args,
+                      size_t arg_count);
 size_t publish(struct redis_model *model, bool sharded, struct slice channel, struct slice payload);

@@ -1,4 +1,4 @@
-/* `FCALL sse_publish`: what proto/bus/sse.lua does, function by function and under its names, with Lua's numbers (doubles) and patterns. It is written anew and not
+/* `FCALL sse_publish` and `sse_publish_many`: what proto/bus/sse.lua does, function by function and under its names, with Lua's numbers (doubles) and patterns. It is written anew and not
  * taken from the C code of the product, so that the two can differ; `model_check` finds where it differs from the real function. Rights are not modelled: the user may do all. */
 #include "tests/simulation/redis_model_inside.h"
 
@@ -22,6 +22,7 @@ enum {
     MARKS_MAX = 64,
     LOOK = 16,
     SEQ_MAX = (1 << 24) - 1,
+    EVENTS_MAX = 1000,
     KEY_ROOM = 512, /* of any key of a channel */
     EVENT_ID_BYTES = 36,
     HEX_ROOM = 2 * SHA_DIGEST_LENGTH + 1,
@@ -41,6 +42,13 @@ struct options {
     bool changed, count, ends;
 };
 
+/* Of a call; and behind them the end, where one follows. */
+struct event {
+    struct options o; /* that shape its message */
+    struct slice data, lines; /* lines.p NULL: only the end */
+    struct buffer own_lines;
+};
+
 struct publish {
     const struct call *call;
     struct redis_model *model;
@@ -48,7 +56,9 @@ struct publish {
     struct slice name, key, log, last_key, count_key, id_key, key_key; /* .p NULL: none */
     struct slice digest;
     struct buffer lines;
-    bool only_end; /* no data comes before it */
+    bool many; /* a batch */
+    struct event *events;
+    size_t count, total; /* that the call names; with the end behind them */
     char keys[5][KEY_ROOM];
     char digest_text[HEX_ROOM];
 };
@@ -156,7 +166,7 @@ static bool is_position(struct slice text, struct place *out)
 /* An error that a redis.call() raises: its own text, and where. The check looks at no line number. */
 static void raise(const struct publish *p, const char *error)
 {
-    reply_error(p->call->reply, p->call->to, "%s script: sse_publish, on @user_function:0.", error);
+    reply_error(p->call->reply, p->call->to, "%s script: sse_publish%s, on @user_function:0.", error, p->many ? "_many" : "");
 }
 
 static const char wrong_type[] = "WRONGTYPE Operation against a key holding the wrong kind of value";
@@ -165,7 +175,15 @@ static const char wrong_type[] = "WRONGTYPE Operation against a key holding the 
 
 static void refuse(const struct publish *p, const char *code, const char *fault)
 {
-    reply_error(p->call->reply, p->call->to, "%s sse_publish: %s", code, fault);
+    reply_error(p->call->reply, p->call->to, "%s sse_publish%s: %s", code, p->many ? "_many" : "", fault);
+}
+
+/* Of the event `i` of a batch. */
+static void refuse_event(const struct publish *p, const char *code, size_t i, const char *fault)
+{
+    char text[256];
+    snprintf(text, sizeof(text), "event %zu: %s", i + 1, fault);
+    refuse(p, code, p->many ? text : fault);
 }
 
 /* split(): the bytes of the prefix; 0: none. */
@@ -416,11 +434,24 @@ static bool is_option(struct slice name)
     return false;
 }
 
+static const struct options default_options = {
+    .event = {"message", 7}, .retry = -1, .maxlen = 1000, .maxbytes = 33554432, .maxdata = 1314816, .ttl = 86400};
+
+static const char *options_fault(const struct options *o, struct slice data)
+{
+    if (o->changed && o->count)
+        return "changed and count exclude each other";
+    if (o->ends && (o->changed || o->count || o->lease > 0))
+        return "end excludes changed, count and lease";
+    if (o->ends && data.n == 0 && (o->id.p != NULL || !slice_eq(o->event, SLICE("message"))))
+        return "an end without data has no event or id of its own";
+    return NULL;
+}
+
 /* False: refused. */
 static bool read_options(struct publish *p, const struct slice *args, size_t count)
 {
-    p->o = (struct options){
-        .event = SLICE("message"), .retry = -1, .maxlen = 1000, .maxbytes = 33554432, .maxdata = 1314816, .ttl = 86400};
+    p->o = default_options;
     if (count == 0) {
         refuse(p, "ERR", "wants data after the key");
         return false;
@@ -443,13 +474,7 @@ static bool read_options(struct publish *p, const struct slice *args, size_t cou
             return false;
         }
     }
-    const char *fault = NULL;
-    if (p->o.changed && p->o.count)
-        fault = "changed and count exclude each other";
-    else if (p->o.ends && (p->o.changed || p->o.count || p->o.lease > 0))
-        fault = "end excludes changed, count and lease";
-    else if (p->o.ends && args[0].n == 0 && (p->o.id.p != NULL || !slice_eq(p->o.event, SLICE("message"))))
-        fault = "an end without data has no event or id of its own";
+    const char *fault = options_fault(&p->o, args[0]);
     if (fault != NULL)
         refuse(p, "ERR", fault);
     return fault == NULL;
@@ -457,17 +482,15 @@ static bool read_options(struct publish *p, const struct slice *args, size_t cou
 
 /* ---- data ---- */
 
-static bool data_fits(const struct options *o, struct slice data)
+static double lines_size(struct slice data)
 {
     double size = 7 + (double)data.n;
-    if ((double)data.n * 7 + 7 <= o->maxdata)
-        return size <= o->maxdata;
     for (size_t i = 0; i != data.n; ++i)
         if (data.p[i] == '\n')
             size += i != 0 && data.p[i - 1] == '\r' ? 5 : 6;
         else if (data.p[i] == '\r')
             size += i + 1 != data.n && data.p[i + 1] == '\n' ? 0 : 6;
-    return size <= o->maxdata;
+    return size;
 }
 
 static void data_lines(struct buffer *to, struct slice data)
@@ -496,18 +519,24 @@ static void sha1hex(char out[HEX_ROOM], struct slice text)
     out[HEX_ROOM - 1] = 0;
 }
 
-static void digest_of(struct publish *p, struct slice data)
+/* Of an event alone. */
+static void digest_event(char out[HEX_ROOM], const struct options *o, struct slice data)
 {
     struct buffer text = {NULL, 0, 0};
+    put(&text, o->event);
+    put(&text, o->count ? SLICE("\ncount") : o->ends ? SLICE("\nend\n") : SLICE("\ndata\n"));
+    if (!o->count)
+        put(&text, data);
+    sha1hex(out, slice_of_buffer(&text));
+    free(text.p);
+}
+
+static void digest_of(struct publish *p, struct slice data)
+{
     if (p->id_key.p == NULL && p->key_key.p == NULL)
         return;
-    put(&text, p->o.event);
-    put(&text, p->o.count ? SLICE("\ncount") : p->o.ends ? SLICE("\nend\n") : SLICE("\ndata\n"));
-    if (!p->o.count)
-        put(&text, data);
-    sha1hex(p->digest_text, slice_of_buffer(&text));
+    digest_event(p->digest_text, &p->o, data);
     p->digest = slice_of(p->digest_text);
-    free(text.p);
 }
 
 /* ---- keys ---- */
@@ -615,20 +644,33 @@ static bool remembered(const struct publish *p, struct slice key, struct answer 
     return true;
 }
 
-static void remember(const struct publish *p, struct slice id, struct slice position)
+static void remember_as(const struct publish *p, struct slice key, struct slice digest, struct slice id, struct slice position)
 {
     struct buffer text = {NULL, 0, 0};
+    if (key.p == NULL)
+        return;
     put(&text, SLICE("="));
-    put(&text, p->digest);
+    put(&text, digest);
     put(&text, SLICE(" "));
     put(&text, id);
     put(&text, SLICE(" "));
     put(&text, position);
-    if (p->id_key.p != NULL)
-        set(p, p->id_key, slice_of_buffer(&text), REMEMBER);
-    if (p->key_key.p != NULL)
-        set(p, p->key_key, slice_of_buffer(&text), REMEMBER);
+    set(p, key, slice_of_buffer(&text), REMEMBER);
     free(text.p);
+}
+
+static void remember(const struct publish *p, struct slice id, struct slice position)
+{
+    remember_as(p, p->id_key, p->digest, id, position);
+    remember_as(p, p->key_key, p->digest, id, position);
+}
+
+/* The event's own id. */
+static void remember_id(struct publish *p, const struct event *event, struct slice position)
+{
+    char digest[HEX_ROOM];
+    digest_event(digest, &event->o, event->data);
+    remember_as(p, key_of(p, 3, "id:", event->o.id), slice_of(digest), event->o.id, position);
 }
 
 static void answer(const struct publish *p, struct slice id, struct slice position, const char *outcome)
@@ -818,12 +860,12 @@ static bool keep_marks(struct marks *marks, double from)
     return trims;
 }
 
-static const char *add_crossing(const struct publish *p, struct position at, struct slice payload, double before,
+static const char *add_crossing(const struct publish *p, struct position at, struct slice payload, double before, double sum,
                                 struct slice crossed)
 {
     const struct key *key = key_find(p->model, p->log);
     char position[POSITION_TEXT_MAX];
-    double sum = before + (double)payload.n, from = sum - p->o.maxbytes / STEPS * (STEPS - 1);
+    double from = sum - p->o.maxbytes / STEPS * (STEPS - 1);
     struct marks marks = {NULL, 0};
     struct trim trim = {.by = TRIM_MAXLEN, .approximate = true, .limit = 10000, .maxlen = (uint64_t)p->o.maxlen};
     struct buffer k = {NULL, 0, 0}, text = {NULL, 0, 0};
@@ -859,29 +901,49 @@ static bool crosses(double sum, double step, size_t n)
     return sum - floor(sum / step) * step < (double)n;
 }
 
-/* NULL: done. *after: the sum. */
-static const char *add_entry(const struct publish *p, const struct entry *newest, struct position at, struct slice payload,
-                             double *after)
+/* What the history's bytes come to, and what stands behind that in `b`, with its blank. */
+struct sum {
+    double bytes;
+    struct buffer rest;
+};
+
+static struct sum sum_of(const struct entry *newest)
 {
-    struct slice b = SLICE("0"), tail = {NULL, 0};
+    struct slice b = SLICE("0");
+    struct sum sum = {0, {NULL, 0, 0}};
     if (newest != NULL && newest->fields->count > 3 && slice_eq(fields_at(newest->fields, 2), SLICE("b")))
         b = fields_at(newest->fields, 3);
     const char *blank = memchr(b.p, ' ', b.n);
     if (blank != NULL) {
-        tail = slice_from(b, (size_t)(blank - b.p));
+        put(&sum.rest, slice_from(b, (size_t)(blank - b.p)));
         b = slice_make(b.p, (size_t)(blank - b.p));
     }
-    double before = tonumber_or(b, 0);
-    double sum = before + (double)payload.n;
-    *after = sum;
-    if (crosses(sum, p->o.maxbytes / STEPS, payload.n))
-        return add_crossing(p, at, payload, before, tail.p == NULL ? SLICE("") : slice_from(tail, 1));
-    struct trim trim = {.by = TRIM_MAXLEN, .approximate = true, .limit = 10000, .maxlen = (uint64_t)p->o.maxlen};
+    sum.bytes = tonumber_or(b, 0);
+    return sum;
+}
+
+/* NULL: done. */
+static const char *add_entry(const struct publish *p, struct sum *sum, struct position at, struct slice payload, bool trims)
+{
+    double before = sum->bytes;
+    sum->bytes = before + (double)payload.n;
+    if (crosses(sum->bytes, p->o.maxbytes / STEPS, payload.n)) {
+        char position[POSITION_TEXT_MAX];
+        struct slice rest = slice_of_buffer(&sum->rest);
+        const char *fault =
+            add_crossing(p, at, payload, before, sum->bytes, rest.n == 0 || rest.p[0] != ' ' ? SLICE("") : slice_from(rest, 1));
+        sum->rest.n = 0;
+        put(&sum->rest, SLICE(" "));
+        put(&sum->rest, slice_make(position, position_format(position, at)));
+        return fault;
+    }
+    struct trim trim = {.by = TRIM_NONE},
+                cut = {.by = TRIM_MAXLEN, .approximate = true, .limit = 10000, .maxlen = (uint64_t)p->o.maxlen};
     struct buffer text = {NULL, 0, 0};
-    put_integer(&text, integer_part(sum));
-    put(&text, tail);
+    put_integer(&text, integer_part(sum->bytes));
+    put(&text, slice_of_buffer(&sum->rest));
     struct slice fields[] = {SLICE("m"), payload, SLICE("b"), slice_of_buffer(&text)};
-    const char *error = xadd(p->model, p->log, &trim, at, fields, 4);
+    const char *error = xadd(p->model, p->log, trims ? &cut : &trim, at, fields, 4);
     free(text.p);
     return error;
 }
@@ -913,27 +975,28 @@ static void put_header(struct buffer *payload, struct slice version, struct slic
     put(payload, previous);
 }
 
-static struct buffer payload_of(const struct publish *p, struct slice position, struct slice previous, struct slice id)
+static struct buffer payload_of(const struct options *o, struct slice lines, struct slice position, struct slice previous,
+                                struct slice id)
 {
     struct buffer payload = {NULL, 0, 0};
-    put_header(&payload, p->o.lease > 0 ? SLICE("\036sse2 ") : SLICE("\036sse1 "), position, previous);
-    if (p->o.lease > 0) {
+    put_header(&payload, o->lease > 0 ? SLICE("\036sse2 ") : SLICE("\036sse1 "), position, previous);
+    if (o->lease > 0) {
         put(&payload, SLICE(" lease="));
-        put_integer(&payload, (int64_t)p->o.lease);
+        put_integer(&payload, (int64_t)o->lease);
     }
     put(&payload, SLICE("\n"));
-    if (!slice_eq(p->o.event, SLICE("message"))) {
+    if (!slice_eq(o->event, SLICE("message"))) {
         put(&payload, SLICE("event: "));
-        put(&payload, p->o.event);
+        put(&payload, o->event);
         put(&payload, SLICE("\n"));
     }
-    put(&payload, slice_of_buffer(&p->lines));
+    put(&payload, lines);
     put(&payload, SLICE("id: "));
     put(&payload, id);
     put(&payload, SLICE("\n"));
-    if (p->o.retry >= 0) {
+    if (o->retry >= 0) {
         put(&payload, SLICE("retry: "));
-        put_integer(&payload, (int64_t)p->o.retry);
+        put_integer(&payload, (int64_t)o->retry);
         put(&payload, SLICE("\n"));
     }
     put(&payload, SLICE("\n"));
@@ -1018,75 +1081,142 @@ static void set_ends(const struct publish *p, struct known *known, struct slice 
     known->ttl = p->o.ttl;
 }
 
-static void remember_entry(const struct publish *p, struct known *known, struct position at, const struct entry *entry, double sum)
+static void remember_entry(const struct publish *p, struct known *known, struct position at, const struct sum *sum)
 {
-    struct slice b = fields_at(entry->fields, 3);
-    known->counts = !p->o.ends && floor(sum) == sum && sum >= 0 && sum <= BYTES_MAX;
+    known->counts =
+        p->events[p->total - 1].lines.p != NULL && floor(sum->bytes) == sum->bytes && sum->bytes >= 0 && sum->bytes <= BYTES_MAX;
     if (!known->counts)
         return;
     known->at = at;
-    known->sum = sum;
+    known->sum = sum->bytes;
     text_drop(known->rest);
-    known->rest = text_of(slice_from(b, digits_at(b, 0)));
+    known->rest = text_of(slice_of_buffer(&sum->rest));
 }
 
-/* False: nothing was done or answered, since the stream once had an id above this position. */
-static bool append(struct publish *p, const struct entry *newest, struct slice previous, const struct spot *spots, size_t count)
+static struct slice id_at(const struct publish *p, const struct spot *spots, size_t i)
 {
-    struct buffer payloads[2];
-    struct slice id = p->o.id.p != NULL ? p->o.id : slice_make(spots[0].made, EVENT_ID_BYTES);
+    struct slice own = p->events[i].o.id;
+    return own.p != NULL && p->events[i].lines.p != NULL ? own : slice_make(spots[i].made, EVENT_ID_BYTES);
+}
+
+/* The messages of a batch go out as one. */
+static void publish_messages(const struct publish *p, const struct buffer *messages)
+{
+    bool sharded = p->model->slots != NULL;
+    struct buffer all = {NULL, 0, 0};
+    bool joined = p->many && p->total > 1;
+    put(&all, SLICE("\036sse3 "));
+    put_integer(&all, (int64_t)p->total);
+    put(&all, SLICE("\n"));
+    for (size_t i = 0; i != p->total; ++i)
+        if (joined)
+            put(&all, slice_of_buffer(&messages[i]));
+        else
+            publish(p->model, sharded, p->key, slice_of_buffer(&messages[i]));
+    if (joined)
+        publish(p->model, sharded, p->key, slice_of_buffer(&all));
+    free(all.p);
+}
+
+/* As sse_publish_many does. */
+static void answer_many(const struct publish *p, const struct spot *spots, const char *outcome)
+{
+    struct reply *reply = p->call->reply;
+    redisReply *to = p->call->to;
+    reply_array(reply, to, 2 + p->count);
+    reply_text(reply, to->element[0], slice_of(outcome));
+    reply_text(reply, to->element[1], spots[p->count - 1].place.text);
+    for (size_t i = 0; i != p->count; ++i)
+        reply_text(reply, to->element[i + 2], id_at(p, spots, i));
+}
+
+/* Once all entries are there. */
+static void complete(struct publish *p, const struct spot *spots, const struct sum *sum, const struct buffer *messages)
+{
+    struct known *known = known_make(p);
+    const struct spot *last = &spots[p->total - 1];
+    set_ends(p, known, last->place.text);
+    remember_entry(p, known, last->at, sum);
+    if (p->digest.p != NULL)
+        remember(p, id_at(p, spots, 0), spots[0].place.text);
+    for (size_t i = 0; p->many && i != p->count; ++i)
+        if (p->events[i].o.id.p != NULL)
+            remember_id(p, &p->events[i], spots[i].place.text);
+    publish_messages(p, messages);
+    if (p->many)
+        answer_many(p, spots, "published");
+    else
+        answer(p, id_at(p, spots, 0), spots[0].place.text, "published");
+}
+
+/* False: nothing was done or answered, since the stream once had an id above the first position. */
+static bool append(struct publish *p, const struct entry *newest, struct slice previous, const struct spot *spots)
+{
+    if (p->o.count) {
+        if (!take_number(p))
+            return true;
+        p->events[0].lines = slice_of_buffer(&p->lines);
+    }
+    struct buffer *messages = calloc(p->total, sizeof(*messages));
+    if (messages == NULL)
+        abort();
+    struct sum sum = sum_of(newest);
     const char *error = NULL;
-    double sum = 0;
-    if (p->o.count && !take_number(p))
-        return true;
-    payloads[0] =
-        p->only_end ? end_payload(p, spots[0].place.text, previous, id) : payload_of(p, spots[0].place.text, previous, id);
-    if (count == 2)
-        payloads[1] = end_payload(p, spots[1].place.text, spots[0].place.text, slice_make(spots[1].made, EVENT_ID_BYTES));
-    for (size_t i = 0; error == NULL && i != count; ++i) {
-        error = add_entry(p, newest, spots[i].at, slice_of_buffer(&payloads[i]), &sum);
-        newest = error == NULL ? newest_of(key_find(p->model, p->log)->stream) : NULL;
+    for (size_t i = 0; error == NULL && i != p->total; ++i) {
+        const struct event *event = &p->events[i];
+        struct slice before = i == 0 ? previous : spots[i - 1].place.text, id = id_at(p, spots, i);
+        messages[i] = event->lines.p == NULL ? end_payload(p, spots[i].place.text, before, id)
+                                             : payload_of(&event->o, event->lines, spots[i].place.text, before, id);
+        error = add_entry(p, &sum, spots[i].at, slice_of_buffer(&messages[i]), i + 1 == p->total);
     }
-    if (error == NULL) {
-        struct known *known = known_make(p);
-        set_ends(p, known, spots[count - 1].place.text);
-        remember_entry(p, known, spots[count - 1].at, newest, sum);
-        if (p->digest.p != NULL)
-            remember(p, id, spots[0].place.text);
-        for (size_t i = 0; i != count; ++i)
-            publish(p->model, p->model->slots != NULL, p->key, slice_of_buffer(&payloads[i]));
-        answer(p, id, spots[0].place.text, "published");
-    } else if (strstr(error, "equal or smaller") == NULL) {
+    bool above = error != NULL && strstr(error, "equal or smaller") != NULL;
+    if (error == NULL)
+        complete(p, spots, &sum, messages);
+    else if (!above)
         call_error(p->call, error);
+    for (size_t i = 0; i != p->total; ++i)
+        free(messages[i].p);
+    free(messages);
+    free(sum.rest.p);
+    return !above;
+}
+
+/* The places of all events, behind the greatest. False: there is no room for them. */
+static bool set_spots(const struct publish *p, struct spot *spots, struct place greatest)
+{
+    double ms = 0, seq = 0;
+    for (size_t i = 0; i != p->total; ++i) {
+        if (!following(p, i == 0 ? greatest : spots[i - 1].place, &ms, &seq))
+            return false;
+        set_spot(p, &spots[i], ms, seq);
     }
-    for (size_t i = 0; i != count; ++i)
-        free(payloads[i].p);
-    return error == NULL || strstr(error, "equal or smaller") == NULL;
+    return true;
 }
 
 static bool append_after(struct publish *p, const struct entry *newest, struct place greatest, struct slice previous)
 {
-    size_t count = p->o.ends && !p->only_end ? 2 : 1;
-    struct spot spots[2];
-    double ms = 0, seq = 0;
+    struct spot *spots = calloc(p->total, sizeof(*spots));
     char text[KEY_ROOM + 128];
-    const char *fault;
-    bool room = true;
-    for (size_t i = 0; room && i != count; ++i) {
-        room = following(p, i == 0 ? greatest : spots[0].place, &ms, &seq);
-        if (room)
-            set_spot(p, &spots[i], ms, seq);
-    }
-    if (!room) {
+    const char *fault = NULL;
+    bool done = true;
+    if (spots == NULL)
+        abort();
+    if (!set_spots(p, spots, greatest)) {
         snprintf(text, sizeof(text), "the stream %.*s has an entry too far in the future, added by hand: delete the stream",
                  (int)p->log.n, p->log.p);
         refuse(p, "HISTORY", text);
-    } else if (p->o.id.p != NULL && (fault = future_fault(p->o.id, spots[0].place.ms, spots[0].place.seq)) != NULL) {
-        refuse(p, "ERR", fault);
     } else {
-        return append(p, newest, previous, spots, count);
+        size_t i = 0;
+        for (; fault == NULL && i != p->count; ++i)
+            if (p->events[i].o.id.p != NULL)
+                fault = future_fault(p->events[i].o.id, spots[i].place.ms, spots[i].place.seq);
+        if (fault != NULL)
+            refuse_event(p, "ERR", i - 1, fault);
+        else
+            done = append(p, newest, previous, spots);
     }
-    return true;
+    free(spots);
+    return done;
 }
 
 /* SET last place XX KEEPTTL GET, taken back where the answer is not `position`; or GET, once a second. False: it was not; *raised: and an error was. */
@@ -1150,7 +1280,8 @@ static bool publish_next(struct publish *p, struct slice data)
     set_spot(p, &spot, now <= at ? at : now, (double)seq);
     p->lines.n = 0;
     data_lines(&p->lines, data);
-    struct buffer payload = payload_of(p, spot.place.text, position, slice_make(spot.made, EVENT_ID_BYTES));
+    struct buffer payload =
+        payload_of(&p->o, slice_of_buffer(&p->lines), spot.place.text, position, slice_make(spot.made, EVENT_ID_BYTES));
     bool done = !crosses(known->sum + (double)payload.n, p->o.maxbytes / STEPS, payload.n) &&
                 is_marker(p, renews, position, &raised) && append_known(p, known, renews, &spot, slice_of_buffer(&payload));
     free(payload.p);
@@ -1158,8 +1289,21 @@ static bool publish_next(struct publish *p, struct slice data)
     return done || raised;
 }
 
-/* What follows once nothing was published before under the id or the key. */
-static void publish_new(struct publish *p, struct slice data)
+/* The event of a call of sse_publish, and the end. */
+static void one_event(struct publish *p, struct slice data, struct event out[2])
+{
+    bool only_end = p->o.ends && data.n == 0;
+    if (!p->o.count)
+        data_lines(&p->lines, data);
+    out[0] = (struct event){.o = p->o, .data = data, .lines = only_end ? (struct slice){NULL, 0} : slice_of_buffer(&p->lines)};
+    out[1] = (struct event){.o = default_options};
+    p->events = out;
+    p->count = 1;
+    p->total = p->o.ends && !only_end ? 2 : 1;
+}
+
+/* What follows once nothing was published before under an id or the key. */
+static void publish_new(struct publish *p)
 {
     const struct key *key = key_find(p->model, p->log);
     char newest_text[POSITION_TEXT_MAX], greatest_text[POSITION_TEXT_MAX];
@@ -1182,9 +1326,6 @@ static void publish_new(struct publish *p, struct slice data)
         refuse(p, "ENDED", "the channel has ended; it is new again when its history is gone");
         return;
     }
-    p->only_end = p->o.ends && data.n == 0;
-    if (!p->o.count)
-        data_lines(&p->lines, data);
     if (p->o.changed && unchanged_id(p, event, &id)) {
         if (p->digest.p != NULL)
             remember(p, id, event_place.text);
@@ -1211,7 +1352,7 @@ void sse_publish(const struct call *call, const struct slice *keys, size_t key_c
     }
     if (!read_options(&p, args, arg_count))
         return;
-    if (!p.o.count && !data_fits(&p.o, args[0])) {
+    if (!p.o.count && lines_size(args[0]) > p.o.maxdata) {
         snprintf(text, sizeof(text),
                  "data takes more bytes on the stream, with 'data: ' in front of each line, than maxdata: %" PRId64,
                  (int64_t)p.o.maxdata);
@@ -1234,7 +1375,205 @@ void sse_publish(const struct call *call, const struct slice *keys, size_t key_c
     } else if (first.id.p != NULL) {
         answer(&p, first.id, first.position, "duplicate");
     } else if (!publish_next(&p, args[0])) {
-        publish_new(&p, args[0]);
+        struct event events[2];
+        one_event(&p, args[0], events);
+        publish_new(&p);
     }
     free(p.lines.p);
+}
+
+/* ---- batches ---- */
+
+static bool is_of_batch(struct slice name)
+{
+    static const char *const names[] = {"key", "author", "maxlen", "maxbytes", "maxdata", "ttl"};
+    for (size_t i = 0; i != sizeof(names) / sizeof(names[0]); ++i)
+        if (slice_eq(name, slice_of(names[i])))
+            return true;
+    return false;
+}
+
+static bool is_of_event(struct slice name)
+{
+    static const char *const names[] = {"event", "id", "retry", "lease", "end"};
+    for (size_t i = 0; i != sizeof(names) / sizeof(names[0]); ++i)
+        if (slice_eq(name, slice_of(names[i])))
+            return true;
+    return false;
+}
+
+/* Why a word stands where it does not belong; in `text` where it is named. */
+static const char *name_fault(const struct publish *p, struct slice name, char text[128])
+{
+    bool first = p->count == 0;
+    if (first ? is_of_batch(name) : is_of_event(name))
+        return NULL;
+    if (slice_eq(name, SLICE("changed")) || slice_eq(name, SLICE("count")))
+        snprintf(text, 128, "%.*s is not for batches", (int)name.n, name.p);
+    else if (first && is_of_event(name))
+        snprintf(text, 128, "%.*s is an event's and stands behind its data", (int)name.n, name.p);
+    else if (first)
+        return "unknown option; the options of a batch are key, author, maxlen, maxbytes, maxdata and ttl";
+    else if (is_of_batch(name))
+        snprintf(text, 128, "%.*s is the batch's and stands before the first data", (int)name.n, name.p);
+    else
+        return "unknown field; the fields of an event are event, id, retry, lease and end";
+    return text;
+}
+
+/* False: refused. */
+static bool read_words(struct publish *p, const struct slice *args, size_t count)
+{
+    for (size_t i = 0; i < count; i += 2) {
+        char text[128];
+        const char *fault;
+        bool last = i + 1 == count;
+        if (slice_eq(args[i], SLICE("data")) && !last) {
+            p->events[p->count++] = (struct event){.o = default_options, .data = args[i + 1]};
+            continue;
+        }
+        struct options *o = p->count == 0 ? &p->o : &p->events[p->count - 1].o;
+        fault = slice_eq(args[i], SLICE("data")) ? "data has no value" : name_fault(p, args[i], text);
+        if (fault == NULL && last) {
+            snprintf(text, sizeof(text), "%.*s has no value", (int)args[i].n, args[i].p);
+            fault = text;
+        }
+        if (fault == NULL)
+            fault = read_option(o, args[i], args[i + 1]);
+        if (fault == NULL)
+            continue;
+        if (p->count == 0)
+            refuse(p, "ERR", fault);
+        else
+            refuse_event(p, "ERR", p->count - 1, fault);
+        return false;
+    }
+    bool fine = p->count != 0 && p->count <= EVENTS_MAX;
+    if (!fine)
+        refuse(p, "ERR", p->count == 0 ? "wants the data of 1 to 1000 events" : "holds more than 1000 events");
+    return fine;
+}
+
+/* Their lines, and the end behind them. False: refused. */
+static bool finish_events(struct publish *p)
+{
+    double size = 0;
+    for (size_t i = 0; i != p->count; ++i) {
+        struct event *event = &p->events[i];
+        const char *fault =
+            event->o.ends && i + 1 != p->count ? "end is for the last event" : options_fault(&event->o, event->data);
+        if (fault != NULL) {
+            refuse_event(p, "ERR", i, fault);
+            return false;
+        }
+        size += lines_size(event->data);
+        data_lines(&event->own_lines, event->data);
+        if (!event->o.ends || event->data.n != 0)
+            event->lines = slice_of_buffer(&event->own_lines);
+    }
+    const struct event *last = &p->events[p->count - 1];
+    p->total = p->count + (last->o.ends && last->lines.p != NULL);
+    if (p->total > p->count)
+        p->events[p->count] = (struct event){.o = default_options};
+    if (size > p->o.maxdata) {
+        char text[160];
+        snprintf(
+            text, sizeof(text),
+            "the data of all events take more bytes on the stream, with 'data: ' in front of each line, than maxdata: %" PRId64,
+            (int64_t)p->o.maxdata);
+        refuse(p, "ERR", text);
+    }
+    return size <= p->o.maxdata;
+}
+
+static void digest_batch(struct publish *p)
+{
+    struct buffer text = {NULL, 0, 0};
+    for (size_t i = 0; i != p->count; ++i) {
+        const struct event *event = &p->events[i];
+        char lengths[96];
+        int n = snprintf(lengths, sizeof(lengths), "\n%zu %zu %zu %s\n", event->o.event.n, event->o.id.n, event->data.n,
+                         event->o.ends ? "end" : "data");
+        put(&text, slice_make(lengths, (size_t)n));
+        put(&text, event->o.event);
+        put(&text, event->o.id);
+        put(&text, event->data);
+    }
+    sha1hex(p->digest_text, slice_of_buffer(&text));
+    p->digest = slice_of(p->digest_text);
+    free(text.p);
+}
+
+/* False: it was answered, since the key was used. */
+static bool is_new_batch(struct publish *p)
+{
+    struct answer first;
+    struct place place;
+    if (!remembered(p, p->key_key, &first))
+        return false;
+    if (first.id.p == NULL)
+        return true;
+    if (first.digest.p == NULL || !slice_eq(first.digest, p->digest)) {
+        refuse(p, "CONFLICT", "this key was used for another batch or event within 300 s");
+        return false;
+    }
+    struct spot *spots = calloc(p->count, sizeof(*spots));
+    if (spots == NULL)
+        abort();
+    is_position(first.position, &place);
+    for (size_t i = 0; i != p->count; ++i) {
+        set_spot(p, &spots[i], place.ms, place.seq);
+        place = (struct place){spots[i].place.text, place.seq >= SEQ_MAX ? place.ms + 1 : place.ms,
+                               place.seq >= SEQ_MAX ? 0 : place.seq + 1};
+    }
+    answer_many(p, spots, "duplicate");
+    free(spots);
+    return false;
+}
+
+/* False: refused, or raised. */
+static bool ids_are_new(struct publish *p)
+{
+    for (size_t i = 0; i != p->count; ++i) {
+        struct slice id = p->events[i].o.id;
+        struct answer first;
+        char text[64];
+        for (size_t k = 0; id.p != NULL && k != i; ++k)
+            if (p->events[k].o.id.p != NULL && slice_eq(p->events[k].o.id, id)) {
+                snprintf(text, sizeof(text), "it has the id of event %zu", k + 1);
+                refuse_event(p, "CONFLICT", i, text);
+                return false;
+            }
+        if (id.p != NULL && !remembered(p, key_of(p, 3, "id:", id), &first))
+            return false;
+        if (id.p != NULL && first.id.p != NULL) {
+            refuse_event(p, "CONFLICT", i, "this id was used within 300 s");
+            return false;
+        }
+    }
+    return true;
+}
+
+void sse_publish_many(const struct call *call, const struct slice *keys, size_t key_count, const struct slice *args,
+                      size_t arg_count)
+{
+    struct publish p = {.call = call, .model = call->model, .o = default_options, .many = true};
+    const char *fault = channel_fault(&p, keys, key_count);
+    if (fault != NULL) {
+        refuse(&p, "ERR", fault);
+        return;
+    }
+    if ((p.events = calloc(arg_count / 2 + 2, sizeof(*p.events))) == NULL)
+        abort();
+    if (read_words(&p, args, arg_count) && finish_events(&p)) {
+        name_keys(&p);
+        if (p.key_key.p != NULL)
+            digest_batch(&p);
+        find_out_cluster(&p);
+        if (is_new_batch(&p) && ids_are_new(&p))
+            publish_new(&p);
+    }
+    for (size_t i = 0; i != p.count; ++i)
+        free(p.events[i].own_lines.p);
+    free(p.events);
 }

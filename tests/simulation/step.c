@@ -60,21 +60,47 @@ static struct wish draw_wish(uint32_t number, uint64_t chance_a)
 
 static void delete_history(uint32_t channel);
 
-void world_publish(uint32_t channel, uint64_t chance_a, uint64_t chance_b)
+enum { DATA_MAX = 128 };
+
+/* The event's data: its channel and number, and some more bytes. */
+static size_t write_data(char out[DATA_MAX], uint32_t channel, uint32_t number, uint64_t chance)
 {
     static const char padding[] = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
-    char key[CHANNEL_KEY_MAX], data[128], id[OWN_ID_MAX];
+    size_t n = digits_put(out, channel), padded = chance % 4 == 0 ? chance / 4 % 60 : 1;
+    out[n++] = '.';
+    n += digits_put(out + n, number);
+    out[n++] = ' ';
+    memcpy(out + n, padding, padded);
+    return n + padded;
+}
+
+static struct slice max_bytes(void)
+{
+    return world.plan.node.ring_frames < 6 ? SLICE("1500") : SLICE("33554432");
+}
+
+static bool is_ended(const redisReply *reply)
+{
+    return reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "ENDED", 5) == 0;
+}
+
+/* An author who is refused since the channel has ended; now and then it is begun anew. */
+static void take_ended(struct server *server, uint32_t channel, uint64_t chance)
+{
+    oracle_refused_ended(server, channel);
+    if (world.plan.ends.renews && chance % 4 == 3 && server == bus.shards[bus_shard_of(channel)].primary)
+        delete_history(channel);
+}
+
+void world_publish(uint32_t channel, uint64_t chance_a, uint64_t chance_b)
+{
+    char key[CHANNEL_KEY_MAX], data[DATA_MAX], id[OWN_ID_MAX];
     uint32_t number = oracle_next(channel);
     struct server *server = bus_primary(bus_shard_of(channel));
-    size_t n = digits_put(data, channel), padded = chance_b % 4 == 0 ? chance_b / 4 % 60 : 1;
-    data[n++] = '.';
-    n += digits_put(data + n, number);
-    data[n++] = ' ';
-    memcpy(data + n, padding, padded);
-    n += padded;
+    size_t n = write_data(data, channel, number, chance_b);
     channel_pubsub(key, channel_of(channel));
     draw_id(id, channel, number, chance_a);
-    struct slice maxbytes = world.plan.node.ring_frames < 6 ? SLICE("1500") : SLICE("33554432");
+    struct slice maxbytes = max_bytes();
     struct wish wish = draw_wish(number, chance_a);
     char lease[2] = {(char)('0' + wish.lease_s), 0};
     struct slice argv[11] = {SLICE("FCALL"),
@@ -106,13 +132,136 @@ void world_publish(uint32_t channel, uint64_t chance_a, uint64_t chance_b)
                 ->lease_s = wish.lease_s;
         if (wish.ends)
             oracle_ended(server, channel);
-    } else if (reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "ENDED", 5) == 0) {
+    } else if (is_ended(reply)) {
         trace("not published %u.%u: %s", channel, number, reply->str);
-        oracle_refused_ended(server, channel);
-        if (world.plan.ends.renews && chance_b % 4 == 3 && server == bus.shards[bus_shard_of(channel)].primary)
-            delete_history(channel);
+        take_ended(server, channel, chance_b);
     } else {
         trace("not published %u.%u: %s", channel, number, reply->type == REDIS_REPLY_ERROR ? reply->str : reply->element[2]->str);
+    }
+    redis_model_reply_free(reply);
+}
+
+/* ---- batches ---- */
+
+enum { BATCH_EVENTS_MOST = 24, BATCH_WORDS = 8 + 8 * BATCH_EVENTS_MOST };
+
+struct batch {
+    uint32_t channel, first, count; /* first: the number of its first event */
+    struct wish wishes[BATCH_EVENTS_MOST];
+    bool keyed, has_ids;
+    char name[CHANNEL_KEY_MAX], key[32];
+    char data[BATCH_EVENTS_MOST][DATA_MAX], ids[BATCH_EVENTS_MOST][OWN_ID_MAX], leases[BATCH_EVENTS_MOST][2];
+    size_t sizes[BATCH_EVENTS_MOST];
+    struct slice argv[BATCH_WORDS];
+    uint32_t argc;
+};
+
+static void add_pair(struct batch *batch, struct slice name, struct slice value)
+{
+    batch->argv[batch->argc++] = name;
+    batch->argv[batch->argc++] = value;
+}
+
+/* Event `i`; only the last one may end the channel. Ids that were used refuse the batch, so there are few of those. */
+static void add_event(struct batch *batch, uint32_t i, struct chance *chance)
+{
+    uint32_t number = batch->first + i;
+    uint64_t chance_a = chance_next(chance),
+             chance_id = chance_one_in(chance, 3) ? chance_next(chance) : chance_below(chance, 60) * 6;
+    struct wish *wish = &batch->wishes[i];
+    *wish = draw_wish(number, chance_a);
+    if (wish->ends && i + 1 != batch->count)
+        *wish = (struct wish){false, false, 0};
+    batch->sizes[i] = wish->only_end ? 0 : write_data(batch->data[i], batch->channel, number, chance_next(chance));
+    batch->ids[i][0] = 0;
+    if (!wish->only_end && chance_one_in(chance, 3))
+        draw_id(batch->ids[i], batch->channel, number, chance_id);
+    add_pair(batch, SLICE("data"), slice_make(batch->data[i], batch->sizes[i]));
+    if (batch->ids[i][0] != 0)
+        add_pair(batch, SLICE("id"), slice_of(batch->ids[i]));
+    batch->has_ids = batch->has_ids || batch->ids[i][0] != 0;
+    batch->leases[i][0] = (char)('0' + wish->lease_s);
+    batch->leases[i][1] = 0;
+    if (wish->ends)
+        add_pair(batch, SLICE("end"), SLICE("1"));
+    else if (wish->lease_s != 0)
+        add_pair(batch, SLICE("lease"), slice_of(batch->leases[i]));
+}
+
+static void make_batch(struct batch *batch, uint32_t channel, struct chance *chance)
+{
+    *batch = (struct batch){.channel = channel, .first = oracle_next(channel), .keyed = chance_one_in(chance, 2)};
+    batch->count = 1 + (uint32_t)chance_below(chance, chance_one_in(chance, 6) ? BATCH_EVENTS_MOST : 5);
+    channel_pubsub(batch->name, channel_of(channel));
+    add_pair(batch, SLICE("FCALL"), SLICE("sse_publish_many"));
+    add_pair(batch, SLICE("1"), slice_of(batch->name));
+    add_pair(batch, SLICE("maxbytes"), max_bytes());
+    snprintf(batch->key, sizeof(batch->key), "key-%u-%u", channel, batch->first);
+    if (batch->keyed)
+        add_pair(batch, SLICE("key"), slice_of(batch->key));
+    for (uint32_t i = 0; i < batch->count; ++i)
+        add_event(batch, i, chance);
+}
+
+/* Its events stand one place behind the other. */
+static void take_published(const struct batch *batch, struct server *server, const redisReply *reply)
+{
+    struct position at;
+    const struct wish *last = &batch->wishes[batch->count - 1];
+    if (reply->elements != batch->count + 2 || !position_parse(&at, slice_of(reply->element[1]->str)) || at.seq + 1 < batch->count)
+        violation("channel %u: the answer to a batch is none", batch->channel);
+    trace("published %u.%u to %u.%u up to %s%s%s", batch->channel, batch->first, batch->channel, batch->first + batch->count - 1,
+          reply->element[1]->str, server != bus.shards[bus_shard_of(batch->channel)].primary ? ", at the old primary" : "",
+          last->only_end ? ", the last is the end"
+          : last->ends   ? ", and the end"
+                         : "");
+    at.seq -= batch->count - 1;
+    for (uint32_t i = 0; i < batch->count; ++i, ++at.seq) {
+        char text[POSITION_TEXT_MAX];
+        const redisReply *id = reply->element[i + 2];
+        struct slice position = slice_make(text, position_format(text, at));
+        if (batch->wishes[i].only_end)
+            oracle_ended_at(server, batch->channel, at);
+        else
+            oracle_published(server, batch->channel, batch->first + i, slice_make(id->str, id->len), position,
+                             (uint32_t)batch->sizes[i])
+                ->lease_s = batch->wishes[i].lease_s;
+    }
+    if (last->ends && !last->only_end)
+        oracle_ended_at(server, batch->channel, at);
+}
+
+/* The call once more: with a key it has its first answer; without, an id of its own refuses it. Nothing is published. */
+static void repeat_batch(const struct batch *batch, struct server *server, const redisReply *first)
+{
+    redisReply *again = redis_model_command(bus_model(server), batch->argv, batch->argc);
+    bool same =
+        again->type == REDIS_REPLY_ARRAY && again->elements == first->elements && strcmp(again->element[0]->str, "duplicate") == 0;
+    for (size_t i = 1; same && i < first->elements; ++i)
+        same = strcmp(again->element[i]->str, first->element[i]->str) == 0;
+    if (batch->keyed ? !same : again->type != REDIS_REPLY_ERROR || strncmp(again->str, "CONFLICT", 8) != 0)
+        violation("channel %u: the batch from event %u on was taken again", batch->channel, batch->first);
+    redis_model_reply_free(again);
+}
+
+static void publish_batch(const struct step *step)
+{
+    static struct batch batch;
+    struct chance chance = {step->b};
+    make_batch(&batch, channel_at(step), &chance);
+    struct server *server = bus_primary(bus_shard_of(batch.channel));
+    redisReply *reply = redis_model_command(bus_model(server), batch.argv, batch.argc);
+    bool repeats = chance_one_in(&chance, 2);
+    ++world_steps;
+    if (reply->type == REDIS_REPLY_ARRAY && strcmp(reply->element[0]->str, "published") == 0) {
+        take_published(&batch, server, reply);
+        if (repeats && (batch.keyed || batch.has_ids))
+            repeat_batch(&batch, server, reply);
+    } else {
+        trace("not published %u.%u to %u.%u: %s", batch.channel, batch.first, batch.channel, batch.first + batch.count - 1,
+              reply->type == REDIS_REPLY_ERROR ? reply->str : reply->element[0]->str);
+        if (is_ended(reply))
+            take_ended(server, batch.channel, chance_next(&chance));
     }
     redis_model_reply_free(reply);
 }
@@ -467,6 +616,9 @@ void step_take(const struct step *step)
         break;
     case STEP_STRANGER:
         add_strangers(step);
+        break;
+    case STEP_BATCH:
+        publish_batch(step);
         break;
     case STEP_KILL:
     case STEP_DRAIN:
