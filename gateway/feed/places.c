@@ -356,10 +356,17 @@ static bool precedes_horizon(struct place *place, const struct frame *first, enu
     return true;
 }
 
+/* Its client was told the end that the channel has again, since what came behind that is lost: a gap would lead it back here for ever. */
+static bool is_told_end(const struct place *place)
+{
+    bool at_end = channel_ended_ms(place->channel) != 0 && position_compare(place->after, channel_newest(place->channel)) == 0;
+    return at_end && place->stance == STANCE_EVENT && (place->told || !channel_abandoned(place->channel));
+}
+
 bool places_knows_of_loss(const struct place *place)
 {
-    return place->loss == LOSS_ALL ||
-           (place->loss == LOSS_NONE && channel_lost_after(place->channel, place->after, place->stance == STANCE_EVENT));
+    bool lost_here = place->loss == LOSS_NONE && channel_lost_after(place->channel, place->after, place->stance == STANCE_EVENT);
+    return place->loss == LOSS_ALL || (lost_here && !is_told_end(place));
 }
 
 bool places_find_gap(struct place *place, const struct frame *first, enum place_gap *gap)

@@ -439,6 +439,22 @@ static void test_place_before(void)
     }
 }
 
+/* A failover loses what came behind an end, which is the channel's again. */
+static void test_told_end(void)
+{
+    static const char *const ids[] = {"a3", "a1"}, *const frames[] = {"", "gap 3 "};
+    for (int i = 0; i < 2; ++i) {
+        start();
+        run("S a1 ea3 a5 Ka5 L");
+        struct feed_request *request = ask_for(1, START_RESUME, 0, ids[i]);
+        replay(request, "", "");
+        check_slice(slice_of(got.frames), slice_of(frames[i]), "that is %s",
+                    i == 0 ? "no gap for who was told the end" : "one for others");
+        feed_request_free(request);
+        stop();
+    }
+}
+
 /* The bus was away: a fresh stream that has had its head begins with what came since it asked, others with what comes. */
 static void test_fresh(void)
 {
@@ -864,6 +880,7 @@ int main(void)
     test_rows();
     test_leased();
     test_place_before();
+    test_told_end();
     test_fresh();
     test_fresh_pages();
     test_emptied();
