@@ -173,7 +173,9 @@ export function facts(site) {
         const before = await done();
         for (const path of ['/post', '/channels/routed', '/channels/routed/deeper'])
             assert.ok([200, 303].includes((await site.post(path, 'x', { headers: { 'content-type': 'text/plain' } })).status));
-        assert.deepEqual(await done(), [before[0], before[1] + 3]);
+        const lines = await site.post('/channels', '{"channel":"routed","data":1}\n', { headers: { 'content-type': 'application/x-ndjson' } });
+        assert.equal(lines.status, 200);
+        assert.deepEqual(await done(), [before[0], before[1] + 4]);
         const own = await site.post('/channels/routed', 'x', { headers: { origin: site.url } });
         assert.equal(own.status, 200);
         const listed = await site.post('/channels/routed', 'x', { headers: { origin: 'http://localhost:3000' } });
@@ -181,7 +183,7 @@ export function facts(site) {
         assert.equal(listed.headers['access-control-allow-origin'], 'http://localhost:3000');
         const foreign = await site.post('/channels/routed', 'x', { headers: { origin: 'https://evil.example' } });
         assert.equal(foreign.status, 403);
-        assert.deepEqual(await done(), [before[0] + 2, before[1] + 3]);
+        assert.deepEqual(await done(), [before[0] + 2, before[1] + 4]);
         for (const method of ['PUT', 'DELETE'])
             assert.equal((await request(`${site.url}/channels/routed`, { method })).status, 405);
         assert.equal((await site.post('/sse', 'x')).status, 405);
