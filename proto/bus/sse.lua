@@ -675,30 +675,57 @@ end
 
 local ANSWER = { "", "", "published" } -- of append_next(), again and again
 
+-- One text of them all. table.concat() makes texts of 8 KiB on its way, and each byte of a text is hashed.
+local function joined(t)
+    local n, parts = #t, {}
+    for i = n + 1, n + 31 do
+        t[i] = ""
+    end
+    for i = 1, n, 32 do
+        parts[#parts + 1] = t[i] .. t[i + 1] .. t[i + 2] .. t[i + 3] .. t[i + 4] .. t[i + 5] .. t[i + 6] .. t[i + 7]
+            .. t[i + 8] .. t[i + 9] .. t[i + 10] .. t[i + 11] .. t[i + 12] .. t[i + 13] .. t[i + 14] .. t[i + 15]
+            .. t[i + 16] .. t[i + 17] .. t[i + 18] .. t[i + 19] .. t[i + 20] .. t[i + 21] .. t[i + 22] .. t[i + 23]
+            .. t[i + 24] .. t[i + 25] .. t[i + 26] .. t[i + 27] .. t[i + 28] .. t[i + 29] .. t[i + 30] .. t[i + 31]
+    end
+    return parts[2] and table.concat(parts) or parts[1]
+end
+
 -- Those of a batch go out as one message.
 local function publish_messages(channel, o, publish, messages)
     if o.many and messages[2] then
         messages[1] = format("\030sse3 %d\n", #messages) .. messages[1]
-        messages = { table.concat(messages) }
+        messages = { joined(messages) }
     end
     for i = 1, #messages do
         call(publish, channel.key, messages[i])
     end
 end
 
--- Appends the events one behind the other from a place on, and publishes them; nil, and nothing is done, when the stream once had an id above the first. Answers as sse_publish_many does.
-local function append(channel, o, events, publish, newest, previous, ms, seq)
-    local texts, fields, messages, reply = events.texts, events.fields, {}, { "published" }
-    local sum, rest = sum_of(newest)
-    local last, first = #texts, nil
+-- Appends the events one behind the other from a place on, and publishes them. sum, rest: of the newest entry. known: as append_known() remembers them; then `maxlen` and the times to live are looked
+-- at no more than append_next() does. nil, and nothing is done, when the stream once had an id above the first; and where they are known, if they can't be added. Answers as sse_publish_many does.
+local function append(channel, o, events, publish, previous, ms, seq, sum, rest, known)
+    local log, texts, fields, messages, reply = channel.log, events.texts, events.fields, {}, { "published" }
+    local last, start, first = #texts, sum, nil
     for i = 1, last do
         local text, f = texts[i], fields[i]
         local position, made = place_at(channel, ms, seq)
-        local id = text and f.id or made
-        local payload, added = text and event_message(channel, f, text, position, previous, id) or end_message(channel, position, previous, id), nil
-        added, sum, rest = add_entry(channel.log, o, sum, rest, position, payload, i == last)
-        if added.err then -- of the first: the others are above it
-            return not find(added.err, "equal or smaller", 1, true) and added or nil
+        local id, payload, added = made, nil, nil
+        if f == PLAIN and text then -- most are so
+            payload = "\030sse1 " .. position .. " " .. previous .. "\ndata: " .. text .. "\nid: " .. made .. "\n\n"
+        else
+            id = text and f.id or made
+            payload = text and event_message(channel, f, text, position, previous, id) or end_message(channel, position, previous, id)
+        end
+        local size = #payload
+        local after = sum + size
+        if i < last and after % o.step >= size then
+            added, sum = try("XADD", log, position, "m", payload, "b", format("%d", after) .. rest), after
+        else
+            local trims = i == last and not (known and after % TRIM_BYTES >= after - start)
+            added, sum, rest = add_entry(log, o, sum, rest, position, payload, trims)
+        end
+        if type(added) == "table" then -- of the first: the others are above it
+            return not known and not find(added.err, "equal or smaller", 1, true) and added or nil
         elseif i <= events.count then
             reply[2], reply[i + 2] = position, id
         end
@@ -710,7 +737,11 @@ local function append(channel, o, events, publish, newest, previous, ms, seq)
             ms, seq = next_place(ms, seq, 0)
         end
     end
-    set_ends(channel, o, previous)
+    if known and channel.renewed == second and channel.ttl == o.ttl then
+        call("SET", channel.last, previous, "KEEPTTL")
+    else
+        set_ends(channel, o, previous)
+    end
     remember_entry(channel, not texts[last], previous, ms, seq, sum, rest)
     if o.many and o.digest then
         remember(o, reply[3], first)
@@ -755,7 +786,8 @@ local function append_after(channel, o, events, publish, newest, previous, great
     if fault then
         return refuse(o, fault)
     end
-    return append(channel, o, events, publish, newest, previous, ms, seq)
+    local sum, rest = sum_of(newest)
+    return append(channel, o, events, publish, previous, ms, seq, sum, rest)
 end
 
 -- Reads the newest entry and the marker, and goes on from there.
@@ -901,6 +933,19 @@ end
 redis.register_function("sse_publish", publish)
 
 -- ---- batches ----
+
+-- Appends them behind the entry that is remembered, if the marker says that this is the channel's last. nil, and nothing is done, where it does not, where the history has gone, and where somebody added
+-- an entry that is ahead.
+local function append_known(channel, o, events, publish)
+    local at, now, reply = channel.ms, now_ms(), nil
+    if channel.position and at <= now + AHEAD_MAX and call("GET", channel.last) == channel.position and call("EXISTS", channel.log) == 1 then
+        local ms, seq = next_place(at, channel.seq, now)
+        if seq + #events.texts <= SEQ_MAX and not place_fault(o, events, ms, seq) then
+            reply = append(channel, o, events, publish, channel.position, ms, seq, channel.sum, channel.rest, true)
+        end
+    end
+    return reply
+end
 
 local batch_options = { key = true, author = true, maxlen = true, maxbytes = true, maxdata = true, ttl = true }
 local event_fields = { event = true, id = true, retry = true, lease = true, ["end"] = true }
@@ -1059,7 +1104,8 @@ local function publish_many(keys, args)
         name_answer(channel, o, same_batch(events))
     end
     local refusal, command = hindered(channel, o)
-    return refusal or o.key and repeated_batch(channel, o, events) or refuse_ids(channel, o, events) or append_to_read(channel, o, events, command)
+    return refusal or o.key and repeated_batch(channel, o, events) or refuse_ids(channel, o, events)
+        or append_known(channel, o, events, command) or append_to_read(channel, o, events, command)
 end
 
 redis.register_function("sse_publish_many", publish_many)

@@ -113,6 +113,29 @@ test('the bytes of a history are counted and cut as by single events', async () 
     }
 });
 
+test('on a channel that it wrote last the function does not read its newest entry again, and sets the times to live once a second', async () => {
+    const name = channel(), usec = async () => (await redis.command(['TIME'])).map(Number);
+    const calls = async () => Object.fromEntries((await redis.command(['INFO', 'commandstats'])).split('\r\n').flatMap(line => /^cmdstat_(\w+):calls=(\d+)/.exec(line)?.slice(1, 3) ?? []).reduce((pairs, word, i, all) => (i % 2 ? pairs : [...pairs, [word, Number(all[i + 1])]]), []));
+    let ttl = 5000;
+    await many(name, ['a', 'b']);
+    await until('two batches within one second', async () => {
+        ttl += 1;
+        const [second] = await usec(), before = await calls();
+        await many(name, ['c', 'd'], { ttl });
+        const between = await calls();
+        await many(name, ['e', 'f'], { ttl });
+        const after = await calls();
+        assert.equal(between.xrevrange, before.xrevrange, 'nothing is read');
+        assert.equal(after.xrevrange, before.xrevrange);
+        assert.equal(between.expire, before.expire + 1, 'another ttl counts at once');
+        return (await usec())[0] === second && after.expire === between.expire;
+    });
+    for (const [key, most] of [[log(name), ttl + 1], [`{sse:${name}}:last`, ttl + 1 + 604800]]) {
+        const left = await redis.command(['TTL', key]);
+        assert.ok(left > most - 20 && left <= most, `${key}: ${left}`);
+    }
+});
+
 const long = 'x'.repeat(201);
 const faults = [
     ['no events', [], 'wants the data of 1 to 1000 events'],

@@ -59,6 +59,7 @@ struct publish {
     bool many; /* a batch */
     struct event *events;
     size_t count, total; /* that the call names; with the end behind them */
+    struct known *known; /* NULL: the newest entry was read */
     char keys[5][KEY_ROOM];
     char digest_text[HEX_ROOM];
 };
@@ -1099,6 +1100,21 @@ static struct slice id_at(const struct publish *p, const struct spot *spots, siz
     return own.p != NULL && p->events[i].lines.p != NULL ? own : slice_make(spots[i].made, EVENT_ID_BYTES);
 }
 
+static struct sum sum_known(const struct known *known)
+{
+    struct sum sum = {known->sum, {NULL, 0, 0}};
+    put(&sum.rest, text_slice(known->rest));
+    return sum;
+}
+
+/* It keeps its time to live. */
+static void set_marker(const struct publish *p, struct slice position)
+{
+    struct key *marker = key_find(p->model, p->last_key);
+    text_drop(marker->text);
+    marker->text = text_of(position);
+}
+
 /* The messages of a batch go out as one. */
 static void publish_messages(const struct publish *p, const struct buffer *messages)
 {
@@ -1135,7 +1151,10 @@ static void complete(struct publish *p, const struct spot *spots, const struct s
 {
     struct known *known = known_make(p);
     const struct spot *last = &spots[p->total - 1];
-    set_ends(p, known, last->place.text);
+    if (p->known != NULL && known->renewed_s == now_ms(p->model) / 1000 && known->ttl == p->o.ttl)
+        set_marker(p, last->place.text);
+    else
+        set_ends(p, known, last->place.text);
     remember_entry(p, known, last->at, sum);
     if (p->digest.p != NULL)
         remember(p, id_at(p, spots, 0), spots[0].place.text);
@@ -1160,16 +1179,19 @@ static bool append(struct publish *p, const struct entry *newest, struct slice p
     struct buffer *messages = calloc(p->total, sizeof(*messages));
     if (messages == NULL)
         abort();
-    struct sum sum = sum_of(newest);
+    struct sum sum = p->known != NULL ? sum_known(p->known) : sum_of(newest);
+    double start = sum.bytes;
     const char *error = NULL;
     for (size_t i = 0; error == NULL && i != p->total; ++i) {
         const struct event *event = &p->events[i];
         struct slice before = i == 0 ? previous : spots[i - 1].place.text, id = id_at(p, spots, i);
         messages[i] = event->lines.p == NULL ? end_payload(p, spots[i].place.text, before, id)
                                              : payload_of(&event->o, event->lines, spots[i].place.text, before, id);
-        error = add_entry(p, &sum, spots[i].at, slice_of_buffer(&messages[i]), i + 1 == p->total);
+        double after = sum.bytes + (double)messages[i].n;
+        bool trims = i + 1 == p->total && (p->known == NULL || crosses(after, TRIM_BYTES, (size_t)(after - start)));
+        error = add_entry(p, &sum, spots[i].at, slice_of_buffer(&messages[i]), trims);
     }
-    bool above = error != NULL && strstr(error, "equal or smaller") != NULL;
+    bool above = error != NULL && (p->known != NULL || strstr(error, "equal or smaller") != NULL);
     if (error == NULL)
         complete(p, spots, &sum, messages);
     else if (!above)
@@ -1245,13 +1267,10 @@ static bool append_known(struct publish *p, struct known *known, bool renews, st
     free(b.p);
     if (!added)
         return false;
-    if (renews) {
+    if (renews)
         set_ends(p, known, spot->place.text);
-    } else {
-        struct key *marker = key_find(p->model, p->last_key);
-        text_drop(marker->text);
-        marker->text = text_of(spot->place.text);
-    }
+    else
+        set_marker(p, spot->place.text);
     known->at = spot->at;
     known->sum = sum;
     struct slice id = slice_make(spot->made, EVENT_ID_BYTES);
@@ -1554,6 +1573,34 @@ static bool ids_are_new(struct publish *p)
     return true;
 }
 
+/* append_known(). False: nothing was done or answered. */
+static bool publish_known(struct publish *p)
+{
+    struct known *known = known_find(p);
+    char text[POSITION_TEXT_MAX];
+    struct slice marker;
+    if (known == NULL || !known->counts || (double)known->at.ms > (double)now_ms(p->model) + AHEAD_MAX)
+        return false;
+    struct place place = place_at(text, known->at);
+    if (!get(p, p->last_key, &marker))
+        return true;
+    const struct key *log = key_find(p->model, p->log);
+    double now = (double)now_ms(p->model), seq = now > place.ms || place.seq >= SEQ_MAX ? 0 : place.seq + 1;
+    if (!slice_eq(marker, place.text) || log == NULL || seq + (double)p->total > SEQ_MAX)
+        return false;
+    struct spot *spots = calloc(p->total, sizeof(*spots));
+    if (spots == NULL)
+        abort();
+    bool fine = set_spots(p, spots, place) && log->kind == KIND_STREAM;
+    for (size_t i = 0; fine && i != p->count; ++i)
+        fine = p->events[i].o.id.p == NULL || future_fault(p->events[i].o.id, spots[i].place.ms, spots[i].place.seq) == NULL;
+    p->known = known;
+    bool done = fine && append(p, NULL, place.text, spots);
+    p->known = NULL;
+    free(spots);
+    return done;
+}
+
 void sse_publish_many(const struct call *call, const struct slice *keys, size_t key_count, const struct slice *args,
                       size_t arg_count)
 {
@@ -1570,7 +1617,7 @@ void sse_publish_many(const struct call *call, const struct slice *keys, size_t 
         if (p.key_key.p != NULL)
             digest_batch(&p);
         find_out_cluster(&p);
-        if (is_new_batch(&p) && ids_are_new(&p))
+        if (is_new_batch(&p) && ids_are_new(&p) && !publish_known(&p))
             publish_new(&p);
     }
     for (size_t i = 0; i != p.count; ++i)
