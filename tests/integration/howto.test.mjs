@@ -3,7 +3,7 @@
 // Ports are replaced by those that deploy/local chose. Ids may be others.
 import { after, test } from 'node:test';
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync, symlinkSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { Run, markersOf, patternOf, running, stepsOf } from './blocks.mjs';
 import { defaultPorts } from './default_ports.mjs';
@@ -18,6 +18,8 @@ await defaultPorts();
 const home = tempFolder(); // also stands for the root of the repository: what the commands leave behind goes with it
 for (const name of ['deploy', 'proto', 'tests'])
     symlinkSync(join(ROOT, name), join(home, name));
+mkdirSync(join(home, 'build/release'), { recursive: true });
+symlinkSync(binary('sse-cli'), join(home, 'build/release/sse-cli'));
 const cache = tempFolder();
 const env = { PATH: process.env.PATH, HOME: home, XDG_CACHE_HOME: cache, LANG: 'C.UTF-8', BUILD_DIR };
 let ports = {};
@@ -46,6 +48,7 @@ async function startLocal(step) {
     const port = re => re.exec(local.out)[1];
     ports = { 4043: port(/^Gateway 1 +http:\/\/localhost:(\d+)/m), 9043: port(/^Gateway 1 .* http:\/\/127\.0\.0\.1:(\d+)/m), 4143: port(/^Gateway 2 +https:\/\/localhost:(\d+)/m),
         4144: port(/^Gateway 2 .* and http:\/\/localhost:(\d+)/m), 4044: port(/^Publisher +http:\/\/localhost:(\d+)/m) };
+    env.SSE_URL = `http://localhost:${ports[4043]}`; // sse-cli's default is port 4043
     env.REDIS = port(/-s (\S+) PUBLISH/);
 }
 
