@@ -192,6 +192,23 @@ test('batches of two publishers at once do not mix', async () => {
     }
 });
 
+test('batches of many small events wait for each other, so that an event of another channel does not wait for all of them', async () => {
+    const names = Array.from({ length: 6 }, newChannel), small = newChannel();
+    await s.redis.command(['CLIENT', 'PAUSE', '5000', 'WRITE']);
+    const before = await pub.metric('sse_connections');
+    const batches = names.map(name => many(name, '{"data":1}\n'.repeat(1000)));
+    const single = until('the publisher has the batches', async () => await pub.metric('sse_connections') >= before + 6).then(() =>
+        request(`${pub.url}/channels/${small}`, { method: 'POST', headers: { 'content-type': 'text/plain' }, body: 'x' }));
+    await until('and one event more', async () => await pub.metric('sse_connections') >= before + 7);
+    await until('Redis has some of it', async () => /blocked_clients:[1-9]/.test(await s.redis.command(['INFO', 'clients'])));
+    await s.redis.command(['CLIENT', 'UNPAUSE']);
+    (await Promise.all(batches)).forEach(idsOf);
+    assert.equal((await single).status, 200);
+    const first = async name => BigInt((await s.redis.command(['XRANGE', `{sse:${name}}:log`, '-', '+', 'COUNT', '1']))[0][0].split('-')[0]);
+    const at = await first(small), starts = await Promise.all(names.map(first));
+    assert.ok(starts.filter(start => start >= at).length >= 4, `${starts.map(start => start - at)}`);
+});
+
 test('metrics count the events', async () => {
     const done = () => pub.metric('sse_publish_total', { outcome: 'done' });
     const before = await done();
