@@ -223,8 +223,9 @@ static enum replay_need find_time(struct replay *replay, struct slice id, struct
     for (uint32_t i = 0; i < replay->request->count; ++i)
         if (ring_find(channel_ring(replay->places[i].channel), id, &at))
             stand_at(replay, i, at);
-    if (replay->state == REPLAY_RESOLVING && time.ms > newest_of(replay, of).ms)
-        return REPLAY_BARRIER;
+    for (uint32_t i = 0; replay->state == REPLAY_RESOLVING && i < replay->request->count; ++i)
+        if (time.ms > newest_of(replay, shard_at(replay, i)).ms)
+            return REPLAY_BARRIER; /* what was sent by then may be on its way here */
     for (uint32_t i = 0; i < replay->request->count; ++i) {
         const struct channel_shard *shard = shard_at(replay, i);
         uint64_t since_ms = shard == NULL ? time.ms : clock_steps_since(shard->doubts, time.ms);

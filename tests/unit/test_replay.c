@@ -439,6 +439,21 @@ static void test_place_before(void)
     }
 }
 
+/* A time may be later than what one of several shards has sent, though not than what another has. */
+static void test_late_shard(void)
+{
+    start();
+    struct channel_shard other = shard;
+    channel_move(channels[1], &other);
+    run("S a10 b5");
+    struct feed_request *request = ask_for(2, START_RESUME, 0, "t8");
+    replay(request, "b7", "");
+    check(got.barriers == 1 && strcmp(got.frames, "10 ") == 0,
+          "what was published in the other one by then is waited for, and not sent");
+    feed_request_free(request);
+    stop();
+}
+
 /* A failover loses what came behind an end, which is the channel's again. */
 static void test_told_end(void)
 {
@@ -881,6 +896,7 @@ int main(void)
     test_leased();
     test_place_before();
     test_told_end();
+    test_late_shard();
     test_fresh();
     test_fresh_pages();
     test_emptied();
