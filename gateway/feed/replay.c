@@ -724,7 +724,8 @@ bool replay_page(struct replay *replay, struct feed_update *update)
     if (replay->state == REPLAY_RESOLVED)
         set_state(replay, REPLAY_BEGUN);
     uint32_t first = 0; /* a fresh stream of several channels stands behind those that were over before it, though it is told */
-    while (replay->request->mode == START_FRESH && replay->request->count > 1 && first < count && frames[first]->kind == FRAME_END)
+    while (replay->request->mode == START_FRESH && replay->request->count > 1 && first < count &&
+           frames[first]->kind == FRAME_END && frames[first]->at.ms <= replay->places[members[first]].time_ms)
         ++first;
     format_place(replay, first == count ? NULL : frames[first], update->page.position);
     count = more ? hold_end(replay, frames, members, count) : add_ends(replay, frames, members, count);

@@ -26,6 +26,7 @@ static uint64_t back_us[SHARDS]; /* when its clock was last set back; 0: never *
 static uint64_t marker_us[CHANNELS]; /* when the marker was last taken away */
 static uint64_t moved_us[CHANNELS];
 static uint64_t emptied_us[CHANNELS]; /* when its history was last deleted */
+static uint64_t trimmed_us[CHANNELS]; /* when somebody last trimmed it */
 static uint64_t expires_us[CHANNELS]; /* when it was last to expire */
 static uint64_t set_us[SHARDS]; /* when its clock was last set at all */
 static struct ahead {
@@ -45,6 +46,7 @@ void oracle_reset(uint32_t channels)
     memset(aheads, 0, sizeof(aheads));
     memset(emptied_us, 0, sizeof(emptied_us));
     memset(expires_us, 0, sizeof(expires_us));
+    memset(trimmed_us, 0, sizeof(trimmed_us));
     ends_reset();
 }
 
@@ -114,6 +116,11 @@ void oracle_emptied(uint32_t channel)
         line->facts[i]->gone_us = line->facts[i]->gone_us == 0 ? schedule_now_us() : line->facts[i]->gone_us;
     }
     emptied_us[channel] = schedule_now_us();
+}
+
+void oracle_trimmed(uint32_t channel)
+{
+    trimmed_us[channel] = schedule_now_us();
 }
 
 void oracle_expires(uint32_t channel, uint64_t at_us)
@@ -712,11 +719,11 @@ static bool is_in_deleted(const struct fact *fact)
     return fact->gone && fact->gone_us != 0 && fact->us + ON_ITS_WAY_US > fact->gone_us;
 }
 
-/* Of several channels: its history was deleted when the client changed gateways, and only the one before knew of that. */
+/* Of several channels: its history was deleted, or trimmed, when the client changed gateways, and only the one before knew of that. */
 static bool is_deleted_lately(const struct client *client, const struct fact *fact)
 {
-    uint64_t at_us = emptied_us[fact->channel];
-    return client->count > 1 && fact->gone && at_us != 0 && client->asked_us < at_us + NOTICE_US;
+    uint64_t cut_us = trimmed_us[fact->channel], at_us = emptied_us[fact->channel] > cut_us ? emptied_us[fact->channel] : cut_us;
+    return client->count > 1 && !is_kept(fact, first_kept(fact->channel)) && at_us != 0 && client->asked_us < at_us + NOTICE_US;
 }
 
 /* The history goes on from the anchor: no gap takes the place of what follows it. */

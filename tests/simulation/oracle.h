@@ -28,6 +28,7 @@ void oracle_emptied(uint32_t channel);
 
 /* … or will be, unless an event comes before. */
 void oracle_expires(uint32_t channel, uint64_t at_us);
+void oracle_trimmed(uint32_t channel); /* by hand, from its beginning on */
 
 /* Other data than before, all of a shard: gaps may be told that no event explains. */
 void oracle_data_changed(uint32_t shard);

@@ -514,6 +514,7 @@ static void take_data_step(const struct step *step)
     case STEP_TRIM:
         snprintf(number, sizeof(number), "%u", (unsigned)(step->b % 12));
         on_key(channel_at(step), false, (const char *const[]){"XTRIM", "MAXLEN", number}, 3);
+        oracle_trimmed(channel_at(step));
         break;
     case STEP_EXPIRE:
         snprintf(number, sizeof(number), "%u", (unsigned)(1 + step->b % 1500));

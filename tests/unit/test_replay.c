@@ -501,6 +501,28 @@ static void test_fresh(void)
 }
 
 /* … and is not told a gap in a channel that had none, on a later page. */
+/* Of several channels: behind what had ended before it asked, not behind what has ended since. */
+static void test_fresh_ends(void)
+{
+    static const uint64_t ends[] = {30, 40};
+    for (int i = 0; i < 2; ++i) {
+        char script[32];
+        struct position place;
+        start();
+        snprintf(script, sizeof(script), "S ea%u b20", (unsigned)ends[i]);
+        run(script);
+        struct feed_request *request = ask_for(2, START_FRESH, 0, "");
+        request->head_sent = true;
+        request->asked_ms = monotonic_ms();
+        shard.clock_ms = 36 - (int64_t)request->asked_ms;
+        replay(request, "", "");
+        check(event_id_parse(&place, slice_of(got.first), SLICE("")) && (place.ms <= 40) == (ends[i] == 40),
+              "a fresh stream stands %s the end", ends[i] == 40 ? "before" : "behind");
+        feed_request_free(request);
+        stop();
+    }
+}
+
 static void test_fresh_pages(void)
 {
     start();
@@ -899,6 +921,7 @@ int main(void)
     test_late_shard();
     test_fresh();
     test_fresh_pages();
+    test_fresh_ends();
     test_emptied();
     test_doubts();
     test_later();
