@@ -940,7 +940,7 @@ local function append_known(channel, o, events, publish)
     local at, now, reply = channel.ms, now_ms(), nil
     if channel.position and at <= now + AHEAD_MAX and call("GET", channel.last) == channel.position and call("EXISTS", channel.log) == 1 then
         local ms, seq = next_place(at, channel.seq, now)
-        if seq + #events.texts <= SEQ_MAX and not place_fault(o, events, ms, seq) then
+        if not place_fault(o, events, ms, seq) then
             reply = append(channel, o, events, publish, channel.position, ms, seq, channel.sum, channel.rest, true)
         end
     end

@@ -370,6 +370,11 @@ test('a batch at the last sequence number of a millisecond goes on in the next, 
     assert.deepEqual((await positions(name)).slice(1), [`${ms}-16777214`, `${ms}-16777215`, `${ms + 1}-0`, `${ms + 1}-1`]);
     assert.deepEqual(first.ids, (await positions(name)).slice(1).map(at => idAt(name, at)));
     assert.deepEqual(await many(name, ['a', 'b', 'c', 'd'], { key: 'k' }), { ...first, outcome: 'duplicate' });
+    const crossing = channel();
+    await redis.command(['XADD', log(crossing), `${ms}-16777211`, 'by', 'hand']);
+    for (const events of [['a', 'b'], ['c', 'd', 'e', 'f'], ['g', 'h']])
+        assert.deepEqual((await many(crossing, events)).ids, (await positions(crossing)).slice(-events.length).map(at => idAt(crossing, at)));
+    assert.deepEqual((await positions(crossing)).slice(3), [`${ms}-16777214`, `${ms}-16777215`, `${ms + 1}-0`, `${ms + 1}-1`, `${ms + 1}-2`, `${ms + 1}-3`]);
     const end = channel(), top = 281474976710655n;
     await redis.command(['XADD', log(end), `${top}-16777214`, 'by', 'hand']);
     const before = await state(end);

@@ -129,7 +129,7 @@ static void add_strangers(struct plan *plan, uint64_t seed)
     }
 }
 
-/* In every third world authors publish batches, too; in none of those whose seeds are in regression.txt: that is what the constant was chosen for. */
+/* In every third world authors publish batches, too; in none of those whose seeds were in regression.txt before: that is what the constant was chosen for. */
 static void add_batches(struct plan *plan, uint64_t seed)
 {
     struct chance chance = {seed ^ 0x68e05fe00000};
