@@ -979,13 +979,9 @@ local function read_pair(o, events, n, name, value)
     return readers[name](o, value)
 end
 
--- Makes the text of event `i`, and checks what its fields say together.
+-- Makes the text of event `i`, which has fields, and checks what they say together.
 local function finish_event(events, i)
     local data, f = events.data[i], events.fields[i]
-    if f == PLAIN then
-        events.texts[i] = data_text(data)
-        return nil
-    end
     local only_end = f.ends and data == ""
     events.texts[i], events.ids = not only_end and data_text(data), events.ids or f.id
     shape(f)
@@ -1035,7 +1031,12 @@ local function read_batch(o, events, args)
     end
     events.count = n
     for i = 1, n do
-        local fault = finish_event(events, i)
+        local fault
+        if fields[i] == PLAIN then
+            events.texts[i] = data_text(data[i])
+        else
+            fault = finish_event(events, i)
+        end
         if fault then
             return of_event(i, fault)
         end
