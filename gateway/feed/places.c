@@ -360,8 +360,8 @@ static bool precedes_horizon(struct place *place, const struct frame *first, enu
 /* Its client was told the end that the channel has again, since what came behind that is lost: a gap would lead it back here for ever. */
 static bool is_told_end(const struct place *place)
 {
-    bool at_end = channel_ended_ms(place->channel) != 0 && position_compare(place->after, channel_newest(place->channel)) == 0;
-    return at_end && place->stance == STANCE_EVENT && (place->told || !channel_abandoned(place->channel));
+    bool behind = channel_ended_ms(place->channel) != 0 && position_compare(place->after, channel_newest(place->channel)) >= 0;
+    return behind && (place->told || (place->stance == STANCE_EVENT && !channel_abandoned(place->channel)));
 }
 
 bool places_knows_of_loss(const struct place *place)

@@ -457,14 +457,14 @@ static void test_late_shard(void)
 /* A failover loses what came behind an end, which is the channel's again. */
 static void test_told_end(void)
 {
-    static const char *const ids[] = {"a3", "a1"}, *const frames[] = {"", "gap 3 "};
-    for (int i = 0; i < 2; ++i) {
+    static const char *const ids[] = {"a3", "v4", "a1"}, *const frames[] = {"", "", "gap 3 "};
+    for (int i = 0; i < 3; ++i) {
         start();
         run("S a1 ea3 a5 Ka5 L");
         struct feed_request *request = ask_for(1, START_RESUME, 0, ids[i]);
         replay(request, "", "");
         check_slice(slice_of(got.frames), slice_of(frames[i]), "that is %s",
-                    i == 0 ? "no gap for who was told the end" : "one for others");
+                    i < 2 ? "no gap for who was told the end" : "one for others");
         feed_request_free(request);
         stop();
     }
