@@ -116,6 +116,10 @@ for (const where of ['source', 'target'])
         assert.match(await cli(move.from.port, 'FCALL', 'sse_publish', '1', `sse:${name}`, 'forked'), /TRYAGAIN/);
         await move.target.command(['ASKING']);
         await assert.rejects(move.target.command(['FCALL', 'sse_publish', 1, `sse:${name}`, 'forked']), /TRYAGAIN sse_publish: /);
+        const batch = ['FCALL', 'sse_publish_many', '1', `sse:${name}`, 'data', 'forked', 'data', 'too'];
+        assert.match(await cli(move.from.port, ...batch), /TRYAGAIN/);
+        await move.target.command(['ASKING']);
+        await assert.rejects(move.target.command(batch), /TRYAGAIN sse_publish_many: /);
         assert.equal((await post(s, inShard(0, 1, 'other')[0], 'others go on')).status, 200);
         const late = openStream(`${s.gw[0].url}/channels/${name}`, { headers: { 'last-event-id': '00000000-0000-4000-8000-000000000000' } });
         await set.moveKeys(move);
