@@ -249,7 +249,7 @@ test('the seventeenth stream of announcements is refused', async () => {
 test('requests without the right are refused as described', async () => {
     const folder = tempFolder();
     const [JWT_KEY_FILE, POLICY_FILE] = ['key', 'policy'].map(name => join(folder, name));
-    const secret = randomBytes(32);
+    const secret = randomBytes(32).toString('hex'); // a byte of white space at its end would not count
     writeFileSync(JWT_KEY_FILE, secret);
     writeFileSync(POLICY_FILE, 'closed *\n');
     const closed = await Stack.start({ env: { JWT_KEY_FILE, POLICY_FILE, DEMO: 'on', JWT_QUERY: 'on' } });
