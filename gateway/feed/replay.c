@@ -348,7 +348,8 @@ enum history_fault replay_fault(const struct replay *replay)
     return replay->fault;
 }
 
-/* A history that went back has lost what the stream was handed out behind that: it is told, and goes on from there. What was read of it for the stream is no longer believed. */
+/* A history that went back has lost what the stream was handed out behind that: it is told, and goes on from there. What was read of it for the stream is no longer believed, nor
+ * that nothing but entries of somebody else stood somewhere. */
 static void follow_breaks(struct replay *replay)
 {
     for (uint32_t i = 0; i < replay->request->count; ++i) {
@@ -359,11 +360,11 @@ static void follow_breaks(struct replay *replay)
             continue;
         place->breaks = breaks;
         replay_drop_page(replay, place);
+        place->read_to = POSITION_NONE;
         if (place->stance == STANCE_UNKNOWN) {
             place->claim = place->claim == CLAIM_NONE ? CLAIM_NONE : CLAIM_MADE;
         } else if (position_compare(place->after, at) > 0) {
             place->after = at;
-            place->read_to = POSITION_NONE;
             place->stance = STANCE_EVENT;
             place->loss = place->loss == LOSS_TOLD ? LOSS_NONE : place->loss;
         }

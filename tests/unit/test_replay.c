@@ -347,6 +347,8 @@ static const struct {
     {"… whatever the next event names", "N a1 a2 fa3 fa4 fa5 fa6 fa7 a8 a9 a10 a11 a12 S P2", 1, START_RESUME, 0, "a1", "", "",
      "2 | 8 | 9 10 11 12 "},
     {"… and no gap at their end", "a1 a2 a3 a4 a5 a6 fa7 fa8 fa9 fa10 S P2", 1, START_RESUME, 0, "a1", "", "", "2 | 3 4 5 6 "},
+    {"… which says nothing of a history that went back, and has events there", "a1 a2 a3 fa20 fa21 a22 a23 a24 a25 a26 a27 S P4", 1,
+     START_RESUME, 0, "a1", "", "Ka20 ha5 L a30 a31 a32 a33 a34", "2 3 | gap 5 30 31 32 | 33 34 "},
     {"pages of several channels stay in order", "a1 b2 a3 b4 a5 b6 a7 b8 a9 b10 a11 b12 S P3", 2, START_RESUME, 0, "a1", "", "",
      "2 3 4 5 | 6 7 8 9 10 11 12 "},
 };
