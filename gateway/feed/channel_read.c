@@ -155,17 +155,43 @@ static bool lacks_proof(const struct channel *channel, const struct history_entr
 
 /* ---- reads ---- */
 
-/* Whether the event that showed a hole, or is in doubt, was of the history before this one, which begins with the frame. */
-static bool is_hole_before(const struct channel *channel, const struct frame *frame)
+/* What the history answered. */
+struct page {
+    const struct history_entry *entries;
+    size_t count;
+};
+
+/* `frame` NULL: any event there. */
+static bool has_event_at(const struct channel *channel, const struct page *page, struct position at, const struct frame *frame)
 {
-    const struct frame *first = channel->held.count == 0 ? NULL : frames_at(&channel->held, 0);
-    struct position at = channel->reread ? channel->let_go : first != NULL && first->durable ? first->at : POSITION_MAX;
-    return !channel->interrupted && position_compare(at, frame->at) < 0;
+    size_t i = 0;
+    while (i < page->count && position_compare(page->entries[i].at, at) < 0)
+        ++i;
+    if (i == page->count || position_compare(page->entries[i].at, at) != 0)
+        return false;
+    struct frame *there = channel_frame(channel, &page->entries[i]);
+    bool same = there != NULL && (frame == NULL || slice_eq(frame_body(there), frame_body(frame)));
+    if (there != NULL)
+        frame_unref(there);
+    return same;
 }
 
-/* One entry of the history, on the way from `last` to its end. `behind`: an event stands before it in the same answer, so nothing is missing in between. Returns whether it is an event. */
-static bool take_entry(struct channel *channel, const struct history_entry *entry, bool behind)
+/* Whether what waits was of a history before the one that begins in the answer, which lacks the event that showed a hole, or is in doubt. The position of that tells nothing, since the clock may
+ * have been set back. Where there is more than the answer, rather a gap than none. */
+static bool is_hole_before(const struct channel *channel, const struct page *page)
 {
+    const struct frame *first = channel->asked_held == 0 ? NULL : frames_at(&channel->held, 0);
+    if (channel->interrupted)
+        return false;
+    if (channel->reread)
+        return !has_event_at(channel, page, channel->let_go, NULL);
+    return first != NULL && first->durable && !has_event_at(channel, page, first->at, first);
+}
+
+/* Entry i of the history, on the way from `last` to its end. `behind`: an event stands before it in the same answer, so nothing is missing in between. Returns whether it is an event. */
+static bool take_entry(struct channel *channel, const struct page *page, size_t i, bool behind)
+{
+    const struct history_entry *entry = &page->entries[i];
     struct frame *frame = channel_frame(channel, entry);
     if (frame == NULL) {
         channel->passed = position_compare(entry->at, channel->passed) > 0 ? entry->at : channel->passed;
@@ -177,7 +203,7 @@ static bool take_entry(struct channel *channel, const struct history_entry *entr
     } else if (!channel_already_seen(channel, frame)) {
         if (behind || channel_names_stranger(channel, frame))
             channel_join_on(channel, frame);
-        if (position_is_none(frame->prev) ? is_lost_before(channel, frame->at.ms) || is_hole_before(channel, frame)
+        if (position_is_none(frame->prev) ? is_lost_before(channel, frame->at.ms) || is_hole_before(channel, page)
                                           : position_compare(frame->prev, channel->last) != 0)
             channel_emit_gap(channel, frame->prev, frame->at.ms);
         else
@@ -447,9 +473,10 @@ static bool take_missed(struct channel *channel, const struct history_entry *ent
     more = more && !(channel->ends && about_last && answer.what == DIVERGENCE_TAKE);
     channel->ends = false;
     channel->read_to = more ? entries[count - 1].at : POSITION_NONE;
+    const struct page page = {entries, count};
     bool behind = has_event(entries, answer.from);
     for (size_t i = answer.from; i < count; ++i)
-        behind = take_entry(channel, &entries[i], behind) || behind;
+        behind = take_entry(channel, &page, i, behind) || behind;
     return !more;
 }
 

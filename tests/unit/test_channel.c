@@ -285,6 +285,9 @@ static const struct {
     {"a history that was deleted, by a clock that went back, is followed", "SA p5 F p2 A p3", "5 2 3 ", true},
     {"one that went before that was known is a gap", "SA p5 F p2 F A p7", "5 gap 7 ", true},
     {"… also where a new one began since", "SA p5 F p2 F p9 A", "5 gap 9 ", true},
+    {"… or one with older positions still", "SA p9 F p4 p5 F p2 A p3", "9 gap 2 3 ", true},
+    {"… that has later ones, too", "SA p9 F p4 F p2 p6 A p7", "9 gap 2 6 7 ", true},
+    {"… several answers of them", "P2 SA p19 F p4 F p2 p3 p6 A p7", "19 gap 2 3 6 7 ", true},
     {"… also where somebody added an entry since", "SA p5 F p2 F f9 A p10", "5 gap 10 ", true},
     {"one that lost the newest events in a failover is, too, after a gap", "SA p1 p2 p3 L K3 h4 S A p5", "1 2 3 gap 4 5 ", true},
     {"… also where it gives their positions anew", "SA p1 p2 p6 L K6 h4 S A", "1 2 6 gap 4 ", true},
@@ -693,6 +696,12 @@ static void test_position_again(void)
     run("p5 S A p7");
     check_slice(slice_of(seen), SLICE("7 "), "… and what followed that, and waited, does not follow it");
     stop();
+    start();
+    run("SA p9 F p4 F");
+    fake.authors_ids = true;
+    run("p4 A p6");
+    check_slice(slice_of(seen), SLICE("9 gap 4 6 "), "… and one that waited, and is gone, is not there for it");
+    stop();
 }
 
 /* A channel whose events wait takes no more memory than a ring may: it forgets them, and reads them again. */
@@ -705,8 +714,13 @@ static void test_held(void)
     stop();
     start();
     shared.limits.bytes = 200;
-    run("SA p19 h20 p21 F p1 p2 p3 p4 p5 p6 p7 A");
+    run("SA p19 F p1 p2 p3 p4 p5 p6 p7 A");
     check_slice(slice_of(seen), SLICE("19 1 2 3 4 5 6 7 "), "… also where it begins another history");
+    stop();
+    start();
+    shared.limits.bytes = 200;
+    run("SA p19 h20 p21 F p1 p2 p3 p4 p5 p6 p7 A");
+    check_slice(slice_of(seen), SLICE("19 gap 1 2 3 4 5 6 7 "), "… or was of one that went, by a clock that went back");
     stop();
     start();
     shared.limits.bytes = 200;
