@@ -143,8 +143,13 @@ void channel_check_lease(struct channel *channel)
 bool channel_lease_doubted(struct channel *channel)
 {
     channel_check_lease(channel);
-    return is_leased(channel) && channel->shard->clock_known &&
-           (int64_t)monotonic_ms() + channel->shard->clock_ms > (int64_t)lease_end_ms(channel);
+    const struct channel_shard *shard = channel->shard;
+    int64_t now_ms = (int64_t)monotonic_ms(), end_ms = (int64_t)lease_end_ms(channel);
+    if (!is_leased(channel) || !shard->clock_known || now_ms + shard->steps->most_ms <= end_ms)
+        return false;
+    if (now_ms + shard->clock_ms <= end_ms) /* no canary proves that it is over before this says so */
+        shard->on_clock_doubt(shard->data);
+    return true;
 }
 
 /* One that is not LIVE comes back when it is: channel_catch_up(). */

@@ -126,7 +126,8 @@ void channel_stand_at(struct channel *channel, struct position at, const struct 
 /* LIVE again: if the newest event's lease is over, so far as is proven, tells all streams that the channel was abandoned; else waits for that. */
 void channel_check_lease(struct channel *channel);
 
-/* Whether the lease is over by Redis's clock and the proof that no event came in time is still to come: a canary that leaves now brings it. */
+/* Whether the lease may be over by Redis's clock, which is later than it seems where its answer had to wait, and the proof that no event came in time is still to come: a canary brings it, once
+ * that clock, which is read again where it does not tell, is past the end. */
 bool channel_lease_doubted(struct channel *channel);
 
 /* Hands on the next event. */

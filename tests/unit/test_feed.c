@@ -32,6 +32,13 @@ static struct {
 
 static struct canary_wait *waits[WAITS];
 static size_t wait_count;
+static unsigned doubts; /* how often a clock was to be read */
+
+static void on_clock_doubt(void *data)
+{
+    (void)data;
+    ++doubts;
+}
 
 struct uplinks *uplinks_open(const struct uplinks_options *options)
 {
@@ -378,6 +385,7 @@ static void start(size_t max_channels)
                                                .steps = &steps,
                                                .doubts = &moves,
                                                .leases = &uplinks[i].leases,
+                                               .on_clock_doubt = on_clock_doubt,
                                                .proven_ms = 1900,
                                                .born_ms = 1,
                                                .seen_ms = 1900}};
@@ -386,6 +394,7 @@ static void start(size_t max_channels)
     up = settled = true;
     heard_us = UINT64_MAX;
     under_way = 0;
+    doubts = 0;
     for (int w = 0; w < WORKERS; ++w)
         receivers[w].cb = on_updates;
     told[0][0] = told[1][0] = 0;
@@ -708,10 +717,20 @@ static void test_lease(void)
     told_is("end welcome1 end ", "… and is told at once that it was abandoned");
     publish("a", 6);
     told_is("6 ", "an event revives it");
-    uplinks[0].shard.clock_ms = 1005 - (int64_t)monotonic_ms() - 3600000;
+    steps.most_ms = uplinks[0].shard.clock_ms = 1005 - (int64_t)monotonic_ms() - 3600000;
     open_stream(0, 2, "a", 6);
     answer_reads();
     told_is("welcome2 ", "a lease that runs keeps nobody waiting");
+    check(doubts == 0, "… and no clock is read for it");
+    steps.most_ms += 3600000 + 60000;
+    open_stream(0, 3, "a", 6);
+    answer_reads();
+    told_is("", "one that may be over, since the answer of the clock had to wait, does");
+    check(wait_count == 1 && doubts == 1, "… for a canary, and the clock is read again");
+    steps.most_ms = uplinks[0].shard.clock_ms;
+    run_barriers();
+    turn();
+    told_is("welcome3 ", "… and nobody longer than until that says that it runs");
     leave(0, "a");
 }
 
