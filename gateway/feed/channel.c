@@ -308,18 +308,16 @@ static void challenge(struct channel *channel, struct frame *frame, enum arrival
     consult(channel, frame, arrival);
 }
 
-/* Takes an event that is not later than the last one. One that is in the ring was handed on before, unless it has only the position of that: its history was deleted within the millisecond.
+/* Takes an event that is not later than the last one. One that the ring knows was handed on before, unless it has only the position of that: its history was deleted within the millisecond.
  * One older than the ring may have been, too, or it belongs to a history that restarted while the clock went back: only the history tells. */
 static void take_older_one(struct channel *channel, struct frame *frame, enum arrival arrival)
 {
-    uint32_t next = ring_after(&channel->ring, frame->at);
-    const struct frame *mine = next == 0 ? NULL : ring_at(&channel->ring, next - 1);
-    bool in_ring = mine != NULL && position_compare(mine->at, frame->at) == 0;
-    if (in_ring ? slice_eq(frame_body(mine), frame_body(frame)) : position_compare(frame->at, channel->last) == 0)
+    bool known = ring_knows(&channel->ring, frame->at);
+    if (known ? ring_is_known(&channel->ring, frame) : position_compare(frame->at, channel->last) == 0)
         return;
     if (arrival != ARRIVAL_SETTLED)
         challenge(channel, frame, arrival);
-    else if (next != 0) /* the ring would have it */
+    else if (ring_after(&channel->ring, frame->at) != 0) /* the ring would have it */
         drop_stray(channel);
 }
 

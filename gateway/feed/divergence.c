@@ -46,14 +46,6 @@ struct divergence_question divergence_ask(struct divergence *divergence, struct 
 
 /* ---- what the entries tell ---- */
 
-/* Whether the frame is an event of the ring, to the byte, since another history can have another event of the same position. */
-static bool is_old(const struct divergence_past *past, const struct frame *frame)
-{
-    uint32_t next = ring_after(past->ring, frame->at);
-    const struct frame *mine = next == 0 ? NULL : ring_at(past->ring, next - 1);
-    return mine != NULL && position_compare(mine->at, frame->at) == 0 && slice_eq(frame_body(frame), frame_body(mine));
-}
-
 /* The first event among the entries from *at on, with a reference; *at becomes its index. NULL: they are all nobody's. */
 static struct frame *next_event(const struct divergence_past *past, const struct history_entry *entries, size_t count, size_t *at)
 {
@@ -65,9 +57,12 @@ static struct frame *next_event(const struct divergence_past *past, const struct
     return NULL;
 }
 
-static bool ends_with_last(const struct divergence_past *past)
+/* What stands before the oldest event that is known. */
+static struct position begin_of(const struct divergence_past *past)
 {
-    return past->ring->count != 0 && position_compare(ring_at(past->ring, past->ring->count - 1)->at, past->last) == 0;
+    if (past->ring->count != 0)
+        return ring_at(past->ring, 0)->prev;
+    return ring_knows(past->ring, past->last) ? past->ring->gone.prev : past->last;
 }
 
 /* Whether the history goes past the last event without having it. The first event of one that was trimmed since names a later event before it, that of one that restarted names none. Behind
@@ -78,7 +73,7 @@ static bool is_fork(const struct divergence_past *past, const struct history_ent
     struct frame *first = next_event(past, entries, count, &at);
     bool fork = true;
     if (count != 0 && position_compare(entries[0].at, past->last) == 0)
-        fork = at != 0 || (ends_with_last(past) && !is_old(past, first));
+        fork = at != 0 || (ring_knows(past->ring, past->last) && !ring_is_known(past->ring, first));
     else if (first != NULL && at == 0)
         fork = !position_is_none(first->prev) && position_compare(first->prev, past->last) < 0;
     else if (first != NULL)
@@ -122,7 +117,7 @@ static struct divergence_answer branch(struct divergence *divergence, const stru
 static struct divergence_answer begin_search(struct divergence *divergence, const struct divergence_past *past, bool challenged)
 {
     divergence->challenged = challenged;
-    divergence->common = divergence->searched = past->ring->count != 0 ? ring_at(past->ring, 0)->prev : past->last;
+    divergence->common = divergence->searched = begin_of(past);
     divergence->found_common = false;
     return ask_again(divergence, DIVERGENCE_SEARCHED);
 }
@@ -147,11 +142,11 @@ static struct divergence_answer search(struct divergence *divergence, const stru
                                        const struct history_entry *entries, size_t count, bool whole)
 {
     size_t at = 0, behind_common = 0;
-    if (past->ring->count != 0 && position_compare(ring_at(past->ring, 0)->prev, divergence->common) > 0)
+    if (position_compare(begin_of(past), divergence->common) > 0)
         return begin_search(divergence, past,
                             divergence->challenged); /* it was shortened since: what it let go would not be known again */
     for (struct frame *frame; (frame = next_event(past, entries, count, &at)) != NULL; behind_common = ++at) {
-        bool old = is_old(past, frame);
+        bool old = ring_is_known(past->ring, frame);
         divergence->searched = at == 0 ? divergence->searched : entries[at - 1].at;
         struct position prev = prev_of(divergence, frame);
         frame_unref(frame);

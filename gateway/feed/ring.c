@@ -43,6 +43,19 @@ static void drop_oldest(struct ring *ring)
         link_ring(ring);
 }
 
+/* … though that may be the newest: what it was is remembered. */
+static void let_go(struct ring *ring)
+{
+    const struct frame *frame = ring_at(ring, 0);
+    if (ring->count == 1) {
+        struct slice body = frame_body(frame);
+        ring->gone.at = frame->at;
+        ring->gone.prev = frame->prev;
+        ring->gone.hash = seeded_hash(body.p, body.n);
+    }
+    drop_oldest(ring);
+}
+
 static void set_capacity(struct ring *ring, uint32_t capacity)
 {
     struct frame **frames = capacity == 0 ? NULL : h2o_mem_alloc((size_t)capacity * PLACE_BYTES);
@@ -75,7 +88,7 @@ static bool make_room(struct ring_memory *memory, size_t bytes, uint64_t before_
         struct ring *ring = used_longest_ago(memory);
         if (ring == NULL || ring->used_ms > before_ms)
             return false;
-        drop_oldest(ring);
+        let_go(ring);
         if (ring->count <= 1)
             set_capacity(ring, ring->count);
         ring->cut_ms = now;
@@ -200,13 +213,40 @@ uint32_t ring_after(const struct ring *ring, struct position position)
 void ring_drop_before(struct ring *ring, struct position position)
 {
     while (ring->count != 0 && position_compare(ring_at(ring, 0)->at, position) < 0)
-        drop_oldest(ring);
+        let_go(ring);
+}
+
+static const struct frame *find_at(const struct ring *ring, struct position at)
+{
+    uint32_t next = ring_after(ring, at);
+    const struct frame *frame = next == 0 ? NULL : ring_at(ring, next - 1);
+    return frame != NULL && position_compare(frame->at, at) == 0 ? frame : NULL;
+}
+
+static bool is_gone(const struct ring *ring, struct position at)
+{
+    return ring->count == 0 && !position_is_none(ring->gone.at) && position_compare(ring->gone.at, at) == 0;
+}
+
+bool ring_knows(const struct ring *ring, struct position at)
+{
+    return is_gone(ring, at) || find_at(ring, at) != NULL;
+}
+
+bool ring_is_known(const struct ring *ring, const struct frame *frame)
+{
+    const struct frame *mine = find_at(ring, frame->at);
+    struct slice body = frame_body(frame);
+    if (mine != NULL)
+        return slice_eq(body, frame_body(mine));
+    return is_gone(ring, frame->at) && ring->gone.hash == seeded_hash(body.p, body.n);
 }
 
 void ring_clear(struct ring *ring)
 {
     while (ring->count != 0)
         drop_oldest(ring);
+    ring->gone.at = POSITION_NONE;
     if (ring->capacity != 0)
         set_capacity(ring, 0);
 }

@@ -28,6 +28,10 @@ struct ring {
     h2o_linklist_t link; /* in one of its lists, by count */
     uint64_t used_ms;
     uint64_t cut_ms; /* when it was last shorter than its own limits allow; 0: never since ring_forget_cut() */
+    struct {
+        struct position at, prev;
+        uint64_t hash; /* of its bytes */
+    } gone; /* the newest event, which was let go with the others; `at` POSITION_NONE: it was not */
 };
 
 /* What the rings of a process may hold, each; and together. */
@@ -64,5 +68,11 @@ uint32_t ring_after(const struct ring *ring, struct position position);
 /* Lets the frames before `position` go. */
 void ring_drop_before(struct ring *ring, struct position position);
 
-/* Lets all frames go and frees the memory. */
+/* Whether it knows the event at this position: it has it, or let it go as the newest one. */
+bool ring_knows(const struct ring *ring, struct position at);
+
+/* … and whether the frame is that event, to the byte: another history can have another one there. */
+bool ring_is_known(const struct ring *ring, const struct frame *frame);
+
+/* Lets all frames go, forgets what they were and frees the memory. */
 void ring_clear(struct ring *ring);

@@ -401,17 +401,35 @@ static void test_repeated(void)
     stop();
 }
 
-/* The last event's position is known, what it was is not. */
+/* Other channels need its memory. */
+static void let_ring_go(void)
+{
+    memory.limit = 0;
+    ring_memory_take(&memory, 0);
+    memory.limit = 1 << 20;
+    check(channel_ring(channel)->count == 0, "a ring may let its last event go");
+}
+
 static void test_last_let_go(void)
 {
     start();
     run("SA p1 p2 p3 L");
-    memory.limit = 0; /* other channels need it */
-    ring_memory_take(&memory, 0);
-    memory.limit = 1 << 20;
-    check(channel_ring(channel)->count == 0, "a ring may let its last event go");
+    let_ring_go();
     run("K2 f3 S A p5");
     check_slice(slice_of(seen), SLICE("1 2 3 gap 5 "), "… and that event is lost where somebody's entry has its position");
+    stop();
+    start();
+    run("SA p1 p2 p3 L K3");
+    let_ring_go();
+    fake.authors_ids = true;
+    run("h3 h4 S A p5");
+    check_slice(slice_of(seen), SLICE("1 2 3 gap 3 4 5 "), "… or another event");
+    stop();
+    start();
+    run("SA p1 p2 p3 L");
+    let_ring_go();
+    run("h4 S A m3");
+    check_slice(slice_of(seen), SLICE("1 2 3 4 "), "… but not where it is there");
     stop();
 }
 
@@ -704,6 +722,30 @@ static void test_position_again(void)
     stop();
 }
 
+/* … also where the ring has let the last event go with its history. */
+static void test_last_position_again(void)
+{
+    static const struct {
+        const char *fact, *script, *seen;
+    } again[] = {
+        {"another event at its position is no old one", "p6 A p7", "6 6 7 "},
+        {"… nor is what the new history has before that", "p2 p6 A p7", "6 2 6 7 "},
+        {"… which is a gap where the subscription was lost, and nothing of the new history is left out", "L h2 h6 h7 S A p8",
+         "6 gap 2 6 7 8 "},
+    };
+    for (size_t i = 0; i < sizeof(again) / sizeof(again[0]); ++i) {
+        start();
+        run("SA p6 F");
+        channel_verify(channel, UINT64_MAX);
+        run("A");
+        check(channel_ring(channel)->count == 0, "the ring is empty");
+        fake.authors_ids = true;
+        run(again[i].script);
+        check_slice(slice_of(seen), slice_of(again[i].seen), "%s", again[i].fact);
+        stop();
+    }
+}
+
 /* A channel whose events wait takes no more memory than a ring may: it forgets them, and reads them again. */
 static void test_held(void)
 {
@@ -859,6 +901,7 @@ int main(void)
     test_failures();
     test_behind_strangers();
     test_position_again();
+    test_last_position_again();
     test_gap_ahead();
     test_held();
     test_move();

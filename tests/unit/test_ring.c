@@ -198,6 +198,31 @@ static void test_drop(void)
     ring_clear(&ring);
 }
 
+static void test_known(void)
+{
+    struct ring ring = {.count = 0};
+    struct frame *same = event_at(2), *older = event_at(1), *other = frame_of_bytes(SLICE("data: yy\n\n"));
+    other->at = same->at;
+    check(!ring_knows(&ring, POSITION_NONE) && !ring_knows(&ring, same->at), "an empty ring knows no event");
+    append(&ring, 1, &roomy);
+    append(&ring, 2, &roomy);
+    for (int i = 0; i < 2; ++i) {
+        check(ring_knows(&ring, same->at) && ring_is_known(&ring, same), "%s",
+              i == 0 ? "it knows those that it has" : "… and the newest one that it had");
+        check(!ring_is_known(&ring, other), "… which another one of the position is not");
+        check(ring_knows(&ring, older->at) == (i == 0), "… %s the older ones", i == 0 ? "also" : "but not");
+        ring_drop_before(&ring, (struct position){3, 0});
+    }
+    append(&ring, 3, &roomy);
+    check(!ring_knows(&ring, same->at), "… until the next one");
+    ring_drop_before(&ring, (struct position){4, 0});
+    ring_clear(&ring);
+    check(!ring_knows(&ring, (struct position){3, 0}), "one that was cleared knows none");
+    frame_unref(same);
+    frame_unref(older);
+    frame_unref(other);
+}
+
 int main(void)
 {
     counters_init();
@@ -205,6 +230,7 @@ int main(void)
     ring_memory_init(&memory, SIZE_MAX);
     test_memory();
     test_drop();
+    test_known();
     test_limits();
     test_order();
     test_ids();
