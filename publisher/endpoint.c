@@ -60,6 +60,16 @@ static bool may_publish(const struct endpoint *endpoint, h2o_req_t *req)
     return false;
 }
 
+/* Each event of a batch counts. */
+static void send_many(const struct endpoint *endpoint, h2o_req_t *req, const struct post *post, uint64_t began_us)
+{
+    if (limits_on_publishing(endpoint->limits)) {
+        struct client_address client = proxies_client(endpoint->options->service.proxies, req);
+        limits_publish_more(endpoint->limits, &client, (uint32_t)post->lines.count - 1, monotonic_us());
+    }
+    batch_send(*endpoint->bus, req, post, began_us);
+}
+
 static int on_req(h2o_handler_t *self, h2o_req_t *req)
 {
     struct endpoint *endpoint = (struct endpoint *)self;
@@ -69,10 +79,12 @@ static int on_req(h2o_handler_t *self, h2o_req_t *req)
     if (!may_publish(endpoint, req))
         return 0;
     const char *why = post_read(&post, req, endpoint->options, &status);
-    if (why == NULL)
-        (post.lines.count != 0 ? batch_send : send_one)(*endpoint->bus, req, &post, began_us);
-    else
+    if (why != NULL)
         http_error(req, status, why);
+    else if (post.lines.count != 0)
+        send_many(endpoint, req, &post, began_us);
+    else
+        send_one(*endpoint->bus, req, &post, began_us);
     post_free(&post);
     return 0;
 }

@@ -287,6 +287,15 @@ enum limit limits_publish(struct limits *limits, const struct client_address *cl
     return *retry_s == 0 ? LIMIT_NONE : LIMIT_PUBLISH_RATE;
 }
 
+void limits_publish_more(struct limits *limits, const struct client_address *client, uint32_t events, uint64_t now_us)
+{
+    struct key key = address_key(client);
+    struct entry *entry = lock_entry(limits, &key);
+    uint64_t *full_us = &entry->full_us[RATE_PUBLISH];
+    *full_us = (*full_us > now_us ? *full_us : now_us) + events * limits->step_us[RATE_PUBLISH];
+    settle_and_unlock(entry, now_us);
+}
+
 uint32_t limits_channels_left(struct limits *limits, const struct client_address *client, uint64_t now_us)
 {
     uint64_t step_us = limits->step_us[RATE_CHANNEL], limit_us = now_us + LIMITS_BURST_S * (uint64_t)SECOND_US, from_us = now_us;

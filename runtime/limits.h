@@ -73,6 +73,9 @@ void limits_leave(struct limits_place *place, uint64_t now_us);
 /* A client wants to publish. */
 enum limit limits_publish(struct limits *limits, const struct client_address *client, uint64_t now_us, unsigned *retry_s);
 
+/* A request that limits_publish() let in holds so many events more. They are paid for, into debt where that is needed: until it is paid off the client's next request waits. */
+void limits_publish_more(struct limits *limits, const struct client_address *client, uint32_t events, uint64_t now_us);
+
 /* How many new channels the client may have at once, now: any number where it has used none of its rate. */
 uint32_t limits_channels_left(struct limits *limits, const struct client_address *client, uint64_t now_us);
 

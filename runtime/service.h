@@ -165,9 +165,10 @@ struct service {
         FLAG("PROXY_PROTOCOL", service.proxy_protocol, "off",                                                                    \
              "expect a PROXY header, version 1 or 2, on each connection from `TRUSTED_PROXIES` to a public port, and on no other")
 
-#define SERVICE_PUBLISH_RATE                                         \
-    INT("PUBLISH_RATE", service.limits.publish_rate, "0", 0, 100000, \
-        "publish requests per second and client address (IPv6: per /64), with bursts of ten seconds' worth; 0: no limit")
+#define SERVICE_PUBLISH_RATE                                                                                       \
+    INT("PUBLISH_RATE", service.limits.publish_rate, "0", 0, 100000,                                               \
+        "publish requests per second and client address (IPv6: per /64), with bursts of ten seconds' worth; at a " \
+        "publisher each event of a batch counts, and the next request waits until all are paid for; 0: no limit")
 
 #define SERVICE_STATUS                                                                                                         \
     SETTING(CONFIG_TEXT, "NODE_NAME", service.node_name, "", service_check_node_name,                                          \

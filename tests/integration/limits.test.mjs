@@ -229,7 +229,12 @@ test('PUBLISH_RATE: at the gateway, and at the publisher for the clients that tr
     await limited(post(s.pub[0].url, { from: ONE, headers: forwarded(TWO) }), /^too many publish requests from your address/);
     await limited(post(s.pub[0].url, { from: TWO, headers: forwarded('203.0.113.1') }), /^too many publish requests from your address/);
     assert.equal((await post(s.gw[1].url, { from: '127.0.0.3' })).status, 200);
-    await s.pub[0].waitMetric('sse_limited_total', 3, { labels: { reason: 'publish rate' } });
+
+    const lines = { from: '127.0.0.4', headers: { 'content-type': 'application/x-ndjson' }, body: '{"data":1}\n'.repeat(80) };
+    assert.equal((await post(s.gw[1].url, lines)).status, 200);
+    const seconds = await limited(post(s.pub[0].url, { from: ONE, headers: forwarded('127.0.0.4') }), /^too many publish requests from your address/);
+    assert.ok(seconds > 25, `each line counts: ${seconds} s`);
+    await s.pub[0].waitMetric('sse_limited_total', 4, { labels: { reason: 'publish rate' } });
 });
 
 test('a subject has MAX_STREAMS_PER_SUBJECT, and a forged token is counted against its address before it is looked at', async () => {

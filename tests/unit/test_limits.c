@@ -126,6 +126,14 @@ static void test_rates(void)
         ++published;
     check(published == 10 && retry_s == 1, "publishes have a bucket of their own (%u, %u s)", published, retry_s);
     check(limits_publish(limits, &client, now + SECOND_US, &retry_s) == LIMIT_NONE, "the seconds it told are enough");
+
+    now += 100 * SECOND_US;
+    check(limits_publish(limits, &client, now, &retry_s) == LIMIT_NONE, "a full bucket lets a batch in");
+    limits_publish_more(limits, &client, 999, now);
+    check(limits_publish(limits, &client, now, &retry_s) == LIMIT_PUBLISH_RATE && retry_s == 991, "all of it is paid for: %u s",
+          retry_s);
+    check(limits_publish(limits, &client, now + 990 * SECOND_US, &retry_s) == LIMIT_PUBLISH_RATE, "not sooner");
+    check(limits_publish(limits, &client, now + 991 * SECOND_US, &retry_s) == LIMIT_NONE, "and then the client goes on");
     limits_free(limits);
 }
 
