@@ -4,7 +4,7 @@
 #include "proto/bus/publish_request.h"
 #include "runtime/h2o.h"
 
-/* First member of what waits for the bus. It outlives the request when the client goes first: the hook, which dies with the request's pool, then takes `req`
+/* A request that waits for the bus; the first member of a struct that waits. It outlives the request when the client goes first: the hook, which dies with the request's pool, then takes `req`
  * out. */
 struct answer {
     h2o_req_t *req; /* NULL once the request is gone */

@@ -176,8 +176,8 @@ static bool has_event_at(const struct channel *channel, const struct page *page,
     return same;
 }
 
-/* Whether what waits was of a history before the one that begins in the answer, which lacks the event that showed a hole, or is in doubt. The position of that tells nothing, since the clock may
- * have been set back. Where there is more than the answer, rather a gap than none. */
+/* Whether the history was replaced while events waited. A new history begins in the answer, and does not have the first event that waited. Its position proves nothing, since the clock may
+ * have been set back. Where the history is longer than the answer, a gap that is not needed is better than a missing one. */
 static bool is_hole_before(const struct channel *channel, const struct page *page)
 {
     const struct frame *first = channel->asked_held == 0 ? NULL : frames_at(&channel->held, 0);
@@ -233,7 +233,7 @@ static bool take_newest(struct channel *channel, const struct history_entry *ent
         any = true;
     }
     channel->past = any ? PAST_KNOWN : channel->past;
-    if (position_is_none(channel->scan_to)) /* else what came meanwhile stands behind what is looked through */
+    if (position_is_none(channel->scan_to)) /* else the search has not reached the events that came meanwhile */
         channel->settled = channel->asked_held;
     return any;
 }

@@ -5,7 +5,7 @@
 #include "proto/bus/history.h"
 #include "proto/message.h"
 
-/* The frames of what came over pub/sub, in order: one, or those of a batch. Returns how many; 0: it is none of ours, and a batch is dropped as a whole. */
+/* Decodes a message of pub/sub into frames: one, or those of a batch, in order. Returns how many. 0: the message is malformed; a batch is dropped as a whole. The caller gets the references. */
 size_t payload_frames(struct frame *frames[MESSAGE_BATCH_MAX], struct slice channel, struct slice payload);
 
 /* NULL where it is none of our events. An entry that is nobody's event is not counted. */

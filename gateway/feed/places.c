@@ -357,7 +357,7 @@ static bool precedes_horizon(struct place *place, const struct frame *first, enu
     return true;
 }
 
-/* Its client was told the end that the channel has again, since what came behind that is lost: a gap would lead it back here for ever. */
+/* A failover lost the events behind an end, so the channel has ended once more, and the client knows that end. A gap would send it back to this place for ever. */
 static bool is_told_end(const struct place *place)
 {
     bool behind = channel_ended_ms(place->channel) != 0 && position_compare(place->after, channel_newest(place->channel)) >= 0;

@@ -304,7 +304,7 @@ static void take_channel_refusal(const struct feed_update *update)
             subscriber_refuse(fanout->entries[fanout->count - 1].member->subscriber, CLOSE_REFUSED, update->refused.why);
 }
 
-/* Whether the stream is over with this frame: a stream of one channel ends behind the channel's end. Frames may follow it in the page, where the channel began anew and memory still has what came before. */
+/* Whether the stream ends behind this frame, as a stream of one channel does behind the channel's end. The page may hold more frames: the channel began anew, and memory still has the old events. */
 static bool is_end_of_stream(const struct subscriber *subscriber, const struct frame *frame)
 {
     return frame->kind == FRAME_END && !subscriber_variant(subscriber).several && !poll_is(subscriber);

@@ -1,4 +1,4 @@
-/* Standard input as bodies of application/x-ndjson, each of up to 1,000 lines or 256 KiB; what came within 10 ms of a batch's first line goes with it. */
+/* Turns standard input into bodies of application/x-ndjson. A body has up to 1,000 lines or 256 KiB, and takes the lines that come within 10 ms of its first one. */
 #pragma once
 
 #include <stdint.h>
